@@ -1,0 +1,34 @@
+PYTHON := .venv/bin/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check
+STAMP := .venv/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(STAMP)
+	$(PYTHON) -m experiments.demo
+
+test: lint
+	$(PYTHON) -m pytest tests
+
+lint: $(STAMP)
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+# Leaves .venv and trained models alone.
+clean:
+	rm -rf build dist *.egg-info demo_output .pytest_cache .ruff_cache
+	find . -name .venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+# A Python that is found may still not run, or lack venv or ensurepip: try each.
+$(STAMP): requirements.lock setup.py
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { \
+	  for python in python3.11 python3.10 python3.9; do \
+	    $$python -c 'import ensurepip, venv' >/dev/null 2>&1 && exec $$python -m venv --clear .venv; \
+	  done; \
+	  echo 'Needs Python 3.11, 3.10 or 3.9 with its venv module on PATH;' \
+	    'for example on Debian: apt-get install python3.11 python3.11-venv' >&2; \
+	  exit 1; }
+	@echo 'Installing requirements.lock into .venv; the first time this takes some minutes.'
+	$(PIP) install --quiet --use-pep517 -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

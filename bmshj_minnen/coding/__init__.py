@@ -1,0 +1,1 @@
+"""Images <-> bytes: exact networks, the order of coding, the container."""

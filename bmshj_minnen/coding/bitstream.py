@@ -1,0 +1,132 @@
+"""The container: 20 bytes of header, then one range-coded payload.
+
+    offset  size  field
+    0       3     magic "BMM"
+    3       1     format version
+    4       4     fingerprint of the model (see `FrozenPrior.fingerprint`)
+    8       2     height - 1, pixels
+    10      2     width - 1, pixels
+    12      4     bytes of the payload
+    16      4     checksum: first 4 bytes of the farmhash64 of bytes 0 to 15 and the payload
+    20            payload: the symbols of z in raster order, then those of y in wavefront order
+
+Numbers are big-endian.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+__all__ = ["HEADER_SIZE", "MAX_SIDE", "BitstreamError", "Header", "pack", "unpack"]
+
+MAGIC = b"BMM"
+VERSION = 1
+HEADER_SIZE = 20
+MAX_SIDE = 2**16
+DEFAULT_MAX_PIXELS = 2**28
+
+_BYTES = [bytes([i]) for i in range(256)]
+
+
+class BitstreamError(ValueError):
+  """Bytes are not a file of this format, or not whole; the message is one line.
+
+  Attributes:
+    offset: the byte at which it shows.
+    expected, found: what should be there, and what is.
+  """
+
+  def __init__(self, problem: str, offset: int, expected: object, found: object):
+    super().__init__(f"{problem} at byte {offset}: expected {expected}, found {found}")
+    self.offset, self.expected, self.found = offset, expected, found
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+  """What a file says about itself.
+
+  Attributes:
+    fingerprint: 4 bytes.
+    height, width: of the image, pixels, 1..65536.
+  """
+
+  fingerprint: bytes
+  height: int
+  width: int
+
+
+def pack(fingerprint: bytes, height: tf.Tensor, width: tf.Tensor, payload: tf.Tensor) -> tf.Tensor:
+  """Makes a file, with TensorFlow's own ops alone, so that it can be part of a graph.
+
+  Args:
+    fingerprint: 4 bytes.
+    height, width: scalar int32, 1..65536.
+    payload: scalar string.
+
+  Returns:
+    Scalar string.
+  """
+  fields = [
+    tf.constant(MAGIC + bytes([VERSION]) + fingerprint),
+    _big_endian(height - 1, 2),
+    _big_endian(width - 1, 2),
+    _big_endian(tf.strings.length(payload), 4),
+  ]
+  head = tf.strings.join(fields)
+  return tf.strings.join([head, _checksum(tf.strings.join([head, payload])), payload])
+
+
+def unpack(
+  data: bytes, fingerprint: bytes, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[Header, bytes]:
+  """Checks a file and takes it apart.
+
+  Args:
+    data: the whole file.
+    fingerprint: of the model that is to decode it.
+    max_pixels: the largest image that is accepted.
+
+  Raises:
+    BitstreamError: not this format, another version or model, truncated, trailing bytes, damaged,
+      or too large.
+  """
+  if not data:
+    raise BitstreamError("the file is empty", 0, f"at least {HEADER_SIZE} bytes", 0)
+  if data[:3] != MAGIC[: len(data)]:
+    raise BitstreamError("not a compressed image", 0, MAGIC, data[:3])
+  if len(data) > 3 and data[3] != VERSION:
+    raise BitstreamError("another format version, or damage", 3, VERSION, data[3])
+  if len(data) < HEADER_SIZE:
+    raise BitstreamError("truncated header", len(data), f"{HEADER_SIZE} bytes", len(data))
+  size = HEADER_SIZE + int.from_bytes(data[12:16], "big")
+  if len(data) < size:
+    raise BitstreamError("truncated, or damaged length", len(data), f"{size} bytes", len(data))
+  if len(data) > size:
+    raise BitstreamError("trailing bytes, or damaged length", size, f"{size} bytes", len(data))
+  payload = data[HEADER_SIZE:]
+  checksum = _checksum(tf.constant(data[:16] + payload)).numpy()
+  if data[16:20] != checksum:
+    raise BitstreamError("damaged: wrong checksum", 16, checksum.hex(), data[16:20].hex())
+  if data[4:8] != fingerprint:
+    raise BitstreamError(
+      "compressed with another model", 4, f"fingerprint {fingerprint.hex()}", data[4:8].hex()
+    )
+  height = int.from_bytes(data[8:10], "big") + 1
+  width = int.from_bytes(data[10:12], "big") + 1
+  if height * width > max_pixels:
+    raise BitstreamError(
+      "image too large", 8, f"at most {max_pixels} pixels", f"{height} rows of {width}"
+    )
+  return Header(data[4:8], height, width), payload
+
+
+def _big_endian(value: tf.Tensor, size: int) -> tf.Tensor:
+  """A non-negative scalar int32 as a string of `size` bytes."""
+  digits = tf.bitwise.right_shift(value, [8 * i for i in reversed(range(size))])
+  return tf.strings.reduce_join(tf.gather(_BYTES, tf.bitwise.bitwise_and(digits, 255)))
+
+
+def _checksum(data: tf.Tensor) -> tf.Tensor:
+  """4 bytes of the farmhash64 of a scalar string."""
+  digits = tf.cast(tf.fingerprint(data[None])[0, :4], tf.int32)
+  return tf.strings.reduce_join(tf.gather(_BYTES, digits))

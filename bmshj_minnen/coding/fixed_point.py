@@ -1,0 +1,149 @@
+"""Networks in exact arithmetic, so that every machine computes the same entropy parameters.
+
+A float network gives other last bits on another thread count, instruction set or device, and one
+such bit turns the rest of a file to garbage. Here weights and activations are integers (an idea
+of Ballé, Johnston & Minnen, "Integer Networks for Data Compression with Latent-Variable Models",
+ICLR 2019), and they are multiplied by float32 matrix products that cannot round:
+
+- an activation is a 16-bit integer a = 256 * high + low, -128 <= high < 128, 0 <= low < 256;
+- the absolute integer weights of an output channel sum to at most 2**16;
+- so no partial sum of high or low products exceeds 255 * 2**16 < 2**24, below which float32
+  represents every integer: neither order of summation, blocking nor FMA can matter.
+
+All else (256 * high + low, biases, leaky slopes of n/256, powers of two) is exact in float64.
+"""
+
+import dataclasses
+import logging
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["FixedLayer", "exact_dtype", "freeze_layer", "power_of_two_step", "saturate"]
+
+INT16_MAX = 2**15 - 1
+MAX_WEIGHT_SUM = 2**16
+_LOW = 256.0
+
+
+def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
+  """The smallest power of two whose 16-bit multiples reach headroom * peak."""
+  return float(2.0 ** np.ceil(np.log2(max(headroom * peak, 2.0**-20) / INT16_MAX)))
+
+
+def saturate(x: tf.Tensor) -> tf.Tensor:
+  """Rounds to 16-bit integers, float32."""
+  return tf.cast(tf.clip_by_value(tf.round(x), -INT16_MAX - 1, INT16_MAX), tf.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedLayer:
+  """output = scale * (weights^T input + bias), then a leaky ReLU; all of it integers.
+
+  Attributes:
+    weights: [fan_in, out] int32, absolute values of a column summing to at most 2**16.
+    bias: [out] int64, in units of the products.
+    scale: [out] float64 powers of two, from products to units of the output.
+    slope: of the negative half of the activation, in 1/256; 256: linear.
+  """
+
+  weights: np.ndarray
+  bias: np.ndarray
+  scale: np.ndarray
+  slope: int = 256
+
+  def arrays(self) -> dict[str, np.ndarray]:
+    """The layer as arrays that `FixedLayer(**arrays)` takes back."""
+    arrays = dataclasses.asdict(self)
+    arrays["slope"] = np.asarray(self.slope, np.int32)
+    return arrays
+
+  def compile(self, dtype: tf.DType) -> "CompiledLayer":
+    """The layer as a function of tensors; `dtype` is that of the matrix products."""
+    return CompiledLayer(self, dtype)
+
+
+class CompiledLayer:
+  """A `FixedLayer` held in tensors."""
+
+  def __init__(self, layer: FixedLayer, dtype: tf.DType):
+    self._weights = tf.constant(layer.weights, dtype)
+    self._bias = tf.constant(layer.bias, tf.float64)
+    self._scale = tf.constant(layer.scale, tf.float64)
+    self._slope = int(layer.slope) / 256.0
+    self._dtype = dtype
+
+  def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    """[n, fan_in] float32 of 16-bit integers -> [n, out] float64, scaled but not yet rounded."""
+    x = (self._products(x) + self._bias) * self._scale
+    return x if self._slope == 1 else tf.maximum(x, x * self._slope)
+
+  def _products(self, x):
+    high = tf.floor(x / _LOW)
+    both = tf.cast(tf.concat([high, x - _LOW * high], 0), self._dtype)
+    both = tf.cast(tf.matmul(both, self._weights), tf.float64)
+    high, low = tf.split(both, 2)
+    return _LOW * high + low
+
+
+def freeze_layer(
+  weights: np.ndarray,
+  bias: np.ndarray,
+  input_step: float,
+  output_step: np.ndarray,
+  slope: float = 1.0,
+) -> FixedLayer:
+  """Rounds a float layer to integers.
+
+  Args:
+    weights: [fan_in, out] float.
+    bias: [out] float.
+    input_step: what one unit of the input integers stands for, a power of two.
+    output_step: the same of the outputs, scalar or [out].
+    slope: of the leaky ReLU behind the layer; a multiple of 1/256.
+  """
+  weights, bias = weights.astype(np.float64), bias.astype(np.float64)
+  total = np.maximum(np.abs(weights).sum(0), 2.0**-40)
+  # Rounding moves a sum by at most fan_in / 2; most of that cancels, but it must never exceed.
+  exponent = np.floor(np.log2(MAX_WEIGHT_SUM / total))
+  integers = np.round(weights * 2.0**exponent)
+  exponent -= np.abs(integers).sum(0) > MAX_WEIGHT_SUM
+  integers = np.round(weights * 2.0**exponent)
+  product_step = input_step * 2.0**-exponent
+  # 2**40 products are far outside any activation, and leave room below 2**53.
+  integer_bias = np.clip(np.round(bias / product_step), -(2.0**40), 2.0**40)
+  if round(slope * 256) != slope * 256:
+    raise ValueError(f"the slope must be a multiple of 1/256, not {slope}")
+  return FixedLayer(
+    integers.astype(np.int32),
+    integer_bias.astype(np.int64),
+    np.broadcast_to(product_step / output_step, bias.shape).copy(),
+    int(slope * 256),
+  )
+
+
+def exact_dtype() -> tf.DType:
+  """Probes this device with extreme integers.
+
+  Returns:
+    float32 if its float32 products are exact, else, with a warning, float64.
+  """
+  generator = np.random.default_rng(0)
+  fan_in = 25 * 192
+  # Worst cases for the two rows of every product: sums at the bound, all signs equal or random.
+  weights = generator.integers(-13, 14, size=(fan_in, 64))
+  weights[:, :16] = 13
+  weights[:, 16:32] = -13
+  weights[0, :] += np.sign(weights[0, :]) * (MAX_WEIGHT_SUM - np.abs(weights).sum(0))
+  x = generator.integers(-INT16_MAX - 1, INT16_MAX + 1, size=(67, fan_in))
+  x[0], x[1], x[2] = INT16_MAX, -INT16_MAX - 1, -1
+  layer = FixedLayer(weights, np.zeros(64, np.int64), np.ones(64))
+  expected = x.astype(np.int64) @ weights.astype(np.int64)
+  for dtype in (tf.float32, tf.float64):
+    result = layer.compile(dtype)(tf.constant(x, tf.float32)).numpy()
+    if np.array_equal(result, expected):
+      return dtype
+    logging.warning(
+      "Matrix products in %s are not exact on this device; entropy coding avoids them.", dtype.name
+    )
+  raise RuntimeError("no exact matrix products on this device: files cannot be coded here")

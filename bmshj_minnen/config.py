@@ -1,0 +1,168 @@
+"""Every number of the paper, of training and of the file format, once, with its source.
+
+Sources are named by section of
+
+  D. Minnen, J. Ballé, G. Toderici, "Joint Autoregressive and Hierarchical Priors for Learned
+  Image Compression", NeurIPS 2018, https://arxiv.org/abs/1809.02736
+"""
+
+import dataclasses
+import json
+import pathlib
+
+__all__ = ["DISTORTIONS", "PRECISIONS", "PRIORS", "SCHEDULES", "ModelConfig", "TrainConfig"]
+
+# What each prior is made of (section 2 and table 1; the first two are from Ballé et al., 2018).
+PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregressive", "joint")
+DISTORTIONS = ("mse", "ms_ssim")
+SCHEDULES = ("constant", "cosine", "step")
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+# Table 1: g_a halves the resolution four times, h_a twice more.
+LATENT_STRIDE = 16
+HYPER_STRIDE = 4
+CONTEXT_SUPPORT = 5  # Table 1: the masked convolution is 5x5.
+
+# The standard deviations: 64 log-spaced values from 0.11 to 256, as in Ballé et al. (2018) and
+# tensorflow-compression's bmshj2018.
+NUM_SCALES = 64
+SCALE_MIN = 0.11
+SCALE_MAX = 256.0
+# A network output s stands for the scale with index SCALE_INDEX_GAIN * s + SCALE_INDEX_CENTER.
+# The gain is a power of two so that integer networks can apply it exactly; the center makes an
+# untrained model start near scale 0.7.
+SCALE_INDEX_GAIN = 4.0
+SCALE_INDEX_CENTER = 15.0
+
+# Not stated in the paper. 51/256 = 0.19921875 is the multiple of 1/256 nearest to TensorFlow's
+# default of 0.2; integer networks apply it exactly.
+LEAKY_SLOPE = 51 / 256
+
+LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one element near 30.
+
+# Weights for the losses that CompressAI uses (results/ in its repository); the paper's are unknown.
+LAMBDAS_MSE = (0.0018, 0.0035, 0.0067, 0.013, 0.025, 0.0483, 0.0932, 0.18)
+LAMBDAS_MS_SSIM = (2.4, 4.58, 8.73, 16.64, 31.73, 60.5, 115.37, 220.0)
+
+# MS-SSIM (Wang et al., 2003) filters with 11x11 windows at five scales.
+MS_SSIM_MIN_SIZE = 11 * 2**4
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+  """What the weights of a model depend on.
+
+  Attributes:
+    prior: one of `PRIORS`.
+    num_filters: N, channels inside g_a, g_s and h_a, and of z (section 4: 192).
+    latent_channels: M, channels of y (section 4: 192; 320 for the high rates, as in public code).
+  """
+
+  prior: str = "joint"
+  num_filters: int = 192
+  latent_channels: int = 192
+
+  def __post_init__(self):
+    if self.prior not in PRIORS:
+      raise ValueError(f"unknown prior {self.prior!r}: choose one of {', '.join(PRIORS)}")
+    if self.num_filters < 1 or self.latent_channels < 1:
+      raise ValueError(
+        f"num_filters and latent_channels must be at least 1, "
+        f"not {self.num_filters} and {self.latent_channels}"
+      )
+
+  @property
+  def has_hyperprior(self) -> bool:
+    """Whether side information z is sent."""
+    return self.prior in ("scale_hyperprior", "mean_scale_hyperprior", "joint")
+
+  @property
+  def has_context(self) -> bool:
+    """Whether the parameters depend on already decoded latents."""
+    return self.prior in ("autoregressive", "joint")
+
+  def save(self, path: pathlib.Path) -> None:
+    """Writes the configuration as JSON."""
+    path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+  @classmethod
+  def load(cls, path: pathlib.Path) -> "ModelConfig":
+    """Reads what `save` wrote.
+
+    Raises:
+      ValueError: the file is not such a configuration.
+    """
+    try:
+      return cls(**json.loads(path.read_text()))
+    except (TypeError, json.JSONDecodeError) as error:
+      raise ValueError(f"{path} is not a model configuration: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """How a model is trained.
+
+  The paper does not state its schedule. Batch 8, crops of 256x256, Adam with 1e-4 and 1 M steps
+  are those of tensorflow-compression's scripts; the gradient norm bound of 1 is CompressAI's.
+
+  Attributes:
+    model_dir: where weights, logs and the record of the run go.
+    lmbda: λ of R + λD; R in bits per pixel, D the MSE on the 0..255 scale or 1 - MS-SSIM.
+    distortion: one of `DISTORTIONS`.
+    train_glob, validation_glob: patterns of photographs; empty: the bundled ones.
+    dataset, data_dir: a tensorflow-datasets name and its folder, instead of `train_glob`.
+    crop: side of the square training crops, pixels.
+    batch: crops a step.
+    steps: length of the whole run.
+    learning_rate: of Adam, at the start of the schedule.
+    schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the start; step, divided by ten for
+      the last fifth of the run.
+    clip_norm: bound on the global gradient norm; 0: none.
+    precision: Keras policy, `float32` or `mixed_bfloat16`; likelihoods are float32 in both.
+    seed: of the initial weights, the crops and the noise.
+    init_from: another model directory whose weights the run starts from; empty: none.
+    save_every: steps between checkpoints, validations and metric rows.
+  """
+
+  model_dir: str
+  lmbda: float = 0.01
+  distortion: str = "mse"
+  train_glob: str = ""
+  validation_glob: str = ""
+  dataset: str = ""
+  data_dir: str = ""
+  crop: int = 256
+  batch: int = 8
+  steps: int = 1_000_000
+  learning_rate: float = 1e-4
+  schedule: str = "step"
+  clip_norm: float = 1.0
+  precision: str = "float32"
+  seed: int = 0
+  init_from: str = ""
+  save_every: int = 1000
+
+  def __post_init__(self):
+    if self.lmbda <= 0 or self.learning_rate <= 0:
+      raise ValueError("lambda and the learning rate must be above 0")
+    if self.distortion not in DISTORTIONS:
+      raise ValueError(
+        f"unknown distortion {self.distortion!r}: choose one of {', '.join(DISTORTIONS)}"
+      )
+    if self.schedule not in SCHEDULES:
+      raise ValueError(f"unknown schedule {self.schedule!r}: choose one of {', '.join(SCHEDULES)}")
+    if self.precision not in PRECISIONS:
+      raise ValueError(
+        f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+      )
+    if min(self.batch, self.steps, self.save_every) < 1 or self.clip_norm < 0:
+      raise ValueError("batch, steps and save_every must be at least 1, clip_norm at least 0")
+    stride = LATENT_STRIDE * HYPER_STRIDE
+    if self.crop < stride or self.crop % stride:
+      raise ValueError(f"the crop must be a multiple of {stride}, not {self.crop}")
+    if self.distortion == "ms_ssim" and self.crop < MS_SSIM_MIN_SIZE:
+      raise ValueError(
+        f"MS-SSIM needs crops of at least {MS_SSIM_MIN_SIZE}x{MS_SSIM_MIN_SIZE}, not {self.crop}"
+      )
+    if self.dataset and self.train_glob:
+      raise ValueError("give either a dataset or a train_glob, not both")

@@ -1,0 +1,204 @@
+"""Photographs for training: finding, checking and cropping them."""
+
+import concurrent.futures
+import dataclasses
+import glob
+import importlib.util
+import os
+import pathlib
+from typing import Optional
+
+import PIL.Image
+import tensorflow as tf
+
+__all__ = [
+  "DataError",
+  "PhotographList",
+  "bundled_photographs",
+  "dataset_crops",
+  "find_photographs",
+  "held_out_photographs",
+  "photograph_crops",
+  "validation_crops",
+]
+
+# Sample photographs inside the wheels of two dependencies (all of at least 256x256, RGB).
+_BUNDLED = {
+  "skimage": (
+    "data/astronaut.png",
+    "data/coffee.png",
+    "data/motorcycle_left.png",
+    "data/rocket.jpg",
+  ),
+  "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
+}
+_HELD_OUT = {"skimage": ("data/chelsea.png",)}
+
+
+class DataError(ValueError):
+  """There is nothing to train on; the message is one line that says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotographList:
+  """Photographs that can be cropped, and how many could not.
+
+  Attributes:
+    paths: usable files, sorted.
+    skipped: reason -> number of files.
+  """
+
+  paths: tuple[str, ...]
+  skipped: dict[str, int]
+
+  def summary(self) -> str:
+    """One line for the log."""
+    skipped = "".join(f", {count} skipped: {reason}" for reason, count in self.skipped.items())
+    return f"{len(self.paths)} photographs{skipped}"
+
+
+def bundled_photographs() -> list[str]:
+  """Paths of the photographs that come with scikit-image and scikit-learn."""
+  return _in_packages(_BUNDLED)
+
+
+def held_out_photographs() -> list[str]:
+  """Paths of bundled photographs that default training never sees."""
+  return _in_packages(_HELD_OUT)
+
+
+def _in_packages(files):
+  paths = []
+  for package, names in files.items():
+    # Not imported: finding a file needs neither package's seconds of start-up.
+    folder = pathlib.Path(importlib.util.find_spec(package).origin).parent
+    paths += [str(folder / name) for name in names]
+  return paths
+
+
+def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
+  """Expands patterns and reads every file once, to see whether it can be cropped.
+
+  Args:
+    patterns: glob patterns or plain paths; `**` matches folders.
+    min_size: the shortest side that is still usable, pixels.
+
+  Raises:
+    DataError: nothing matches, or nothing that matches is usable.
+  """
+  paths = sorted({p for pattern in patterns for p in glob.glob(pattern, recursive=True)})
+  paths = [p for p in paths if os.path.isfile(p)]
+  if not paths:
+    raise DataError(f"no file matches {', '.join(patterns)}")
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    reasons = list(pool.map(lambda path: _defect(path, min_size), paths))
+  skipped: dict[str, int] = {}
+  for reason in filter(None, reasons):
+    skipped[reason] = skipped.get(reason, 0) + 1
+  usable = tuple(p for p, reason in zip(paths, reasons) if reason is None)
+  if not usable:
+    counts = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+    raise DataError(f"none of the {len(paths)} files of {', '.join(patterns)} is usable: {counts}")
+  return PhotographList(usable, skipped)
+
+
+def _defect(path: str, min_size: int) -> Optional[str]:
+  """Why a file cannot be cropped, or None."""
+  try:
+    with PIL.Image.open(path) as image:
+      if image.format not in ("JPEG", "PNG", "GIF", "BMP"):
+        return "not JPEG, PNG, GIF or BMP"
+      if image.mode not in ("RGB", "RGBA", "P", "CMYK"):
+        return "grey or more than 8 bits"
+      if min(image.size) < min_size:
+        return f"smaller than {min_size} pixels"
+      image.load()
+  except (OSError, SyntaxError, PIL.Image.DecompressionBombError):
+    return "unreadable"
+  return None
+
+
+def photograph_crops(
+  paths: tuple[str, ...], crop: int, batch: int, seed: int, first_step: int, last_step: int
+) -> tf.data.Dataset:
+  """Random crops, flipped at random, as a function of the seed and the step alone.
+
+  A run that resumes at a step sees the crops that it would have seen without the interruption:
+  epoch e visits the photographs in a permutation that depends on (seed, e) only.
+
+  Returns:
+    Batches [batch, crop, crop, 3] uint8, one for each step from `first_step` to `last_step` - 1.
+  """
+  files = tf.constant(paths)
+  count = len(paths)
+
+  def example(position):
+    epoch = tf.cast(position // count, tf.int32)
+    index = tf.random.experimental.index_shuffle(
+      tf.cast(position % count, tf.int32), tf.stack([seed, epoch]), count - 1
+    )
+    image = tf.io.decode_image(tf.io.read_file(files[index]), channels=3, expand_animations=False)
+    return _random_crop(image, crop, tf.stack([seed, tf.cast(position, tf.int32)]))
+
+  positions = tf.data.Dataset.range(first_step * batch, last_step * batch)
+  examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  return examples.batch(batch, drop_remainder=True).prefetch(2)
+
+
+def dataset_crops(
+  name: str, data_dir: str, crop: int, batch: int, seed: int, first_step: int
+) -> tf.data.Dataset:
+  """Random crops of a tensorflow-datasets dataset with an `image` feature.
+
+  Only the training split is read; images smaller than the crop are left out.
+
+  Returns:
+    An endless dataset of batches [batch, crop, crop, 3] uint8.
+
+  Raises:
+    DataError: the dataset is unknown, not on disk and not to be had, or has no images.
+  """
+  import tensorflow_datasets as tfds  # Seconds to import, and needed for this alone.
+
+  try:
+    dataset = tfds.load(name, split="train", data_dir=data_dir or None, shuffle_files=True)
+  except Exception as error:  # tfds raises many kinds, all of them about this dataset.
+    raise DataError(f"cannot load dataset {name!r}: {str(error).splitlines()[0]}") from error
+  feature = dataset.element_spec.get("image") if isinstance(dataset.element_spec, dict) else None
+  if feature is None or feature.shape[-1] != 3:
+    raise DataError(f"dataset {name!r} has no RGB feature called 'image'")
+  # Reads on from another place of the order when a run resumes.
+  shuffle_seed = seed + first_step
+  dataset = dataset.map(lambda example: example["image"])
+  dataset = dataset.filter(lambda image: tf.reduce_min(tf.shape(image)[:2]) >= crop)
+  if next(iter(dataset), None) is None:
+    raise DataError(f"no image of dataset {name!r} is at least {crop}x{crop}")
+  dataset = dataset.shuffle(256, seed=shuffle_seed).repeat().enumerate(first_step * batch)
+  dataset = dataset.map(
+    lambda position, image: _random_crop(
+      image, crop, tf.stack([seed, tf.cast(position, tf.int32)])
+    ),
+    num_parallel_calls=tf.data.AUTOTUNE,
+  )
+  return dataset.batch(batch, drop_remainder=True).prefetch(2)
+
+
+def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.Dataset:
+  """The central crop of each photograph.
+
+  Returns:
+    Batches [<= batch, crop, crop, 3] uint8.
+  """
+
+  def example(path):
+    image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+    top = (tf.shape(image)[0] - crop) // 2
+    left = (tf.shape(image)[1] - crop) // 2
+    return tf.ensure_shape(image[top : top + crop, left : left + crop], [crop, crop, 3])
+
+  return tf.data.Dataset.from_tensor_slices(list(paths)).map(example).batch(batch)
+
+
+def _random_crop(image, crop, seed):
+  image = tf.image.stateless_random_crop(image, [crop, crop, 3], seed)
+  return tf.image.stateless_random_flip_left_right(image, seed)

@@ -1,0 +1,6 @@
+"""Densities, and what the range coder makes of them."""
+
+from bmshj_minnen.entropy.factorized import FactorizedDensity
+from bmshj_minnen.entropy.gaussian_conditional import GaussianConditional
+
+__all__ = ["FactorizedDensity", "GaussianConditional"]

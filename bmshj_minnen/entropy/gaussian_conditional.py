@@ -1,0 +1,52 @@
+"""p(ŷ | mean, scale): a Gaussian convolved with a unit box (equation 3)."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_compression as tfc
+
+from bmshj_minnen import config
+
+__all__ = ["GaussianConditional", "scale_table"]
+
+_LOG_STEP = math.log(config.SCALE_MAX / config.SCALE_MIN) / (config.NUM_SCALES - 1)
+
+
+def scale_table() -> np.ndarray:
+  """The [64] float64 scales, log-spaced from 0.11 to 256."""
+  return config.SCALE_MIN * np.exp(_LOG_STEP * np.arange(config.NUM_SCALES))
+
+
+class GaussianConditional:
+  """Π (N(mean, scale²) * U(-½, ½))(ŷ), scales taken from a log-spaced family."""
+
+  def scale_index(self, raw: tf.Tensor) -> tf.Tensor:
+    """Network outputs -> continuous indices in 0..63, with gradients that lead back inside."""
+    index = config.SCALE_INDEX_GAIN * raw + config.SCALE_INDEX_CENTER
+    return tfc.upper_bound(tfc.lower_bound(index, 0.0), float(config.NUM_SCALES - 1))
+
+  def scale(self, index: tf.Tensor) -> tf.Tensor:
+    """Indices, continuous or not -> standard deviations."""
+    return config.SCALE_MIN * tf.exp(_LOG_STEP * index)
+
+  def likelihood(self, y_hat: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Φ((½ - |ŷ - mean|) / scale) - Φ((-½ - |ŷ - mean|) / scale), in 0..1, not bounded below.
+
+    Both arguments are taken on the left tail, where float32 differences stay accurate.
+    """
+    distance = tf.abs(y_hat - mean)
+
+    def cdf(x):
+      return 0.5 * tf.math.erfc(x * (-(0.5**0.5)))
+
+    return cdf((0.5 - distance) / scale) - cdf((-0.5 - distance) / scale)
+
+  def bits(self, y_hat: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Elementwise information content, bits float32; at most -log2(LIKELIHOOD_BOUND)."""
+    likelihood = self.likelihood(y_hat, mean, scale)
+    return -tf.math.log(tfc.lower_bound(likelihood, config.LIKELIHOOD_BOUND)) / math.log(2)
+
+  def coding_prior(self) -> tfc.NoisyNormal:
+    """The 64 zero-mean densities that the range coder's tables are made from."""
+    return tfc.NoisyNormal(loc=tf.zeros([], tf.float64), scale=tf.constant(scale_table()))

@@ -1,0 +1,148 @@
+"""Integers <-> bytes, in bounded time whatever the bytes are.
+
+Symbols are coded with tables of positive precision. tensorflow-compression's own overflow code,
+which negative precisions select, can read zeros past the end of a string for ever; here the last
+symbol of a table is an escape, and the value behind it has a fixed width of two bytes.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_compression as tfc
+from absl import logging
+
+__all__ = [
+  "MAX_VALUE",
+  "RangeCoder",
+  "Tables",
+  "build_tables",
+  "concatenate",
+  "finish_decoder",
+  "finish_encoder",
+]
+
+PRECISION = 16  # Bits of a table's probabilities; the most that tfc's coder takes.
+TAIL_MASS = 2.0**-16  # Probability left to the escape: the least that the precision can express.
+# An escaped value is stored as two bytes, offset by this.
+_ESCAPE_OFFSET = 2**15
+MAX_VALUE = _ESCAPE_OFFSET - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+  """Cumulative distributions, as tfc's range coder takes them.
+
+  Attributes:
+    cdf: [total] int32, for each table PRECISION, then 0, c_1, ..., 2**PRECISION.
+    offset: [tables] int32, the value of each table's first symbol.
+    escape: [tables] int32, the last symbol of each table.
+  """
+
+  cdf: np.ndarray
+  offset: np.ndarray
+  escape: np.ndarray
+
+
+def build_tables(prior) -> Tables:
+  """One table for each density of a batch; the densities are sampled at the integers.
+
+  Tables are built once, when a model is frozen, and stored: another machine could get other ones.
+
+  Args:
+    prior: a tfc distribution with `prob`, such as `NoisyNormal` or `NoisyDeepFactorized`.
+  """
+  # The widest scale takes 2,217 symbols, of which tfc would warn.
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  entropy_model = tfc.ContinuousBatchedEntropyModel(
+    prior,
+    coding_rank=prior.batch_shape.rank,
+    compression=True,
+    offset_heuristic=False,
+    tail_mass=TAIL_MASS,
+    range_coder_precision=PRECISION,
+    bottleneck_dtype=tf.float32,
+  )
+  logging.set_verbosity(verbosity)
+  # tfc marks tables that end in its unbounded overflow code by a negative precision.
+  cdf = np.abs(entropy_model.cdf.numpy())
+  # A cumulative distribution increases, so it holds its last value once.
+  ends = np.flatnonzero(cdf == 2**PRECISION)
+  lengths = np.diff(ends, prepend=-1)
+  return Tables(cdf, entropy_model.cdf_offset.numpy(), (lengths - 3).astype(np.int32))
+
+
+def concatenate(tables: list[Tables]) -> Tables:
+  """Puts the tables of several densities behind each other."""
+  return Tables(*(np.concatenate(arrays) for arrays in zip(*map(dataclasses.astuple, tables))))
+
+
+def _byte_table() -> Tables:
+  cdf = np.arange(257) << (PRECISION - 8)
+  return Tables(
+    np.concatenate([[PRECISION], cdf]).astype(np.int32), np.zeros(1, np.int32), np.full(1, 255)
+  )
+
+
+class RangeCoder:
+  """Codes integers with given tables; `push` on one side and `pop` on the other mirror each other.
+
+  The handle is the state of the coder; every call takes one and returns the next.
+  """
+
+  def __init__(self, tables: Tables):
+    self._byte = len(tables.offset)
+    both = concatenate([tables, _byte_table()])
+    self._cdf = tf.constant(both.cdf, tf.int32)
+    self._offset = tf.constant(both.offset, tf.int32)
+    self._escape = tf.constant(both.escape, tf.int32)
+
+  def start_encoder(self) -> tf.Tensor:
+    """A handle that symbols are pushed to."""
+    return tfc.create_range_encoder([], self._cdf)
+
+  def start_decoder(self, data: tf.Tensor) -> tf.Tensor:
+    """A handle that symbols are popped from; `data` is a scalar string."""
+    return tfc.create_range_decoder(data, self._cdf)
+
+  def push(self, handle: tf.Tensor, table: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Appends values, then those of them that did not fit their table.
+
+    Args:
+      handle: of an encoder.
+      table: [n] int32, indices of tables.
+      value: [n] int32 in -MAX_VALUE..MAX_VALUE.
+    """
+    symbol = value - tf.gather(self._offset, table)
+    escape = tf.gather(self._escape, table)
+    outlier = tf.logical_or(symbol < 0, symbol >= escape)
+    handle = tfc.entropy_encode_index(handle, table, tf.where(outlier, escape, symbol))
+    wide = tf.boolean_mask(value, outlier) + _ESCAPE_OFFSET
+    wide = tf.reshape(tf.stack([wide // 256, wide % 256], -1), [-1])
+    return tfc.entropy_encode_index(handle, tf.fill(tf.shape(wide), self._byte), wide)
+
+  def pop(self, handle: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads what `push` appended for the same tables.
+
+    Returns:
+      The next handle and [n] int32 values. Any bytes give values in -2**15..MAX_VALUE or in the
+      range of the table, after a time that depends on n alone.
+    """
+    handle, symbol = tfc.entropy_decode_index(handle, table, tf.shape(table), tf.int32)
+    where = tf.where(tf.equal(symbol, tf.gather(self._escape, table)))
+    shape = tf.stack([tf.shape(where)[0], 2])
+    handle, wide = tfc.entropy_decode_index(handle, tf.fill(shape, self._byte), shape, tf.int32)
+    wide = wide[:, 0] * 256 + wide[:, 1] - _ESCAPE_OFFSET
+    value = symbol + tf.gather(self._offset, table)
+    return handle, tf.tensor_scatter_nd_update(value, where, wide)
+
+
+def finish_encoder(handle: tf.Tensor) -> tf.Tensor:
+  """The scalar string of all that was pushed."""
+  return tfc.entropy_encode_finalize(handle)
+
+
+def finish_decoder(handle: tf.Tensor) -> tf.Tensor:
+  """Whether all bytes were used, scalar bool; a weak check, checksums are for the container."""
+  return tfc.entropy_decode_finalize(handle)

@@ -1,0 +1,19 @@
+"""The networks of the paper's figure 1 as Keras layers."""
+
+from bmshj_minnen.layers.entropy_parameters import EntropyParameters
+from bmshj_minnen.layers.masked_conv import MaskedConv2D
+from bmshj_minnen.layers.transforms import (
+  analysis_transform,
+  hyper_analysis_transform,
+  hyper_synthesis_transform,
+  synthesis_transform,
+)
+
+__all__ = [
+  "EntropyParameters",
+  "MaskedConv2D",
+  "analysis_transform",
+  "hyper_analysis_transform",
+  "hyper_synthesis_transform",
+  "synthesis_transform",
+]

@@ -1,0 +1,29 @@
+"""g_ep: 1x1 convolutions from (psi, phi) to the parameters of the latents (section 2)."""
+
+import tensorflow as tf
+
+from bmshj_minnen.layers.transforms import leaky_relu
+
+__all__ = ["EntropyParameters"]
+
+
+class EntropyParameters(tf.keras.layers.Layer):
+  """4M -> 10M/3 -> 8M/3 -> 2M channels (table 1: 768, 640, 512, 384 at M = 192).
+
+  Attributes:
+    layers: the three `Dense` layers, which are 1x1 convolutions.
+  """
+
+  def __init__(self, latent_channels: int, **kwargs):
+    super().__init__(**kwargs)
+    self.layers = [
+      tf.keras.layers.Dense(latent_channels * 10 // 3, activation=leaky_relu),
+      tf.keras.layers.Dense(latent_channels * 8 // 3, activation=leaky_relu),
+      tf.keras.layers.Dense(latent_channels * 2),
+    ]
+
+  def call(self, features: tf.Tensor) -> tf.Tensor:
+    """[B, h, w, 2M or 4M] -> [B, h, w, 2M]: means, then raw scales."""
+    for layer in self.layers:
+      features = layer(features)
+    return features

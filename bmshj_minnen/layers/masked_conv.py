@@ -1,0 +1,67 @@
+"""g_cm: the masked convolution that sees only already decoded latents (section 2)."""
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["MaskedConv2D", "causal_mask"]
+
+
+def causal_mask(support: int, mask_type: str) -> np.ndarray:
+  """The mask of van den Oord et al. (2016), raster order.
+
+  Args:
+    support: odd side of the kernel.
+    mask_type: "A" excludes the current position, "B" includes it.
+
+  Returns:
+    [support, support] float32: 1 above the centre and left of it in its row, else 0.
+  """
+  if support % 2 != 1:
+    raise ValueError(f"the kernel support must be odd, not {support}")
+  if mask_type not in ("A", "B"):
+    raise ValueError(f"mask_type must be 'A' or 'B', not {mask_type!r}")
+  position = np.arange(support * support).reshape(support, support)
+  center = support * support // 2
+  return (position < center + (mask_type == "B")).astype(np.float32)
+
+
+class MaskedConv2D(tf.keras.layers.Layer):
+  """A linear convolution whose kernel is masked at every use.
+
+  The mask is applied where the kernel is read, so no route to the kernel (call, freezing to
+  integers, a model just loaded) can see the unmasked one.
+
+  Attributes:
+    kernel: [support, support, C, filters] float, masked.
+    bias: [filters] float.
+  """
+
+  def __init__(self, filters: int, support: int, mask_type: str = "A", **kwargs):
+    super().__init__(**kwargs)
+    self.filters = filters
+    self._mask = causal_mask(support, mask_type)[:, :, None, None]
+
+  def build(self, input_shape):
+    support = self._mask.shape[0]
+    visible = int(self._mask.sum())
+    # The fan-in that counts is that of the visible taps.
+    self._kernel = self.add_weight(
+      "kernel",
+      (support, support, input_shape[-1], self.filters),
+      initializer=tf.keras.initializers.VarianceScaling(support * support / visible),
+    )
+    self.bias = self.add_weight("bias", (self.filters,), initializer="zeros")
+    super().build(input_shape)
+
+  @property
+  def kernel(self) -> tf.Tensor:
+    kernel = tf.convert_to_tensor(self._kernel)
+    return kernel * tf.cast(self._mask, kernel.dtype)
+
+  def assign_kernel(self, kernel: tf.Tensor) -> None:
+    """Sets the kernel [support, support, C, filters]; masked taps have no effect."""
+    self._kernel.assign(kernel)
+
+  def call(self, y_hat: tf.Tensor) -> tf.Tensor:
+    """ŷ [B, h, w, C] -> phi [B, h, w, filters]."""
+    return tf.nn.conv2d(y_hat, self.kernel, strides=1, padding="SAME") + self.bias

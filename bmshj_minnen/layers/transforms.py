@@ -1,0 +1,99 @@
+"""g_a, g_s, h_a and h_s: the transforms of the paper's table 1.
+
+All convolutions are tensorflow-compression's `SignalConv2D` with its default parametrisation by
+the real Fourier transform of the kernel, which trains in far fewer steps than plain kernels.
+"""
+
+import functools
+
+import tensorflow as tf
+import tensorflow_compression as tfc
+
+from bmshj_minnen import config
+
+__all__ = [
+  "analysis_transform",
+  "hyper_analysis_transform",
+  "hyper_synthesis_transform",
+  "leaky_relu",
+  "synthesis_transform",
+]
+
+
+def leaky_relu(x: tf.Tensor) -> tf.Tensor:
+  """max(x, LEAKY_SLOPE * x)."""
+  return tf.nn.leaky_relu(x, alpha=config.LEAKY_SLOPE)
+
+
+def _gdn(inverse: bool) -> tfc.GDN:
+  # The paper's form, x / sqrt(beta + gamma x^2) (Ballé et al., 2016): tfc's own default is the
+  # cheaper x / (beta + gamma |x|).
+  return tfc.GDN(inverse=inverse, alpha_parameter=2, epsilon_parameter=0.5)
+
+
+def _conv(channels, support, stride=1, activation=None):
+  return tfc.SignalConv2D(
+    channels,
+    (support, support),
+    corr=True,
+    strides_down=stride,
+    padding="same_zeros",
+    use_bias=True,
+    activation=activation,
+  )
+
+
+def _deconv(channels, support, stride, activation=None):
+  return tfc.SignalConv2D(
+    channels,
+    (support, support),
+    corr=False,
+    strides_up=stride,
+    padding="same_zeros",
+    use_bias=True,
+    activation=activation,
+  )
+
+
+def analysis_transform(num_filters: int, latent_channels: int) -> tf.keras.Sequential:
+  """g_a: pixels [B, H, W, 3] in 0..1 -> y [B, ceil(H/16), ceil(W/16), M] float."""
+  conv = functools.partial(_conv, support=5, stride=2)
+  return tf.keras.Sequential(
+    [conv(num_filters, activation=_gdn(inverse=False)) for _ in range(3)] + [conv(latent_channels)],
+    name="g_a",
+  )
+
+
+def synthesis_transform(num_filters: int) -> tf.keras.Sequential:
+  """g_s: ŷ [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] in about 0..1, not clipped."""
+  deconv = functools.partial(_deconv, support=5, stride=2)
+  return tf.keras.Sequential(
+    [deconv(num_filters, activation=_gdn(inverse=True)) for _ in range(3)] + [deconv(3)],
+    name="g_s",
+  )
+
+
+def hyper_analysis_transform(num_filters: int, activation=leaky_relu) -> tf.keras.Sequential:
+  """h_a: y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float."""
+  return tf.keras.Sequential(
+    [
+      _conv(num_filters, 3, activation=activation),
+      _conv(num_filters, 5, stride=2, activation=activation),
+      _conv(num_filters, 5, stride=2),
+    ],
+    name="h_a",
+  )
+
+
+def hyper_synthesis_transform(
+  latent_channels: int, output_channels: int, activation=leaky_relu
+) -> tf.keras.Sequential:
+  """h_s: ẑ [B, h', w', N] -> psi [B, 4 h', 4 w', output_channels] float."""
+  return tf.keras.Sequential(
+    [
+      _deconv(latent_channels, 5, stride=2, activation=activation),
+      _deconv(latent_channels * 3 // 2, 5, stride=2, activation=activation),
+      _conv(output_channels, 3),
+    ],
+    name="h_s",
+  )

@@ -1,0 +1,197 @@
+"""The model of figure 1, wired in the paper's order, and its loss.
+
+    x --> g_a --> y --+--> round --> ŷ --+--> g_s --> x̂
+                      |                  |
+                     h_a               g_cm  (already decoded latents only)
+                      |                  |
+                      z                 phi
+                      |                  |
+                    round --> ẑ         g_ep --> (mean, scale) of p(ŷ)
+                              |          |
+                             h_s --psi---+
+
+Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
+"""
+
+from typing import NamedTuple, Optional
+
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen import entropy, layers, metrics
+
+__all__ = ["Losses", "Model", "Rate", "losses"]
+
+
+class Rate(NamedTuple):
+  """Information content an image, bits, each [B] float32."""
+
+  y_bits: tf.Tensor
+  z_bits: tf.Tensor
+
+
+class Losses(NamedTuple):
+  """Scalars of one batch; `loss` = `bpp` + λ · `distortion`."""
+
+  loss: tf.Tensor
+  bpp: tf.Tensor
+  y_bpp: tf.Tensor
+  z_bpp: tf.Tensor
+  distortion: tf.Tensor
+
+
+class Model(tf.keras.Model):
+  """One model class; the five priors differ in which of the parts below are present.
+
+  ====================  =======  ====  ====  =========  ==========================
+  prior                 h_a, h_s  g_cm  g_ep  y_density  p(ŷ)
+  ====================  =======  ====  ====  =========  ==========================
+  factorized                                  yes        one learned density a channel
+  scale_hyperprior      yes                              N(0, scale), from h_s
+  mean_scale_hyperprior yes                              N(mean, scale), from h_s
+  autoregressive                 yes   yes               N(mean, scale), from g_ep
+  joint                 yes      yes   yes               N(mean, scale), from g_ep
+  ====================  =======  ====  ====  =========  ==========================
+
+  Attributes:
+    config: what the weights depend on.
+    g_a, g_s: analysis and synthesis transforms.
+    h_a, h_s, z_density: side information, or None.
+    g_cm, g_ep: context model and entropy parameters, or None.
+    y_density: of the factorized prior, or None.
+    conditional: the `GaussianConditional` of all other priors.
+  """
+
+  def __init__(self, config: cfg.ModelConfig):
+    super().__init__()
+    self.config = config
+    n, m = config.num_filters, config.latent_channels
+    self.g_a = layers.analysis_transform(n, m)
+    self.g_s = layers.synthesis_transform(n)
+    self.h_a = self.h_s = self.z_density = self.g_cm = self.g_ep = self.y_density = None
+    # Ballé et al. (2018) use ReLUs in h_a and h_s, Minnen et al. leaky ones.
+    scales_only = config.prior == "scale_hyperprior"
+    if config.has_hyperprior:
+      activation = {"activation": tf.nn.relu} if scales_only else {}
+      self.h_a = layers.hyper_analysis_transform(n, **activation)
+      self.h_s = layers.hyper_synthesis_transform(m, m if scales_only else 2 * m, **activation)
+      self.z_density = entropy.FactorizedDensity(n)
+    if config.has_context:
+      self.g_cm = layers.MaskedConv2D(2 * m, cfg.CONTEXT_SUPPORT, "A")
+      self.g_ep = layers.EntropyParameters(m)
+    if config.prior == "factorized":
+      self.y_density = entropy.FactorizedDensity(m)
+    self.conditional = entropy.GaussianConditional()
+
+  def analysis(self, x: tf.Tensor) -> tf.Tensor:
+    """Pixels [B, H, W, 3] in 0..255 -> y [B, ceil(H/16), ceil(W/16), M] float32."""
+    return tf.cast(self.g_a(tf.cast(x, tf.float32) / 255.0), tf.float32)
+
+  def synthesis(self, y_hat: tf.Tensor) -> tf.Tensor:
+    """ŷ [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] float32 on the 0..255 scale, not clipped."""
+    return tf.cast(self.g_s(y_hat), tf.float32) * 255.0
+
+  def hyper_analysis(self, y: tf.Tensor) -> tf.Tensor:
+    """Y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float32."""
+    # Scales alone do not depend on signs (Ballé et al., 2018, figure 4).
+    return tf.cast(
+      self.h_a(tf.abs(y) if self.config.prior == "scale_hyperprior" else y), tf.float32
+    )
+
+  def hyper_synthesis(self, z_hat: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """ẑ -> psi [B, h, w, ...] float32, cropped to the `shape` of y."""
+    psi = self.h_s(z_hat)[:, : shape[1], : shape[2]]
+    return tf.cast(psi, tf.float32)
+
+  def parameters(
+    self, psi: Optional[tf.Tensor], y_hat: tf.Tensor
+  ) -> tuple[Optional[tf.Tensor], tf.Tensor]:
+    """Entropy parameters at every position at once.
+
+    Args:
+      psi: output of h_s, or None without hyperprior.
+      y_hat: [B, h, w, M]; each position sees only those before it.
+
+    Returns:
+      mean and continuous scale index in 0..63, each [B, h, w, M] float32.
+    """
+    if self.config.prior == "scale_hyperprior":
+      return tf.zeros_like(psi), self.conditional.scale_index(psi)
+    features = psi
+    if self.g_cm is not None:
+      phi = tf.cast(self.g_cm(y_hat), tf.float32)
+      features = self.g_ep(phi if psi is None else tf.concat([psi, phi], -1))
+    mean, raw_scale = tf.split(tf.cast(features, tf.float32), 2, axis=-1)
+    return mean, self.conditional.scale_index(raw_scale)
+
+  def rate(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> Rate:
+    """Bits of given latents (noisy ones in training, coded ones when estimating a file)."""
+    psi, z_bits = None, tf.zeros(tf.shape(y_hat)[:1])
+    if self.config.has_hyperprior:
+      psi = self.hyper_synthesis(z_hat, tf.shape(y_hat))
+      z_bits = tf.reduce_sum(self.z_density.bits(z_hat), axis=(1, 2, 3))
+    if self.y_density is not None:
+      y_bits = self.y_density.bits(y_hat)
+    else:
+      mean, index = self.parameters(psi, y_hat)
+      y_bits = self.conditional.bits(y_hat, mean, self.conditional.scale(index))
+    return Rate(tf.reduce_sum(y_bits, axis=(1, 2, 3)), z_bits)
+
+  def call(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, Rate]:
+    """The model as it is trained: noise in place of rounding.
+
+    Args:
+      x: [B, H, W, 3] in 0..255, H and W multiples of 16.
+      seed: [2] int32 for the noise.
+
+    Returns:
+      x̂ like x, float32 and not clipped, and the rate.
+    """
+    y = self.analysis(x)
+    y_tilde = y + _noise(y, seed, 0)
+    z_tilde = None
+    if self.config.has_hyperprior:
+      z = self.hyper_analysis(y)
+      z_tilde = z + _noise(z, seed, 1)
+    return self.synthesis(y_tilde), self.rate(y_tilde, z_tilde)
+
+  def rounded(self, x: tf.Tensor) -> tuple[tf.Tensor, Rate]:
+    """The model with rounding, for validation: no noise, floating point, one parallel pass.
+
+    The context is that of round(y); a file codes round(y - mean) + mean at each position in
+    turn, which differs a little. What `evaluate` and `compress` report comes from files.
+    """
+    y = self.analysis(x)
+    z_hat = psi = None
+    if self.config.has_hyperprior:
+      z_hat = tf.round(self.hyper_analysis(y))
+      psi = self.hyper_synthesis(z_hat, tf.shape(y))
+    y_hat = tf.round(y)
+    if self.y_density is None:
+      mean, _ = self.parameters(psi, y_hat)
+      y_hat = tf.round(y - mean) + mean
+    return self.synthesis(y_hat), self.rate(y_hat, z_hat)
+
+
+def losses(x: tf.Tensor, x_hat: tf.Tensor, rate: Rate, lmbda: float, distortion: str) -> Losses:
+  """R + λD (equation 1), batch averages.
+
+  Args:
+    x, x_hat: [B, H, W, 3] on the 0..255 scale.
+    rate: of the batch.
+    lmbda: λ.
+    distortion: "mse", on the 0..255 scale, or "ms_ssim", for 1 - MS-SSIM.
+  """
+  x = tf.cast(x, tf.float32)
+  pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
+  y_bpp = tf.reduce_mean(rate.y_bits) / pixels
+  z_bpp = tf.reduce_mean(rate.z_bits) / pixels
+  values = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
+  d = tf.reduce_mean(values)
+  return Losses(y_bpp + z_bpp + lmbda * d, y_bpp + z_bpp, y_bpp, z_bpp, d)
+
+
+def _noise(x, seed, stream):
+  """U(-½, ½), a function of the seed alone, so that a resumed run repeats it."""
+  seed = tf.random.experimental.stateless_fold_in(seed, stream)
+  return tf.random.stateless_uniform(tf.shape(x), seed, -0.5, 0.5)

@@ -1,0 +1,33 @@
+"""What `--verbose` prints about one file."""
+
+from typing import Optional
+
+import numpy as np
+
+from bmshj_minnen import metrics
+from bmshj_minnen.coding.codec import Latents
+from bmshj_minnen.model import Model
+
+__all__ = ["estimated_bits", "lines"]
+
+
+def estimated_bits(model: Model, latents: Latents) -> float:
+  """Information content of what a file holds under the float model, in bits."""
+  rate = model.rate(latents.y_hat[None], latents.z_hat[None])
+  return float(rate.y_bits[0] + rate.z_bits[0])
+
+
+def lines(
+  x: Optional[np.ndarray], x_hat: np.ndarray, num_bytes: int, seconds: dict[str, float]
+) -> list[str]:
+  """Size, quality (where the original x is known; both [H, W, 3] uint8) and times, as text."""
+  height, width = x_hat.shape[:2]
+  text = [
+    f"size             {width}x{height}",
+    f"bytes            {num_bytes} ({8 * num_bytes / (height * width):.4f} bpp)",
+  ]
+  if x is not None:
+    text.append(f"PSNR             {metrics.psnr(x, x_hat):.3f} dB")
+    text.append(f"MS-SSIM          {float(metrics.ms_ssim(x, x_hat)):.5f}")
+  text += [f"{name + ' ':17}{value:.3f} s" for name, value in seconds.items()]
+  return text

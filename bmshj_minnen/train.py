@@ -1,0 +1,59 @@
+"""Trains a model: `python -m bmshj_minnen.train --lambda=0.01`."""
+
+import dataclasses
+
+from absl import app, flags, logging
+
+from bmshj_minnen import binaries, config
+
+_LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
+_DEFAULTS = config.TrainConfig(model_dir="")
+_MODEL = config.ModelConfig()
+
+flags.DEFINE_string("model_dir", None, "Where weights and logs go (models/PRIOR-λ by default).")
+flags.DEFINE_enum("prior", _MODEL.prior, config.PRIORS, "What predicts the latents.")
+flags.DEFINE_integer("num_filters", _MODEL.num_filters, "N, channels inside the transforms.")
+flags.DEFINE_integer("latent_channels", _MODEL.latent_channels, "M, channels of the latents.")
+flags.DEFINE_enum("distortion", _DEFAULTS.distortion, config.DISTORTIONS, "D of the loss.")
+flags.DEFINE_string("train_glob", "", "Photographs to train on, such as 'photos/**/*.png'.")
+flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
+flags.DEFINE_string("dataset", "", "A tensorflow-datasets name, such as clic.")
+flags.DEFINE_string("data_dir", "", "The folder of tensorflow-datasets.")
+flags.DEFINE_integer("crop", _DEFAULTS.crop, "Side of the training crops, pixels.")
+flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops a step.")
+flags.DEFINE_integer("steps", _DEFAULTS.steps, "Length of the run.")
+flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Of Adam, at the start.")
+flags.DEFINE_enum("schedule", _DEFAULTS.schedule, config.SCHEDULES, "Of the learning rate.")
+flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Bound on the gradient's norm; 0: none.")
+flags.DEFINE_enum("precision", _DEFAULTS.precision, config.PRECISIONS, "Of the convolutions.")
+flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, crops and noise.")
+flags.DEFINE_string("init_from", "", "A model directory whose weights the run starts from.")
+flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
+
+
+def _from_flags(cls, **given):
+  names = {field.name for field in dataclasses.fields(cls)} - set(given)
+  return cls(**given, **{name: flags.FLAGS[name].value for name in names})
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  logging.set_verbosity(logging.INFO)
+  with binaries.one_line_errors():
+    model_config = _from_flags(config.ModelConfig)
+    model_dir = flags.FLAGS.model_dir or f"models/{model_config.prior}-{_LAMBDA.value:g}"
+    train_config = _from_flags(config.TrainConfig, lmbda=_LAMBDA.value, model_dir=model_dir)
+    from bmshj_minnen import training  # TensorFlow's seconds, once the flags are right.
+
+    training.train(model_config, train_config)
+    print(f"Trained: {model_dir}")
+
+
+def run():
+  """The console entry point."""
+  app.run(main)
+
+
+if __name__ == "__main__":
+  run()
