@@ -11,6 +11,7 @@ _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where t
 
 
 def main(argv):
+  """Flags -> one library call."""
   if len(argv) != 3:
     raise app.UsageError("give two files: the photograph, and where the compressed file goes")
   _, source, target = argv

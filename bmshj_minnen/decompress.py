@@ -1,4 +1,4 @@
-"""Decompresses to a photograph: `python -m bmshj_minnen.decompress --model=DIR out.tfci back.png`."""
+"""Decompresses: `python -m bmshj_minnen.decompress --model=DIR out.tfci back.png`."""
 
 from absl import app, flags
 
@@ -10,6 +10,7 @@ _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph 
 
 
 def main(argv):
+  """Flags -> one library call."""
   if len(argv) != 3:
     raise app.UsageError("give two files: the compressed one, and where the photograph goes")
   _, source, target = argv

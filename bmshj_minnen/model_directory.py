@@ -82,7 +82,7 @@ def load_weights(model: Model, directory: pathlib.Path) -> None:
 
 def _save_arrays(path, arrays):
   buffer = io.BytesIO()
-  np.savez_compressed(buffer, **arrays)
+  np.savez(buffer, **arrays)
   images.write_atomically(str(path), buffer.getvalue())
 
 

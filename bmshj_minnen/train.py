@@ -37,6 +37,7 @@ def _from_flags(cls, **given):
 
 
 def main(argv):
+  """Flags -> one library call."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   logging.set_verbosity(logging.INFO)

@@ -10,7 +10,6 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
-from absl import logging
 
 __all__ = [
   "MAX_VALUE",
@@ -52,25 +51,29 @@ def build_tables(prior) -> Tables:
   Args:
     prior: a tfc distribution with `prob`, such as `NoisyNormal` or `NoisyDeepFactorized`.
   """
-  # The widest scale takes 2,217 symbols, of which tfc would warn.
-  verbosity = logging.get_verbosity()
-  logging.set_verbosity(logging.ERROR)
-  entropy_model = tfc.ContinuousBatchedEntropyModel(
-    prior,
-    coding_rank=prior.batch_shape.rank,
-    compression=True,
-    offset_heuristic=False,
-    tail_mass=TAIL_MASS,
-    range_coder_precision=PRECISION,
-    bottleneck_dtype=tf.float32,
-  )
-  logging.set_verbosity(verbosity)
+
+  # In a graph tfc finds the tails of learned densities ten times faster than eagerly.
+  @tf.function
+  def build():
+    entropy_model = tfc.ContinuousBatchedEntropyModel(
+      prior,
+      coding_rank=prior.batch_shape.rank,
+      compression=True,
+      stateless=True,
+      offset_heuristic=False,
+      tail_mass=TAIL_MASS,
+      range_coder_precision=PRECISION,
+      bottleneck_dtype=tf.float32,
+    )
+    return entropy_model.cdf, entropy_model.cdf_offset
+
+  cdf, offset = (array.numpy() for array in build())
   # tfc marks tables that end in its unbounded overflow code by a negative precision.
-  cdf = np.abs(entropy_model.cdf.numpy())
+  cdf = np.abs(cdf)
   # A cumulative distribution increases, so it holds its last value once.
   ends = np.flatnonzero(cdf == 2**PRECISION)
   lengths = np.diff(ends, prepend=-1)
-  return Tables(cdf, entropy_model.cdf_offset.numpy(), (lengths - 3).astype(np.int32))
+  return Tables(cdf, offset, (lengths - 3).astype(np.int32))
 
 
 def concatenate(tables: list[Tables]) -> Tables:

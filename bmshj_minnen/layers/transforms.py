@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 from bmshj_minnen import config
+from bmshj_minnen.layers.fourier_kernel import FourierKernel
 
 __all__ = [
   "analysis_transform",
@@ -31,28 +32,32 @@ def _gdn(inverse: bool) -> tfc.GDN:
   return tfc.GDN(inverse=inverse, alpha_parameter=2, epsilon_parameter=0.5)
 
 
+class _Convolution(tfc.SignalConv2D):
+  """`SignalConv2D` with a bias, zero padding and a `FourierKernel`."""
+
+  def __init__(self, channels, support, activation=None, **kwargs):
+    super().__init__(
+      channels,
+      (support, support),
+      padding="same_zeros",
+      use_bias=True,
+      activation=activation,
+      **kwargs,
+    )
+
+  def build(self, input_shape):
+    shape = (*self.kernel_support, input_shape[-1], self.filters)
+    initial = self.kernel_initializer(shape=shape, dtype=self.variable_dtype)
+    self.kernel_parameter = FourierKernel(initial, name="kernel")
+    super().build(input_shape)
+
+
 def _conv(channels, support, stride=1, activation=None):
-  return tfc.SignalConv2D(
-    channels,
-    (support, support),
-    corr=True,
-    strides_down=stride,
-    padding="same_zeros",
-    use_bias=True,
-    activation=activation,
-  )
+  return _Convolution(channels, support, activation, corr=True, strides_down=stride)
 
 
 def _deconv(channels, support, stride, activation=None):
-  return tfc.SignalConv2D(
-    channels,
-    (support, support),
-    corr=False,
-    strides_up=stride,
-    padding="same_zeros",
-    use_bias=True,
-    activation=activation,
-  )
+  return _Convolution(channels, support, activation, corr=False, strides_up=stride)
 
 
 def analysis_transform(num_filters: int, latent_channels: int) -> tf.keras.Sequential:

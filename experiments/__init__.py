@@ -1,0 +1,1 @@
+"""Demonstrations, benchmarks and studies; each prints or writes what its README quotes."""
