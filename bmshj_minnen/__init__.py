@@ -8,7 +8,7 @@ The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), trained with `bmshj_
 """
 
 from bmshj_minnen.coding.bitstream import BitstreamError
-from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.codec import Codec, Latents
 from bmshj_minnen.config import ModelConfig, TrainConfig
 from bmshj_minnen.images import ImageError, read_image, write_image
 from bmshj_minnen.model import Model
@@ -18,6 +18,7 @@ __all__ = [
   "BitstreamError",
   "Codec",
   "ImageError",
+  "Latents",
   "Model",
   "ModelConfig",
   "TrainConfig",

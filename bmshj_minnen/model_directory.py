@@ -92,5 +92,5 @@ def _load_arrays(directory, name):
       return dict(arrays)
   except FileNotFoundError as error:
     raise ValueError(f"{directory} is not a trained model: it has no {name}") from error
-  except (OSError, EOFError, zipfile.BadZipFile) as error:
+  except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
     raise ValueError(f"{directory / name} is damaged: {error}") from error

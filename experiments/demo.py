@@ -55,7 +55,7 @@ def main(argv):
     picture = output / "side_by_side.png"
     _write_side_by_side(picture, [x, x_hat, x_jpeg])
     print(f"Original, this model and JPEG, from left to right: {picture}")
-    print(f"{_STEPS.value} steps on six photographs show that all parts work; see README.md for a real model.")
+    print("Minutes on six photographs show that all parts work; README.md tells of real models.")
 
 
 def _nearest_jpeg(x, size):

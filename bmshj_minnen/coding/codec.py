@@ -63,10 +63,10 @@ class Codec:
     m, n = self.config.latent_channels, self._z_channels
     y_spec = tf.TensorSpec([None, None, m], tf.float32)
     z_spec = tf.TensorSpec([None, None, n], tf.float32)
-    self._analyze = tf.function(self.analyze, [_PIXELS])
-    self._encode = tf.function(self.encode, [y_spec, z_spec])
-    self._decode = tf.function(self.decode, [tf.TensorSpec([], tf.string), _SIZE, _SIZE])
-    self._synthesize = tf.function(self.synthesize, [y_spec, _SIZE, _SIZE])
+    self._analyze = _Graph(self.analyze, _PIXELS)
+    self._encode = _Graph(self.encode, y_spec, z_spec)
+    self._decode = _Graph(self.decode, tf.TensorSpec([], tf.string), _SIZE, _SIZE)
+    self._synthesize = _Graph(self.synthesize, y_spec, _SIZE, _SIZE)
 
   def compress(self, image: np.ndarray, seconds: Optional[dict[str, float]] = None) -> bytes:
     """Compresses [H, W, 3] uint8, H and W in 1..65536.
@@ -146,8 +146,9 @@ class Codec:
     y = self._transforms.g_a(x)
     if not self.config.has_hyperprior:
       return y[0], tf.zeros([_hyper_size(height), _hyper_size(width), 0])
-    z = tf.round(self._transforms.h_a(y))
-    return y[0], tf.clip_by_value(z[0], -range_coder.MAX_VALUE, range_coder.MAX_VALUE)
+    z = tf.round(self._transforms.h_a(y)[0])
+    z = tf.clip_by_value(z, -range_coder.MAX_VALUE, range_coder.MAX_VALUE)
+    return y[0], tf.cast(tf.cast(z, tf.int32), tf.float32)  # Through integers: no -0.
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Y and ẑ -> the payload, a scalar string, and ŷ [h, w, M] float32."""
@@ -191,6 +192,20 @@ class Codec:
   def _z_tables(self, z_shape):
     """The table of each symbol of z: that of its channel."""
     return tf.tile(tf.range(self._z_channels), [z_shape[0] * z_shape[1]])
+
+
+class _Graph:
+  """A function traced once, when it is first called, for all sizes."""
+
+  def __init__(self, function: Callable, *signature: tf.TensorSpec):
+    self._function = tf.function(function, signature)
+    self._signature = signature
+    self._concrete = None
+
+  def __call__(self, *args):
+    if self._concrete is None:
+      self._concrete = self._function.get_concrete_function()
+    return self._concrete(*map(tf.convert_to_tensor, args))
 
 
 class _Stopwatch:

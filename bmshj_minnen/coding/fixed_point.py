@@ -129,16 +129,20 @@ def exact_dtype() -> tf.DType:
     float32 if its float32 products are exact, else, with a warning, float64.
   """
   generator = np.random.default_rng(0)
-  fan_in = 25 * 192
-  # Worst cases for the two rows of every product: sums at the bound, all signs equal or random.
-  weights = generator.integers(-13, 14, size=(fan_in, 64))
-  weights[:, :16] = 13
-  weights[:, 16:32] = -13
-  weights[0, :] += np.sign(weights[0, :]) * (MAX_WEIGHT_SUM - np.abs(weights).sum(0))
+  fan_in, out = 25 * 192, 64
+  # Sums of weights at the bound, in few large weights (which reduced precision rounds) up to many
+  # small ones (whose sums are long), of one sign or of both.
+  weights = np.zeros((fan_in, out), np.int64)
+  for column in range(out):
+    count = int(np.round(fan_in ** (column / (out - 1))))
+    rows = generator.choice(fan_in, count, replace=False)
+    weights[rows, column] = MAX_WEIGHT_SUM // count
+    weights[rows[0], column] += MAX_WEIGHT_SUM % count - (column == 0)
+  weights[:, ::2] *= generator.choice([-1, 1], size=(fan_in, out // 2))
   x = generator.integers(-INT16_MAX - 1, INT16_MAX + 1, size=(67, fan_in))
   x[0], x[1], x[2] = INT16_MAX, -INT16_MAX - 1, -1
-  layer = FixedLayer(weights, np.zeros(64, np.int64), np.ones(64))
-  expected = x.astype(np.int64) @ weights.astype(np.int64)
+  layer = FixedLayer(weights, np.zeros(out, np.int64), np.ones(out))
+  expected = x.astype(np.int64) @ weights
   for dtype in (tf.float32, tf.float64):
     result = layer.compile(dtype)(tf.constant(x, tf.float32)).numpy()
     if np.array_equal(result, expected):

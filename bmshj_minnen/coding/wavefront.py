@@ -49,10 +49,11 @@ class Encoder:
 
   def __call__(self, handle, mean, table, where):
     symbol = tf.round((tf.gather(self._y, where) - mean) / self._unit)
-    symbol = tf.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE)
-    value = tf.cast(tf.reshape(symbol, [-1]), tf.int32)
-    handle = self._coder.push(handle, tf.reshape(table, [-1]) + self._first_table, value)
-    return handle, fixed_point.saturate(mean + symbol * self._unit)
+    value = tf.cast(tf.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE), tf.int32)
+    handle = self._coder.push(
+      handle, tf.reshape(table, [-1]) + self._first_table, tf.reshape(value, [-1])
+    )
+    return handle, fixed_point.saturate(mean + tf.cast(value, tf.float32) * self._unit)
 
 
 class Decoder:
@@ -121,7 +122,7 @@ def scan(
     tf.constant(0),
     tf.zeros([_REACH, height + 2, channels]),
     handle,
-    tf.TensorArray(tf.float32, steps, element_shape=[None, channels]),
+    tf.TensorArray(tf.float32, steps, infer_shape=False, element_shape=[None, channels]),
   )
   _, _, _, handle, latents = tf.while_loop(
     lambda t, *_: t < steps,

@@ -67,7 +67,7 @@ def build_tables(prior) -> Tables:
     )
     return entropy_model.cdf, entropy_model.cdf_offset
 
-  cdf, offset = (array.numpy() for array in build())
+  cdf, offset = (array.numpy() for array in build.get_concrete_function()())
   # tfc marks tables that end in its unbounded overflow code by a negative precision.
   cdf = np.abs(cdf)
   # A cumulative distribution increases, so it holds its last value once.

@@ -27,7 +27,7 @@ class FourierKernel(tfc.RDFTParameter):
 
 
 def _inverse_rdft(height: int, width: int) -> np.ndarray:
-  """The unitary inverse real DFT: [coefficients, taps] float64, real parts before imaginary ones."""
+  """The unitary inverse real DFT: [coefficients, taps] float64, real parts first."""
   columns = width // 2 + 1
   units = np.eye(height * columns).reshape(-1, height, columns)
   real = np.fft.irfft2(units, s=(height, width))

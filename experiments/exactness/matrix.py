@@ -1,0 +1,69 @@
+"""{1, 2 threads} x {oneDNN on, off} x {all, AVX2, SSE4.1 instructions}, for all five priors.
+
+`python -m experiments.exactness.matrix` makes five untrained models (training does not matter
+here), lets each setting write files, lets each setting decode all of them, and compares ŷ.
+"""
+
+import itertools
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from absl import app, flags
+
+_CHANNELS = flags.DEFINE_integer("channels", 192, "N and M of the models.")
+_SIDE = flags.DEFINE_integer("side", 320, "Sides of the square photograph, pixels.")
+
+THREADS = (1, 2)
+ONEDNN = (1, 0)
+ISA = ("", "AVX2", "SSE41")  # The default is all that the processor has.
+
+
+def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
+  """Writes models/PRIOR for all priors, and image.png, into a folder."""
+  import tensorflow as tf
+
+  import bmshj_minnen
+  from bmshj_minnen import config, data, model_directory
+
+  image = bmshj_minnen.read_image(data.bundled_photographs()[0])[:side, :side]
+  bmshj_minnen.write_image(str(folder / "image.png"), image)
+  for prior in config.PRIORS:
+    tf.keras.utils.set_random_seed(1)
+    model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, channels, channels))
+    model_directory.create_variables(model)
+    kernel = model.g_a.layers[-1].kernel_parameter
+    for part in (kernel.real, kernel.imag):
+      part.assign(20 * part)  # Untrained latents are all zero otherwise.
+    model_directory.save(model, folder / "models" / prior, tf.constant(image[None]))
+
+
+def run_worker(folder, threads, onednn, isa, decode) -> bool:
+  """Runs `worker.py` under one setting; returns whether it succeeded."""
+  environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(onednn), "TF_CPP_MIN_LOG_LEVEL": "3"}
+  environment.pop("ONEDNN_MAX_CPU_ISA", None)
+  if isa:
+    environment["ONEDNN_MAX_CPU_ISA"] = isa
+  setting = f"{threads}-threads_onednn-{onednn}_{isa or 'default'}"
+  command = [sys.executable, "-m", "experiments.exactness.worker", f"--folder={folder}"]
+  command += [f"--setting={setting}", f"--threads={threads}", f"--decode={decode}"]
+  return subprocess.run(command, env=environment, check=False).returncode == 0
+
+
+def main(argv):
+  """Runs the whole matrix."""
+  del argv
+  settings = list(itertools.product(THREADS, ONEDNN, ISA))
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    make_models(folder, _CHANNELS.value, _SIDE.value)
+    good = [run_worker(folder, *setting, False) for setting in settings]
+    good += [run_worker(folder, *setting, True) for setting in settings]
+  print(f"{sum(good)} of {len(good)} runs without failure")
+  return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+  app.run(main)

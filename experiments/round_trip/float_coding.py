@@ -1,0 +1,71 @@
+"""What the float model would spend if it could be coded: the yardstick for freezing."""
+
+import tensorflow as tf
+
+from bmshj_minnen import Model, config
+from bmshj_minnen.coding import wavefront
+from bmshj_minnen.layers.masked_conv import causal_mask
+
+__all__ = ["float_bits"]
+
+
+class _FloatNetworks:
+  """h_s, g_cm and g_ep in floating point, with the interface of the exact `Networks`."""
+
+  def __init__(self, model: Model):
+    self._model = model
+    self.has_context = model.config.has_context
+    if self.has_context:
+      kernel = model.g_cm.kernel
+      visible = causal_mask(config.CONTEXT_SUPPORT, "A").astype(bool)
+      self._kernel = tf.reshape(tf.boolean_mask(kernel, visible), [-1, kernel.shape[-1]])
+
+  def psi(self, z_hat, height, width):
+    """[h', w', N] -> [height * width, channels]."""
+    if self._model.h_s is None:
+      return tf.zeros([height * width, 0])
+    psi = self._model.h_s(z_hat[None])[0, :height, :width]
+    return tf.reshape(psi, [height * width, -1])
+
+  def parameters(self, psi, neighbours):
+    """[n, ...] -> mean and continuous scale index, [n, M] each."""
+    model = self._model
+    features = psi
+    if self.has_context:
+      phi = tf.matmul(neighbours, self._kernel) + model.g_cm.bias
+      features = model.g_ep(tf.concat([psi, phi], -1))
+    if model.config.prior == "scale_hyperprior":
+      return tf.zeros_like(psi), model.conditional.scale_index(psi)
+    mean, raw = tf.split(features, 2, -1)
+    return mean, model.conditional.scale_index(raw)
+
+
+class _Meter:
+  """An encoder whose range coder only adds up information content."""
+
+  def __init__(self, model: Model, y):
+    self._conditional, self._y = model.conditional, y
+
+  def __call__(self, bits, mean, index, where):
+    y_hat = tf.round(tf.gather(self._y, where) - mean) + mean
+    scale = self._conditional.scale(index)
+    return bits + tf.reduce_sum(self._conditional.bits(y_hat, mean, scale)), y_hat
+
+
+@tf.function(reduce_retracing=True)
+def float_bits(model: Model, y: tf.Tensor, z_hat: tf.Tensor) -> tf.Tensor:
+  """Bits of y and ẑ under the float model, coded position by position.
+
+  Args:
+    model: any prior but the factorized one, which has no networks.
+    y: [h, w, M].
+    z_hat: [h', w', N].
+  """
+  height, width, channels = tf.shape(y)[0], tf.shape(y)[1], y.shape[2]
+  networks = _FloatNetworks(model)
+  meter = _Meter(model, tf.reshape(y, [-1, channels]))
+  psi = networks.psi(z_hat, height, width)
+  bits, _ = wavefront.scan(networks, meter, tf.zeros([]), psi, height, width, channels)
+  if model.z_density is not None:
+    bits += tf.reduce_sum(model.z_density.bits(z_hat))
+  return bits

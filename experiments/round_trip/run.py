@@ -1,0 +1,108 @@
+"""Compresses photographs to files, reads them back, and tabulates one row a photograph.
+
+`python -m experiments.round_trip.run --model=DIR --images='kodak/*.png' --csv=results.csv`
+
+Columns: `bytes` of the file, header included; `estimated_bpp`, information content of the coded
+latents under the float model; `latents_equal`, whether ŷ and ẑ came back bit for bit;
+`excess_bytes`, file less estimate; `freezing_%`, bits of the payload over the float model's for the
+same latents, which is what integer networks, quantized tables and the range coder cost together;
+`own_float_%`, the same against the latents that the float model itself would code, position by
+position, which scatters because other roundings lead to other latents.
+"""
+
+import csv
+import glob
+import os
+import pathlib
+import statistics
+import tempfile
+
+import tensorflow as tf
+from absl import app, flags
+
+import bmshj_minnen
+from bmshj_minnen import binaries, metrics, report
+from bmshj_minnen.coding.bitstream import HEADER_SIZE
+from experiments.round_trip.float_coding import float_bits
+
+_MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
+_CSV = flags.DEFINE_string("csv", None, "Where the table goes, too.")
+
+
+def measure(codec, model, path: str) -> dict[str, object]:
+  """One photograph through a file: what the table shows of it."""
+  image = bmshj_minnen.read_image(path)
+  pixels = image.shape[0] * image.shape[1]
+  encode_seconds: dict[str, float] = {}
+  decode_seconds: dict[str, float] = {}
+  with tempfile.TemporaryDirectory() as folder:
+    file = pathlib.Path(folder) / "image.tfci"
+    data, sent = codec.compress_with_latents(image, encode_seconds)
+    file.write_bytes(data)
+    size = os.path.getsize(file)
+    image_back = codec.decompress(file.read_bytes(), decode_seconds)
+    received = codec.latents(file.read_bytes())
+  payload_bits = 8 * (size - HEADER_SIZE)
+  estimate = report.estimated_bits(model, sent)
+  y, z_hat = codec.analyze(tf.constant(image))
+  return {
+    "image": pathlib.Path(path).stem,
+    "bytes": size,
+    "bpp": 8 * size / pixels,
+    "estimated_bpp": estimate / pixels,
+    "psnr_db": metrics.psnr(image, image_back),
+    "ms_ssim": float(metrics.ms_ssim(image, image_back)),
+    "encode_s": sum(encode_seconds.values()),
+    "decode_s": sum(decode_seconds.values()),
+    "latents_equal": all(a.tobytes() == b.tobytes() for a, b in zip(sent, received)),
+    "excess_bytes": size - estimate / 8,
+    "freezing_%": 100 * (payload_bits / estimate - 1),
+    "own_float_%": 100 * (payload_bits / float(float_bits(model, y, z_hat)) - 1),
+  }
+
+
+def main(argv):
+  """Flags -> table."""
+  del argv
+  with binaries.one_line_errors():
+    paths = sorted(glob.glob(_IMAGES.value))
+    if not paths:
+      raise ValueError(f"no file matches {_IMAGES.value}")
+    codec = bmshj_minnen.load(_MODEL.value)
+    model = bmshj_minnen.load_model(_MODEL.value)
+    measure(codec, model, paths[0])  # Traces the graphs, so that times are warm.
+    rows = []
+    for path in paths:
+      rows.append(measure(codec, model, path))
+      if len(rows) == 1:
+        print(" ".join(f"{name:>{_width(name)}}" for name in rows[0]))
+      print(" ".join(f"{_text(value):>{_width(name)}}" for name, value in rows[-1].items()))
+  mean = {
+    name: statistics.fmean(row[name] for row in rows)
+    for name, value in rows[0].items()
+    if not isinstance(value, str)
+  }
+  print(" ".join(f"{_text(mean.get(name, 'mean')):>{_width(name)}}" for name in rows[0]))
+  worst = max(row["excess_bytes"] - 0.01 * (row["bytes"] - row["excess_bytes"]) for row in rows)
+  print(f"all latents equal: {all(row['latents_equal'] for row in rows)}")
+  print(f"bytes beyond 1 % over the estimate, at worst: {worst:.1f}")
+  for name in ("freezing_%", "own_float_%"):
+    print(f"{name}, at worst: {max(row[name] for row in rows):.3f}")
+  if _CSV.value:
+    with open(_CSV.value, "w", newline="") as file:
+      writer = csv.DictWriter(file, rows[0])
+      writer.writeheader()
+      writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+
+
+def _text(value):
+  return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _width(name):
+  return max(len(name), 8)
+
+
+if __name__ == "__main__":
+  app.run(main)

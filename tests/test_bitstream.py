@@ -1,0 +1,87 @@
+"""The container: golden bytes, and an error for every way to damage them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding.bitstream import BitstreamError
+
+_FINGERPRINT = b"\x01\x02\x03\xff"
+_PAYLOAD = b"payload\x00\xff"
+# May change only together with `bitstream.VERSION`.
+_GOLDEN = bytes.fromhex("424d4d01010203ff01ff000200000009df44d82f") + _PAYLOAD
+
+
+def _pack(height=512, width=3, payload=_PAYLOAD):
+  return bitstream.pack(
+    _FINGERPRINT, tf.constant(height), tf.constant(width), tf.constant(payload)
+  ).numpy()
+
+
+def test_golden_bytes():
+  assert _pack() == _GOLDEN
+
+
+def test_graph_gives_the_same_bytes():
+  pack = tf.function(bitstream.pack)
+  assert pack(_FINGERPRINT, tf.constant(512), tf.constant(3), tf.constant(_PAYLOAD)) == _GOLDEN
+
+
+@pytest.mark.parametrize("size", [(1, 1), (65536, 1), (255, 256), (1080, 1920)])
+@pytest.mark.parametrize("payload", [b"", b"\x00" * 300, bytes(range(256)) * 300])
+def test_round_trip(size, payload):
+  header, found = bitstream.unpack(_pack(*size, payload), _FINGERPRINT)
+  assert (header.height, header.width, found) == (*size, payload)
+  assert header.fingerprint == _FINGERPRINT
+
+
+@pytest.mark.parametrize("length", range(len(_GOLDEN)))
+def test_every_truncation_is_named(length):
+  with pytest.raises(BitstreamError, match="truncated|empty") as info:
+    bitstream.unpack(_GOLDEN[:length], _FINGERPRINT)
+  assert info.value.offset == length
+
+
+@pytest.mark.parametrize("bit", range(8 * len(_GOLDEN)))
+def test_every_flipped_bit_raises(bit):
+  data = bytearray(_GOLDEN)
+  data[bit // 8] ^= 1 << bit % 8
+  with pytest.raises(BitstreamError):
+    bitstream.unpack(bytes(data), _FINGERPRINT)
+
+
+@pytest.mark.parametrize(
+  ("data", "match"),
+  [
+    (b"", "empty"),
+    (b"\x89PNG\r\n\x1a\n" + bytes(40), "not a compressed image"),
+    (_GOLDEN + b"\x00", "trailing"),
+    (_GOLDEN[:3] + b"\x02" + _GOLDEN[4:], "version"),
+  ],
+)
+def test_errors_name_the_cause_on_one_line(data, match):
+  with pytest.raises(BitstreamError, match=match) as info:
+    bitstream.unpack(data, _FINGERPRINT)
+  assert "\n" not in str(info.value)
+
+
+def test_another_model_is_told_from_damage():
+  with pytest.raises(BitstreamError, match="another model") as info:
+    bitstream.unpack(_GOLDEN, b"\x00\x00\x00\x00")
+  assert (info.value.offset, info.value.found) == (4, "010203ff")
+
+
+def test_the_declared_size_is_bounded():
+  data = _pack(65536, 65536, b"")
+  with pytest.raises(BitstreamError, match="too large"):
+    bitstream.unpack(data, _FINGERPRINT)
+  assert bitstream.unpack(data, _FINGERPRINT, max_pixels=2**32)[0].height == 65536
+
+
+def test_random_bytes_never_pass():
+  generator = np.random.default_rng(0)
+  for _ in range(200):
+    data = _GOLDEN[:4] + generator.bytes(int(generator.integers(0, 60)))
+    with pytest.raises(BitstreamError):
+      bitstream.unpack(data, _FINGERPRINT)

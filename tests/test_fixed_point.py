@@ -1,0 +1,116 @@
+"""Exact networks: integers in, the integers that int64 NumPy computes out."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bmshj_minnen.coding import fixed_point
+
+_FAN_IN, _OUT = 12 * 192, 64
+
+
+def _extreme_layer(generator, slope=256):
+  """Weights at the bound of 2**16 a column: equal, alternating, one alone, random."""
+  weights = generator.integers(-28, 29, size=(_FAN_IN, _OUT))
+  weights[:, 0] = 28
+  weights[:, 1] = 28 * (-1) ** np.arange(_FAN_IN)
+  weights[:, 2] = 0
+  weights[0] += np.where(weights[0] < 0, -1, 1) * (2**16 - np.abs(weights).sum(0))
+  assert (np.abs(weights).sum(0) == 2**16).all()
+  bias = generator.integers(-(2**40), 2**40, size=_OUT)
+  scale = 2.0 ** generator.integers(-30, 3, size=_OUT)
+  return fixed_point.FixedLayer(weights.astype(np.int32), bias, scale, slope)
+
+
+def _expected(layer, x):
+  """The layer in Python integers and int64."""
+  products = x.astype(np.int64) @ layer.weights.astype(np.int64) + layer.bias
+  # Python floats of exact ratios: products * scale has at most 53 significant bits.
+  scaled = products.astype(np.float64) * layer.scale
+  if layer.slope != 256:
+    scaled = np.where(
+      products < 0, (products * layer.slope).astype(np.float64) / 256 * layer.scale, scaled
+    )
+  return scaled
+
+
+@pytest.mark.parametrize("slope", [0, 51, 256])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_layers_equal_int64_numpy_at_the_extremes(dtype, slope):
+  generator = np.random.default_rng(1)
+  layer = _extreme_layer(generator, slope)
+  x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
+  # Every partial sum grows monotonically in these rows: the worst case for float32.
+  x[0], x[1] = 2**15 - 1, -(2**15)
+  x[2] = np.where(layer.weights[:, 3] > 0, 2**15 - 1, -(2**15))
+  result = layer.compile(dtype)(tf.constant(x, tf.float32)).numpy()
+  np.testing.assert_array_equal(result, _expected(layer, x))
+
+
+def test_float32_would_round_without_the_split():
+  # Otherwise the test above could not fail.
+  generator = np.random.default_rng(1)
+  layer = _extreme_layer(generator)
+  x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
+  plain = tf.matmul(tf.constant(x, tf.float32), tf.constant(layer.weights, tf.float32)).numpy()
+  assert (plain != x @ layer.weights.astype(np.int64)).any()
+
+
+def test_saturate_rounds_half_to_even_into_16_bits():
+  x = tf.constant([-1e9, -32768.6, -2.5, -0.5, 0.5, 1.5, 32766.5, 32767.5, 1e9], tf.float64)
+  expected = [-32768, -32768, -2, 0, 0, 2, 32766, 32767, 32767]
+  np.testing.assert_array_equal(fixed_point.saturate(x).numpy(), expected)
+
+
+def test_freezing_stays_within_the_bound_and_close():
+  generator = np.random.default_rng(2)
+  weights = generator.laplace(size=(_FAN_IN, _OUT)) * 10.0 ** generator.uniform(-6, 2, size=_OUT)
+  weights[:, 5] = 0
+  weights[:, 6] = 0
+  weights[7, 6] = 1.0
+  bias = generator.normal(size=_OUT)
+  layer = fixed_point.freeze_layer(weights, bias, 2.0**-8, 2.0**-6)
+  assert np.abs(layer.weights.astype(np.int64)).sum(0).max() <= 2**16
+  mantissa, _ = np.frexp(layer.scale)
+  np.testing.assert_array_equal(mantissa, 0.5)  # Powers of two.
+  x = generator.integers(-(2**12), 2**12, size=(64, _FAN_IN))
+  result = layer.compile(tf.float64)(tf.constant(x, tf.float32)).numpy() * 2.0**-6
+  expected = x * 2.0**-8 @ weights + bias
+  error = np.std(result - expected, axis=0) / np.std(expected, axis=0).clip(1e-9)
+  assert error[np.arange(_OUT) != 5].max() < 0.05
+
+
+def test_freezing_survives_huge_biases():
+  layer = fixed_point.freeze_layer(np.full((4, 1), 1e-30), np.array([1e30]), 1.0, 1.0)
+  assert np.isfinite(layer.compile(tf.float32)(tf.zeros([1, 4])).numpy()).all()
+
+
+def test_freezing_refuses_an_inexact_slope():
+  with pytest.raises(ValueError, match="multiple of 1/256"):
+    fixed_point.freeze_layer(np.ones((1, 1)), np.zeros(1), 1.0, 1.0, slope=0.01)
+
+
+@pytest.mark.parametrize("peak", [1e-9, 0.3, 1.0, 31.9, 8191.9])
+def test_steps_are_the_smallest_powers_of_two_that_reach_the_headroom(peak):
+  step = fixed_point.power_of_two_step(peak)
+  assert np.frexp(step)[0] == 0.5
+  assert step * (2**15 - 1) >= 4 * peak
+  assert peak < 1e-6 or step / 2 * (2**15 - 1) < 4 * peak
+
+
+def test_the_probe_accepts_exact_products_and_falls_back_from_inexact_ones(monkeypatch, caplog):
+  assert fixed_point.exact_dtype() == tf.float32
+  matmul = tf.matmul
+
+  def reduced(a, b):
+    """Like TF32: operands keep 10 bits of the mantissa, in float32 only."""
+    if a.dtype == tf.float32:
+      a, b = (tf.bitcast(tf.bitcast(x, tf.int32) & -(2**13), tf.float32) for x in (a, b))
+    return matmul(a, b)
+
+  monkeypatch.setattr(fixed_point.tf, "matmul", reduced)
+  assert fixed_point.exact_dtype() == tf.float64
+  assert "float32 are not exact" in caplog.text
+  monkeypatch.setattr(fixed_point.tf, "matmul", lambda a, b: matmul(a, b) + 1)
+  with pytest.raises(RuntimeError, match="cannot be coded here"):
+    fixed_point.exact_dtype()

@@ -1,0 +1,194 @@
+"""Training: it learns, it repeats itself, it resumes, and it stops with a line when it is lost."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen import config, data, model_directory, training
+
+_MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
+
+
+def _config(folder, **changes):
+  base = bmshj_minnen.TrainConfig(
+    model_dir=str(folder / "model"), crop=64, batch=2, steps=4, save_every=2, learning_rate=1e-3
+  )
+  return dataclasses.replace(base, **changes)
+
+
+def _rows(folder):
+  with open(folder / "model" / "metrics.csv") as file:
+    return list(csv.DictReader(file))
+
+
+def _losses(folder):
+  return [(int(row["step"]), float(row["loss"]), float(row["val_loss"])) for row in _rows(folder)]
+
+
+@pytest.mark.parametrize("prior", config.PRIORS)
+def test_every_prior_trains_to_a_model_that_codes(prior, tmp_path):
+  model = dataclasses.replace(_MODEL, prior=prior)
+  directory = training.train(model, _config(tmp_path, steps=2))
+  codec = bmshj_minnen.load(directory)
+  image = bmshj_minnen.read_image(data.held_out_photographs()[0])[:50, :70]
+  assert codec.decompress(codec.compress(image)).shape == image.shape
+
+
+def test_the_loss_falls(tmp_path):
+  training.train(_MODEL, _config(tmp_path, steps=60, save_every=30, batch=4))
+  first, second = _losses(tmp_path)
+  assert second[2] < 0.5 * first[2]
+
+
+def test_a_run_leaves_its_record(tmp_path):
+  training.train(_MODEL, _config(tmp_path))
+  folder = tmp_path / "model"
+  record = json.loads((folder / "train.json").read_text())
+  assert record["flags"]["lmbda"] == 0.01 and record["flags"]["crop"] == 64
+  assert record["versions"]["tensorflow"].startswith("2.14")
+  assert record["train"] == sorted(data.bundled_photographs())
+  assert not set(record["train"]) & set(record["validation"])
+  assert [step for step, _, _ in _losses(tmp_path)] == [2, 4]
+  events = list((folder / "logs").glob("events*"))
+  tags = {
+    value.tag
+    for path in events
+    for event in tf.compat.v1.train.summary_iterator(str(path))
+    for value in event.summary.value
+  }
+  assert {"loss", "val_bpp"} <= tags
+  assert any(tag.startswith("reconstruction") for tag in tags)
+
+
+def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(tmp_path):
+  runs = {name: tmp_path / name for name in ("whole", "again", "resumed", "seed")}
+  training.train(_MODEL, _config(runs["whole"], schedule="constant"))
+  training.train(_MODEL, _config(runs["again"], schedule="constant"))
+  training.train(_MODEL, _config(runs["seed"], schedule="constant", seed=1))
+  # As after `kill -9`: only what is on disk is left.
+  training.train(_MODEL, _config(runs["resumed"], schedule="constant", steps=2))
+  training.train(_MODEL, _config(runs["resumed"], schedule="constant"))
+  whole = _losses(runs["whole"])
+  np.testing.assert_allclose(_losses(runs["again"]), whole, rtol=1e-4)
+  np.testing.assert_allclose(_losses(runs["resumed"]), whole, rtol=1e-4)
+  assert abs(_losses(runs["seed"])[0][1] / whole[0][1] - 1) > 1e-3
+
+
+def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
+  def interrupt(self, batch, logs=None):
+    if int(self.model.optimizer.iterations) == 3:
+      raise KeyboardInterrupt
+
+  guard_end = training._Guard.on_train_batch_end
+  monkeypatch.setattr(training._Guard, "on_train_batch_end", interrupt)
+  training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
+  assert bmshj_minnen.load(tmp_path / "model").compress(np.zeros((8, 8, 3), np.uint8))
+  monkeypatch.setattr(training._Guard, "on_train_batch_end", guard_end)
+  training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
+  assert [step for step, _, _ in _losses(tmp_path)] == [4, 6]
+
+
+def test_a_finished_run_says_so_and_keeps_its_weights(tmp_path):
+  directory = training.train(_MODEL, _config(tmp_path))
+  before = bmshj_minnen.load(directory).fingerprint
+  training.train(_MODEL, _config(tmp_path))
+  assert bmshj_minnen.load(directory).fingerprint == before
+  assert len(_losses(tmp_path)) == 2
+
+
+def test_nan_stops_before_it_is_saved(tmp_path):
+  training.train(_MODEL, _config(tmp_path, steps=2))
+  before = bmshj_minnen.load(tmp_path / "model").fingerprint
+  with pytest.raises(training.TrainingError, match="lower --learning_rate"):
+    training.train(_MODEL, _config(tmp_path, steps=40, learning_rate=1e30, clip_norm=0.0))
+  assert bmshj_minnen.load(tmp_path / "model").fingerprint == before
+
+
+def test_a_collapsed_rate_stops(tmp_path, monkeypatch):
+  monkeypatch.setattr(training, "_COLLAPSED_BPP", 1e9)
+  monkeypatch.setattr(training, "_WINDOW", 3)
+  with pytest.raises(training.TrainingError, match="raise --lambda"):
+    training.train(_MODEL, _config(tmp_path))
+
+
+def test_init_from_starts_from_other_weights(tmp_path):
+  first = training.train(_MODEL, _config(tmp_path / "a", steps=2))
+  second = training.train(
+    _MODEL, _config(tmp_path / "b", steps=1, learning_rate=1e-12, init_from=str(first), lmbda=0.1)
+  )
+  image = tf.constant(np.full((1, 64, 64, 3), 99, np.uint8))
+  a, b = (model_directory.load_model(folder).analysis(image) for folder in (first, second))
+  np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_ms_ssim_fine_tuning_runs(tmp_path):
+  first = training.train(_MODEL, _config(tmp_path / "a", steps=1))
+  settings = {"distortion": "ms_ssim", "lmbda": 8.73, "crop": 192, "init_from": str(first)}
+  training.train(_MODEL, _config(tmp_path / "b", steps=1, **settings))
+  assert 0 < float(_rows(tmp_path / "b")[0]["distortion"]) < 1
+
+
+@pytest.mark.parametrize("schedule", config.SCHEDULES)
+def test_schedules(schedule, tmp_path):
+  rate = training.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
+  rates = [rate if schedule == "constant" else float(rate(step)) for step in (0, 79, 81, 100)]
+  expected = {
+    "constant": [1e-3] * 4,
+    "step": [1e-3, 1e-3, 1e-4, 1e-4],
+    "cosine": [1e-5 + 0.495e-3 * (1 + np.cos(np.pi * t)) for t in (0, 0.79, 0.81, 1)],
+  }
+  np.testing.assert_allclose(rates, expected[schedule], rtol=1e-4)
+
+
+def test_bfloat16_convolutions_keep_float32_likelihoods(tmp_path):
+  training.train(_MODEL, _config(tmp_path, steps=1, precision="mixed_bfloat16"))
+  assert np.isfinite(_losses(tmp_path)[0][1])
+  assert tf.keras.mixed_precision.global_policy().name == "float32"
+
+
+def test_another_models_directory_is_refused(tmp_path):
+  training.train(_MODEL, _config(tmp_path, steps=1))
+  with pytest.raises(ValueError, match="holds another model"):
+    training.train(dataclasses.replace(_MODEL, prior="autoregressive"), _config(tmp_path))
+  other = dataclasses.replace(_MODEL, latent_channels=16)
+  with pytest.raises(ValueError, match="weights are of another model"):
+    training.train(other, _config(tmp_path / "b", init_from=str(tmp_path / "model")))
+
+
+def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
+  PIL.Image.fromarray(np.zeros((80, 80), np.uint8)).save(tmp_path / "grey.png")
+  (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+  with pytest.raises(data.DataError, match="1 grey or more than 8 bits"):
+    training.train(_MODEL, _config(tmp_path, train_glob=str(tmp_path / "*.png")))
+  assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+  ("changes", "match"),
+  [
+    ({"crop": 100}, "multiple of 64"),
+    ({"lmbda": -1.0}, "above 0"),
+    ({"distortion": "lpips"}, "mse, ms_ssim"),
+    ({"distortion": "ms_ssim", "crop": 128}, "at least 176"),
+    ({"schedule": "none"}, "constant"),
+    ({"precision": "float16"}, "mixed_bfloat16"),
+    ({"steps": 0}, "at least 1"),
+    ({"dataset": "clic", "train_glob": "*"}, "not both"),
+  ],
+)
+def test_wrong_settings_are_named(changes, match, tmp_path):
+  with pytest.raises(ValueError, match=match):
+    _config(tmp_path, **changes)
+
+
+def test_wrong_models_are_named():
+  with pytest.raises(ValueError, match="factorized"):
+    bmshj_minnen.ModelConfig(prior="gaussian")
+  with pytest.raises(ValueError, match="at least 1"):
+    bmshj_minnen.ModelConfig(num_filters=0)
