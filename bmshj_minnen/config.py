@@ -140,7 +140,7 @@ class TrainConfig:
   precision: str = "float32"
   seed: int = 0
   init_from: str = ""
-  save_every: int = 1000
+  save_every: int = 500
 
   def __post_init__(self):
     if self.lmbda <= 0 or self.learning_rate <= 0:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config, data, model_directory, training
+from bmshj_minnen import callbacks, config, data, model_directory, trainer, training
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
 
@@ -85,11 +85,11 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
     if int(self.model.optimizer.iterations) == 3:
       raise KeyboardInterrupt
 
-  guard_end = training._Guard.on_train_batch_end
-  monkeypatch.setattr(training._Guard, "on_train_batch_end", interrupt)
+  guard_end = callbacks.Guard.on_train_batch_end
+  monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", interrupt)
   training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
   assert bmshj_minnen.load(tmp_path / "model").compress(np.zeros((8, 8, 3), np.uint8))
-  monkeypatch.setattr(training._Guard, "on_train_batch_end", guard_end)
+  monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", guard_end)
   training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
   assert [step for step, _, _ in _losses(tmp_path)] == [4, 6]
 
@@ -105,15 +105,15 @@ def test_a_finished_run_says_so_and_keeps_its_weights(tmp_path):
 def test_nan_stops_before_it_is_saved(tmp_path):
   training.train(_MODEL, _config(tmp_path, steps=2))
   before = bmshj_minnen.load(tmp_path / "model").fingerprint
-  with pytest.raises(training.TrainingError, match="lower --learning_rate"):
+  with pytest.raises(callbacks.TrainingError, match="lower --learning_rate"):
     training.train(_MODEL, _config(tmp_path, steps=40, learning_rate=1e30, clip_norm=0.0))
   assert bmshj_minnen.load(tmp_path / "model").fingerprint == before
 
 
 def test_a_collapsed_rate_stops(tmp_path, monkeypatch):
-  monkeypatch.setattr(training, "_COLLAPSED_BPP", 1e9)
-  monkeypatch.setattr(training, "_WINDOW", 3)
-  with pytest.raises(training.TrainingError, match="raise --lambda"):
+  monkeypatch.setattr(callbacks, "_COLLAPSED_BPP", 1e9)
+  monkeypatch.setattr(callbacks, "_WINDOW", 3)
+  with pytest.raises(callbacks.TrainingError, match="raise --lambda"):
     training.train(_MODEL, _config(tmp_path))
 
 
@@ -136,7 +136,7 @@ def test_ms_ssim_fine_tuning_runs(tmp_path):
 
 @pytest.mark.parametrize("schedule", config.SCHEDULES)
 def test_schedules(schedule, tmp_path):
-  rate = training.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
+  rate = trainer.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
   rates = [rate if schedule == "constant" else float(rate(step)) for step in (0, 79, 81, 100)]
   expected = {
     "constant": [1e-3] * 4,

@@ -1,0 +1,110 @@
+"""What happens around the training steps: guarding, saving, recording, showing."""
+
+import csv
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bmshj_minnen import model_directory
+
+__all__ = ["Board", "Checkpoints", "Guard", "Record", "TrainingError"]
+
+_WINDOW = 100  # Steps that the training metrics are averaged over.
+_COLLAPSED_BPP = 1e-4  # Below this over a window, no image information is sent.
+_NUM_IMAGES = 4  # Reconstructions shown in TensorBoard.
+
+
+class TrainingError(RuntimeError):
+  """Training cannot go on; the message says what to change."""
+
+
+class Checkpoints:
+  """Weights and optimizer state, and beside them the files that a codec is made from."""
+
+  def __init__(self, trainer, directory, typical_images):
+    self._trainer = trainer
+    self.directory = directory
+    self._typical_images = typical_images
+    checkpoint = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
+    self._manager = tf.train.CheckpointManager(
+      checkpoint, str(directory / "checkpoints"), max_to_keep=2
+    )
+
+  def restore(self) -> int:
+    """Goes back to the newest checkpoint; returns its step, 0 if there is none."""
+    if self._manager.latest_checkpoint:
+      self._manager.checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
+      logging.info("Resuming from %s.", self._manager.latest_checkpoint)
+    return int(self._trainer.optimizer.iterations)
+
+  def save(self):
+    """Writes a checkpoint and the model; interrupted halfway, the ones before stay whole."""
+    self._manager.save(checkpoint_number=self._trainer.optimizer.iterations)
+    model_directory.save(self._trainer.model, self.directory, self._typical_images)
+
+
+class Guard(tf.keras.callbacks.Callback):
+  """Stops a run that has lost its way before it overwrites a good checkpoint."""
+
+  def __init__(self, model_dir):
+    super().__init__()
+    self._model_dir = model_dir
+    self._steps = 0
+
+  def on_train_batch_begin(self, batch, logs=None):
+    if self._steps % _WINDOW == 0:
+      self.model.reset_metrics()
+    self._steps += 1
+
+  def on_train_batch_end(self, batch, logs=None):
+    if not np.isfinite(logs["loss"]):
+      raise TrainingError(
+        f"the loss became {logs['loss']}: lower --learning_rate or --clip_norm; "
+        f"the last good checkpoint is in {self._model_dir}"
+      )
+    if self._steps % _WINDOW == 0 and logs["bpp"] < _COLLAPSED_BPP:
+      raise TrainingError(
+        f"the rate collapsed to {logs['bpp']:.2g} bits per pixel: raise --lambda, or lower "
+        f"--learning_rate; the last checkpoint is in {self._model_dir}"
+      )
+
+
+class Record(tf.keras.callbacks.Callback):
+  """Saves, and adds a row to metrics.csv."""
+
+  def __init__(self, checkpoints):
+    super().__init__()
+    self._checkpoints = checkpoints
+    self._start = time.time()
+
+  def on_epoch_end(self, epoch, logs=None):
+    self._checkpoints.save()
+    row = {"step": int(self.model.optimizer.iterations), "seconds": time.time() - self._start}
+    row.update({name: float(value) for name, value in logs.items()})
+    path = self._checkpoints.directory / "metrics.csv"
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+      writer = csv.DictWriter(file, row)
+      if new:
+        writer.writeheader()
+      writer.writerow(row)
+
+
+class Board(tf.keras.callbacks.Callback):
+  """Scalars and reconstructions for TensorBoard, by step."""
+
+  def __init__(self, folder, held_out):
+    super().__init__()
+    self._writer = tf.summary.create_file_writer(str(folder))
+    self._images = next(iter(held_out))[:_NUM_IMAGES]
+
+  def on_epoch_end(self, epoch, logs=None):
+    step = int(self.model.optimizer.iterations)
+    with self._writer.as_default(step=step):
+      for name, value in logs.items():
+        tf.summary.scalar(name, value)
+      tf.summary.image("original", self._images, max_outputs=_NUM_IMAGES)
+      tf.summary.image("reconstruction", self.model(self._images), max_outputs=_NUM_IMAGES)
+    self._writer.flush()

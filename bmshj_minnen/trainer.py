@@ -1,0 +1,73 @@
+"""The training step: one definition, for Keras's `fit` and for whoever else runs it."""
+
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen import model_directory
+from bmshj_minnen.model import Losses, Model, losses
+
+__all__ = ["Trainer", "build", "learning_rate"]
+
+
+class Trainer(tf.keras.Model):
+  """A model with its loss and optimizer; `fit` calls `train_step` and `test_step`."""
+
+  def __init__(self, model: Model, train_config: cfg.TrainConfig):
+    super().__init__()
+    self.model = model
+    self.train_config = train_config
+    self._metrics = [tf.keras.metrics.Mean(name) for name in Losses._fields]
+
+  @property
+  def metrics(self):
+    return self._metrics
+
+  def call(self, x: tf.Tensor) -> tf.Tensor:
+    """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
+    return tf.saturate_cast(tf.round(self.model.rounded(x)[0]), tf.uint8)
+
+  def _evaluate(self, x, outputs):
+    return losses(x, *outputs, self.train_config.lmbda, self.train_config.distortion)
+
+  def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """One step of gradient descent; the noise is a function of the seed and the step."""
+    step = tf.cast(self.optimizer.iterations, tf.int32)
+    seed = tf.stack([tf.constant(self.train_config.seed), step])
+    with tf.GradientTape() as tape:
+      result = self._evaluate(x, self.model(x, seed=seed))
+    variables = self.model.trainable_variables
+    self.optimizer.apply_gradients(zip(tape.gradient(result.loss, variables), variables))
+    return self._update(result, 1)
+
+  def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Adds one validation batch to the means."""
+    result = self._evaluate(x, self.model.rounded(x))
+    return self._update(result, tf.shape(x)[0])
+
+  def _update(self, result, weight):
+    for metric, value in zip(self._metrics, result):
+      metric.update_state(value, sample_weight=weight)
+    return {metric.name: metric.result() for metric in self._metrics}
+
+
+def learning_rate(config: cfg.TrainConfig):
+  """The schedule as Keras takes it: a number, or a function of the step."""
+  if config.schedule == "cosine":
+    return tf.keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.01)
+  if config.schedule == "step":
+    return tf.keras.optimizers.schedules.PiecewiseConstantDecay(
+      [config.steps * 4 // 5], [config.learning_rate, config.learning_rate / 10]
+    )
+  return config.learning_rate
+
+
+def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
+  """A compiled trainer with all variables made, those of the optimizer too."""
+  trainer = Trainer(Model(model_config), config)
+  model_directory.create_variables(trainer.model)
+  optimizer = tf.keras.optimizers.Adam(
+    learning_rate(config), global_clipnorm=config.clip_norm or None
+  )
+  optimizer.build(trainer.model.trainable_variables)
+  trainer.compile(optimizer=optimizer)
+  return trainer
