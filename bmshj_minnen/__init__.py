@@ -7,23 +7,31 @@ The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), trained with `bmshj_
     image = codec.decompress(data)    # and back
 """
 
-from bmshj_minnen.coding.bitstream import BitstreamError
-from bmshj_minnen.coding.codec import Codec, Latents
-from bmshj_minnen.config import ModelConfig, TrainConfig
-from bmshj_minnen.images import ImageError, read_image, write_image
-from bmshj_minnen.model import Model
-from bmshj_minnen.model_directory import load, load_model
+import importlib
 
-__all__ = [
-  "BitstreamError",
-  "Codec",
-  "ImageError",
-  "Latents",
-  "Model",
-  "ModelConfig",
-  "TrainConfig",
-  "load",
-  "load_model",
-  "read_image",
-  "write_image",
-]
+# Imported when they are first used: the binaries parse their flags before TensorFlow's seconds.
+_MODULES = {
+  "BitstreamError": "coding.bitstream",
+  "Codec": "coding.codec",
+  "ImageError": "images",
+  "Latents": "coding.codec",
+  "Model": "model",
+  "ModelConfig": "config",
+  "TrainConfig": "config",
+  "load": "model_directory",
+  "load_model": "model_directory",
+  "read_image": "images",
+  "write_image": "images",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str):
+  if name not in _MODULES:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__():
+  return sorted({*globals(), *__all__})

@@ -16,6 +16,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 def _run(program, *args, cwd=_ROOT):
   environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+  # The binaries silence TensorFlow's start-up notices by themselves.
+  environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
   return subprocess.run(
     [sys.executable, "-m", f"bmshj_minnen.{program}", *map(str, args)],
     capture_output=True,

@@ -1,0 +1,35 @@
+"""The README's Python example runs as it stands."""
+
+import pathlib
+import re
+
+import bmshj_minnen
+from tests import codecs
+
+_README = pathlib.Path(__file__).parent.parent / "README.md"
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+  (example,) = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
+  codecs.make_codec("joint", tmp_path / "models")
+  (tmp_path / "models" / "joint").rename(tmp_path / "models" / "joint-0.01")
+  bmshj_minnen.write_image(str(tmp_path / "photo.png"), codecs.photograph(40, 50))
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(example, names)
+  assert names["image_back"].shape == (40, 50, 3)
+  assert "truncated" in capsys.readouterr().out
+
+
+def test_links_lead_somewhere():
+  for target in re.findall(r"\]\(([^)#:]+)\)", _README.read_text()):
+    assert (_README.parent / target).exists(), target
+
+
+def test_flags_exist():
+  from absl import flags
+
+  from bmshj_minnen import train  # noqa: F401  Defines the flags.
+
+  named = set(re.findall(r"--([a-z_]+)", _README.read_text()))
+  assert named - {"model", "verbose", "helpfull", "logdir"} <= set(flags.FLAGS)
