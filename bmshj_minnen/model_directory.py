@@ -11,7 +11,8 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen import images, weights
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.coding.frozen_prior import FrozenPrior, freeze
+from bmshj_minnen.coding.freezing import freeze
+from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model
 
 __all__ = ["create_variables", "load", "load_model", "load_weights", "save"]

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import data, model_directory
-from bmshj_minnen.coding.frozen_prior import FrozenPrior, freeze
+from bmshj_minnen.coding.freezing import freeze
+from bmshj_minnen.coding.frozen_prior import FrozenPrior
 
 N, M = 8, 12
 

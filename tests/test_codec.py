@@ -9,7 +9,8 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import config, model_directory
 from bmshj_minnen.coding import bitstream
-from bmshj_minnen.coding.frozen_prior import FrozenPrior, freeze
+from bmshj_minnen.coding.freezing import freeze
+from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from tests import codecs
 
 _SIZES = [(1, 1), (1, 40), (16, 16), (17, 33), (65, 31), (128, 96)]

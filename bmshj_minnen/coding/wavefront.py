@@ -101,7 +101,11 @@ def scan(
   if not networks.has_context:
     mean, table = networks.parameters(psi, None)
     return side(handle, mean, table, tf.range(height * width))
+  return _scan_wavefront(networks, side, handle, psi, height, width, channels)
 
+
+def _scan_wavefront(networks, side, handle, psi, height, width, channels):
+  """`scan` with a context model: the autoregressive loop."""
   order = wavefront_order(height, width)
   psi = tf.gather(psi, order)
   steps = width + _SLOPE * (height - 1)
