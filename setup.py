@@ -19,6 +19,8 @@ setup(
     "tensorflow>=2.14,<2.15",
     "tensorflow-compression==2.14.1",
     "tensorflow-datasets",
+    # tensorflow-datasets imports it without asking for it.
+    "importlib-resources",
     # TensorFlow 2.14 needs protobuf 4. The newest tensorflow-metadata, which tensorflow-datasets
     # imports, allows it but fails on import with it, so both are bounded. The lower bound gives
     # Python 3.10 the protobuf of the others; without it, pip would go back to protobuf 3.

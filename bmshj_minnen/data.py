@@ -106,14 +106,16 @@ def _defect(path: str, min_size: int) -> Optional[str]:
   """Why a file cannot be cropped, or None."""
   try:
     with PIL.Image.open(path) as image:
-      if image.format not in ("JPEG", "PNG", "GIF", "BMP"):
+      if image.format not in ("JPEG", "MPO", "PNG", "GIF", "BMP"):  # MPO: JPEGs of phones.
         return "not JPEG, PNG, GIF or BMP"
       if image.mode not in ("RGB", "RGBA", "P", "CMYK"):
         return "grey or more than 8 bits"
+      if image.format == "BMP" and image.mode != "RGB":
+        return "BMP with a palette"  # Which TensorFlow misreads.
       if min(image.size) < min_size:
         return f"smaller than {min_size} pixels"
       image.load()
-  except (OSError, SyntaxError, PIL.Image.DecompressionBombError):
+  except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
     return "unreadable"
   return None
 
@@ -163,7 +165,8 @@ def dataset_crops(
   try:
     dataset = tfds.load(name, split="train", data_dir=data_dir or None, shuffle_files=True)
   except Exception as error:  # tfds raises many kinds, all of them about this dataset.
-    raise DataError(f"cannot load dataset {name!r}: {str(error).splitlines()[0]}") from error
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise DataError(f"cannot load dataset {name!r}: {reason}") from error
   feature = dataset.element_spec.get("image") if isinstance(dataset.element_spec, dict) else None
   if feature is None or feature.shape[-1] != 3:
     raise DataError(f"dataset {name!r} has no RGB feature called 'image'")

@@ -30,16 +30,27 @@ def read_image(path: str) -> np.ndarray:
   """
   try:
     with PIL.Image.open(path) as image:
-      if image.mode not in _OPAQUE_MODES or "transparency" in image.info:
+      if image.mode not in _OPAQUE_MODES or "transparency" in image.info or _is_deep(image):
         raise ImageError(
           f"{path}: mode {image.mode} has transparency or more than 8 bits a channel; "
           f"convert it to 8-bit RGB first"
         )
       return np.asarray(image.convert("RGB"))
+  except ImageError:
+    raise
   except FileNotFoundError as error:
     raise ImageError(f"{path}: no such file") from error
-  except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+  except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
     raise ImageError(f"{path}: not a readable image ({error})") from error
+
+
+def _is_deep(image):
+  """Whether a file has more than 8 bits a channel; Pillow halves 16-bit colour without a word."""
+  for codec, _, _, args in image.tile:
+    raw_mode, *rest = args if isinstance(args, tuple) else (args,)
+    if ";16" in str(raw_mode) or (codec.startswith("ppm") and rest and rest[0] > 255):
+      return True
+  return False
 
 
 def write_image(path: str, image: np.ndarray) -> None:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen.coding import wavefront
-from bmshj_minnen.coding.freezing import phases
+from bmshj_minnen.coding.phases import phases
 from bmshj_minnen.layers import transforms
 from tests import codecs
 

@@ -19,7 +19,14 @@ import logging
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["FixedLayer", "exact_dtype", "freeze_layer", "power_of_two_step", "saturate"]
+__all__ = [
+  "CompiledLayer",
+  "FixedLayer",
+  "exact_dtype",
+  "freeze_layer",
+  "power_of_two_step",
+  "saturate",
+]
 
 INT16_MAX = 2**15 - 1
 MAX_WEIGHT_SUM = 2**16

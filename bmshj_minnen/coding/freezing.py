@@ -6,11 +6,12 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.coding.phases import phases
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.layers.masked_conv import causal_mask
 from bmshj_minnen.model import Model
 
-__all__ = ["freeze", "phases"]
+__all__ = ["freeze"]
 
 # Means lie on multiples of this or finer, whatever the largest latent.
 _COARSEST_MEAN_STEP = 2.0**-4
@@ -110,21 +111,3 @@ def _peak(x):
 
 def _flat(kernel):
   return kernel.reshape(-1, kernel.shape[-1])
-
-
-def phases(kernel: np.ndarray) -> np.ndarray:
-  """A 5x5 transposed convolution of stride 2 as a 3x3 one whose outputs are 2x2 positions.
-
-  Output 2 i + p takes input i + d (d = -1, 0, 1) through tap p + 2 - 2 d, where that exists.
-
-  Args:
-    kernel: [5, 5, in, out] of `SignalConv2D(corr=False, strides_up=2)`.
-
-  Returns:
-    [3, 3, in, 4 out], channels in the order of `tf.nn.depth_to_space`.
-  """
-  padded = np.pad(kernel, [(0, 1), (0, 1), (0, 0), (0, 0)])  # Tap 5 is the missing one.
-  taps = np.array([[4, 2, 0], [5, 3, 1]])  # [phase, d + 1]
-  outputs = padded[taps[:, :, None, None], taps[None, None]]  # [py, dy, px, dx, in, out]
-  outputs = outputs.transpose(1, 3, 4, 0, 2, 5)
-  return outputs.reshape(3, 3, kernel.shape[2], -1)

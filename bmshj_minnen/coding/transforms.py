@@ -7,7 +7,7 @@ parts of ten of the time again. These are the same transforms on kernels compute
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen.coding.freezing import phases
+from bmshj_minnen.coding.phases import phases
 from bmshj_minnen.config import LEAKY_SLOPE, ModelConfig
 
 __all__ = ["Transforms"]

@@ -1,0 +1,287 @@
+"""Photographs for training: which are taken, and what crops of them come in which order."""
+
+import itertools
+import pathlib
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from bmshj_minnen import data
+
+_CROP = 32
+
+
+def _noise(height, width, seed=0):
+  return np.random.default_rng(seed).integers(0, 256, [height, width, 3], dtype=np.uint8)
+
+
+def _save(path, image, mode="RGB"):
+  PIL.Image.fromarray(image).convert(mode).save(path)
+  return str(path)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+  """Five of different sizes; blue is the index, red and green are coordinates."""
+  folder = tmp_path_factory.mktemp("photographs")
+  paths = []
+  for i in range(5):
+    rows, columns = np.indices([40 + 3 * i, 50 - 2 * i])
+    image = np.stack([rows, columns, np.full_like(rows, i)], -1).astype(np.uint8)
+    paths.append(_save(folder / f"{i}.png", image))
+  return tuple(paths)
+
+
+def _crops(paths, batch=2, seed=0, first_step=0, last_step=8):
+  return list(
+    data.photograph_crops(paths, _CROP, batch, seed, first_step, last_step).as_numpy_iterator()
+  )
+
+
+# find_photographs.
+
+
+def test_unusable_files_are_skipped_and_counted(tmp_path):
+  (tmp_path / "folder.png").mkdir()
+  good = [
+    _save(tmp_path / "a.png", _noise(32, 50)),
+    _save(tmp_path / "b.jpg", _noise(50, 32)),
+    _save(tmp_path / "folder.png" / "c.bmp", _noise(40, 40)),
+    _save(tmp_path / "rgba.png", _noise(40, 40), "RGBA"),
+    _save(tmp_path / "palette.gif", _noise(40, 40), "P"),
+  ]
+  _save(tmp_path / "low.png", _noise(31, 500))
+  _save(tmp_path / "narrow.png", _noise(500, 31))
+  _save(tmp_path / "grey.png", _noise(40, 40), "L")
+  _save(tmp_path / "photograph.tiff", _noise(40, 40))
+  (tmp_path / "text.png").write_text("no image")
+  (tmp_path / "empty.jpg").write_bytes(b"")
+  for name in ("a.png", "b.jpg"):
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / f"truncated-{name}").write_bytes(whole[: len(whole) // 2])
+  found = data.find_photographs([str(tmp_path / "**"), str(tmp_path / "a.png")], min_size=32)
+  assert found.paths == tuple(sorted(good))
+  assert found.skipped == {
+    "smaller than 32 pixels": 2,
+    "grey or more than 8 bits": 1,
+    "not JPEG, PNG, GIF or BMP": 1,
+    "unreadable": 4,
+  }
+  summary = found.summary()
+  assert "\n" not in summary
+  assert summary.startswith("5 photographs") and "4 skipped: unreadable" in summary
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # It warns before it gives up.
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM"])
+def test_files_truncated_anywhere_stop_nothing(tmp_path, file_format):
+  image = PIL.Image.fromarray(_noise(5, 5))
+  (image.convert("P") if file_format == "GIF" else image).save(tmp_path / "whole", file_format)
+  whole = (tmp_path / "whole").read_bytes()
+  good = _save(tmp_path / "good.png", _noise(8, 8))
+  for length in range(0, len(whole), 3):
+    (tmp_path / f"truncated-{length:04}").write_bytes(whole[:length])
+  found = data.find_photographs([str(tmp_path / "*")], min_size=8)
+  assert found.paths == (good,)
+
+
+def test_nothing_to_train_on_is_one_line(tmp_path):
+  with pytest.raises(data.DataError, match="no file matches .*nothing") as caught:
+    data.find_photographs([str(tmp_path / "nothing" / "*.png")], min_size=32)
+  assert "\n" not in str(caught.value)
+  _save(tmp_path / "small.png", _noise(31, 31))
+  (tmp_path / "text.png").write_text("two\nlines")
+  with pytest.raises(data.DataError, match="none of the 2 files") as caught:
+    data.find_photographs([str(tmp_path / "*.png")], min_size=32)
+  assert "\n" not in str(caught.value)
+  assert "1 smaller than 32 pixels" in str(caught.value)
+  assert "1 unreadable" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  "name, mode",
+  [
+    ("rgb.png", "RGB"),
+    ("rgba.png", "RGBA"),
+    ("palette.png", "P"),
+    ("rgb.jpg", "RGB"),
+    ("cmyk.jpg", "CMYK"),
+    ("palette.gif", "P"),
+    ("rgb.bmp", "RGB"),
+    ("palette.bmp", "P"),
+  ],
+)
+def test_what_is_found_trains_on_its_own_colours(tmp_path, name, mode):
+  """TensorFlow reads the crops, Pillow chose the files: both must see the same pixels."""
+  smooth = np.kron(_noise(4, 4), np.ones([8, 8, 1], np.uint8))  # JPEG decoders differ in edges.
+  path = _save(tmp_path / name, smooth, mode)
+  try:
+    found = data.find_photographs([path], _CROP)
+  except data.DataError:
+    assert name == "palette.bmp"  # TensorFlow misreads its palette.
+    return
+  (crop,) = data.photograph_crops(found.paths, _CROP, 1, 0, 0, 1).as_numpy_iterator()
+  with PIL.Image.open(path) as image:
+    expected = np.asarray(image.convert("RGB"), np.int32)
+  errors = [np.abs(crop[0] - e).max() for e in (expected, expected[:, ::-1])]
+  assert min(errors) <= 8
+
+
+# photograph_crops.
+
+
+def test_crops_have_the_shape_of_a_batch(photographs):
+  batches = _crops(photographs, batch=3, first_step=2, last_step=7)
+  assert len(batches) == 5
+  for batch in batches:
+    assert batch.shape == (3, _CROP, _CROP, 3) and batch.dtype == np.uint8
+
+
+def test_crops_are_parts_of_photographs_or_mirrored_ones(photographs):
+  images = [np.asarray(PIL.Image.open(path)) for path in photographs]
+  seen = []
+  for crop in np.concatenate(_crops(photographs, batch=4, last_step=25)):
+    index = crop[0, 0, 2]
+    mirrored = crop[0, 0, 1] > crop[0, -1, 1]
+    upright = crop[:, ::-1] if mirrored else crop
+    top, left = upright[0, 0, :2].astype(int)
+    part = images[index][top : top + _CROP, left : left + _CROP]
+    np.testing.assert_array_equal(upright, part)
+    seen.append((index, mirrored, top, left))
+  # From everywhere, and both ways round within an epoch, too.
+  assert any(0 < sum(crop[1] for crop in seen[i : i + 5]) < 5 for i in range(0, 100, 5))
+  assert min(top for *_, top, _ in seen) == 0 and max(top for *_, top, _ in seen) > 12
+  assert min(left for *_, left in seen) == 0 and max(left for *_, left in seen) > 12
+  assert len(set(seen)) > 90
+
+
+@pytest.mark.parametrize("first_step", [1, 4, 7])
+def test_crops_are_a_function_of_seed_and_step(photographs, first_step):
+  whole = _crops(photographs, seed=7)
+  np.testing.assert_array_equal(whole, _crops(photographs, seed=7))
+  np.testing.assert_array_equal(
+    whole[first_step:], _crops(photographs, seed=7, first_step=first_step)
+  )
+
+
+def test_other_seeds_and_steps_give_other_crops(photographs):
+  whole = _crops(photographs, seed=7)
+  assert all((a != b).any() for a, b in zip(whole, _crops(photographs, seed=8)))
+  assert all((a != b).any() for a, b in itertools.combinations(whole, 2))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 5])
+def test_each_epoch_visits_each_photograph_once(photographs, batch):
+  batches = _crops(photographs, batch=batch, last_step=30 // batch)
+  order = np.concatenate(batches)[:, 0, 0, 2].reshape(6, 5)
+  np.testing.assert_array_equal(np.sort(order, 1), np.tile(np.arange(5), (6, 1)))
+  assert len(np.unique(order, axis=0)) > 1  # In another order each time.
+
+
+def test_one_photograph_is_enough(photographs):
+  crops = np.concatenate(_crops(photographs[:1]))
+  assert (crops[..., 2] == 0).all()
+  assert len(np.unique(crops, axis=0)) > 8
+
+
+def test_validation_crops_are_central(photographs):
+  batches = list(data.validation_crops(photographs, _CROP, batch=2).as_numpy_iterator())
+  assert [len(batch) for batch in batches] == [2, 2, 1]
+  for i, crop in enumerate(np.concatenate(batches)):
+    image = np.asarray(PIL.Image.open(photographs[i]))
+    top, left = (image.shape[0] - _CROP) // 2, (image.shape[1] - _CROP) // 2
+    np.testing.assert_array_equal(crop, image[top : top + _CROP, left : left + _CROP])
+
+
+# Photographs that come along.
+
+
+def test_bundled_photographs_are_usable_and_none_is_held_out():
+  train, held_out = data.bundled_photographs(), data.held_out_photographs()
+  assert len(train) >= 6 and len(held_out) >= 1
+  for paths in (train, held_out):
+    found = data.find_photographs(paths, min_size=256)
+    assert len(found.paths) == len(paths) and not found.skipped
+  names = [pathlib.Path(path).name for path in train + held_out]
+  contents = {pathlib.Path(path).read_bytes() for path in train + held_out}
+  assert len(contents) == len(set(names)) == len(names)
+
+
+# dataset_crops.
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory):
+  """A folder for the datasets `tiny_photographs` and `tiny_greys`, made when first asked for."""
+  import tensorflow_datasets as tfds
+
+  class _Tiny(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+    channels = 3
+
+    def _info(self):
+      image = tfds.features.Image(shape=(None, None, self.channels))
+      features = tfds.features.FeaturesDict({"image": image})
+      return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+      return {"train": self._generate_examples(0), "test": self._generate_examples(100)}
+
+    def _generate_examples(self, blue):
+      # Two large photographs and one that is too small, its blue is 9.
+      for i, size in enumerate([(40, 33), (35, 60), (31, 60)]):
+        rows, columns = np.indices(size)
+        image = np.stack([rows, columns, np.full_like(rows, blue + (i if i < 2 else 9))], -1)
+        yield i, {"image": image[..., : self.channels].astype(np.uint8)}
+
+  class TinyPhotographs(_Tiny):
+    pass
+
+  class TinyGreys(_Tiny):
+    channels = 1
+
+  # To define these classes is to register them.
+  del TinyPhotographs, TinyGreys
+  tfds.disable_progress_bar()
+  return str(tmp_path_factory.mktemp("tfds"))
+
+
+def test_dataset_crops_are_parts_of_its_training_images(dataset_dir):
+  dataset = data.dataset_crops("tiny_photographs", dataset_dir, _CROP, 4, seed=0, first_step=0)
+  assert dataset.element_spec == tf.TensorSpec([4, _CROP, _CROP, 3], tf.uint8)
+  crops = np.concatenate(list(dataset.take(10).as_numpy_iterator()))
+  for crop in crops:
+    upright = crop[:, ::-1] if crop[0, 0, 1] > crop[0, -1, 1] else crop
+    rows, columns = np.indices([_CROP, _CROP])
+    np.testing.assert_array_equal(upright[..., 0], rows + upright[0, 0, 0])
+    np.testing.assert_array_equal(upright[..., 1], columns + upright[0, 0, 1])
+  # Neither the small image nor the test split; the dataset goes on for ever, and changes.
+  assert set(np.unique(crops[..., 2])) == {0, 1}
+  assert len(np.unique(crops, axis=0)) > 20
+
+
+@pytest.mark.parametrize(
+  "name, crop, words",
+  [
+    ("no_such_dataset", 32, "'no_such_dataset'"),
+    ("tiny_greys", 32, "no RGB feature"),
+    ("tiny_photographs", 64, "at least 64x64"),
+  ],
+)
+def test_unusable_datasets_are_one_line(dataset_dir, monkeypatch, name, crop, words):
+  def connect(*_):
+    raise OSError("this test has no network")
+
+  monkeypatch.setattr("socket.socket.connect", connect)
+  with pytest.raises(data.DataError) as caught:
+    data.dataset_crops(name, dataset_dir, crop, 2, seed=0, first_step=0)
+  message = str(caught.value)
+  assert "\n" not in message and name in message and words in message
+
+
+def test_dataset_that_is_not_on_disk_is_one_line(dataset_dir, tmp_path):
+  with pytest.raises(data.DataError) as caught:
+    data.dataset_crops("tiny_photographs:9.9.9", str(tmp_path), _CROP, 2, seed=0, first_step=0)
+  assert "\n" not in str(caught.value) and "tiny_photographs:9.9.9" in str(caught.value)

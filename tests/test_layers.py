@@ -1,0 +1,195 @@
+"""g_a, g_s, h_a, h_s, g_cm and g_ep against NumPy in float64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_compression as tfc
+
+from bmshj_minnen import layers, model_directory, weights
+from bmshj_minnen.layers import fourier_kernel, masked_conv
+
+# Of the largest output: float32 sums of some hundred products.
+_TOLERANCE = 1e-5
+_HYPER_PRIORS = ("scale_hyperprior", "mean_scale_hyperprior", "joint")
+_SIZES = [(64, 48), (33, 47), (1, 1), (17, 5)]
+
+
+def _random(shape, scale=1.0):
+  return np.random.default_rng(0).normal(0, scale, shape).astype(np.float32)
+
+
+def _assert_equal(actual, expected):
+  assert actual.shape == expected.shape
+  np.testing.assert_allclose(actual, expected, rtol=0, atol=_TOLERANCE * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("size", _SIZES)
+def test_g_a_equals_numpy(tiny_model, reference, size):
+  model = tiny_model("joint")
+  # Above 1, so that the gammas of the GDNs weigh as much as their betas.
+  x = _random((*size, 3), 4)
+  _assert_equal(model.g_a(x[None])[0].numpy(), reference(model).g_a(x))
+
+
+@pytest.mark.parametrize("size", [(4, 3), (1, 1), (2, 5)])
+def test_g_s_equals_numpy(tiny_model, reference, size):
+  model = tiny_model("joint")
+  y_hat = _random((*size, 6), 4)
+  _assert_equal(model.g_s(y_hat[None])[0].numpy(), reference(model).g_s(y_hat))
+
+
+@pytest.mark.parametrize("prior", _HYPER_PRIORS)
+@pytest.mark.parametrize("size", [(8, 12), (5, 7), (1, 1), (2, 3)])
+def test_h_a_equals_numpy(tiny_model, reference, prior, size):
+  model = tiny_model(prior)
+  y = _random((*size, 6), 4)
+  _assert_equal(model.hyper_analysis(y[None])[0].numpy(), reference(model).h_a(y))
+
+
+@pytest.mark.parametrize("prior", _HYPER_PRIORS)
+@pytest.mark.parametrize("size", [(3, 2), (1, 1)])
+def test_h_s_equals_numpy(tiny_model, reference, prior, size):
+  model = tiny_model(prior)
+  z_hat = _random((*size, 4), 4)
+  _assert_equal(model.h_s(z_hat[None])[0].numpy(), reference(model).h_s(z_hat))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 63), (1, 1), (16, 17), (31, 100)])
+def test_strides_are_16_and_4_and_sizes_are_rounded_up(tiny_model, size):
+  model = tiny_model("joint")
+  y_size = tuple(-(-side // 16) for side in size)
+  z_size = tuple(-(-side // 4) for side in y_size)
+  y = model.analysis(tf.zeros([1, *size, 3]))
+  z = model.hyper_analysis(y)
+  assert y.shape == (1, *y_size, 6)
+  assert z.shape == (1, *z_size, 4)
+  assert model.synthesis(y).shape == (1, 16 * y_size[0], 16 * y_size[1], 3)
+  assert model.hyper_synthesis(z, tf.shape(y)).shape == (1, *y_size, 12)
+
+
+def test_kernels_are_those_of_table_1(tiny_model):
+  def shapes(part):
+    return [tuple(layer.kernel.shape) for layer in part.layers]
+
+  joint, scale = tiny_model("joint"), tiny_model("scale_hyperprior")  # N = 4, M = 6.
+  assert shapes(joint.g_a) == [(5, 5, 3, 4), (5, 5, 4, 4), (5, 5, 4, 4), (5, 5, 4, 6)]
+  assert shapes(joint.g_s) == [(5, 5, 6, 4), (5, 5, 4, 4), (5, 5, 4, 4), (5, 5, 4, 3)]
+  assert shapes(joint.h_a) == [(3, 3, 6, 4), (5, 5, 4, 4), (5, 5, 4, 4)]
+  assert shapes(joint.h_s) == [(5, 5, 4, 6), (5, 5, 6, 9), (3, 3, 9, 12)]
+  assert shapes(scale.h_s)[2] == (3, 3, 9, 6)  # Scales alone.
+  assert joint.g_cm.kernel.shape == (5, 5, 6, 12)
+
+
+def test_kernels_are_learned_as_fourier_coefficients(tiny_model):
+  model = tiny_model("joint")
+  for part in (model.g_a, model.g_s, model.h_a, model.h_s):
+    for layer in part.layers:
+      assert isinstance(layer.kernel_parameter, tfc.RDFTParameter), layer.name
+
+
+@pytest.mark.parametrize("shape", [(5, 5, 3, 4), (3, 3, 2, 1), (4, 6, 1, 2)])
+def test_fourier_kernel_is_numpys_inverse_transform(shape):
+  kernel = _random(shape)
+  parameter = fourier_kernel.FourierKernel(kernel)
+  np.testing.assert_allclose(parameter(), kernel, atol=1e-6)  # As it was given.
+  parameter.real.assign(_random(parameter.real.shape))
+  parameter.imag.assign(_random(parameter.imag.shape)[..., ::-1])
+  coefficients = parameter.real.numpy() + 1j * parameter.imag.numpy()
+  expected = np.fft.irfft2(coefficients, s=shape[:2], norm="ortho").transpose(2, 3, 0, 1)
+  np.testing.assert_allclose(parameter(), expected, atol=1e-6)
+  assert parameter(tf.bfloat16).dtype == tf.bfloat16
+
+
+@pytest.mark.parametrize("mask_type", ["A", "B"])
+def test_causal_mask_is_literally_that_of_the_paper(reference, mask_type):
+  mask = masked_conv.causal_mask(5, mask_type)
+  assert mask.dtype == np.float32
+  np.testing.assert_array_equal(mask, reference.CAUSAL_MASKS[mask_type])
+
+
+@pytest.mark.parametrize("arguments", [(4, "A"), (5, "C"), (5, "a")])
+def test_causal_mask_refuses_what_has_no_centre_or_no_meaning(arguments):
+  with pytest.raises(ValueError, match=repr(arguments[0] if arguments[0] == 4 else arguments[1])):
+    masked_conv.causal_mask(*arguments)
+
+
+def _no_zeros(shape):
+  return np.random.default_rng(1).uniform(0.5, 1.5, shape).astype(np.float32)
+
+
+def _assert_sees_only(function, mask, height=5, width=6, channels=6):
+  """Changing ŷ at one position changes outputs exactly where the mask says that it is seen."""
+  rng = np.random.default_rng(2)
+  y_hat = rng.normal(size=(height, width, channels)).astype(np.float32)
+  before = np.asarray(function(y_hat[None])[0])
+  for position in np.ndindex(height, width):
+    changed = y_hat.copy()
+    changed[position] += 10
+    difference = np.abs(np.asarray(function(changed[None])[0]) - before).max(-1)
+    expected = np.zeros([height, width], bool)
+    for output in np.ndindex(height, width):
+      tap = np.subtract(position, output) + 2
+      expected[output] = tap.min() >= 0 and tap.max() < 5 and mask[tuple(tap)]
+    np.testing.assert_array_equal(difference > 1e-4, expected)
+    # The law itself, in raster order.
+    flat = position[0] * width + position[1] + (not mask[2, 2])
+    assert difference.ravel()[:flat].max(initial=0) == 0
+
+
+@pytest.mark.parametrize("mask_type", ["A", "B"])
+def test_masked_conv_sees_only_what_is_decoded(reference, mask_type):
+  layer = layers.MaskedConv2D(8, 5, mask_type)
+  layer(tf.zeros([1, 5, 6, 6]))
+  _assert_sees_only(layer, reference.CAUSAL_MASKS[mask_type])
+  layer.assign_kernel(_no_zeros(layer.kernel.shape))
+  _assert_sees_only(layer, reference.CAUSAL_MASKS[mask_type])
+  np.testing.assert_array_equal(
+    layer.kernel.numpy() != 0,
+    np.broadcast_to(reference.CAUSAL_MASKS[mask_type][:, :, None, None] == 1, layer.kernel.shape),
+  )
+
+
+def test_masked_conv_equals_numpy(build_model, reference):
+  model = build_model("joint")
+  model.g_cm.assign_kernel(_random(model.g_cm.kernel.shape))
+  y_hat = _random((5, 7, 6), 4)
+  _assert_equal(model.g_cm(y_hat[None])[0].numpy(), reference(model).g_cm(y_hat))
+
+
+def test_g_cm_is_of_type_a(tiny_model, reference):
+  _assert_sees_only(tiny_model("joint").g_cm, reference.CAUSAL_MASKS["A"])
+
+
+@pytest.mark.parametrize("prior", ["autoregressive", "joint"])
+def test_model_just_loaded_sees_only_what_is_decoded(build_model, reference, tmp_path, prior):
+  model = build_model(prior)
+  model.g_cm.assign_kernel(_no_zeros(model.g_cm.kernel.shape))
+  model_directory.save(model, tmp_path, _random((1, 64, 64, 3)))
+  loaded = model_directory.load_model(tmp_path)
+  np.testing.assert_array_equal(loaded.g_cm.kernel.numpy(), model.g_cm.kernel.numpy())
+  _assert_sees_only(loaded.g_cm, reference.CAUSAL_MASKS["A"])
+
+
+def test_weights_without_zeros_are_masked_too(build_model, reference):
+  model = build_model("joint")
+  arrays = weights.to_arrays(model)
+  arrays["g_cm/kernel"] = _no_zeros(arrays["g_cm/kernel"].shape)
+  weights.assign(model, arrays)
+  _assert_sees_only(model.g_cm, reference.CAUSAL_MASKS["A"])
+
+
+def test_g_ep_has_the_widths_of_table_1():
+  g_ep = layers.EntropyParameters(192)
+  assert g_ep(tf.zeros([1, 1, 1, 768])).shape == (1, 1, 1, 384)
+  assert [tuple(layer.kernel.shape) for layer in g_ep.layers] == [
+    (768, 640),
+    (640, 512),
+    (512, 384),
+  ]
+
+
+@pytest.mark.parametrize("prior", ["autoregressive", "joint"])
+def test_g_ep_equals_numpy(tiny_model, reference, prior):
+  model = tiny_model(prior)
+  features = _random((3, 4, 24 if prior == "joint" else 12), 4)
+  _assert_equal(model.g_ep(features[None])[0].numpy(), reference(model).g_ep(features))

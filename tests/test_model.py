@@ -1,0 +1,307 @@
+"""The five priors, their rates by hand, the loss, and weights as arrays."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bmshj_minnen import config, metrics, weights
+from bmshj_minnen.model import Rate, losses
+
+_PARTS = {
+  "factorized": {"g_a", "g_s", "y_density"},
+  "scale_hyperprior": {"g_a", "g_s", "h_a", "h_s", "z_density"},
+  "mean_scale_hyperprior": {"g_a", "g_s", "h_a", "h_s", "z_density"},
+  "autoregressive": {"g_a", "g_s", "g_cm", "g_ep"},
+  "joint": {"g_a", "g_s", "h_a", "h_s", "z_density", "g_cm", "g_ep"},
+}
+_HYPER_PRIORS = ("scale_hyperprior", "mean_scale_hyperprior", "joint")
+_GAUSSIAN_PRIORS = (*_HYPER_PRIORS, "autoregressive")
+
+all_priors = pytest.mark.parametrize("prior", list(_PARTS))
+
+
+def _photographs(batch=2, height=32, width=48, seed=0):
+  """Smooth enough to be predictable, [batch, height, width, 3] in 0..255."""
+  coarse = np.random.default_rng(seed).integers(0, 256, [batch, height // 8, width // 8, 3])
+  return np.kron(coarse, np.ones([1, 8, 8, 1])).astype(np.float32)
+
+
+def _seed(n):
+  return tf.constant([n, 0], tf.int32)
+
+
+def _latents(prior, height=5, width=6, seed=0):
+  """Integers ŷ [h, w, 6] and, with side information, ẑ [h', w', 4]."""
+  rng = np.random.default_rng(seed)
+  # Small, or the random networks would predict that all else is impossible.
+  y_hat = rng.integers(-1, 2, [height, width, 6]).astype(np.float32)
+  z_hat = rng.integers(-1, 2, [-(-height // 4), -(-width // 4), 4]).astype(np.float32)
+  return y_hat, z_hat if prior in _HYPER_PRIORS else None
+
+
+def _rate(model, y_hat, z_hat):
+  return model.rate(tf.constant(y_hat[None]), None if z_hat is None else tf.constant(z_hat[None]))
+
+
+# The wiring.
+
+
+def test_these_are_all_priors():
+  assert tuple(_PARTS) == config.PRIORS
+
+
+@all_priors
+def test_each_prior_has_its_parts_and_no_other(tiny_model, prior):
+  model = tiny_model(prior)
+  parts = ("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep", "z_density", "y_density")
+  assert {part for part in parts if getattr(model, part) is not None} == _PARTS[prior]
+
+
+@all_priors
+def test_call_has_the_shapes_of_its_input(tiny_model, prior):
+  x_hat, rate = tiny_model(prior)(_photographs(3), seed=_seed(0))
+  assert x_hat.shape == (3, 32, 48, 3) and x_hat.dtype == tf.float32
+  assert rate.y_bits.shape == rate.z_bits.shape == (3,)
+  assert (rate.y_bits.numpy() > 0).all()
+  assert ((rate.z_bits.numpy() > 0) == (prior in _HYPER_PRIORS)).all()
+
+
+@all_priors
+def test_noise_is_a_function_of_the_seed(tiny_model, prior):
+  model, x = tiny_model(prior), _photographs()
+
+  def outputs(seed):
+    x_hat, rate = model(x, seed=_seed(seed))
+    return [x_hat.numpy(), rate.y_bits.numpy()] + [rate.z_bits.numpy()] * (prior in _HYPER_PRIORS)
+
+  for one, same, other in zip(outputs(5), outputs(5), outputs(6)):
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).all(axis=None) if one.ndim == 1 else (one != other).any()
+
+
+@all_priors
+def test_training_adds_the_same_uniform_noise_everywhere(tiny_model, monkeypatch, prior):
+  model, x = tiny_model(prior), _photographs(4, 64, 64)
+  seen = {}
+  monkeypatch.setattr(model, "synthesis", lambda y: seen.setdefault("synthesis", y))
+  monkeypatch.setattr(model, "rate", lambda y, z: seen.update(y=y, z=z))
+  model(x, seed=_seed(1))
+  y = model.analysis(x)
+  noises = [(seen["y"] - y).numpy()]
+  np.testing.assert_array_equal(seen["synthesis"], seen["y"])
+  if prior in _HYPER_PRIORS:
+    noises.append((seen["z"] - model.hyper_analysis(y)).numpy())
+    assert abs(noises[0].ravel()[:16] - noises[1].ravel()[:16]).max() > 0.1  # Independent.
+  else:
+    assert seen["z"] is None
+  for noise in noises:
+    assert -0.5001 < noise.min() and noise.max() < 0.5001
+  # Mean 0 and variance 1/12, up to three standard deviations of their estimates.
+  assert abs(noises[0].mean()) < 3 / np.sqrt(12 * noises[0].size)
+  assert abs(noises[0].var() - 1 / 12) < 3 / np.sqrt(180 * noises[0].size)
+
+
+@all_priors
+def test_rounded_codes_symbols_around_the_mean(tiny_model, reference, monkeypatch, prior):
+  model, x = tiny_model(prior), _photographs(1, 64, 64)
+  seen = {}
+  monkeypatch.setattr(model, "synthesis", lambda y: seen.setdefault("synthesis", y))
+  monkeypatch.setattr(model, "rate", lambda y, z: seen.update(y=y, z=z))
+  model.rounded(x)
+  y = model.analysis(x)
+  z_hat = None
+  if prior in _HYPER_PRIORS:
+    z_hat = seen["z"][0].numpy()
+    np.testing.assert_array_equal(z_hat, np.round(model.hyper_analysis(y)[0]))
+  mean = 0
+  if prior != "factorized":
+    mean, _ = reference(model).mean_and_scale(np.round(y[0]), z_hat)
+  y_hat = seen["y"][0].numpy()
+  np.testing.assert_array_equal(seen["synthesis"], seen["y"])
+  symbol = y_hat - mean
+  np.testing.assert_allclose(symbol, np.round(symbol), atol=1e-4)
+  assert np.abs(y_hat - y[0]).max() <= 0.5001
+  # Means that are not whole numbers, where there are any.
+  assert (np.abs(y_hat - np.round(y_hat)).max() > 0.1) == (
+    prior not in ("factorized", "scale_hyperprior")
+  )
+
+
+@pytest.mark.parametrize("prior", _HYPER_PRIORS)
+def test_only_the_scale_hyperprior_ignores_signs(tiny_model, prior):
+  model = tiny_model(prior)
+  y = tf.constant(_latents(prior)[0][None]) + 0.3
+  z, z_of_negative = model.hyper_analysis(y), model.hyper_analysis(-y)
+  if prior == "scale_hyperprior":
+    np.testing.assert_array_equal(z, z_of_negative)
+    rate, negative = (model.rate(s * y, tf.round(model.hyper_analysis(s * y))) for s in (1, -1))
+    np.testing.assert_array_equal(rate.y_bits, negative.y_bits)
+    np.testing.assert_array_equal(rate.z_bits, negative.z_bits)
+  else:
+    assert np.abs(z - z_of_negative).max() > 0.1
+
+
+@pytest.mark.parametrize("prior", ["autoregressive", "joint"])
+def test_later_latents_change_no_earlier_parameters(tiny_model, prior):
+  model = tiny_model(prior)
+  y_hat, z_hat = _latents(prior)
+  psi = None if z_hat is None else model.hyper_synthesis(z_hat[None], [1, 5, 6, 6])
+
+  def parameters(y_hat):
+    mean, index = model.parameters(psi, tf.constant(y_hat[None]))
+    return np.concatenate([mean[0], index[0]], -1).reshape(30, -1)
+
+  before = parameters(y_hat)
+  for position in range(30):
+    changed = y_hat.copy()
+    changed[np.unravel_index(position, (5, 6))] += 7
+    difference = np.abs(parameters(changed) - before).max(-1)
+    assert difference[: position + 1].max() == 0
+    assert position == 29 or difference[position + 1 :].max() > 1e-3
+
+
+# The rate.
+
+
+@pytest.mark.parametrize("prior", _GAUSSIAN_PRIORS)
+@pytest.mark.parametrize("size", [(5, 6), (1, 1), (4, 8)])
+def test_y_bits_are_those_of_scipys_normal(tiny_model, reference, prior, size):
+  model = tiny_model(prior)
+  y_hat, z_hat = _latents(prior, *size)
+  mean, scale = reference(model).mean_and_scale(y_hat, z_hat)
+  expected = reference.bits(reference.normal_mass(y_hat, mean, scale))
+  # If nearly all were at a bound, this would compare constants.
+  assert 0.7 < np.mean((expected > 0.01) & (expected < 29))
+  np.testing.assert_allclose(_rate(model, y_hat, z_hat).y_bits, [expected.sum()], rtol=1e-4)
+
+
+@pytest.mark.parametrize("prior", _HYPER_PRIORS)
+def test_z_bits_are_those_of_the_learned_density(tiny_model, reference, prior):
+  model = tiny_model(prior)
+  y_hat, z_hat = _latents(prior)
+  expected = reference.bits(reference.factorized_mass(model.z_density, z_hat)).sum()
+  np.testing.assert_allclose(_rate(model, y_hat, z_hat).z_bits, [expected], rtol=1e-4)
+
+
+def test_factorized_bits_are_those_of_the_learned_density(tiny_model, reference):
+  model = tiny_model("factorized")
+  y_hat, _ = _latents("factorized")
+  expected = reference.bits(reference.factorized_mass(model.y_density, y_hat)).sum()
+  rate = _rate(model, y_hat, None)
+  np.testing.assert_allclose(rate.y_bits, [expected], rtol=1e-4)
+  np.testing.assert_array_equal(rate.z_bits, [0])
+
+
+@all_priors
+def test_rate_is_one_number_an_image(tiny_model, prior):
+  model = tiny_model(prior)
+  pairs = [_latents(prior, seed=seed) for seed in (0, 1)]
+  y_hat, z_hat = (None if a[0] is None else tf.stack(a) for a in zip(*pairs))
+  together = model.rate(y_hat, z_hat)
+  alone = [_rate(model, *pair) for pair in pairs]
+  np.testing.assert_allclose(together.y_bits, [rate.y_bits[0] for rate in alone], rtol=1e-5)
+  np.testing.assert_allclose(together.z_bits, [rate.z_bits[0] for rate in alone], rtol=1e-5)
+  assert alone[0].y_bits[0] != alone[1].y_bits[0]
+
+
+# The loss.
+
+
+def test_loss_of_four_pixels_by_hand():
+  x = np.full([2, 2, 2, 3], 100, np.uint8)
+  x_hat = x.astype(np.float32)
+  x_hat[0, 0, 0, 0] -= 6  # 36 / 12 numbers: an MSE of 3 on the scale of 0..255.
+  x_hat[1] += 1  # An MSE of 1.
+  rate = Rate(y_bits=tf.constant([8.0, 4.0]), z_bits=tf.constant([1.0, 3.0]))
+  result = losses(x, tf.constant(x_hat), rate, 0.25, "mse")
+  assert float(result.y_bpp) == 1.5  # (8 + 4) / 2 bits for 4 pixels.
+  assert float(result.z_bpp) == 0.5
+  assert float(result.bpp) == 2.0
+  assert float(result.distortion) == 2.0
+  assert float(result.loss) == 2.5  # 2 + 0.25 · 2.
+
+
+def test_loss_with_ms_ssim():
+  x = _photographs(2, 176, 176)
+  x_hat = x + np.random.default_rng(1).normal(0, [[[[5]]], [[[50]]]], x.shape).astype(np.float32)
+  bits = 176 * 176 * tf.constant([0.5, 1.5])
+  rate = Rate(bits, 2 * bits)
+  equal = losses(x, tf.constant(x), rate, 10.0, "ms_ssim")
+  assert float(equal.distortion) == pytest.approx(0, abs=1e-6)
+  assert float(equal.loss) == pytest.approx(3, abs=1e-4)
+  noisy = losses(x, tf.constant(x_hat), rate, 10.0, "ms_ssim")
+  expected = np.mean([1 - float(metrics.ms_ssim(a, b)) for a, b in zip(x, x_hat)])
+  assert expected > 0.01
+  assert float(noisy.distortion) == pytest.approx(expected, abs=1e-5)
+  assert float(noisy.loss) == pytest.approx(3 + 10 * expected, abs=1e-3)
+
+
+@all_priors
+def test_every_weight_learns(tiny_model, prior):
+  model, x = tiny_model(prior), _photographs(2, 64, 64)
+  with tf.GradientTape() as tape:
+    result = losses(x, *model(x, seed=_seed(0)), 0.01, "mse")
+  variables = model.trainable_variables
+  gradients = tape.gradient(result.loss, variables)
+  for variable, gradient in zip(variables, gradients):
+    assert gradient is not None, variable.name
+    assert np.isfinite(gradient).all(), variable.name
+    assert np.any(gradient), variable.name
+
+
+# Weights as arrays.
+
+
+def _names(prior):
+  """Of the paper's quantities."""
+  gdn = ("kernel", "bias", "beta", "gamma")
+  layers = {f"{part}/{i}": gdn[: 4 if i < 3 else 2] for part in ("g_a", "g_s") for i in range(4)}
+  if prior in _HYPER_PRIORS:
+    layers.update({f"{part}/{i}": gdn[:2] for part in ("h_a", "h_s") for i in range(3)})
+  if prior in ("autoregressive", "joint"):
+    layers.update({"g_cm": gdn[:2], **{f"g_ep/{i}": gdn[:2] for i in range(3)}})
+  names = {f"{layer}/{quantity}" for layer, quantities in layers.items() for quantity in quantities}
+  for density in _PARTS[prior] & {"y_density", "z_density"}:
+    quantities = [f"matrix_{i}" for i in range(3)] + [f"bias_{i}" for i in range(3)]
+    names |= {f"{density}/{quantity}" for quantity in [*quantities, "factor_0", "factor_1"]}
+  return names
+
+
+@all_priors
+def test_arrays_are_the_papers_quantities(tiny_model, prior):
+  model = tiny_model(prior)
+  arrays = weights.to_arrays(model)
+  assert set(arrays) == _names(prior)
+  assert all(array.dtype == np.float32 for array in arrays.values())
+  layer = model.g_a.layers[1]
+  np.testing.assert_array_equal(arrays["g_a/1/kernel"], layer.kernel)
+  np.testing.assert_array_equal(arrays["g_a/1/bias"], layer.bias)
+  np.testing.assert_array_equal(arrays["g_a/1/beta"], layer.activation.beta)
+  np.testing.assert_array_equal(arrays["g_a/1/gamma"], layer.activation.gamma)
+
+
+@all_priors
+def test_assigned_arrays_make_the_same_model(tiny_model, build_model, prior):
+  model, other = tiny_model(prior), build_model(prior, seed=2)
+  x = _photographs()
+  outputs = [tf.nest.flatten(m(x, seed=_seed(0))) for m in (model, other)]
+  assert all(np.abs(a - b).max() > 0.1 for a, b in zip(*outputs) if np.any(a))
+  weights.assign(other, weights.to_arrays(model))
+  for expected, actual in zip(outputs[0], tf.nest.flatten(other(x, seed=_seed(0)))):
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+  again = weights.to_arrays(other)
+  for name, array in weights.to_arrays(model).items():
+    np.testing.assert_allclose(again[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("prior", ["factorized", "joint"])
+def test_arrays_of_another_model_are_refused_by_name(build_model, prior):
+  model = build_model(prior)
+  arrays = weights.to_arrays(model)
+  for name in sorted(arrays)[::3]:
+    with pytest.raises(ValueError, match=name):
+      weights.assign(model, {other: array for other, array in arrays.items() if other != name})
+    with pytest.raises(ValueError, match=name):
+      weights.assign(model, {**arrays, name: arrays[name][..., :-1]})
+  with pytest.raises(ValueError, match="g_x/kernel"):
+    weights.assign(model, {**arrays, "g_x/kernel": np.zeros(1, np.float32)})
