@@ -42,6 +42,8 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   directory = pathlib.Path(config.model_dir)
   _check_same_model(model_config, directory)
   photographs, validation = _find_data(config)
+  if config.precision == "mixed_bfloat16" and not tf.config.list_physical_devices("GPU"):
+    logging.warning("On a CPU, mixed_bfloat16 convolutions are many times slower than float32.")
   tf.keras.utils.set_random_seed(config.seed)
   tf.keras.mixed_precision.set_global_policy(config.precision)
   try:

@@ -1,0 +1,1 @@
+"""How long coding an image and a step of training take, beside peers on the same machine."""

@@ -1,0 +1,80 @@
+"""CompressAI's mbt2018, the same model in PyTorch; runs under a Python that has CompressAI.
+
+The benchmarks start it as `python -m experiments.speed.peers codec IMAGE.npy LATENT_DEVIATION` or
+`... training BATCH.npy`; both files hold uint8.
+"""
+
+import sys
+
+import compressai.losses
+import compressai.optimizers
+import compressai.zoo
+import numpy as np
+import torch
+
+from experiments.speed import timing
+
+_QUALITY = 3  # N = M = 192.
+
+
+def codec(path: str, deviation: float) -> None:
+  """Serves `encode` and `decode` of one image [H, W, 3].
+
+  Args:
+    path: of the image.
+    deviation: the standard deviation that the untrained model's latents are scaled to. It is also
+      added to all predicted scales, so that latents and predictions agree roughly.
+  """
+  image = np.load(path)
+  height, width = image.shape[:2]
+  x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+  x = torch.nn.functional.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
+  model = _model().eval()
+  with torch.no_grad():
+    gain = deviation / model.g_a(x).std()
+    model.g_a[-1].weight *= gain
+    model.g_a[-1].bias *= gain
+    model.entropy_parameters[-1].bias[: model.M] += deviation
+    model.update(force=True)
+    coded = model.compress(x)
+    size = sum(len(string) for (string,) in coded["strings"])
+    timing.serve(
+      {
+        "encode": lambda: model.compress(x),
+        "decode": lambda: model.decompress(coded["strings"], coded["shape"]),
+      },
+      f"{8 * size / (height * width):.2f} bpp, {torch.get_num_threads()} threads",
+    )
+
+
+def training(path: str) -> None:
+  """Serves `step`, one of gradient descent on a batch [B, H, W, 3], as CompressAI trains."""
+  x = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).float() / 255
+  model = _model().train()
+  criterion = compressai.losses.RateDistortionLoss(lmbda=0.01)
+  optimizers = compressai.optimizers.net_aux_optimizer(
+    model, {"net": {"type": "Adam", "lr": 1e-4}, "aux": {"type": "Adam", "lr": 1e-3}}
+  )
+
+  def step():
+    optimizers["net"].zero_grad()
+    optimizers["aux"].zero_grad()
+    criterion(model(x), x)["loss"].backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizers["net"].step()
+    model.aux_loss().backward()
+    optimizers["aux"].step()
+
+  timing.serve({"step": step}, f"{torch.get_num_threads()} threads")
+
+
+def _model():
+  torch.manual_seed(0)
+  return compressai.zoo.mbt2018(_QUALITY, pretrained=False)
+
+
+if __name__ == "__main__":
+  if sys.argv[1] == "codec":
+    codec(sys.argv[2], float(sys.argv[3]))
+  else:
+    training(sys.argv[2])

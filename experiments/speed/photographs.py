@@ -1,0 +1,28 @@
+"""The default input of the benchmarks: a photograph that a dependency carries."""
+
+import numpy as np
+
+from bmshj_minnen import data, images
+
+__all__ = ["batch", "photograph"]
+
+
+def photograph(path: str, height: int = 512, width: int = 768) -> np.ndarray:
+  """An image [H, W, 3] uint8.
+
+  Args:
+    path: of an image that is taken as it is; empty: the first bundled photograph, mirrored and
+      cropped to the size below.
+    height, width: of the bundled photograph.
+  """
+  if path:
+    return images.read_image(path)
+  image = images.read_image(data.bundled_photographs()[0])
+  missing = [(0, max(0, height - image.shape[0])), (0, max(0, width - image.shape[1])), (0, 0)]
+  return np.pad(image, missing, "symmetric")[:height, :width]
+
+
+def batch(size: int, crop: int) -> np.ndarray:
+  """Crops [size, crop, crop, 3] uint8, side by side, of a mirrored bundled photograph."""
+  image = photograph("", crop, crop + 32 * (size - 1))
+  return np.stack([image[:, 32 * i : 32 * i + crop] for i in range(size)])

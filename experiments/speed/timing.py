@@ -1,0 +1,135 @@
+"""Timing on a machine that may be busy, and peers that run under another Python.
+
+Imports the standard library only, so that every peer can use it.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple
+
+__all__ = ["Peer", "Sample", "interleave", "measure", "print_ratios", "print_table", "serve"]
+
+# A run during which others took more than this share of the machine is repeated.
+_DISTURBED = 0.1
+_ATTEMPTS = 3
+_TOLERANCE = 0.02  # Seconds.
+
+
+class Sample(NamedTuple):
+  """One run.
+
+  Attributes:
+    seconds: wall time.
+    others: the share of the processors that other processes took meanwhile, 0 to 1.
+    result: what the call returned; None from a `Peer`.
+  """
+
+  seconds: float
+  others: float
+  result: Any = None
+
+
+def measure(function: Callable[[], Any]) -> Sample:
+  """Times a call, again if others disturbed it; the least disturbed of at most 3 counts."""
+  samples = []
+  while len(samples) < _ATTEMPTS:
+    busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
+    result = function()
+    seconds = time.perf_counter() - start
+    own, busy = time.process_time() - own, _busy_seconds() - busy
+    # The kernel counts in hundredths of a second, so without this short runs would look disturbed.
+    others = max(0.0, busy - own - _TOLERANCE) / seconds / os.cpu_count()
+    samples.append(Sample(seconds, others, result))
+    if others <= _DISTURBED:
+      break
+  return min(samples, key=lambda sample: sample.others)
+
+
+def _busy_seconds():
+  """Processor seconds since the machine started that were not idle."""
+  with open("/proc/stat") as file:
+    ticks = [int(field) for field in file.readline().split()[1:9]]
+  return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def interleave(tasks: dict[str, Callable[[], Sample]], runs: int) -> dict[str, list[Sample]]:
+  """Runs tasks in turn, so that a machine that gets slower does so for all of them."""
+  samples = {name: [] for name in tasks}
+  for _ in range(runs):
+    for name, task in tasks.items():
+      samples[name].append(task())
+  return samples
+
+
+def print_table(rows: dict[str, Sequence[float]]) -> None:
+  """Prints seconds of several runs as milliseconds."""
+  print(f"\n{'milliseconds':<40}{'median':>10}{'min':>10}{'max':>10}")
+  for name, seconds in rows.items():
+    figures = (statistics.median(seconds), min(seconds), max(seconds))
+    print(f"{name:<40}" + "".join(f"{1000 * figure:10.1f}" for figure in figures))
+
+
+def print_ratios(samples: dict[str, list[Sample]], pairs: Sequence[tuple[str, str]]) -> None:
+  """Prints how many times as long the first of each pair takes, and how quiet the machine was."""
+  medians = {name: statistics.median(s.seconds for s in runs) for name, runs in samples.items()}
+  for slow, fast in pairs:
+    if slow in medians:
+      print(f"{slow} / {fast}: {medians[slow] / medians[fast]:.2f}")
+  others = max(sample.others for runs in samples.values() for sample in runs)
+  print(f"Other processes took up to {100 * others:.0f} % of the machine.")
+
+
+class Peer:
+  """`experiments.speed.peers` under another Python; runs tasks when told.
+
+  Args:
+    python: the interpreter.
+    arguments: of the module.
+
+  Attributes:
+    note: what the module says about itself.
+  """
+
+  def __init__(self, python: str, *arguments: str):
+    self._process = subprocess.Popen(
+      [python, "-m", "experiments.speed.peers", *arguments],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      cwd=pathlib.Path(__file__).parents[2],
+    )
+    self.note = self._read()
+
+  def __call__(self, task: str) -> Sample:
+    """Runs a task once."""
+    print(task, file=self._process.stdin, flush=True)
+    return Sample(*self._read())
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception):
+    self._process.stdin.close()
+    self._process.wait()
+
+  def _read(self):
+    line = self._process.stdout.readline()
+    if not line:
+      raise RuntimeError(f"the peer ended with status {self._process.wait()}")
+    return json.loads(line)
+
+
+def serve(tasks: dict[str, Callable[[], Any]], note: str) -> None:
+  """The other side of `Peer`: warms all tasks up, then runs those that stdin names."""
+  for task in tasks.values():
+    task()
+  print(json.dumps(note), flush=True)
+  for line in sys.stdin:
+    sample = measure(tasks[line.strip()])
+    print(json.dumps([sample.seconds, sample.others]), flush=True)
