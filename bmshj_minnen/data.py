@@ -22,6 +22,8 @@ __all__ = [
   "validation_crops",
 ]
 
+_MEMORY = 2**31  # Decoded photographs of up to so many bytes together are kept.
+
 # Sample photographs inside the wheels of two dependencies (all of at least 256x256, RGB).
 _BUNDLED = {
   "skimage": (
@@ -131,20 +133,49 @@ def photograph_crops(
   Returns:
     Batches [batch, crop, crop, 3] uint8, one for each step from `first_step` to `last_step` - 1.
   """
-  files = tf.constant(paths)
   count = len(paths)
+  image_at = _reader(paths)
 
   def example(position):
     epoch = tf.cast(position // count, tf.int32)
     index = tf.random.experimental.index_shuffle(
       tf.cast(position % count, tf.int32), tf.stack([seed, epoch]), count - 1
     )
-    image = tf.io.decode_image(tf.io.read_file(files[index]), channels=3, expand_animations=False)
-    return _random_crop(image, crop, tf.stack([seed, tf.cast(position, tf.int32)]))
+    return _random_crop(image_at(index), crop, tf.stack([seed, tf.cast(position, tf.int32)]))
 
   positions = tf.data.Dataset.range(first_step * batch, last_step * batch)
   examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   return examples.batch(batch, drop_remainder=True).prefetch(2)
+
+
+def _reader(paths):
+  """A function from an index to that photograph, [H, W, 3] uint8.
+
+  Photographs that fit are decoded once; decoding them again for every crop takes as long as
+  training a small model.
+  """
+  files = tf.constant(paths)
+  total = 0
+  for path in paths:
+    with PIL.Image.open(path) as image:
+      total += image.width * image.height * 3
+  if total > _MEMORY:
+    return lambda index: _decode(files[index])
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    images = list(pool.map(_decode, paths))
+  shapes = tf.stack([tf.shape(image) for image in images])
+  starts = tf.cumsum(tf.reduce_prod(tf.cast(shapes, tf.int64), 1), exclusive=True)
+  pixels = tf.concat([tf.reshape(image, [-1]) for image in images], 0)
+
+  def image_at(index):
+    size = tf.reduce_prod(tf.cast(shapes[index], tf.int64))
+    return tf.reshape(tf.slice(pixels, [starts[index]], [size]), shapes[index])
+
+  return image_at
+
+
+def _decode(path):
+  return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
 
 
 def dataset_crops(
@@ -194,7 +225,7 @@ def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.D
   """
 
   def example(path):
-    image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+    image = _decode(path)
     top = (tf.shape(image)[0] - crop) // 2
     left = (tf.shape(image)[1] - crop) // 2
     return tf.ensure_shape(image[top : top + crop, left : left + crop], [crop, crop, 3])

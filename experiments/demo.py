@@ -10,7 +10,7 @@ from absl import app, flags, logging
 
 from bmshj_minnen import binaries
 
-_STEPS = flags.DEFINE_integer("steps", 1200, "Training steps; the default takes about 3 minutes.")
+_STEPS = flags.DEFINE_integer("steps", 1000, "Training steps; the default takes about 3 minutes.")
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD.")
 _OUTPUT = flags.DEFINE_string("output", "demo_output", "Where the model and the pictures go.")
 
@@ -34,7 +34,7 @@ def main(argv):
         steps=_STEPS.value,
         learning_rate=1e-3,
         schedule="cosine",
-        save_every=300,
+        save_every=250,
       ),
     )
     x = bmshj_minnen.read_image(data.held_out_photographs()[0])

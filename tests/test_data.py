@@ -285,3 +285,11 @@ def test_dataset_that_is_not_on_disk_is_one_line(dataset_dir, tmp_path):
   with pytest.raises(data.DataError) as caught:
     data.dataset_crops("tiny_photographs:9.9.9", str(tmp_path), _CROP, 2, seed=0, first_step=0)
   assert "\n" not in str(caught.value) and "tiny_photographs:9.9.9" in str(caught.value)
+
+
+def test_crops_are_the_same_whether_photographs_are_kept_in_memory_or_not(monkeypatch):
+  paths = tuple(data.bundled_photographs())
+  kept = [batch.numpy() for batch in data.photograph_crops(paths, 64, 3, 7, 2, 6)]
+  monkeypatch.setattr(data, "_MEMORY", 0)
+  read = [batch.numpy() for batch in data.photograph_crops(paths, 64, 3, 7, 2, 6)]
+  np.testing.assert_array_equal(kept, read)

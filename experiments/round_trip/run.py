@@ -17,11 +17,15 @@ import pathlib
 import statistics
 import tempfile
 
-import tensorflow as tf
 from absl import app, flags
 
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+import tensorflow as tf
+
 import bmshj_minnen
-from bmshj_minnen import binaries, metrics, report
+from bmshj_minnen import metrics, report
 from bmshj_minnen.coding.bitstream import HEADER_SIZE
 from experiments.round_trip.float_coding import float_bits
 
