@@ -38,8 +38,9 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
   """
   directory.mkdir(parents=True, exist_ok=True)
   model.config.save(directory / _CONFIG)
-  _save_arrays(directory / _WEIGHTS, weights.to_arrays(model))
-  _save_arrays(directory / _CODER, freeze(model, typical_images).arrays())
+  _save_arrays(directory / _WEIGHTS, weights.to_arrays(model), np.savez)
+  # Integers compress well, floats do not.
+  _save_arrays(directory / _CODER, freeze(model, typical_images).arrays(), np.savez_compressed)
 
 
 def load(directory: str, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Codec:
@@ -81,9 +82,9 @@ def load_weights(model: Model, directory: pathlib.Path) -> None:
   weights.assign(model, _load_arrays(pathlib.Path(directory), _WEIGHTS))
 
 
-def _save_arrays(path, arrays):
+def _save_arrays(path, arrays, write):
   buffer = io.BytesIO()
-  np.savez(buffer, **arrays)
+  write(buffer, **arrays)
   images.write_atomically(str(path), buffer.getvalue())
 
 

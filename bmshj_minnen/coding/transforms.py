@@ -30,7 +30,7 @@ class Transforms:
     weights["g_s/3/kernel"] = phases(weights["g_s/3/kernel"])
     for i in range(3):
       weights[f"g_s/{i}/kernel"] = weights[f"g_s/{i}/kernel"].transpose(0, 1, 3, 2)
-    self._weights = {name: tf.constant(value) for name, value in weights.items()}
+    self._weights = {name: tf.constant(value, tf.float32) for name, value in weights.items()}
 
   def g_a(self, x: tf.Tensor) -> tf.Tensor:
     """[1, 16 h, 16 w, 3] in 0..1 -> y [1, h, w, M]."""
