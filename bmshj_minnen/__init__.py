@@ -9,7 +9,7 @@ The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), trained with `bmshj_
 
 import importlib
 
-# Imported when they are first used: the binaries parse their flags before TensorFlow's seconds.
+# Imported when they are first used, so that `binaries` comes before TensorFlow and can silence it.
 _MODULES = {
   "BitstreamError": "coding.bitstream",
   "Codec": "coding.codec",

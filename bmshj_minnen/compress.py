@@ -4,7 +4,10 @@ import os
 
 from absl import app, flags
 
-from bmshj_minnen import binaries
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import images, model_directory, report
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
@@ -16,8 +19,6 @@ def main(argv):
     raise app.UsageError("give two files: the photograph, and where the compressed file goes")
   _, source, target = argv
   with binaries.one_line_errors():
-    from bmshj_minnen import images, model_directory, report
-
     image = images.read_image(source)
     codec = model_directory.load(_MODEL.value)
     seconds: dict[str, float] = {}

@@ -2,7 +2,10 @@
 
 from absl import app, flags
 
-from bmshj_minnen import binaries
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import images, model_directory, report
 
 _MODEL = flags.DEFINE_string("model", None, "The model directory that compressed.", required=True)
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
@@ -15,8 +18,6 @@ def main(argv):
     raise app.UsageError("give two files: the compressed one, and where the photograph goes")
   _, source, target = argv
   with binaries.one_line_errors():
-    from bmshj_minnen import images, model_directory, report
-
     with open(source, "rb") as file:
       data = file.read()
     codec = model_directory.load(_MODEL.value)

@@ -4,7 +4,10 @@ import dataclasses
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries, config
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import config, training
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
 _DEFAULTS = config.TrainConfig(model_dir="")
@@ -45,8 +48,6 @@ def main(argv):
     model_config = _from_flags(config.ModelConfig)
     model_dir = flags.FLAGS.model_dir or f"models/{model_config.prior}-{_LAMBDA.value:g}"
     train_config = _from_flags(config.TrainConfig, lmbda=_LAMBDA.value, model_dir=model_dir)
-    from bmshj_minnen import training  # TensorFlow's seconds, once the flags are right.
-
     training.train(model_config, train_config)
     print(f"Trained: {model_dir}")
 

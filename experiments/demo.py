@@ -8,9 +8,16 @@ import pathlib
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
-_STEPS = flags.DEFINE_integer("steps", 1000, "Training steps; the default takes about 3 minutes.")
+# isort: split
+import numpy as np
+import PIL.Image
+
+import bmshj_minnen
+from bmshj_minnen import data, metrics, training
+
+_STEPS = flags.DEFINE_integer("steps", 2000, "Training steps; the default takes about 3 minutes.")
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD.")
 _OUTPUT = flags.DEFINE_string("output", "demo_output", "Where the model and the pictures go.")
 
@@ -20,9 +27,6 @@ def main(argv):
   del argv
   logging.set_verbosity(logging.INFO)
   with binaries.one_line_errors():
-    import bmshj_minnen
-    from bmshj_minnen import data, metrics, training
-
     output = pathlib.Path(_OUTPUT.value)
     training.train(
       bmshj_minnen.ModelConfig(num_filters=48, latent_channels=48),
@@ -34,7 +38,7 @@ def main(argv):
         steps=_STEPS.value,
         learning_rate=1e-3,
         schedule="cosine",
-        save_every=250,
+        save_every=500,
       ),
     )
     x = bmshj_minnen.read_image(data.held_out_photographs()[0])
@@ -60,9 +64,6 @@ def main(argv):
 
 def _nearest_jpeg(x, size):
   """The JPEG of `x` whose size is nearest: its bytes, and its pixels."""
-  import numpy as np
-  import PIL.Image
-
   files = []
   for quality in range(1, 96):
     buffer = io.BytesIO()
@@ -73,10 +74,6 @@ def _nearest_jpeg(x, size):
 
 
 def _write_side_by_side(path, pictures):
-  import numpy as np
-
-  import bmshj_minnen
-
   gap = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
   row = [part for picture in pictures for part in (picture, gap)][:-1]
   bmshj_minnen.write_image(str(path), np.concatenate(row, 1))
