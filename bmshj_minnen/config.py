@@ -40,10 +40,6 @@ LEAKY_SLOPE = 51 / 256
 
 LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one element near 30.
 
-# Weights for the losses that CompressAI uses (results/ in its repository); the paper's are unknown.
-LAMBDAS_MSE = (0.0018, 0.0035, 0.0067, 0.013, 0.025, 0.0483, 0.0932, 0.18)
-LAMBDAS_MS_SSIM = (2.4, 4.58, 8.73, 16.64, 31.73, 60.5, 115.37, 220.0)
-
 # MS-SSIM (Wang et al., 2003) filters with 11x11 windows at five scales.
 MS_SSIM_MIN_SIZE = 11 * 2**4
 

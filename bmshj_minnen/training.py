@@ -32,7 +32,7 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   """Trains, or goes on training, in `config.model_dir`.
 
   Returns:
-    The model directory; `Codec.load` reads it.
+    The model directory; `bmshj_minnen.load` reads it.
 
   Raises:
     DataError: nothing to train on.

@@ -55,7 +55,6 @@ class Codec:
     self.fingerprint = frozen.fingerprint
     self.max_pixels = max_pixels
     self._step = frozen.y_step
-    self._first_y_table = self.config.num_filters if self.config.has_hyperprior else 0
     self._transforms = Transforms(self.config, weights)
     with tf.device("/cpu:0"):
       self._networks = frozen_prior.Networks(frozen, fixed_point.exact_dtype())
@@ -136,6 +135,7 @@ class Codec:
 
   @property
   def _z_channels(self):
+    """Channels of z, and as many tables before those of y."""
     return self.config.num_filters if self.config.has_hyperprior else 0
 
   def analyze(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -159,7 +159,7 @@ class Codec:
         handle, self._z_tables(tf.shape(z_hat)), tf.cast(tf.reshape(z_hat, [-1]), tf.int32)
       )
       on_grid = fixed_point.saturate(tf.reshape(y, [-1, channels]) / self._step)
-      side = wavefront.Encoder(self._coder, self._networks.unit, self._first_y_table, on_grid)
+      side = wavefront.Encoder(self._coder, self._networks.unit, self._z_channels, on_grid)
       handle, y_hat = self._scan(side, handle, z_hat, height, width)
       return range_coder.finish_encoder(handle), y_hat
 
@@ -174,7 +174,7 @@ class Codec:
       handle, z_hat = self._coder.pop(handle, self._z_tables(z_shape))
       z_hat = tf.reshape(tf.cast(z_hat, tf.float32), z_shape)
       z_hat = tf.ensure_shape(z_hat, [None, None, self._z_channels])
-      side = wavefront.Decoder(self._coder, self._networks.unit, self._first_y_table)
+      side = wavefront.Decoder(self._coder, self._networks.unit, self._z_channels)
       handle, y_hat = self._scan(side, handle, z_hat, height, width)
       return y_hat, z_hat, range_coder.finish_decoder(handle)
 
