@@ -1,60 +1,237 @@
 """Files <-> 8-bit sRGB arrays."""
 
 import io
+import logging
 import os
 import pathlib
+from typing import Callable, Optional
 
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
+import PIL.ImageCms
+import PIL.ImageOps
 
 __all__ = ["ImageError", "read_image", "write_atomically", "write_image"]
 
-_OPAQUE_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr"}
+# Of the photographs that are looked for in folders.
+SUFFIXES = frozenset(
+  (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+)
+# What may become of transparency.
+ALPHA = ("white", "black", "drop")
+
+_MODES = frozenset(("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
+_GREY_MODES = frozenset(("1", "L", "LA"))
+_PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_SRGB_TOLERANCE = 1  # Levels.
+# Pillow unpacks the high byte of 16-bit colour; with the other byte order it unpacks the low one.
+_OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}
 
 
 class ImageError(ValueError):
   """A file is not an image that can be coded; the message is one line."""
 
 
-def read_image(path: str) -> np.ndarray:
-  """Reads a photograph.
+def read_image(
+  path: str,
+  alpha: Optional[str] = None,
+  note: Callable[[str], None] = logging.getLogger(__name__).warning,
+) -> np.ndarray:
+  """Reads a photograph in any format that Pillow reads, as it is meant to be seen.
 
-  Grey, palette and CMYK images are converted to RGB.
+  The EXIF orientation is applied. Colours with an embedded ICC profile are converted to sRGB,
+  relative to the white point and with black point compensation, unless the profile means sRGB up
+  to one level. Grey, palette and CMYK pixels become RGB, and 16 bits are rounded to 8.
+
+  Args:
+    path: the file; of several pictures in it, the first is read.
+    alpha: what becomes of transparency: laid on "white" or "black", or "drop" for the colours
+      without it; None refuses it. A channel that is opaque throughout is dropped in any case.
+    note: called with one line for whatever is lost: further pictures, bits, a broken profile.
 
   Returns:
     [H, W, 3] uint8.
 
   Raises:
-    ImageError: the file is missing, not an image, has an alpha channel, or more than 8 bits a
-      channel.
+    ImageError: the file is missing, damaged, not an image, of a kind that is not supported, has
+      transparency where `alpha` is None, or so many pixels that Pillow takes it for an attack.
+    ValueError: `alpha` is none of these.
   """
+  if alpha not in (None, *ALPHA):
+    raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
+  image = _load(path, lambda text: note(f"{path}: {text}"))
+  if not image.has_transparency_data:
+    return np.asarray(_to_srgb(path, image, note))
+  image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
+  opacity = image.getchannel("A")
+  colours = _to_srgb(path, image, note)
+  if opacity.getextrema()[0] == 255 or alpha == "drop":
+    return np.asarray(colours)
+  if alpha is None:
+    raise ImageError(f"{path}: has transparency; choose one of --alpha={{{','.join(ALPHA)}}}")
+  background = PIL.Image.new("RGB", image.size, alpha)
+  return np.asarray(PIL.Image.composite(colours, background, opacity))
+
+
+def _load(path, note):
+  """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
     with PIL.Image.open(path) as image:
-      if image.mode not in _OPAQUE_MODES or "transparency" in image.info or _is_deep(image):
-        raise ImageError(
-          f"{path}: mode {image.mode} has transparency or more than 8 bits a channel; "
-          f"convert it to 8-bit RGB first"
-        )
-      return np.asarray(image.convert("RGB"))
+      _refuse_unsupported(path, image)
+      # The further pictures of phones' files (MPO) are previews and depths.
+      if image.format != "MPO" and getattr(image, "is_animated", False):
+        note("holds several pictures; only the first is read")
+      tiles, deep = list(image.tile), _is_deep(image)
+      image.load()
+      if deep:
+        note("more than 8 bits a channel are rounded to 8")
+        image = _rounded(path, image, tiles)
+      return _upright(image, note)
   except ImageError:
     raise
   except FileNotFoundError as error:
     raise ImageError(f"{path}: no such file") from error
-  except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-    raise ImageError(f"{path}: not a readable image ({error})") from error
+  except PIL.UnidentifiedImageError as error:
+    reason = "of no known format" if os.path.getsize(path) else "the file is empty"
+    raise ImageError(f"{path}: not a readable image ({reason})") from error
+  except Exception as error:  # Damaged files make Pillow raise nearly anything.
+    reason = " ".join(str(error).split()) or type(error).__name__
+    raise ImageError(f"{path}: not a readable image ({reason})") from error
+
+
+def _refuse_unsupported(path, image):
+  """Raises for files that Pillow would open, but not read rightly or safely."""
+  raw_modes = [_raw_mode(tile) for tile in image.tile]
+  problem = None
+  if image.format == "EPS":
+    problem = "a program, not an image"  # Which Pillow would run, in Ghostscript.
+  elif image.mode == "I" and image.format in ("PNG", "PPM"):
+    pass  # 16 bits, in 32.
+  elif image.mode not in _MODES and not image.mode.startswith("I;16"):
+    problem = f"of Pillow's mode {image.mode}, which is not supported"
+  elif any(mode.endswith(";12") for mode in raw_modes):
+    problem = "of 12 bits a channel, which is not supported"
+  elif image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8:
+    if not all(";16" in mode for mode in raw_modes):
+      problem = "of a layout that is not supported"  # Pillow misreads separate 16-bit planes.
+  if _is_deep(image) and "transparency" in image.info:
+    problem = "of 16 bits with a transparent colour, which is not supported"
+  if problem:
+    raise ImageError(f"{path}: {problem}; convert it to 8-bit RGB first")
+
+
+def _raw_mode(tile):
+  args = tile[3]
+  return str(args[0] if isinstance(args, tuple) else args)
 
 
 def _is_deep(image):
-  """Whether a file has more than 8 bits a channel; Pillow halves 16-bit colour without a word."""
-  for codec, _, _, args in image.tile:
-    raw_mode, *rest = args if isinstance(args, tuple) else (args,)
-    if ";16" in str(raw_mode) or (codec.startswith("ppm") and rest and rest[0] > 255):
-      return True
-  return False
+  """Whether a file that is not yet decoded has more than 8 bits a channel."""
+  return image.mode.startswith("I") or any(
+    ";16" in _raw_mode(tile) or (tile[0].startswith("ppm") and tile[3][1:] > (255,))
+    for tile in image.tile
+  )
+
+
+def _rounded(path, image, tiles):
+  """The 8-bit image whose levels are nearest to v * 255 / 65535 = v / 257."""
+  if tiles[0][0].startswith("ppm") and image.mode == "RGB":
+    return image  # Pillow's reader has rounded.
+  if image.mode.startswith("I"):
+    levels = (np.asarray(image, np.uint32) + 128) // 257
+    if image.format == "TIFF" and image.tag_v2.get(262) == 0:
+      levels = 255 - levels  # White is zero, which Pillow heeds for 8 bits only.
+    return _like(image, levels, "L")
+  if _raw_mode(tiles[0]) == "LA;16B":
+    # As long as RGBA; v = 256 * high + low = 257 * high + (low - high).
+    high_and_low = np.asarray(_reread(path, {"LA;16B": "RGBA"}), np.int16)
+    return _like(image, _nearest(high_and_low[..., ::2], high_and_low[..., 1::2]), "LA")
+  names = {_raw_mode(tile) for tile in tiles}
+  low = _reread(path, {name: name[:-4] + _OTHER_BYTE[name[-4:]] for name in names})
+  return _like(image, _nearest(np.asarray(image), np.asarray(low)), image.mode)
+
+
+def _nearest(high, low):
+  """The level nearest to high + (low - high) / 257."""
+  difference = np.subtract(low, high, dtype=np.int16)
+  return high + (difference > 128) - (difference < -128)
+
+
+def _like(image, levels, mode):
+  result = PIL.Image.frombytes(mode, image.size, levels.astype(np.uint8).tobytes())
+  result.info = image.info
+  return result
+
+
+def _reread(path, raw_modes):
+  """Decodes a file again, unpacking its bytes in other ways."""
+  with PIL.Image.open(path) as image:
+    tiles = []
+    for codec, box, offset, args in image.tile:
+      name = raw_modes[_raw_mode((codec, box, offset, args))]
+      args = (name, *args[1:]) if isinstance(args, tuple) else name
+      tiles.append(type(image.tile[0])(codec, box, offset, args))
+    image.tile = tiles
+    image.load()
+    return image
+
+
+def _upright(image, note):
+  try:
+    turned = image.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1
+    return PIL.ImageOps.exif_transpose(image) if turned else image
+  except Exception:  # As above; a broken tag does not spoil the pixels.
+    note("its EXIF data are broken; a rotation in them would be lost")
+    return image
+
+
+def _to_srgb(path, image, note):
+  """Converts the colours of an image, without its alpha channel."""
+  plain = image.convert("L" if image.mode in _GREY_MODES else "RGB")
+  profile = image.info.get("icc_profile")
+  if not profile:
+    return plain.convert("RGB")
+  try:
+    source = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    mode = _PROFILE_MODES[source.profile.xcolor_space]
+    if (mode == "CMYK") != (image.mode == "CMYK") or (mode == "L" and plain.mode != "L"):
+      raise ValueError("the profile is for other pixels")
+    transform = PIL.ImageCms.buildTransform(
+      source,
+      PIL.ImageCms.createProfile("sRGB"),
+      mode,
+      "RGB",
+      PIL.ImageCms.Intent.RELATIVE_COLORIMETRIC,
+      PIL.ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    pixels = image if mode == "CMYK" else plain.convert(mode)
+    return pixels if _is_identity(transform, mode) else _apply(transform, pixels)
+  except (PIL.ImageCms.PyCMSError, OSError, ValueError, KeyError):
+    note(f"{path}: its colour profile is broken or for other pixels; its colours are taken as sRGB")
+    return plain.convert("RGB")
+
+
+def _is_identity(transform, mode):
+  """Whether a transform leaves RGB as it is, so that rounding need not spoil it."""
+  if mode != "RGB":
+    return False
+  levels = np.arange(0, 256, 15, np.uint8)
+  grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(len(levels), -1, 3)
+  moved = np.asarray(_apply(transform, PIL.Image.fromarray(grid)), np.int16)
+  return np.abs(moved - grid).max() <= _SRGB_TOLERANCE
+
+
+def _apply(transform, pixels):
+  return PIL.ImageCms.applyTransform(pixels, transform)
 
 
 def write_image(path: str, image: np.ndarray) -> None:
-  """Writes [H, W, 3] uint8 in the lossless format of the path's suffix (PNG unless known)."""
+  """Writes [H, W, 3] uint8 in the lossless format of the path's suffix (PNG unless known).
+
+  Raises:
+    OSError: as `write_atomically`.
+  """
   suffix = pathlib.Path(path).suffix.lower()
   image_format = {".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}.get(suffix, "PNG")
   buffer = io.BytesIO()
@@ -63,12 +240,23 @@ def write_image(path: str, image: np.ndarray) -> None:
 
 
 def write_atomically(path: str, data: bytes) -> None:
-  """Writes a file that is either whole or not there: to a temporary name, then renamed."""
-  temporary = f"{path}.{os.getpid()}.tmp"
+  """Writes a file that is either whole or not there: to a temporary name, then renamed.
+
+  A device is written to directly. A process that is killed may leave PATH.NUMBER.tmp behind.
+
+  Raises:
+    OSError: it cannot be written; names the path, not the temporary one.
+  """
+  device = os.path.exists(path) and not os.path.isfile(path)
+  temporary = path if device else f"{path}.{os.getpid()}.tmp"
   try:
     with open(temporary, "wb") as file:
       file.write(data)
-    os.replace(temporary, path)
-  except BaseException:
-    pathlib.Path(temporary).unlink(missing_ok=True)
+    if not device:
+      os.replace(temporary, path)
+  except BaseException as error:
+    if not device:
+      pathlib.Path(temporary).unlink(missing_ok=True)
+    if isinstance(error, OSError) and error.errno:
+      raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     raise

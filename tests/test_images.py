@@ -1,12 +1,17 @@
 """Files <-> arrays: what is read, what is refused, and that nothing partial is written."""
 
+import errno
+import functools
 import io
 import os
+import struct
+import zlib
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+import tifffile
 
 from bmshj_minnen import images
 
@@ -24,6 +29,11 @@ def _refuse(path, words):
   assert "\n" not in message
   assert str(path) in message
   assert words in message
+
+
+def _read_silently(path):
+  """Reads what there is nothing to say about."""
+  return images.read_image(str(path), note=pytest.fail)
 
 
 # What is read.
@@ -81,27 +91,69 @@ def test_palette_is_looked_up(tmp_path):
   np.testing.assert_array_equal(result, colours[indices])
 
 
+@pytest.mark.parametrize(
+  ("file_format", "options"),
+  [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {"compression": "tiff_lzw"}), ("BMP", {})],
+)
+def test_lossless_formats_give_the_pixels(tmp_path, rgb, file_format, options):
+  PIL.Image.fromarray(rgb).save(tmp_path / "image", file_format, **options)
+  np.testing.assert_array_equal(_read_silently(tmp_path / "image"), rgb)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP"])
+def test_lossy_formats_give_nearly_the_pixels(tmp_path, file_format):
+  ramp = np.linspace(20, 220, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+  PIL.Image.fromarray(ramp).save(tmp_path / "image", file_format, quality=95)
+  np.testing.assert_allclose(_read_silently(tmp_path / "image"), ramp, atol=8)
+
+
+def test_cmyk_subtracts_from_white(tmp_path):
+  inks = np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 255, 255, 0], [0, 0, 0, 255]]], np.uint8)
+  PIL.Image.fromarray(inks, "CMYK").save(tmp_path / "image.tif")
+  expected = [[[255, 255, 255], [0, 255, 255], [255, 0, 0], [0, 0, 0]]]
+  np.testing.assert_array_equal(_read_silently(tmp_path / "image.tif"), expected)
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_of_several_pictures_is_read_and_that_is_said(tmp_path, file_format):
+  frames = [PIL.Image.new("RGB", (5, 4), colour) for colour in ("red", "blue", "lime")]
+  options = {"lossless": True} if file_format == "WEBP" else {}
+  frames[0].save(
+    tmp_path / "image", file_format, save_all=True, append_images=frames[1:], **options
+  )
+  notes = []
+  result = images.read_image(str(tmp_path / "image"), note=notes.append)
+  np.testing.assert_array_equal(result, np.broadcast_to([255, 0, 0], (4, 5, 3)))
+  assert len(notes) == 1 and "only the first" in notes[0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_orientation_is_applied(tmp_path, rgb, suffix, orientation):
+  """The values as EXIF defines them: where the stored row 0 and column 0 belong."""
+  upright = {
+    1: rgb,
+    2: rgb[:, ::-1],
+    3: rgb[::-1, ::-1],
+    4: rgb[::-1],
+    5: rgb.swapaxes(0, 1),
+    6: rgb.swapaxes(0, 1)[:, ::-1],
+    7: rgb.swapaxes(0, 1)[::-1, ::-1],
+    8: rgb.swapaxes(0, 1)[::-1],
+  }[orientation]
+  exif = PIL.Image.Exif()
+  exif[0x0112] = orientation
+  path = tmp_path / f"image{suffix}"
+  PIL.Image.fromarray(rgb).save(path, exif=exif, **{"lossless": True} if suffix == ".webp" else {})
+  np.testing.assert_array_equal(_read_silently(path), upright)
+
+
+def test_broken_exif_is_ignored(tmp_path, rgb):
+  PIL.Image.fromarray(rgb).save(tmp_path / "image.png", exif=b"Exif\0\0not TIFF at all")
+  np.testing.assert_array_equal(images.read_image(str(tmp_path / "image.png")), rgb)
+
+
 # What is refused.
-
-
-def test_alpha_is_refused(tmp_path, rgb):
-  PIL.Image.fromarray(rgb).convert("RGBA").save(tmp_path / "rgba.png")
-  PIL.Image.fromarray(rgb).convert("LA").save(tmp_path / "la.png")
-  PIL.Image.fromarray(rgb).save(tmp_path / "rgb.png", transparency=(0, 0, 0))
-  PIL.Image.fromarray(rgb).convert("P").save(tmp_path / "p.png", transparency=0)
-  for name in ("rgba.png", "la.png", "rgb.png", "p.png"):
-    _refuse(tmp_path / name, "transparency")
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_16_bits_are_refused(tmp_path, rgb, channels):
-  """Pillow itself turns 16-bit colour into 8 bits without a word."""
-  pixels = rgb[..., :channels].astype(np.uint16) * 257
-  (tmp_path / "deep.png").write_bytes(tf.io.encode_png(pixels).numpy())
-  magic = {1: b"P5", 3: b"P6"}[channels]
-  (tmp_path / "deep.ppm").write_bytes(magic + b" 7 5 65535\n" + pixels.astype(">u2").tobytes())
-  for name in ("deep.png", "deep.ppm"):
-    _refuse(tmp_path / name, "more than 8 bits")
 
 
 def test_missing_file_is_refused(tmp_path):
@@ -112,14 +164,55 @@ def test_folder_is_refused(tmp_path):
   _refuse(tmp_path, "not a readable image")
 
 
-@pytest.mark.parametrize("content", [b"", b"This is a text\nof two lines.\n", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("content", [b"This is a text\nof two lines.\n", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_no_image_is_refused(tmp_path, content):
   (tmp_path / "text.png").write_bytes(content)
   _refuse(tmp_path / "text.png", "not a readable image")
 
 
+def test_an_empty_file_is_refused(tmp_path):
+  (tmp_path / "empty.png").touch()
+  _refuse(tmp_path / "empty.png", "the file is empty")
+
+
+def test_what_pillow_reads_in_part_or_wrongly_is_refused(tmp_path, rgb):
+  save = functools.partial(tifffile.imwrite, photometric="minisblack")
+  save(tmp_path / "float.tif", rgb[..., 0].astype(np.float32))
+  save(tmp_path / "signed.tif", rgb[..., 0].astype(np.int16))
+  save(tmp_path / "long.tif", rgb[..., 0].astype(np.uint32))
+  save(tmp_path / "lab.tif", rgb, photometric="cielab")
+  planes = rgb.transpose(2, 0, 1).astype(np.uint16)
+  save(tmp_path / "planes.tif", planes, photometric="rgb", planarconfig="separate")
+  (tmp_path / "key.png").write_bytes(_deep_with_key())
+  for path in sorted(tmp_path.iterdir()):
+    _refuse(path, "not supported")
+
+
+def _deep_with_key():
+  """A 16-bit PNG in which one colour is transparent."""
+  data = tf.io.encode_png(np.zeros([2, 2, 3], np.uint16)).numpy()
+  return data[:33] + _chunk(b"tRNS" + bytes(6)) + data[33:]  # Behind the signature and IHDR.
+
+
+def _chunk(name_and_content):
+  length, check = len(name_and_content) - 4, zlib.crc32(name_and_content)
+  return struct.pack(">I", length) + name_and_content + struct.pack(">I", check)
+
+
+def test_programs_are_not_run(tmp_path, rgb):
+  PIL.Image.fromarray(rgb).save(tmp_path / "image.eps")
+  _refuse(tmp_path / "image.eps", "a program")
+
+
+def test_a_decompression_bomb_is_refused_before_it_goes_off(tmp_path):
+  """A gigapixel of nothing in 40 bytes."""
+  header = b"IHDR" + struct.pack(">IIBBBBB", 32768, 32768, 8, 2, 0, 0, 0)
+  (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + _chunk(header))
+  _refuse(tmp_path / "bomb.png", "bomb")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # It warns before it gives up.
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "TIFF", "PPM", "GIF"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF"])
 def test_truncated_files_are_refused(tmp_path, rgb, file_format):
   buffer = io.BytesIO()
   image = PIL.Image.fromarray(rgb)
@@ -160,17 +253,45 @@ def test_a_failed_rename_leaves_the_old_file(tmp_path, monkeypatch):
     # All of it is there before it takes the name.
     with open(source, "rb") as file:
       assert file.read() == b"new"
-    raise OSError("no space left on device")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
   monkeypatch.setattr(os, "replace", replace)
-  with pytest.raises(OSError, match="no space left"):
+  with pytest.raises(OSError, match="No space left"):
     images.write_atomically(str(path), b"new")
   assert path.read_bytes() == b"precious"
   assert os.listdir(tmp_path) == ["file"]
 
 
+class _FullDisk(io.BytesIO):
+  def write(self, data):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / "file"
+  path.write_bytes(b"precious")
+
+  def full(name, mode):
+    open(name, mode).close()
+    return _FullDisk()
+
+  monkeypatch.setattr(images, "open", full, raising=False)
+  with pytest.raises(OSError, match="No space left on device: '.*file'$"):
+    images.write_atomically(str(path), b"new")
+  assert path.read_bytes() == b"precious"
+  assert os.listdir(tmp_path) == ["file"]
+
+
+def test_devices_are_written_to_and_stay():
+  images.write_atomically("/dev/null", b"data")
+  assert not os.path.isfile("/dev/null")
+  with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+    images.write_atomically("/dev/full", b"data")
+  assert not os.path.isfile("/dev/full")
+
+
 def test_a_write_to_a_missing_folder_leaves_nothing(tmp_path, rgb):
-  with pytest.raises(OSError):
+  with pytest.raises(FileNotFoundError, match="image.png'$"):
     images.write_image(str(tmp_path / "missing" / "image.png"), rgb)
   assert os.listdir(tmp_path) == []
 
