@@ -36,5 +36,9 @@ setup(
     # TensorBoard 2.14 imports pkg_resources, which newer ones no longer have.
     "setuptools<81",
   ],
-  extras_require={"test": ["pytest", "pytest-xdist", "ruff"]},
+  extras_require={
+    # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
+    "evaluation": ["bjontegaard", "matplotlib", "pillow>=11.3", "pillow-heif"],
+    "test": ["pytest", "pytest-xdist", "ruff"],
+  },
 )

@@ -11,16 +11,16 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
-  ["config", "images", "data", "binaries"],
+  ["config", "images", "data", "binaries", "classical"],
   ["layers", "entropy", "metrics"],
   ["model"],
   ["weights", "coding"],
   ["model_directory"],
-  ["trainer", "callbacks", "report"],
+  ["trainer", "callbacks", "report", "evaluation"],
   ["training"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
-_BINARIES = {"train", "compress", "decompress"}
+_BINARIES = {"train", "compress", "decompress", "evaluate"}
 
 
 def _module_name(path):

@@ -1,0 +1,202 @@
+"""Classical codecs, run as well as they can be for PSNR, behind the interface of the learned one.
+
+    name       encoder                                            quality
+    jpeg420    libjpeg-turbo, optimized Huffman codes             1..100, higher is better
+    jpeg444    the same without chroma subsampling                1..100, higher is better
+    jpeg2000   OpenJPEG, 9/7 wavelet, bare code stream            compression ratio, 24 / bpp
+    webp       libwebp, slowest method                            0..100, higher is better
+    avif       libaom intra 4:4:4, speed 4, tuned for PSNR        0..100, higher is better
+    hevc444    x265 intra 4:4:4, 8 bit, preset veryslow           QP 0..51, lower is better
+
+BPG is x265 intra in a smaller container; hevc444 stands in for it where no BPG encoder is at hand.
+None writes metadata: an ICC profile alone can be a tenth of a small file.
+"""
+
+import dataclasses
+import functools
+import io
+from typing import Any, Callable, Protocol
+
+import numpy as np
+import PIL.features
+import PIL.Image
+
+__all__ = ["FORMATS", "Codec", "Format", "PillowCodec", "nearest_in_size"]
+
+_REMEDY = "pip install 'bmshj_minnen[evaluation]'"
+
+
+class Codec(Protocol):
+  """What can be evaluated; `bmshj_minnen.Codec` is one, too."""
+
+  def compress(self, image: np.ndarray) -> bytes:
+    """[H, W, 3] uint8 -> the bytes of a file."""
+
+  def decompress(self, data: bytes) -> np.ndarray:
+    """The bytes of a file -> [H, W, 3] uint8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """How Pillow writes a format.
+
+  Attributes:
+    pillow_format: its name in Pillow.
+    suffix: of its files, with the dot.
+    library: of what `PIL.features` tells the version; x265 is asked of pillow-heif.
+    limits: the lowest and the highest quality.
+    qualities: a list that spans the useful rates.
+    options: quality -> arguments of Pillow's `save`.
+  """
+
+  pillow_format: str
+  suffix: str
+  library: str
+  limits: tuple[int, int]
+  qualities: tuple[int, ...]
+  options: Callable[[int], dict[str, Any]]
+
+  def version(self) -> str:
+    """The encoder and its version.
+
+    Raises:
+      ValueError: it is not installed.
+    """
+    if self.library == "x265":
+      return _pillow_heif().libheif_info()["HEIF"].replace(" HEVC encoder", "")
+    version = PIL.features.version(self.library)
+    if version is None:
+      raise ValueError(f"this Pillow has no {self.library}: {_REMEDY}")
+    return f"{self.library} {version}"
+
+
+def _jpeg(subsampling):
+  def options(quality):
+    return {"quality": quality, "subsampling": subsampling, "optimize": True}
+
+  return options
+
+
+def _jpeg2000(ratio):
+  # Without mct, the colour transform, 3 dB are lost; without irreversible, the 9/7 wavelet, 2.
+  return {
+    "quality_mode": "rates",
+    "quality_layers": [ratio],
+    "irreversible": True,
+    "mct": 1,
+    "no_jp2": True,
+  }
+
+
+def _avif(quality):
+  # libavif tunes for the eye unless told not to, at 10 % of the bits.
+  advanced = {"tune": "psnr"}
+  return {
+    "quality": quality,
+    "subsampling": "4:4:4",
+    "codec": "aom",
+    "speed": 4,
+    "advanced": advanced,
+  }
+
+
+def _hevc(qp):
+  # BT.709 in full range, as RGB is written otherwise with a matrix that x265 codes worse. In 4:4:4
+  # psy-rd would raise the QP of chroma by 6.
+  encoder = {"preset": "veryslow", "tune": "ssim", "x265:psy-rd": 0, "x265:qp": qp}
+  return {"chroma": 444, "matrix_coefficients": 1, "enc_params": encoder}
+
+
+_JPEG_QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+
+FORMATS = {
+  "jpeg420": Format("JPEG", ".jpg", "libjpeg_turbo", (1, 100), _JPEG_QUALITIES, _jpeg("4:2:0")),
+  "jpeg444": Format("JPEG", ".jpg", "libjpeg_turbo", (1, 100), _JPEG_QUALITIES, _jpeg("4:4:4")),
+  "jpeg2000": Format(
+    "JPEG2000",
+    ".j2k",
+    "jpg_2000",
+    (1, 1000),
+    (240, 160, 120, 80, 60, 48, 40, 30, 24, 16, 12, 8),
+    _jpeg2000,
+  ),
+  "webp": Format(
+    "WEBP",
+    ".webp",
+    "webp",
+    (0, 100),
+    (0, 5, 10, 20, 30, 45, 60, 75, 85, 92, 97),
+    lambda quality: {"quality": quality, "method": 6},
+  ),
+  "avif": Format("AVIF", ".avif", "avif", (0, 100), (5, 12, 20, 30, 40, 50, 60, 70, 80, 90), _avif),
+  "hevc444": Format(
+    "HEIF", ".heic", "x265", (0, 51), (48, 45, 42, 39, 36, 33, 30, 27, 24, 20, 16), _hevc
+  ),
+}
+
+
+class PillowCodec:
+  """One of `FORMATS` at one quality.
+
+  Raises:
+    ValueError: an unknown name, a quality out of range, or an encoder that is not installed.
+  """
+
+  def __init__(self, name: str, quality: int):
+    if name not in FORMATS:
+      raise ValueError(f"unknown codec {name!r}: choose from {', '.join(FORMATS)}")
+    self._format = FORMATS[name]
+    low, high = self._format.limits
+    if not low <= quality <= high:
+      raise ValueError(f"the quality of {name} must be in {low}..{high}, not {quality}")
+    self._format.version()
+    self._options = self._format.options(quality)
+
+  def compress(self, image: np.ndarray) -> bytes:
+    """[H, W, 3] uint8 -> the bytes of a file.
+
+    Raises:
+      OSError, ValueError: the format has no place for an image of this size.
+    """
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(image).save(buffer, self._format.pillow_format, **self._options)
+    return buffer.getvalue()
+
+  def decompress(self, data: bytes) -> np.ndarray:
+    """What `compress` returned -> [H, W, 3] uint8."""
+    with PIL.Image.open(io.BytesIO(data), formats=[self._format.pillow_format]) as image:
+      return np.asarray(image.convert("RGB"))
+
+
+def nearest_in_size(name: str, image: np.ndarray, num_bytes: int) -> tuple[int, bytes]:
+  """Searches by bisection, as sizes only grow, or only shrink, with the quality.
+
+  Returns:
+    The quality of one of `FORMATS` that compresses `image`, [H, W, 3] uint8, to nearest
+    `num_bytes`, and the file.
+  """
+
+  @functools.cache
+  def compress(quality):
+    return PillowCodec(name, quality).compress(image)
+
+  low, high = FORMATS[name].limits
+  grows = len(compress(high)) > len(compress(low))
+  while high - low > 1:
+    middle = (low + high) // 2
+    if (len(compress(middle)) < num_bytes) == grows:
+      low = middle
+    else:
+      high = middle
+  quality = min(low, high, key=lambda quality: abs(len(compress(quality)) - num_bytes))
+  return quality, compress(quality)
+
+
+def _pillow_heif():
+  """The module, with its format known to Pillow."""
+  try:
+    import pillow_heif
+  except ImportError as error:
+    raise ValueError(f"hevc444 needs pillow-heif: {_REMEDY}") from error
+  pillow_heif.register_heif_opener()
+  return pillow_heif

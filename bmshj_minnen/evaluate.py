@@ -1,0 +1,60 @@
+"""Measures codecs: `python -m bmshj_minnen.evaluate --model=DIR --images='…/*.png' --output=DIR`.
+
+`--codecs=jpeg420,jpeg444,jpeg2000,webp,avif,hevc444` measures the classical ones. The same command
+goes on where it was interrupted, and what was measured before stays in the table.
+"""
+
+from absl import app, flags, logging
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import classical, evaluation
+
+_MODEL = flags.DEFINE_multi_string(
+  "model", [], "A model directory, or a pattern of them; may be repeated."
+)
+_IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The folder of the results.", required=True)
+_LABEL = flags.DEFINE_string("label", "", "What the models are called; empty: by their prior.")
+_CODECS = flags.DEFINE_list("codecs", [], f"Classical codecs: {', '.join(classical.FORMATS)}.")
+_QUALITIES = flags.DEFINE_list(
+  "qualities", [], "Settings of all --codecs; empty: a list for each that spans the useful rates."
+)
+flags.register_validator(
+  "qualities",
+  lambda values: all(value.isdecimal() for value in values),
+  "give whole numbers, such as 20,40,60",
+)
+_KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
+
+
+def main(argv):
+  """Flags -> one library call."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  logging.set_verbosity(logging.INFO)
+  with binaries.one_line_errors():
+    config = evaluation.EvaluationConfig(
+      images=_IMAGES.value,
+      output=_OUTPUT.value,
+      models=_MODEL.value,
+      label=_LABEL.value,
+      codecs=_CODECS.value,
+      qualities=[int(quality) for quality in _QUALITIES.value],
+      keep_files=_KEEP_FILES.value,
+    )
+    for entry in evaluation.evaluate(config):
+      print(
+        "{codec:10} {setting:>20} {images:4} images {bpp:7.4f} bpp {psnr_db:7.3f} dB "
+        "MS-SSIM {ms_ssim:.5f}  {encode_s:.3f} s  {decode_s:.3f} s".format(**entry)
+      )
+
+
+def run():
+  """The console entry point."""
+  app.run(main)
+
+
+if __name__ == "__main__":
+  run()

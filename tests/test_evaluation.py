@@ -1,0 +1,258 @@
+"""Evaluations: figures that are those of real files, and tables that survive being interrupted."""
+
+import csv
+import json
+import math
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+from skimage import metrics as skimage_metrics
+
+import bmshj_minnen
+from bmshj_minnen import classical, evaluation
+from tests import codecs
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_SIZES = {"a.png": (180, 200), "b.png": (177, 190)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """Two photographs in `photos`, a model in `joint`."""
+  folder = tmp_path_factory.mktemp("evaluation")
+  (folder / "photos").mkdir()
+  for name, size in _SIZES.items():
+    bmshj_minnen.write_image(str(folder / "photos" / name), codecs.photograph(*size))
+  codecs.make_codec("joint", folder)
+  return folder
+
+
+@pytest.fixture
+def evaluate(folder, tmp_path):
+  """(**fields of the configuration) -> averages; the results are in `tmp_path`."""
+
+  def run(**fields):
+    fields = {"images": str(folder / "photos" / "*.png"), "output": str(tmp_path), **fields}
+    return evaluation.evaluate(evaluation.EvaluationConfig(**fields))
+
+  return run
+
+
+@pytest.fixture
+def compressed(monkeypatch):
+  """Counts what the classical codecs compress, beyond the first run of each that warms up."""
+  compress = classical.PillowCodec.compress
+  sizes = []
+
+  def counted(codec, image):
+    sizes.append(image.shape[:2])
+    return compress(codec, image)
+
+  monkeypatch.setattr(classical.PillowCodec, "compress", counted)
+  return sizes
+
+
+def _rows(folder):
+  with open(folder / "images.csv", newline="") as file:
+    return list(csv.DictReader(file))
+
+
+def test_figures_are_those_of_the_files(evaluate, folder, tmp_path):
+  evaluate(
+    models=[str(folder / "joint")], codecs=["jpeg444", "webp"], qualities=[30, 80], keep_files=True
+  )
+  rows = _rows(tmp_path)
+  assert len(rows) == (1 + 2 * 2) * len(_SIZES)
+  suffixes = {"joint": ".tfci", "jpeg444": ".jpg", "webp": ".webp"}
+  model = bmshj_minnen.load(folder / "joint")
+  for row in rows:
+    files = tmp_path / "files" / row["codec"] / row["setting"]
+    file = files / (row["image"] + suffixes[row["codec"]])
+    height, width = _SIZES[row["image"]]
+    assert (int(row["height"]), int(row["width"])) == (height, width)
+    assert int(row["bytes"]) == file.stat().st_size
+    assert float(row["bpp"]) == pytest.approx(8 * file.stat().st_size / (height * width), abs=1e-6)
+    if row["codec"] == "joint":
+      x_hat = model.decompress(file.read_bytes())
+    else:
+      x_hat = np.asarray(PIL.Image.open(file).convert("RGB"))
+    x = np.asarray(PIL.Image.open(folder / "photos" / row["image"]))
+    psnr = skimage_metrics.peak_signal_noise_ratio(x, x_hat)
+    assert float(row["psnr_db"]) == pytest.approx(psnr, abs=1e-5)
+    error = 10 ** (-float(row["ms_ssim_db"]) / 10)
+    assert float(row["ms_ssim"]) == pytest.approx(1 - error, abs=2e-6)
+    assert 0 < float(row["encode_s"]) < 10 and 0 < float(row["decode_s"]) < 10
+
+
+def test_averages(evaluate, tmp_path):
+  returned = evaluate(codecs=["jpeg420"], qualities=[20, 60])
+  rows = _rows(tmp_path)
+  assert json.loads((tmp_path / "averages.json").read_text()) == returned
+  assert [(entry["codec"], entry["setting"]) for entry in returned] == [
+    ("jpeg420", "20"),
+    ("jpeg420", "60"),
+  ]
+  for entry in returned:
+    own = [row for row in rows if row["setting"] == entry["setting"]]
+    assert entry["images"] == len(own) == len(_SIZES)
+    for name in ("bytes", "bpp", "psnr_db", "ms_ssim", "encode_s", "decode_s"):
+      assert entry[name] == pytest.approx(
+        statistics.mean(float(row[name]) for row in own), abs=1e-6
+      )
+    assert entry["ms_ssim_db"] == pytest.approx(-10 * math.log10(1 - entry["ms_ssim"]), abs=1e-4)
+
+
+def test_a_rerun_measures_only_what_is_missing(evaluate, tmp_path, compressed):
+  evaluate(codecs=["jpeg420"], qualities=[20, 60])
+  table = tmp_path / "images.csv"
+  whole = table.read_text()
+  compressed.clear()
+  evaluate(codecs=["jpeg420"], qualities=[20, 60])
+  assert compressed == [] and table.read_text() == whole
+  lines = whole.splitlines(keepends=True)
+  # The third row is lost, the last one cut off in the digits of its last figure.
+  table.write_text("".join([*lines[:3], lines[4][:-2]]))
+  evaluate(codecs=["jpeg420"], qualities=[20, 60])
+  by_image = {"a.png": _SIZES["a.png"], "b.png": _SIZES["b.png"]}
+  assert compressed == [by_image["a.png"], *by_image.values()]  # The first one twice, to warm up.
+  timeless = [line.split(",")[:-2] for line in table.read_text().splitlines()]
+  assert timeless == [line.split(",")[:-2] for line in whole.splitlines()]
+
+
+def test_a_table_is_usable_wherever_it_is_cut_off(evaluate, tmp_path):
+  evaluate(codecs=["jpeg420"], qualities=[20])
+  table = tmp_path / "images.csv"
+  whole = table.read_bytes()
+  rows = evaluation.read_rows(table)
+  for length in range(0, len(whole), 7):
+    table.write_bytes(whole[:length])
+    assert evaluation.read_rows(table) == rows[: max(0, whole[:length].count(b"\n") - 1)]
+
+
+def test_being_interrupted_keeps_what_was_measured(evaluate, tmp_path, monkeypatch):
+  decompress = classical.PillowCodec.decompress
+  calls = []
+
+  def interrupted(codec, data):
+    calls.append(data)
+    if len(calls) == 3:  # After the one that warms up, and the first photograph.
+      raise KeyboardInterrupt
+    return decompress(codec, data)
+
+  monkeypatch.setattr(classical.PillowCodec, "decompress", interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    evaluate(codecs=["jpeg420"], qualities=[20])
+  assert [row["image"] for row in _rows(tmp_path)] == ["a.png"]
+  assert json.loads((tmp_path / "averages.json").read_text())[0]["images"] == 1
+  assert {path.name for path in tmp_path.iterdir()} == {"images.csv", "averages.json"}
+  evaluate(codecs=["jpeg420"], qualities=[20])
+  assert [row["image"] for row in _rows(tmp_path)] == ["a.png", "b.png"]
+
+
+def test_other_weights_and_other_photographs_are_measured_anew(
+  evaluate, folder, tmp_path, compressed
+):
+  shutil.copytree(folder / "joint", tmp_path / "model")
+  shutil.copytree(folder / "photos", tmp_path / "photos")
+  fields = {"models": [str(tmp_path / "model")], "images": str(tmp_path / "photos" / "*.png")}
+  evaluate(**fields, codecs=["jpeg420"], qualities=[20])
+  before = {(row["codec"], row["image"]): row for row in _rows(tmp_path)}
+  with np.load(tmp_path / "model" / "weights.npz") as arrays:
+    arrays = dict(arrays)
+  last = [name for name in arrays if name.startswith("g_s") and arrays[name].ndim == 1][-1]
+  arrays[last] = arrays[last] + np.float32(0.1)
+  np.savez(tmp_path / "model" / "weights.npz", **arrays)
+  bmshj_minnen.write_image(str(tmp_path / "photos" / "b.png"), codecs.photograph(190, 200))
+  compressed.clear()
+  evaluate(**fields, codecs=["jpeg420"], qualities=[20])
+  assert compressed == [(190, 200)] * 2
+  after = {(row["codec"], row["image"]): row for row in _rows(tmp_path)}
+  assert after["jpeg420", "a.png"] == before["jpeg420", "a.png"]
+  assert after["joint", "a.png"]["version"] != before["joint", "a.png"]["version"]
+  assert after["joint", "a.png"]["psnr_db"] != before["joint", "a.png"]["psnr_db"]
+  assert after["joint", "b.png"]["height"] == "190"
+  assert len(after) == len(before) == 4
+
+
+def test_a_table_collects_codecs(evaluate, folder, tmp_path):
+  evaluate(codecs=["jpeg420"], qualities=[20])
+  averages = evaluate(models=[str(folder / "jo*t")], label="ours")
+  assert [(entry["codec"], entry["setting"]) for entry in averages] == [
+    ("jpeg420", "20"),
+    ("ours", "joint"),
+  ]
+
+
+def test_small_and_lossless_pictures_have_no_figure_that_json_lacks(tmp_path):
+  bmshj_minnen.write_image(str(tmp_path / "grey.png"), np.full((16, 16, 3), 128, np.uint8))
+  config = evaluation.EvaluationConfig(
+    str(tmp_path / "*.png"), str(tmp_path), codecs=["jpeg444"], qualities=[100]
+  )
+  evaluation.evaluate(config)
+  (entry,) = json.loads((tmp_path / "averages.json").read_text())
+  assert entry["psnr_db"] is None and entry["ms_ssim"] is None
+  (row,) = evaluation.read_rows(tmp_path / "images.csv")
+  assert row.psnr_db == math.inf and math.isnan(row.ms_ssim)
+
+
+@pytest.mark.parametrize(
+  ("fields", "match"),
+  [
+    ({"images": "nowhere/*.png", "codecs": ["webp"]}, "no file matches nowhere"),
+    ({}, "nothing to evaluate: give --model or --codecs"),
+    ({"models": ["nowhere"]}, "nowhere is not a trained model"),
+    ({"codecs": ["gif"]}, "unknown codec 'gif'"),
+    ({"codecs": ["webp"], "qualities": [101]}, "quality of webp must be in 0..100"),
+    ({"codecs": ["webp", "webp"], "qualities": [10]}, "webp 10 is given twice"),
+  ],
+)
+def test_wrong_requests(fields, match, evaluate, tmp_path):
+  with pytest.raises(ValueError, match=match):
+    evaluate(**fields)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photograph_that_a_codec_cannot_code_is_named(tmp_path):
+  bmshj_minnen.write_image(str(tmp_path / "wide.png"), np.zeros((1, 16384, 3), np.uint8))
+  config = evaluation.EvaluationConfig(str(tmp_path / "*.png"), str(tmp_path), codecs=["webp"])
+  with pytest.raises(ValueError, match=r"webp 0 cannot code .*wide\.png"):
+    evaluation.evaluate(config)
+
+
+def test_other_files_are_not_written_over(evaluate, tmp_path):
+  (tmp_path / "images.csv").write_text("name,size\nx,1\n")
+  with pytest.raises(ValueError, match="not a table of evaluations"):
+    evaluate(codecs=["webp"])
+  assert (tmp_path / "images.csv").read_text() == "name,size\nx,1\n"
+
+
+def _run(*args):
+  command = [sys.executable, "-m", "bmshj_minnen.evaluate", *args]
+  return subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, check=False)
+
+
+def test_the_command_line(folder, tmp_path):
+  result = _run(
+    f"--model={folder}/joint",
+    f"--images={folder}/photos/*.png",
+    f"--output={tmp_path}",
+    "--codecs=jpeg420",
+    "--qualities=20,60",
+  )
+  assert result.returncode == 0, result.stderr
+  assert "[6/6] jpeg420 60, b.png" in result.stderr  # Progress.
+  assert len(result.stdout.splitlines()) == 3 and "2 images" in result.stdout
+  assert len(_rows(tmp_path)) == 6
+
+
+def test_the_command_line_complains_in_one_line(folder, tmp_path):
+  result = _run(f"--images={folder}/photos/*.png", f"--output={tmp_path}", "--codecs=gif")
+  assert result.returncode == 1 and result.stdout == ""
+  assert result.stderr.startswith("error: unknown codec 'gif'")
+  assert result.stderr.count("\n") == 1
