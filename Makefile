@@ -1,23 +1,25 @@
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 STAMP := .venv/.installed
+# TensorFlow 2.14 needs NumPy 1 and JAX NumPy 2, so JAX has an environment of its own.
+JAX_STAMP := .venv-jax/.installed
 
 .PHONY: demo test lint clean
 
 demo: $(STAMP)
 	$(PYTHON) -m experiments.demo
 
-test: lint
+test: lint $(JAX_STAMP)
 	$(PYTHON) -m pytest tests
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 
-# Leaves .venv and trained models alone.
+# Leaves .venv, .venv-jax and trained models alone.
 clean:
 	rm -rf build dist *.egg-info demo_output .pytest_cache .ruff_cache
-	find . -name .venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . -name '.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python that is found may still not run, or lack venv or ensurepip: try each.
 $(STAMP): requirements.lock setup.py
@@ -31,4 +33,9 @@ $(STAMP): requirements.lock setup.py
 	@echo 'Installing requirements.lock into .venv; the first time this takes some minutes.'
 	$(PIP) install --quiet --use-pep517 -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(JAX_STAMP): experiments/pjrt/requirements.txt | $(STAMP)
+	$(PYTHON) -m venv --clear .venv-jax
+	.venv-jax/bin/python -m pip --disable-pip-version-check install --quiet -r $<
 	@touch $@

@@ -141,6 +141,8 @@ class TrainConfig:
   def __post_init__(self):
     if self.lmbda <= 0 or self.learning_rate <= 0:
       raise ValueError("lambda and the learning rate must be above 0")
+    if self.seed < 0:
+      raise ValueError("the seed must not be negative")
     if self.distortion not in DISTORTIONS:
       raise ValueError(
         f"unknown distortion {self.distortion!r}: choose one of {', '.join(DISTORTIONS)}"

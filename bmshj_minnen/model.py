@@ -142,7 +142,7 @@ class Model(tf.keras.Model):
 
     Args:
       x: [B, H, W, 3] in 0..255, H and W multiples of 16.
-      seed: [2] int32 for the noise.
+      seed: [2] int32 for the noise, not negative: of the run, and the step.
 
     Returns:
       x̂ like x, float32 and not clipped, and the rate.
@@ -192,6 +192,12 @@ def losses(x: tf.Tensor, x_hat: tf.Tensor, rate: Rate, lmbda: float, distortion:
 
 
 def _noise(x, seed, stream):
-  """U(-½, ½), a function of the seed alone, so that a resumed run repeats it."""
-  seed = tf.random.experimental.stateless_fold_in(seed, stream)
-  return tf.random.stateless_uniform(tf.shape(x), seed, -0.5, 0.5)
+  """U(-½, ½), a function of the seed alone, so that a resumed run repeats it.
+
+  Made from integers and a seed that is not negative: the result is the same with XLA and without,
+  which TensorFlow's own uniform floats are not.
+  """
+  seed = tf.stack([seed[0], 2 * seed[1] + stream])
+  bits = tf.random.stateless_uniform(tf.shape(x), seed, None, None, tf.int32)
+  # The middles of 2^24 steps: float32 has just enough digits for them.
+  return (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) * 2.0**-24

@@ -39,17 +39,26 @@ def _from_flags(cls, **given):
   return cls(**given, **{name: flags.FLAGS[name].value for name in names})
 
 
+def configs() -> tuple[config.ModelConfig, config.TrainConfig]:
+  """What the parsed flags say.
+
+  Raises:
+    ValueError: they contradict each other, or a value is out of range.
+  """
+  model_config = _from_flags(config.ModelConfig)
+  model_dir = flags.FLAGS.model_dir or f"models/{model_config.prior}-{_LAMBDA.value:g}"
+  return model_config, _from_flags(config.TrainConfig, lmbda=_LAMBDA.value, model_dir=model_dir)
+
+
 def main(argv):
   """Flags -> one library call."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   logging.set_verbosity(logging.INFO)
   with binaries.one_line_errors():
-    model_config = _from_flags(config.ModelConfig)
-    model_dir = flags.FLAGS.model_dir or f"models/{model_config.prior}-{_LAMBDA.value:g}"
-    train_config = _from_flags(config.TrainConfig, lmbda=_LAMBDA.value, model_dir=model_dir)
+    model_config, train_config = configs()
     training.train(model_config, train_config)
-    print(f"Trained: {model_dir}")
+    print(f"Trained: {train_config.model_dir}")
 
 
 def run():

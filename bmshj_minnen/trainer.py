@@ -1,5 +1,7 @@
 """The training step: one definition, for Keras's `fit` and for whoever else runs it."""
 
+import pathlib
+
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
@@ -26,23 +28,42 @@ class Trainer(tf.keras.Model):
     """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
     return tf.saturate_cast(tf.round(self.model.rounded(x)[0]), tf.uint8)
 
+  def load_initial_weights(self) -> None:
+    """Takes the weights of `init_from`, if the run starts from any.
+
+    Raises:
+      ValueError: the directory does not hold the weights of such a model.
+    """
+    if self.train_config.init_from:
+      model_directory.load_weights(self.model, pathlib.Path(self.train_config.init_from))
+
   def _evaluate(self, x, outputs):
     return losses(x, *outputs, self.train_config.lmbda, self.train_config.distortion)
 
-  def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """One step of gradient descent; the noise is a function of the seed and the step."""
+  def step(self, x: tf.Tensor) -> Losses:
+    """One step of gradient descent; the noise is a function of the seed and the step.
+
+    All state is in the variables of the model and of the optimizer.
+    """
     step = tf.cast(self.optimizer.iterations, tf.int32)
     seed = tf.stack([tf.constant(self.train_config.seed), step])
     with tf.GradientTape() as tape:
       result = self._evaluate(x, self.model(x, seed=seed))
     variables = self.model.trainable_variables
     self.optimizer.apply_gradients(zip(tape.gradient(result.loss, variables), variables))
-    return self._update(result, 1)
+    return result
+
+  def validate(self, x: tf.Tensor) -> Losses:
+    """The losses with rounding in place of noise; changes nothing."""
+    return self._evaluate(x, self.model.rounded(x))
+
+  def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`step`, as `fit` calls it."""
+    return self._update(self.step(x), 1)
 
   def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Adds one validation batch to the means."""
-    result = self._evaluate(x, self.model.rounded(x))
-    return self._update(result, tf.shape(x)[0])
+    """`validate`, as `fit` calls it."""
+    return self._update(self.validate(x), tf.shape(x)[0])
 
   def _update(self, result, weight):
     for metric, value in zip(self._metrics, result):
@@ -62,9 +83,18 @@ def learning_rate(config: cfg.TrainConfig):
 
 
 def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
-  """A compiled trainer with all variables made, those of the optimizer too."""
-  trainer = Trainer(Model(model_config), config)
-  model_directory.create_variables(trainer.model)
+  """A compiled trainer with random weights and all variables made, the optimizer's too.
+
+  Python, NumPy and TensorFlow are seeded on the way.
+  """
+  tf.keras.utils.set_random_seed(config.seed)
+  # Layers take the policy that they find when they are made.
+  tf.keras.mixed_precision.set_global_policy(config.precision)
+  try:
+    trainer = Trainer(Model(model_config), config)
+    model_directory.create_variables(trainer.model)
+  finally:
+    tf.keras.mixed_precision.set_global_policy("float32")
   optimizer = tf.keras.optimizers.Adam(
     learning_rate(config), global_clipnorm=config.clip_norm or None
   )

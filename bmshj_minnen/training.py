@@ -16,16 +16,16 @@ import importlib.metadata
 import json
 import pathlib
 import platform
-from typing import Optional
+from typing import Any, Optional
 
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import callbacks, data, model_directory
+from bmshj_minnen import callbacks, data
 from bmshj_minnen import config as cfg
 from bmshj_minnen.trainer import build
 
-__all__ = ["train"]
+__all__ = ["check_same_model", "find_validation", "train", "write_record"]
 
 
 def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Path:
@@ -40,33 +40,35 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
     ValueError: `model_dir` or `init_from` hold a model of another shape.
   """
   directory = pathlib.Path(config.model_dir)
-  _check_same_model(model_config, directory)
+  check_same_model(model_config, directory)
   photographs, validation = _find_data(config)
   if config.precision == "mixed_bfloat16" and not tf.config.list_physical_devices("GPU"):
     logging.warning("On a CPU, mixed_bfloat16 convolutions are many times slower than float32.")
-  tf.keras.utils.set_random_seed(config.seed)
-  tf.keras.mixed_precision.set_global_policy(config.precision)
-  try:
-    trainer = build(model_config, config)
-    held_out = data.validation_crops(validation.paths, config.crop, config.batch)
-    checkpoints = callbacks.Checkpoints(trainer, directory, next(iter(held_out)))
-    first_step = checkpoints.restore()
-    if not first_step and config.init_from:
-      model_directory.load_weights(trainer.model, pathlib.Path(config.init_from))
-    _write_record(directory, model_config, config, photographs, validation)
-    if first_step >= config.steps:
-      logging.info("%s is already trained for %d steps.", directory, first_step)
-      checkpoints.save()
-    else:
-      _fit(trainer, checkpoints, photographs, held_out, first_step)
-  finally:
-    tf.keras.mixed_precision.set_global_policy("float32")
+  trainer = build(model_config, config)
+  held_out = data.validation_crops(validation.paths, config.crop, config.batch)
+  checkpoints = callbacks.Checkpoints(trainer, directory, next(iter(held_out)))
+  first_step = checkpoints.restore()
+  if not first_step:
+    trainer.load_initial_weights()
+  write_record(
+    directory,
+    model_config,
+    config,
+    train=photographs.paths if photographs else config.dataset,
+    train_skipped=photographs.skipped if photographs else {},
+    validation=validation.paths,
+    validation_skipped=validation.skipped,
+  )
+  if first_step >= config.steps:
+    logging.info("%s is already trained for %d steps.", directory, first_step)
+    checkpoints.save()
+  else:
+    _fit(trainer, checkpoints, photographs, held_out, first_step)
   return directory
 
 
 def _find_data(config):
   """Photographs to train on (None for a tfds dataset) and to validate with."""
-  validation_patterns = [config.validation_glob] if config.validation_glob else []
   photographs = None
   if config.train_glob:
     photographs = data.find_photographs([config.train_glob], config.crop)
@@ -78,14 +80,27 @@ def _find_data(config):
       "that everything works; a good model needs thousands: --train_glob='photos/**/*.png'.",
       len(photographs.paths),
     )
-  validation = data.find_photographs(
-    validation_patterns or data.held_out_photographs(), config.crop
-  )
+  validation = find_validation(config)
   logging.info("Validating on %s.", validation.summary())
   return photographs, validation
 
 
-def _check_same_model(model_config, directory):
+def find_validation(config: cfg.TrainConfig) -> data.PhotographList:
+  """The photographs of `validation_glob`, or else the bundled ones that training never sees.
+
+  Raises:
+    DataError: none is usable.
+  """
+  patterns = [config.validation_glob] if config.validation_glob else data.held_out_photographs()
+  return data.find_photographs(patterns, config.crop)
+
+
+def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> None:
+  """Refuses to put a model where there is another.
+
+  Raises:
+    ValueError: `directory` holds a model of another configuration.
+  """
   if (directory / "config.json").exists():
     existing = cfg.ModelConfig.load(directory / "config.json")
     if existing != model_config:
@@ -143,18 +158,15 @@ def _segments(first_step, last_step, every):
     step += steps_per_epoch * epochs
 
 
-def _write_record(directory, model_config, config, photographs, validation):
+def write_record(
+  directory: pathlib.Path, model_config: cfg.ModelConfig, config: cfg.TrainConfig, **details: Any
+) -> None:
+  """Writes config.json and train.json: flags, versions, and `details` of the run."""
   directory.mkdir(parents=True, exist_ok=True)
   model_config.save(directory / "config.json")
   packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
-  record = {
-    "flags": dataclasses.asdict(config),
-    "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
-    "train": photographs.paths if photographs else config.dataset,
-    "train_skipped": photographs.skipped if photographs else {},
-    "validation": validation.paths,
-    "validation_skipped": validation.skipped,
-  }
+  versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
+  record = {"flags": dataclasses.asdict(config), "versions": versions, **details}
   (directory / "train.json").write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -26,10 +26,17 @@ def leaky_relu(x: tf.Tensor) -> tf.Tensor:
   return tf.nn.leaky_relu(x, alpha=config.LEAKY_SLOPE)
 
 
-def _gdn(inverse: bool) -> tfc.GDN:
-  # The paper's form, x / sqrt(beta + gamma x^2) (Ballé et al., 2016): tfc's own default is the
-  # cheaper x / (beta + gamma |x|).
-  return tfc.GDN(inverse=inverse, alpha_parameter=2, epsilon_parameter=0.5)
+class _GDN(tfc.GDN):
+  """The paper's form, x / sqrt(beta + gamma x^2) (Ballé et al., 2016).
+
+  tfc's own default is the cheaper x / (beta + gamma |x|). It keeps the exponents as tensors, which
+  it compares and branches on in every graph; as plain numbers they cost nothing there.
+  """
+
+  alpha, epsilon = 2.0, 0.5
+
+  def __init__(self, inverse: bool):
+    super().__init__(inverse=inverse, alpha_parameter=self.alpha, epsilon_parameter=self.epsilon)
 
 
 class _Convolution(tfc.SignalConv2D):
@@ -64,7 +71,7 @@ def analysis_transform(num_filters: int, latent_channels: int) -> tf.keras.Seque
   """g_a: pixels [B, H, W, 3] in 0..1 -> y [B, ceil(H/16), ceil(W/16), M] float."""
   conv = functools.partial(_conv, support=5, stride=2)
   return tf.keras.Sequential(
-    [conv(num_filters, activation=_gdn(inverse=False)) for _ in range(3)] + [conv(latent_channels)],
+    [conv(num_filters, activation=_GDN(inverse=False)) for _ in range(3)] + [conv(latent_channels)],
     name="g_a",
   )
 
@@ -73,7 +80,7 @@ def synthesis_transform(num_filters: int) -> tf.keras.Sequential:
   """g_s: ŷ [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] in about 0..1, not clipped."""
   deconv = functools.partial(_deconv, support=5, stride=2)
   return tf.keras.Sequential(
-    [deconv(num_filters, activation=_gdn(inverse=True)) for _ in range(3)] + [deconv(3)],
+    [deconv(num_filters, activation=_GDN(inverse=True)) for _ in range(3)] + [deconv(3)],
     name="g_s",
   )
 

@@ -1,0 +1,90 @@
+"""Writes a training step as an XLA program: `python -m experiments.pjrt.export_step --lambda=0.01`.
+
+Takes the flags of `bmshj_minnen.train`; those about data have no effect here.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import app, flags, logging
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen import train, trainer
+from bmshj_minnen.model import Losses
+from experiments.pjrt import step_file, variables
+
+_OUTPUT = flags.DEFINE_string("output", "step.npz", "The file to write.")
+_TF32 = flags.DEFINE_bool("tf32", True, "Whether float32 products may be rounded to TF32.")
+
+_LEARNING_RATE = "learning_rate"  # Keras keeps it in a variable, which each step writes.
+
+
+def export(
+  model_config: cfg.ModelConfig, config: cfg.TrainConfig, tf32: bool = True
+) -> step_file.StepFile:
+  """The training step and the validation of a run, with its first state.
+
+  Args:
+    model_config, config: of the run; seed, schedule, batch and crop become part of the programs.
+    tf32: whether devices that have TF32 may use it in place of float32.
+
+  Raises:
+    ValueError: `config.init_from` does not hold the weights of such a model.
+  """
+  # XLA takes the operand precision of convolutions and products from this switch.
+  tf.config.experimental.enable_tensor_float_32_execution(tf32)
+  run = trainer.build(model_config, config)
+  run.load_initial_weights()
+  named = variables.named(run)
+  programs = {
+    "train": _compile(run.step, [config.batch, config.crop, config.crop, 3], named, list(named)),
+    "validate": _compile(run.validate, [1, config.crop, config.crop, 3], named, []),
+  }
+  state = {name: variable.numpy() for name, variable in named.items()}
+  if _LEARNING_RATE in programs["train"].arguments:
+    state[_LEARNING_RATE] = run.optimizer.learning_rate.numpy()
+  description = {
+    "model": dataclasses.asdict(model_config),
+    "train": dataclasses.asdict(config),
+    "tf32": tf32,
+    "tensorflow": tf.__version__,
+  }
+  return step_file.StepFile(description, programs, state)
+
+
+def _compile(function, shape, named, results):
+  """An XLA program from crops and variables to losses and those variables that are `results`."""
+
+  @tf.function(jit_compile=True, input_signature=[tf.TensorSpec(shape, tf.uint8)])
+  def program(x):
+    losses = function(x)
+    return [*losses, *(named[name].read_value() for name in results)]
+
+  concrete = program.get_concrete_function()
+  names = {id(variable.handle): name for name, variable in named.items()}
+  arguments = ["x"]
+  for captured in concrete.captured_inputs:
+    # The one variable that is not part of the optimizer's own list.
+    arguments.append(names.get(id(captured), _LEARNING_RATE))
+  hlo = program.experimental_get_compiler_ir(tf.TensorSpec(shape, tf.uint8))(stage="hlo_serialized")
+  return step_file.Program(hlo, arguments, [*Losses._fields, *results])
+
+
+def main(argv):
+  """Flags -> one file."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  logging.set_verbosity(logging.INFO)
+  with binaries.one_line_errors():
+    path = pathlib.Path(_OUTPUT.value)
+    step_file.save(path, export(*train.configs(), _TF32.value))
+    print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,80 @@
+"""Makes a model directory of what `run_step` trained.
+
+`python -m experiments.pjrt.import_state step.npz run models/joint`: what `export_step` wrote, the
+--output of `run_step`, and the model directory to write.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+from absl import app, flags, logging
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import callbacks, data, trainer, training
+from bmshj_minnen import config as cfg
+from experiments.pjrt import step_file, variables
+
+_TYPICAL = flags.DEFINE_string(
+  "typical_photographs", "", "A pattern of files; they set the ranges of the integer networks."
+)
+
+
+def import_state(
+  step_path: pathlib.Path, run: pathlib.Path, model_dir: str, typical_photographs: str = ""
+) -> pathlib.Path:
+  """Writes a model directory, from which `bmshj_minnen.train` can go on too.
+
+  Args:
+    step_path: what `export_step` wrote.
+    run: the folder of `run_step`.
+    model_dir: where to write.
+    typical_photographs: a pattern, see `freeze`; empty: the bundled ones that training never sees.
+
+  Returns:
+    `model_dir`.
+
+  Raises:
+    ValueError: files are missing, damaged or of different steps, or `model_dir` holds another
+      model.
+    DataError: no photograph is usable.
+  """
+  step = step_file.load(step_path)
+  state = step_file.load_state(run / "state.npz", like=step.state)
+  model_config = cfg.ModelConfig(**step.description["model"])
+  config = dataclasses.replace(
+    cfg.TrainConfig(**step.description["train"]),
+    model_dir=model_dir,
+    validation_glob=typical_photographs,
+  )
+  directory = pathlib.Path(model_dir)
+  training.check_same_model(model_config, directory)
+  validation = training.find_validation(config)
+  result = trainer.build(model_config, config)
+  for name, variable in variables.named(result).items():
+    variable.assign(state[name])
+  training.write_record(
+    directory, model_config, config, run=json.loads((run / "run.json").read_text())
+  )
+  typical = next(iter(data.validation_crops(validation.paths, config.crop, config.batch)))
+  callbacks.Checkpoints(result, directory, typical).save()
+  shutil.copyfile(run / "metrics.csv", directory / "metrics.csv")
+  return directory
+
+
+def main(argv):
+  """Command line -> one model directory."""
+  if len(argv) != 4:
+    raise app.UsageError("needs a step file, the folder of its run, and a model directory to write")
+  logging.set_verbosity(logging.INFO)
+  with binaries.one_line_errors():
+    step, run, model_dir = argv[1:]
+    import_state(pathlib.Path(step), pathlib.Path(run), model_dir, _TYPICAL.value)
+    print(f"Imported: {model_dir}")
+
+
+if __name__ == "__main__":
+  app.run(main)

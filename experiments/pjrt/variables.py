@@ -1,0 +1,20 @@
+"""The names that a trainer's variables have outside TensorFlow."""
+
+import tensorflow as tf
+
+from bmshj_minnen.trainer import Trainer
+
+__all__ = ["named"]
+
+
+def named(trainer: Trainer) -> dict[str, tf.Variable]:
+  """All state of a training step, in an order that depends on the configurations alone.
+
+  Numbers, because Keras's own names depend on what else a process has made before.
+  """
+  parts = {"model": trainer.model.variables, "optimizer": trainer.optimizer.variables}
+  return {
+    f"{part}/{i:03d}": variable
+    for part, variables in parts.items()
+    for i, variable in enumerate(variables)
+  }

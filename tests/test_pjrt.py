@@ -1,0 +1,249 @@
+"""The training step outside TensorFlow: the same losses, and a run that can be interrupted."""
+
+import csv
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.compiler.xla import xla_data_pb2
+from tensorflow.compiler.xla.service import hlo_pb2
+
+import bmshj_minnen
+from bmshj_minnen import config, data, model_directory, trainer, training
+from experiments.pjrt import export_step, import_state, step_file, variables
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_JAX_PYTHON = _ROOT / ".venv-jax" / "bin" / "python"
+_MODEL = config.ModelConfig("joint", num_filters=8, latent_channels=12)
+_TRAIN = config.TrainConfig(
+  model_dir="unused", crop=64, batch=2, steps=20, schedule="cosine", learning_rate=1e-3
+)
+
+needs_jax = pytest.mark.skipif(
+  not _JAX_PYTHON.exists(), reason="JAX is not installed: make .venv-jax/.installed"
+)
+
+
+def _replace(config_, **changes):
+  return type(config_)(**{**vars(config_), **changes})
+
+
+def _crops(steps, train):
+  """[steps, batch, crop, crop, 3] uint8."""
+  batches = data.photograph_crops(
+    tuple(data.bundled_photographs()), train.crop, train.batch, 0, 0, steps
+  )
+  return np.stack(list(batches.as_numpy_iterator()))
+
+
+@pytest.fixture(scope="session")
+def runner(tmp_path_factory):
+  """A copy of the runner, alone in its folder."""
+  folder = tmp_path_factory.mktemp("runner")
+  for name in ("run_step", "device_trainer", "programs", "crops", "step_file"):
+    shutil.copy(_ROOT / "experiments" / "pjrt" / f"{name}.py", folder)
+  return folder / "run_step.py"
+
+
+def _command(runner, step, crops, output, *flags):
+  return [_JAX_PYTHON, runner, step, f"--train={crops}", f"--output={output}", "--as_is", *flags]
+
+
+def _run(*arguments, check=True):
+  return subprocess.run(
+    _command(*arguments),
+    cwd=arguments[0].parent,
+    env={"PATH": os.environ["PATH"], "JAX_PLATFORMS": "cpu"},
+    check=check,
+    capture_output=True,
+    text=True,
+  )
+
+
+def _rows(folder):
+  with open(folder / "metrics.csv") as file:
+    return list(csv.DictReader(file))
+
+
+def _keras_losses(model, train, crops):
+  """What `fit` reports for each step."""
+  run = trainer.build(model, train)
+  run.load_initial_weights()
+  losses = []
+
+  class Log(tf.keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+      self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch, logs=None):
+      losses.append(dict(logs))
+
+  run.fit(tf.data.Dataset.from_tensor_slices(crops), callbacks=[Log()], verbose=0)
+  held_out = run.evaluate(tf.data.Dataset.from_tensor_slices(crops[0]).batch(2), verbose=0)
+  return losses, dict(zip(run.metrics_names, held_out))
+
+
+_CASES = {
+  **{prior: ({"prior": prior}, {}, 3) for prior in config.PRIORS},
+  "joint": ({}, {}, 20),
+  "ms_ssim": ({}, {"distortion": "ms_ssim", "crop": 192, "batch": 1}, 2),
+  "constant": ({"prior": "factorized"}, {"schedule": "constant", "clip_norm": 0.0}, 3),
+}
+
+
+@needs_jax
+@pytest.mark.parametrize("case", _CASES)
+def test_the_runner_and_keras_have_the_same_losses(case, runner, tmp_path):
+  model_changes, train_changes, steps = _CASES[case]
+  model, train = _replace(_MODEL, **model_changes), _replace(_TRAIN, **train_changes)
+  crops = _crops(steps, train)
+  np.save(tmp_path / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
+  np.save(tmp_path / "held_out.npy", crops[0])
+  step_file.save(tmp_path / "step.npz", export_step.export(model, train))
+  flags = ["--save_every=1", f"--steps={steps}", f"--validation={tmp_path / 'held_out.npy'}"]
+  _run(runner, tmp_path / "step.npz", tmp_path / "crops.npy", tmp_path / "run", *flags)
+  rows = _rows(tmp_path / "run")
+  keras, held_out = _keras_losses(model, train, crops)
+  assert len(rows) == len(keras) == steps
+  for row, losses in zip(rows, keras):
+    for name, value in losses.items():
+      np.testing.assert_allclose(float(row[name]), value, rtol=1e-3)
+  for name, value in held_out.items():
+    np.testing.assert_allclose(float(rows[-1][f"val_{name}"]), value, rtol=1e-3)
+
+
+_STEPS = 24
+_FLAGS = ["--save_every=4", "--steps_per_call=3", f"--steps={_STEPS}"]
+
+
+@pytest.fixture(scope="module")
+def finished(runner, tmp_path_factory):
+  """A folder with step.npz, crops.npy and a whole run."""
+  folder = tmp_path_factory.mktemp("finished")
+  crops = _crops(_STEPS, _TRAIN)
+  np.save(folder / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
+  step_file.save(folder / "step.npz", export_step.export(_MODEL, _TRAIN))
+  _run(runner, folder / "step.npz", folder / "crops.npy", folder / "run", *_FLAGS)
+  return folder
+
+
+def _stop(number, runner, finished, folder):
+  """Starts the same run in another folder and sends it a signal when it has saved; its step."""
+  command = _command(runner, finished / "step.npz", finished / "crops.npy", folder, *_FLAGS)
+  process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=runner.parent)
+  while not (folder / "metrics.csv").exists():
+    assert process.poll() is None
+    time.sleep(0.01)
+  process.send_signal(number)
+  status = process.wait(60)
+  assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+  with np.load(folder / "state.npz") as state:
+    return int(state[step_file.ITERATION])
+
+
+@needs_jax
+def test_a_run_that_is_killed_goes_on_as_if_it_had_not(finished, runner, tmp_path):
+  reached = _stop(signal.SIGKILL, runner, finished, tmp_path)
+  assert 4 <= reached < _STEPS
+  _run(runner, finished / "step.npz", finished / "crops.npy", tmp_path, *_FLAGS)
+  losses = [
+    [(int(row["step"]), float(row["loss"])) for row in _rows(folder)]
+    for folder in (tmp_path, finished / "run")
+  ]
+  np.testing.assert_allclose(*losses, rtol=1e-5)
+  assert [step for step, _ in losses[0]] == list(range(4, _STEPS + 1, 4))
+
+
+@needs_jax
+def test_a_run_that_is_interrupted_saves_where_it_is(finished, runner, tmp_path):
+  reached = _stop(signal.SIGINT, runner, finished, tmp_path)
+  assert 4 < reached < _STEPS
+  assert int(_rows(tmp_path)[-1]["step"]) == reached
+
+
+@needs_jax
+def test_the_result_is_a_model_that_codes_and_that_keras_trains_on(finished, tmp_path):
+  directory = import_state.import_state(
+    finished / "step.npz", finished / "run", str(tmp_path / "model")
+  )
+  with np.load(finished / "run" / "state.npz") as state:
+    kernel = bmshj_minnen.load_model(directory).g_ep.layers[0].kernel.numpy()
+    assert any(np.array_equal(kernel, array) for array in state.values())
+  image = bmshj_minnen.read_image(data.held_out_photographs()[0])[:50, :70]
+  codec = bmshj_minnen.load(directory)
+  assert codec.decompress(codec.compress(image)).shape == image.shape
+  training.train(_MODEL, _replace(_TRAIN, model_dir=str(directory), steps=_STEPS + 2))
+  assert [int(row["step"]) for row in _rows(directory)][-2:] == [_STEPS, _STEPS + 2]
+
+
+def test_fine_tuning_starts_from_the_given_weights(tmp_path):
+  source = trainer.build(_MODEL, _replace(_TRAIN, seed=5))
+  model_directory.save(source.model, tmp_path, tf.constant(_crops(1, _TRAIN)[0]))
+  train = _replace(_TRAIN, init_from=str(tmp_path))
+  state = export_step.export(_MODEL, train).state
+  target = trainer.build(_MODEL, _TRAIN)
+  for name, variable in variables.named(target).items():
+    variable.assign(state[name])
+  x = tf.constant(_crops(1, _TRAIN)[0])
+  np.testing.assert_allclose(source.validate(x), target.validate(x), rtol=1e-4)
+  assert int(target.optimizer.iterations) == 0
+
+
+def _instructions(**changes):
+  """All instructions of the training step's program."""
+  tf32 = changes.pop("tf32", True)
+  program = export_step.export(_MODEL, _replace(_TRAIN, **changes), tf32).programs["train"]
+  module = hlo_pb2.HloModuleProto.FromString(program.hlo)
+  return [i for computation in module.computations for i in computation.instructions]
+
+
+_PRODUCTS = ("convolution", "dot")
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_products_are_rounded_to_tf32_only_where_that_is_allowed(tf32):
+  highest = xla_data_pb2.PrecisionConfig.HIGHEST
+  exact = {
+    set(i.precision_config.operand_precision) == {highest}
+    for i in _instructions(tf32=tf32)
+    if i.opcode in _PRODUCTS
+  }
+  assert exact == {not tf32}
+
+
+def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
+  instructions = _instructions(precision="mixed_bfloat16")
+  types = {
+    opcode: {i.shape.element_type for i in instructions if i.opcode == opcode}
+    for opcode in ("convolution", "log", "logistic")
+  }
+  assert xla_data_pb2.BF16 in types["convolution"]
+  assert types["log"] == types["logistic"] == {xla_data_pb2.F32}
+
+
+@needs_jax
+def test_wrong_input_is_one_line(finished, runner, tmp_path):
+  other = tmp_path / "other.npz"
+  step_file.save(other, export_step.export(_replace(_MODEL, num_filters=9), _TRAIN))
+  (tmp_path / "cut.npz").write_bytes((finished / "step.npz").read_bytes()[:5000])
+  (tmp_path / "empty").mkdir()
+  np.save(tmp_path / "grey.npy", np.zeros((3, 64, 64), np.uint8))
+  step, crops, run = finished / "step.npz", finished / "crops.npy", finished / "run"
+  for arguments, reason in {
+    (tmp_path / "no.npz", crops, tmp_path): "does not exist",
+    (tmp_path / "cut.npz", crops, tmp_path): "not a whole",
+    (run / "state.npz", crops, tmp_path): "not a step file",
+    (other, crops, run): "of another step",
+    (step, tmp_path / "empty", tmp_path): "none of the 0 files",
+    (step, tmp_path / "grey.npy", tmp_path): "not uint8 [count, H, W, 3]",
+    (step, tmp_path / "no", tmp_path): "neither a folder nor",
+  }.items():
+    result = _run(runner, *arguments, check=False)
+    assert result.returncode == 1 and reason in result.stderr
+    assert result.stderr.count("\n") == 1
