@@ -17,7 +17,7 @@ import dataclasses
 
 import tensorflow as tf
 
-__all__ = ["HEADER_SIZE", "MAX_SIDE", "BitstreamError", "Header", "pack", "unpack"]
+__all__ = ["HEADER_SIZE", "MAX_SIDE", "BitstreamError", "Header", "pack", "parse", "unpack"]
 
 MAGIC = b"BMM"
 VERSION = 1
@@ -48,11 +48,15 @@ class Header:
   Attributes:
     fingerprint: 4 bytes.
     height, width: of the image, pixels, 1..65536.
+    checksum: 4 bytes, as they stand there.
+    expected_checksum: what they should be.
   """
 
   fingerprint: bytes
   height: int
   width: int
+  checksum: bytes
+  expected_checksum: bytes
 
 
 def pack(fingerprint: bytes, height: tf.Tensor, width: tf.Tensor, payload: tf.Tensor) -> tf.Tensor:
@@ -76,19 +80,17 @@ def pack(fingerprint: bytes, height: tf.Tensor, width: tf.Tensor, payload: tf.Te
   return tf.strings.join([head, _checksum(tf.strings.join([head, payload])), payload])
 
 
-def unpack(
-  data: bytes, fingerprint: bytes, max_pixels: int = DEFAULT_MAX_PIXELS
-) -> tuple[Header, bytes]:
-  """Checks a file and takes it apart.
+def parse(data: bytes) -> tuple[Header, bytes]:
+  """Takes a file apart without a model; the checksum is left to the caller.
 
   Args:
     data: the whole file.
-    fingerprint: of the model that is to decode it.
-    max_pixels: the largest image that is accepted.
+
+  Returns:
+    The header and the payload.
 
   Raises:
-    BitstreamError: not this format, another version or model, truncated, trailing bytes, damaged,
-      or too large.
+    BitstreamError: not this format, another version, truncated, or trailing bytes.
   """
   if not data:
     raise BitstreamError("the file is empty", 0, f"at least {HEADER_SIZE} bytes", 0)
@@ -104,20 +106,45 @@ def unpack(
   if len(data) > size:
     raise BitstreamError("trailing bytes, or damaged length", size, f"{size} bytes", len(data))
   payload = data[HEADER_SIZE:]
-  checksum = _checksum(tf.constant(data[:16] + payload)).numpy()
-  if data[16:20] != checksum:
-    raise BitstreamError("damaged: wrong checksum", 16, checksum.hex(), data[16:20].hex())
-  if data[4:8] != fingerprint:
-    raise BitstreamError(
-      "compressed with another model", 4, f"fingerprint {fingerprint.hex()}", data[4:8].hex()
-    )
   height = int.from_bytes(data[8:10], "big") + 1
   width = int.from_bytes(data[10:12], "big") + 1
-  if height * width > max_pixels:
+  checksum = _checksum(tf.constant(data[:16] + payload)).numpy()
+  return Header(data[4:8], height, width, data[16:20], checksum), payload
+
+
+def unpack(
+  data: bytes, fingerprint: bytes, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[Header, bytes]:
+  """Checks a file and takes it apart.
+
+  Args:
+    data: the whole file.
+    fingerprint: of the model that is to decode it.
+    max_pixels: the largest image that is accepted.
+
+  Raises:
+    BitstreamError: as `parse`, and another model, damaged, or too large.
+  """
+  header, payload = parse(data)
+  if header.checksum != header.expected_checksum:
     raise BitstreamError(
-      "image too large", 8, f"at most {max_pixels} pixels", f"{height} rows of {width}"
+      "damaged: wrong checksum", 16, header.expected_checksum.hex(), header.checksum.hex()
     )
-  return Header(data[4:8], height, width), payload
+  if header.fingerprint != fingerprint:
+    raise BitstreamError(
+      "compressed with another model",
+      4,
+      f"fingerprint {fingerprint.hex()}",
+      header.fingerprint.hex(),
+    )
+  if header.height * header.width > max_pixels:
+    raise BitstreamError(
+      "image too large",
+      8,
+      f"at most {max_pixels} pixels",
+      f"{header.height} rows of {header.width}",
+    )
+  return header, payload
 
 
 def _big_endian(value: tf.Tensor, size: int) -> tf.Tensor:

@@ -1,0 +1,76 @@
+"""What `info` tells of files, against the fields as the format lays them out."""
+
+import struct
+
+import pytest
+
+from bmshj_minnen import info
+from tests import codecs
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("info")
+  codec, _ = codecs.make_codec("joint", folder)
+  path = folder / "photo.tfci"
+  path.write_bytes(codec.compress(codecs.photograph(48, 80)))
+  return path
+
+
+def _run(capsys, *paths):
+  with pytest.raises(SystemExit) as exit_:
+    info.main(["info", *map(str, paths)])
+  captured = capsys.readouterr()
+  return exit_.value.code, captured.out, captured.err
+
+
+def test_a_good_file(file, capsys):
+  data = file.read_bytes()
+  version, model, height, width, length, check = struct.unpack(">3xB4sHHI4s", data[:20])
+  code, out, err = _run(capsys, file)
+  assert (code, err) == (0, "")
+  assert out.splitlines() == [
+    str(file),
+    f"  format version   {version}",
+    f"  model            {model.hex()}",
+    f"  size             {width + 1}x{height + 1}",
+    f"  bytes            {len(data)} (20 header, {length} payload)",
+    f"  bits per pixel   {8 * len(data) / (48 * 80):.4f}",
+    f"  checksum         {check.hex()} ok",
+  ]
+  assert (width + 1, height + 1) == (80, 48)
+
+
+def test_a_wrong_checksum_is_shown(file, tmp_path, capsys):
+  data = bytearray(file.read_bytes())
+  right = bytes(data[16:20])
+  data[18] ^= 1
+  (tmp_path / "damaged.tfci").write_bytes(data)
+  code, out, err = _run(capsys, tmp_path / "damaged.tfci")
+  assert (code, err) == (1, "")
+  assert f"{data[16:20].hex()} wrong: should be {right.hex()}" in out
+
+
+def test_bad_files_cost_one_line_and_the_others_nothing(file, tmp_path, capsys):
+  data = file.read_bytes()
+  bad = {
+    "empty": (b"", "empty"),
+    "short": (data[:15], "truncated header"),
+    "truncated": (data[:-1], "truncated"),
+    "longer": (data + b"x", "trailing bytes"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(30), "not a compressed image"),
+    "version": (data[:3] + b"\x07" + data[4:], "another format version"),
+  }
+  for name, (content, _) in bad.items():
+    (tmp_path / name).write_bytes(content)
+  code, out, err = _run(
+    capsys, *(tmp_path / name for name in bad), tmp_path / "missing", tmp_path, file
+  )
+  assert code == 1
+  lines = err.splitlines()
+  words = [*(words for _, words in bad.values()), "No such file", "Is a directory"]
+  paths = [*(tmp_path / name for name in bad), tmp_path / "missing", tmp_path]
+  assert len(lines) == len(words)
+  for line, path, word in zip(lines, paths, words):
+    assert line.startswith(f"error: {path}: ") and word in line
+  assert out.splitlines()[0] == str(file) and "checksum" in out
