@@ -1,36 +1,59 @@
-"""Compresses a photograph: `python -m bmshj_minnen.compress --model=DIR in.png out.tfci`."""
+"""Compresses photographs.
 
-import os
+python -m bmshj_minnen.compress --model=DIR in.png out.tfci
+python -m bmshj_minnen.compress --model=DIR --output_dir=OUT files, folders or globs
+"""
+
+import functools
+import sys
 
 from absl import app, flags
 
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import images, model_directory, report
+from bmshj_minnen import batch, images, model_directory, report
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
+_ALPHA = flags.DEFINE_enum(
+  "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
+)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Compress everything that is named to here.")
+_RECURSIVE = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
+_SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep compressed files that are there.")
+_JOBS = flags.DEFINE_integer(
+  "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
+)
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
+
+
+def _convert(codec, model, image):
+  seconds: dict[str, float] = {}
+  data, latents = codec.compress_with_latents(image, seconds)
+  if model is None:
+    return data, []
+  lines = report.lines(image, codec.decompress(data), len(data), seconds)
+  bits = report.estimated_bits(model, latents)
+  bpp = bits / (image.shape[0] * image.shape[1])
+  return data, [*lines, f"estimated bits   {bits:.0f} ({bpp:.4f} bpp)"]
 
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) != 3:
-    raise app.UsageError("give two files: the photograph, and where the compressed file goes")
-  _, source, target = argv
+  request = batch.Request(
+    tuple(argv[1:]), _OUTPUT_DIR.value, _RECURSIVE.value, _SKIP_EXISTING.value
+  )
   with binaries.one_line_errors():
-    image = images.read_image(source)
+    plan = batch.make_plan(request, images.SUFFIXES, ".tfci")
     codec = model_directory.load(_MODEL.value)
-    seconds: dict[str, float] = {}
-    data, latents = codec.compress_with_latents(image, seconds)
-    images.write_atomically(target, data)
-    if _VERBOSE.value:
-      model = model_directory.load_model(_MODEL.value)
-      x_hat = codec.decompress(data)
-      for line in report.lines(image, x_hat, os.path.getsize(target), seconds):
-        print(line)
-      bits = report.estimated_bits(model, latents)
-      print(f"estimated bits   {bits:.0f} ({bits / (image.shape[0] * image.shape[1]):.4f} bpp)")
+    model = model_directory.load_model(_MODEL.value) if _VERBOSE.value else None
+    work = batch.Work(
+      lambda path, note: images.read_image(path, _ALPHA.value, note),
+      functools.partial(_convert, codec, model),
+      images.write_atomically,
+    )
+    outcome = batch.run(plan, work, _JOBS.value, "compressed")
+    sys.exit(int(outcome.failed > 0))
 
 
 def run():

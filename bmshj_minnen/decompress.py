@@ -1,33 +1,56 @@
-"""Decompresses: `python -m bmshj_minnen.decompress --model=DIR out.tfci back.png`."""
+"""Decompresses what `compress` wrote.
+
+python -m bmshj_minnen.decompress --model=DIR out.tfci back.png
+python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders or globs
+"""
+
+import functools
+import pathlib
+import sys
 
 from absl import app, flags
 
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import images, model_directory, report
+from bmshj_minnen import batch, images, model_directory, report
 
 _MODEL = flags.DEFINE_string("model", None, "The model directory that compressed.", required=True)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Decompress all that is named to PNGs here.")
+_RECURSIVE = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
+_SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep photographs that are there.")
+_JOBS = flags.DEFINE_integer(
+  "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
+)
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph to compare with.")
+_ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
+
+
+def _convert(codec, original, data):
+  seconds: dict[str, float] = {}
+  image = codec.decompress(data, seconds)
+  return image, report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
 
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) != 3:
-    raise app.UsageError("give two files: the compressed one, and where the photograph goes")
-  _, source, target = argv
+  request = batch.Request(
+    tuple(argv[1:]), _OUTPUT_DIR.value, _RECURSIVE.value, _SKIP_EXISTING.value
+  )
   with binaries.one_line_errors():
-    with open(source, "rb") as file:
-      data = file.read()
+    if _ORIGINAL.value and _OUTPUT_DIR.value:
+      raise ValueError("--original is for one file, not for --output_dir")
+    plan = batch.make_plan(request, frozenset((".tfci",)), ".png")
+    original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
     codec = model_directory.load(_MODEL.value)
-    seconds: dict[str, float] = {}
-    image = codec.decompress(data, seconds)
-    images.write_image(target, image)
-    if _VERBOSE.value:
-      original = images.read_image(_ORIGINAL.value) if _ORIGINAL.value else None
-      for line in report.lines(original, image, len(data), seconds):
-        print(line)
+    work = batch.Work(
+      lambda path, note: pathlib.Path(path).read_bytes(),
+      functools.partial(_convert, codec, original),
+      images.write_image,
+    )
+    outcome = batch.run(plan, work, _JOBS.value, "decompressed")
+    sys.exit(int(outcome.failed > 0))
 
 
 def run():

@@ -11,7 +11,7 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
-  ["config", "images", "data", "binaries", "classical"],
+  ["config", "images", "data", "binaries", "batch", "classical"],
   ["layers", "entropy", "metrics"],
   ["model"],
   ["weights", "coding"],
@@ -20,7 +20,7 @@ _FLOORS = [
   ["training"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
-_BINARIES = {"train", "compress", "decompress", "evaluate"}
+_BINARIES = {"train", "compress", "decompress", "evaluate", "info"}
 
 
 def _module_name(path):

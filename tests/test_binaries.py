@@ -2,13 +2,16 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 import bmshj_minnen
+from experiments.robustness import kinds
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -71,25 +74,110 @@ _DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", [*_DAMAGE, "wrong model", "missing"])
-def test_bad_files_give_one_line_and_nothing_else(damage, folder, tmp_path):
-  model, source = "joint", tmp_path / "bad.tfci"
+@pytest.fixture(scope="module")
+def damaged(folder, tmp_path_factory):
+  """Damaged files and a good one, decompressed as a folder: what came of it."""
+  damaged = tmp_path_factory.mktemp("damaged")
   data = (folder / "good.tfci").read_bytes()
-  if damage == "wrong model":
-    model, match = "autoregressive", "another model"
-    source.write_bytes(data)
-  elif damage == "missing":
-    match = "No such file"
-  else:
-    change, match = _DAMAGE[damage]
-    source.write_bytes(change(data))
-  target = tmp_path / "out" / "back.png"
-  target.parent.mkdir()
-  result = _run("decompress", f"--model={folder}/{model}", source, target)
+  for name, (change, _) in _DAMAGE.items():
+    (damaged / f"{name}.tfci").write_bytes(change(data))
+  (damaged / "good.tfci").write_bytes(data)
+  model = f"--model={folder}/joint"
+  return damaged, _run("decompress", model, f"--output_dir={damaged}/out", damaged)
+
+
+@pytest.mark.parametrize("name", _DAMAGE)
+def test_each_bad_file_costs_one_line(name, damaged):
+  folder, result = damaged
+  (line,) = [line for line in result.stderr.splitlines() if f"{name}.tfci" in line]
+  assert line.startswith(f"error: {folder}/{name}.tfci: ") and _DAMAGE[name][1] in line
+
+
+def test_bad_files_cost_the_good_ones_nothing(damaged):
+  folder, result = damaged
+  assert result.returncode == 1
+  assert len(result.stderr.splitlines()) == len(_DAMAGE)
+  assert result.stdout.startswith("decompressed 1 of 6 files")
+  assert result.stdout.endswith("5 failed\n")
+  assert [path.name for path in (folder / "out").iterdir()] == ["good.png"]
+
+
+@pytest.mark.parametrize("fault", ["wrong model", "missing"])
+def test_one_bad_file_gives_one_line_and_nothing_else(fault, folder, tmp_path):
+  model, source, match = {
+    "wrong model": ("autoregressive", folder / "good.tfci", "another model"),
+    "missing": ("joint", folder / "missing.tfci", "No such file"),
+  }[fault]
+  result = _run("decompress", f"--model={folder}/{model}", source, tmp_path / "back.png")
   assert result.returncode == 1
   assert result.stdout == ""
   assert result.stderr.count("\n") == 1 and match in result.stderr
-  assert list(target.parent.iterdir()) == []
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def kinds_of_files(folder, tmp_path_factory):
+  """One file of each kind, compressed as a folder: what came of it."""
+  source = tmp_path_factory.mktemp("kinds")
+  kinds.make_files(source)
+  target = tmp_path_factory.mktemp("results")
+  model = f"--model={folder}/joint"
+  return source, target, _run("compress", model, f"--output_dir={target}", source)
+
+
+@pytest.mark.parametrize("name", kinds.GOOD)
+def test_good_kinds_become_what_the_library_returns(name, folder, kinds_of_files):
+  source, target, _ = kinds_of_files
+  image = bmshj_minnen.read_image(source / name)
+  data = bmshj_minnen.load(folder / "joint").compress(image)
+  assert (target / name).with_suffix(".tfci").read_bytes() == data
+
+
+@pytest.mark.parametrize("name", kinds.BAD)
+def test_bad_kinds_are_refused_in_one_line(name, kinds_of_files):
+  source, target, result = kinds_of_files
+  (line,) = [line for line in result.stderr.splitlines() if f"/{name}:" in line]
+  assert line.startswith(f"error: {source}/{name}: ") and kinds.BAD[name] in line
+  assert not (target / name).with_suffix(".tfci").exists()
+
+
+def test_every_line_and_every_result_belongs_to_a_kind(kinds_of_files):
+  _, target, result = kinds_of_files
+  assert result.returncode == 1
+  errors = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
+  assert len(errors) == len(kinds.BAD)
+  assert len(list(target.iterdir())) == len(kinds.GOOD)
+  count = len(kinds.GOOD) + len(kinds.BAD)
+  assert result.stdout.startswith(f"compressed {len(kinds.GOOD)} of {count} files")
+
+
+def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
+  (tmp_path / "in" / "deeper").mkdir(parents=True)
+  source = (folder / "in.png").read_bytes()
+  names = [f"{'deeper/' * (i % 2)}{i}" for i in range(150)]
+  for name in names:
+    (tmp_path / "in" / f"{name}.png").write_bytes(source)
+  out = tmp_path / "out"
+  args = [f"--model={folder}/joint", f"--output_dir={out}", "--recursive", "--skip_existing"]
+  program = [sys.executable, "-m", "bmshj_minnen.compress", *args, str(tmp_path / "in")]
+  process = subprocess.Popen(program, cwd=_ROOT, stderr=subprocess.DEVNULL)
+  while len(list(out.glob("**/*.tfci"))) < 3:
+    assert process.poll() is None
+    time.sleep(0.002)
+  process.kill()
+  assert process.wait() == -signal.SIGKILL
+  # What a run that is killed within a write would leave.
+  (out / "0.tfci.4711.tmp").write_bytes(b"BMM")
+  good = (folder / "good.tfci").read_bytes()
+  first = {path: path.stat().st_mtime_ns for path in out.glob("**/*.tfci")}
+  assert 3 <= len(first) < len(names)
+  assert all(path.read_bytes() == good for path in first)
+  result = _run("compress", *args, tmp_path / "in")
+  assert result.returncode == 0, result.stderr
+  assert result.stderr == ""
+  assert f"{len(first)} more were there already" in result.stdout
+  assert all((out / f"{name}.tfci").read_bytes() == good for name in names)
+  assert {path: path.stat().st_mtime_ns for path in first} == first
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,14 @@ def test_unknown_alpha(tmp_path):
     images.read_image(str(tmp_path / "image.png"), alpha="grey")
 
 
-# Colour profiles.
+# Colour profiles, and inks without one.
+
+
+def test_cmyk_subtracts_from_white(tmp_path):
+  inks = np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 255, 255, 0], [0, 0, 0, 255]]], np.uint8)
+  PIL.Image.fromarray(inks, "CMYK").save(tmp_path / "image.tif")
+  expected = [[[255, 255, 255], [0, 255, 255], [255, 0, 0], [0, 0, 0]]]
+  np.testing.assert_array_equal(_read_silently(tmp_path / "image.tif"), expected)
 
 
 def _profile(space, connection, tags):

@@ -107,13 +107,6 @@ def test_lossy_formats_give_nearly_the_pixels(tmp_path, file_format):
   np.testing.assert_allclose(_read_silently(tmp_path / "image"), ramp, atol=8)
 
 
-def test_cmyk_subtracts_from_white(tmp_path):
-  inks = np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 255, 255, 0], [0, 0, 0, 255]]], np.uint8)
-  PIL.Image.fromarray(inks, "CMYK").save(tmp_path / "image.tif")
-  expected = [[[255, 255, 255], [0, 255, 255], [255, 0, 0], [0, 0, 0]]]
-  np.testing.assert_array_equal(_read_silently(tmp_path / "image.tif"), expected)
-
-
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_the_first_of_several_pictures_is_read_and_that_is_said(tmp_path, file_format):
   frames = [PIL.Image.new("RGB", (5, 4), colour) for colour in ("red", "blue", "lime")]
@@ -223,6 +216,28 @@ def test_truncated_files_are_refused(tmp_path, rgb, file_format):
   for length in range(len(data) // 2):
     path.write_bytes(data[:length])
     _refuse(path, "not a readable image")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::RuntimeWarning:PIL")
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF"])
+def test_damaged_files_give_an_image_or_one_line(tmp_path, rgb, file_format):
+  buffer = io.BytesIO()
+  exif = PIL.Image.Exif()
+  exif[0x0112] = 6
+  options = {"exif": exif} if file_format in ("PNG", "JPEG", "WEBP", "TIFF") else {}
+  PIL.Image.fromarray(rgb).save(buffer, file_format, **options)
+  random = np.random.default_rng(0)
+  for _ in range(100):
+    data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
+    where = random.integers(0, len(data), random.integers(1, 4))
+    data[where] = random.integers(0, 256, len(where))
+    (tmp_path / "damaged").write_bytes(data.tobytes())
+    try:
+      image = images.read_image(str(tmp_path / "damaged"), alpha="drop", note=lambda _: None)
+    except images.ImageError as error:
+      assert "\n" not in str(error)
+    else:
+      assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
 
 
 # Writing is all or nothing.
