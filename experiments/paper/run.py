@@ -1,0 +1,50 @@
+"""Tables and plots: `python -m experiments.paper.run`.
+
+With `--images='kodak/*.png'` it measures first what the results lack: the classical codecs, and the
+models given by `--model`. `side_by_side.py` makes pictures.
+"""
+
+import pathlib
+
+from absl import app, flags, logging
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import classical, evaluation, images
+from experiments.paper import plots, tables
+
+_RESULTS = flags.DEFINE_string(
+  "results", str(pathlib.Path(__file__).parent / "results"), "Where measurements and plots are."
+)
+_IMAGES = flags.DEFINE_string("images", "", "A pattern of the Kodak images; empty: no measuring.")
+_MODEL = flags.DEFINE_multi_string("model", [], "A model directory, or a pattern of them.")
+_LABEL = flags.DEFINE_string("label", "", "What the models are called; empty: by their prior.")
+_CODECS = flags.DEFINE_list("codecs", list(classical.FORMATS), "Classical codecs to measure.")
+_ANCHOR = flags.DEFINE_string("anchor", "jpeg420", "What savings are shown against.")
+
+
+def main(argv):
+  """Flags -> measurements -> tables and plots."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  logging.set_verbosity(logging.INFO)
+  with binaries.one_line_errors():
+    results = pathlib.Path(_RESULTS.value)
+    if _IMAGES.value:
+      evaluation.evaluate(
+        evaluation.EvaluationConfig(
+          _IMAGES.value, str(results), _MODEL.value, _LABEL.value, _CODECS.value
+        )
+      )
+    rows = evaluation.read_rows(results / "images.csv")
+    if _ANCHOR.value not in {row.codec for row in rows}:
+      raise ValueError(f"{results} has no measurements of {_ANCHOR.value}: give --images")
+    text = tables.all_tables(rows, _ANCHOR.value)
+    images.write_atomically(str(results / "tables.md"), text.encode())
+    plots.plot_all(rows, _ANCHOR.value, results)
+    print(text)
+
+
+if __name__ == "__main__":
+  app.run(main)
