@@ -101,8 +101,8 @@ def _avif(quality):
 
 
 def _hevc(qp):
-  # BT.709 in full range, as RGB is written otherwise with a matrix that x265 codes worse. In 4:4:4
-  # psy-rd would raise the QP of chroma by 6.
+  # YCbCr of BT.709, which pillow-heif writes in full range. In 4:4:4, psy-rd would raise the QP of
+  # chroma by 6.
   encoder = {"preset": "veryslow", "tune": "ssim", "x265:psy-rd": 0, "x265:qp": qp}
   return {"chroma": 444, "matrix_coefficients": 1, "enc_params": encoder}
 
