@@ -42,12 +42,17 @@ def folder(tmp_path_factory):
   return folder
 
 
-def test_the_command_line_writes_what_the_library_returns(folder):
-  data = bmshj_minnen.load(folder / "joint").compress(codecs.photograph(180, 200))
+@pytest.fixture(scope="module")
+def codec(folder):
+  return bmshj_minnen.load(folder / "joint")
+
+
+def test_the_command_line_writes_what_the_library_returns(folder, codec):
+  data = codec.compress(codecs.photograph(180, 200))
   assert (folder / "good.tfci").read_bytes() == data
 
 
-def test_verbose_round_trip(folder):
+def test_verbose_round_trip(folder, codec):
   compressed, back = folder / "v.tfci", folder / "v.png"
   model = f"--model={folder}/joint"
   result = _run("compress", model, "--verbose", folder / "in.png", compressed)
@@ -59,7 +64,7 @@ def test_verbose_round_trip(folder):
   original = f"--original={folder}/in.png"
   result = _run("decompress", model, "--verbose", original, compressed, back)
   assert result.returncode == 0, result.stderr
-  expected = bmshj_minnen.load(folder / "joint").decompress(compressed.read_bytes())
+  expected = codec.decompress(compressed.read_bytes())
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), expected)
   for word in ("PSNR", "entropy decoding", "synthesis"):
     assert word in result.stdout
@@ -102,16 +107,12 @@ def test_bad_files_cost_the_good_ones_nothing(damaged):
   assert [path.name for path in (folder / "out").iterdir()] == ["good.png"]
 
 
-@pytest.mark.parametrize("fault", ["wrong model", "missing"])
-def test_one_bad_file_gives_one_line_and_nothing_else(fault, folder, tmp_path):
-  model, source, match = {
-    "wrong model": ("autoregressive", folder / "good.tfci", "another model"),
-    "missing": ("joint", folder / "missing.tfci", "No such file"),
-  }[fault]
-  result = _run("decompress", f"--model={folder}/{model}", source, tmp_path / "back.png")
+def test_one_bad_file_gives_one_line_and_nothing_else(folder, tmp_path):
+  model, source = f"--model={folder}/autoregressive", folder / "good.tfci"
+  result = _run("decompress", model, source, tmp_path / "back.png")
   assert result.returncode == 1
   assert result.stdout == ""
-  assert result.stderr.count("\n") == 1 and match in result.stderr
+  assert result.stderr.count("\n") == 1 and "another model" in result.stderr
   assert list(tmp_path.iterdir()) == []
 
 
@@ -126,10 +127,9 @@ def kinds_of_files(folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", kinds.GOOD)
-def test_good_kinds_become_what_the_library_returns(name, folder, kinds_of_files):
+def test_good_kinds_become_what_the_library_returns(name, codec, kinds_of_files):
   source, target, _ = kinds_of_files
-  image = bmshj_minnen.read_image(source / name)
-  data = bmshj_minnen.load(folder / "joint").compress(image)
+  data = codec.compress(bmshj_minnen.read_image(source / name))
   assert (target / name).with_suffix(".tfci").read_bytes() == data
 
 
@@ -184,8 +184,6 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   ("args", "match"),
   [
     (["--model=nowhere", "in.png", "x.tfci"], "not a trained model"),
-    (["--model=joint", "nothing.png", "x.tfci"], "no such file"),
-    (["--model=joint", "good.tfci", "x.tfci"], "not a readable image"),
     (["--model=joint", "in.png", "no/such/folder/x.tfci"], "No such file"),
   ],
 )
