@@ -30,6 +30,7 @@ setup(
     "numpy<2",
     "absl-py",
     "pillow",
+    "tqdm",
     # These two carry the sample photographs of the default training.
     "scikit-image",
     "scikit-learn",

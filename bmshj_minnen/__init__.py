@@ -1,8 +1,9 @@
 """Joint autoregressive and hierarchical priors for learned image compression.
 
-The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), trained with `bmshj_minnen.train`:
+The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), shipped, or trained with
+`bmshj_minnen.train`:
 
-    codec = bmshj_minnen.load("models/joint-0.01")
+    codec = bmshj_minnen.load("default")
     data = codec.compress(image)      # [H, W, 3] uint8 -> bytes
     image = codec.decompress(data)    # and back
 """

@@ -1,7 +1,7 @@
 """Compresses photographs.
 
-python -m bmshj_minnen.compress --model=DIR in.png out.tfci
-python -m bmshj_minnen.compress --model=DIR --output_dir=OUT files, folders or globs
+python -m bmshj_minnen.compress in.png out.tfci
+python -m bmshj_minnen.compress --quality=1 --output_dir=OUT files, folders or globs
 """
 
 import functools
@@ -12,9 +12,10 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import batch, images, model_directory, report
+from bmshj_minnen import batch, catalogue, images, model_directory, report
 
-_MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
+_MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
+_QUALITY = flags.DEFINE_integer("quality", None, "Number of a shipped model; 1: smallest files.")
 _ALPHA = flags.DEFINE_enum(
   "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
 )
@@ -25,6 +26,14 @@ _JOBS = flags.DEFINE_integer(
   "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
 )
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
+
+
+def _model_name():
+  if _QUALITY.value is None:
+    return _MODEL.value
+  if _MODEL.value:
+    raise ValueError("give either --model or --quality, not both")
+  return catalogue.of_quality(_QUALITY.value)
 
 
 def _convert(codec, model, image):
@@ -45,8 +54,9 @@ def main(argv):
   )
   with binaries.one_line_errors():
     plan = batch.make_plan(request, images.SUFFIXES, ".tfci")
-    codec = model_directory.load(_MODEL.value)
-    model = model_directory.load_model(_MODEL.value) if _VERBOSE.value else None
+    name = _model_name()
+    codec = model_directory.load(name)
+    model = model_directory.load_model(name) if _VERBOSE.value else None
     work = batch.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),
       functools.partial(_convert, codec, model),

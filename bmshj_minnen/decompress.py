@@ -1,6 +1,6 @@
 """Decompresses what `compress` wrote.
 
-python -m bmshj_minnen.decompress --model=DIR out.tfci back.png
+python -m bmshj_minnen.decompress out.tfci back.png
 python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders or globs
 """
 
@@ -15,7 +15,9 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 # isort: split
 from bmshj_minnen import batch, images, model_directory, report
 
-_MODEL = flags.DEFINE_string("model", None, "The model directory that compressed.", required=True)
+_MODEL = flags.DEFINE_string(
+  "model", "", "The model directory that compressed; not needed for models that ship."
+)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Decompress all that is named to PNGs here.")
 _RECURSIVE = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
 _SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep photographs that are there.")
@@ -29,7 +31,7 @@ _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --o
 
 def _convert(codec, original, data):
   seconds: dict[str, float] = {}
-  image = codec.decompress(data, seconds)
+  image = (codec or model_directory.load_for(data)).decompress(data, seconds)
   return image, report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
 
 
@@ -43,7 +45,7 @@ def main(argv):
       raise ValueError("--original is for one file, not for --output_dir")
     plan = batch.make_plan(request, frozenset((".tfci",)), ".png")
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
-    codec = model_directory.load(_MODEL.value)
+    codec = model_directory.load(_MODEL.value) if _MODEL.value else None
     work = batch.Work(
       lambda path, note: pathlib.Path(path).read_bytes(),
       functools.partial(_convert, codec, original),

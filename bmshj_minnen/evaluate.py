@@ -12,7 +12,7 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 from bmshj_minnen import classical, evaluation
 
 _MODEL = flags.DEFINE_multi_string(
-  "model", [], "A model directory, or a pattern of them; may be repeated."
+  "model", [], "A model directory, a pattern of them, or a name; may be repeated."
 )
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The folder of the results.", required=True)

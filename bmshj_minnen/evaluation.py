@@ -27,7 +27,7 @@ from typing import Any, Callable
 
 from absl import logging
 
-from bmshj_minnen import classical, images, metrics, model_directory
+from bmshj_minnen import catalogue, classical, images, metrics, model_directory
 from bmshj_minnen import config as cfg
 
 __all__ = ["EvaluationConfig", "Row", "averages", "evaluate", "ms_ssim_db", "read_rows"]
@@ -44,7 +44,7 @@ class EvaluationConfig:
   Attributes:
     images: a pattern of photographs; they are known by their file names.
     output: the folder of the results.
-    models: model directories, or patterns of them; each is one setting.
+    models: model directories, patterns of them, or names of shipped ones; each is one setting.
     label: what the models are called as a codec; empty: by their prior.
     codecs: names of `classical.FORMATS`.
     qualities: settings of all these codecs; empty: those of `classical.FORMATS`.
@@ -241,7 +241,7 @@ def _contenders(config):
   contenders = []
   for pattern in config.models:
     for directory in sorted(glob.glob(pattern)) or [pattern]:
-      contenders.append(_model(pathlib.Path(directory), config.label))
+      contenders.append(_model(catalogue.find(directory), config.label))
   for name in config.codecs:
     contenders += _classical(name, config.qualities)
   if not contenders:

@@ -1,5 +1,9 @@
-"""A model on disk: its configuration, its weights and its frozen entropy coder."""
+"""A model on disk: its configuration, its weights and its frozen entropy coder.
 
+Wherever a model directory is read, the name of one that ships does as well, see `catalogue`.
+"""
+
+import functools
 import io
 import pathlib
 import zipfile
@@ -7,15 +11,15 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
+from bmshj_minnen import catalogue, images, weights
 from bmshj_minnen import config as cfg
-from bmshj_minnen import images, weights
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model
 
-__all__ = ["create_variables", "load", "load_model", "load_weights", "save"]
+__all__ = ["create_variables", "load", "load_for", "load_model", "load_weights", "save"]
 
 _CONFIG = "config.json"
 _WEIGHTS = "weights.npz"
@@ -43,43 +47,74 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
   _save_arrays(directory / _CODER, freeze(model, typical_images).arrays(), np.savez_compressed)
 
 
-def load(directory: str, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Codec:
-  """The codec of a model directory.
+def load(model: str = catalogue.DEFAULT, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Codec:
+  """The codec of a model.
 
   Args:
-    directory: what training wrote.
+    model: a directory that training wrote, or the name of a model that ships.
     max_pixels: the largest image that the codec decompresses.
 
   Raises:
-    ValueError: it is not a model directory.
+    ValueError: there is no such model.
   """
-  directory = pathlib.Path(directory)
-  frozen = FrozenPrior.from_arrays(_load_arrays(directory, _CODER))
-  return Codec(frozen, _load_arrays(directory, _WEIGHTS), max_pixels)
+  directory = catalogue.find(model)
+  return Codec(_frozen(directory), _load_arrays(directory, _WEIGHTS), max_pixels)
 
 
-def load_model(directory: pathlib.Path) -> Model:
-  """Builds the model of a directory and gives it its weights.
+def load_for(file: bytes, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Codec:
+  """The codec of the shipped model that wrote a file.
 
   Raises:
-    ValueError: it is not a model directory.
+    BitstreamError: the file is damaged.
+    ValueError: no shipped model wrote it.
   """
-  directory = pathlib.Path(directory)
+  fingerprint = bitstream.parse(file)[0].fingerprint
+  for name in catalogue.names():
+    if _shipped_fingerprint(name) == fingerprint:
+      return _shipped_codec(name, max_pixels)
+  raise ValueError(
+    f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
+  )
+
+
+def load_model(model: str) -> Model:
+  """Builds a model and gives it its weights.
+
+  Args:
+    model: a directory that training wrote, or the name of a model that ships.
+
+  Raises:
+    ValueError: there is no such model.
+  """
+  directory = catalogue.find(model)
   if not (directory / _CONFIG).exists():
     raise ValueError(f"{directory} is not a model directory: it has no {_CONFIG}")
-  model = Model(cfg.ModelConfig.load(directory / _CONFIG))
-  create_variables(model)
-  load_weights(model, directory)
-  return model
+  result = Model(cfg.ModelConfig.load(directory / _CONFIG))
+  create_variables(result)
+  load_weights(result, directory)
+  return result
 
 
-def load_weights(model: Model, directory: pathlib.Path) -> None:
-  """Gives a built model the weights of a directory.
+def load_weights(model: Model, source: str) -> None:
+  """Gives a built model the weights of another one, a directory or the name of one that ships.
 
   Raises:
-    ValueError: the directory has no weights, or those of a model of another shape.
+    ValueError: there are no such weights, or they are of a model of another shape.
   """
-  weights.assign(model, _load_arrays(pathlib.Path(directory), _WEIGHTS))
+  weights.assign(model, _load_arrays(catalogue.find(source), _WEIGHTS))
+
+
+def _frozen(directory):
+  return FrozenPrior.from_arrays(_load_arrays(directory, _CODER))
+
+
+# What ships does not change; many files need it.
+_shipped_codec = functools.lru_cache(maxsize=None)(load)
+
+
+@functools.cache
+def _shipped_fingerprint(name):
+  return _frozen(catalogue.find(name)).fingerprint
 
 
 def _save_arrays(path, arrays, write):

@@ -1,7 +1,5 @@
 """The training step: one definition, for Keras's `fit` and for whoever else runs it."""
 
-import pathlib
-
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
@@ -35,7 +33,7 @@ class Trainer(tf.keras.Model):
       ValueError: the directory does not hold the weights of such a model.
     """
     if self.train_config.init_from:
-      model_directory.load_weights(self.model, pathlib.Path(self.train_config.init_from))
+      model_directory.load_weights(self.model, self.train_config.init_from)
 
   def _evaluate(self, x, outputs):
     return losses(x, *outputs, self.train_config.lmbda, self.train_config.distortion)

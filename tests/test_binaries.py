@@ -183,7 +183,9 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
 @pytest.mark.parametrize(
   ("args", "match"),
   [
-    (["--model=nowhere", "in.png", "x.tfci"], "not a trained model"),
+    (["--model=nowhere", "in.png", "x.tfci"], "no model nowhere"),
+    (["--quality=99", "in.png", "x.tfci"], "no quality 99: choose one of 1"),
+    (["--quality=1", "--model=joint", "in.png", "x.tfci"], "not both"),
     (["--model=joint", "in.png", "no/such/folder/x.tfci"], "No such file"),
   ],
 )
@@ -192,6 +194,17 @@ def test_bad_arguments_of_compress(args, match, folder):
   assert result.returncode == 1
   assert result.stderr.count("\n") == 1 and match in result.stderr
   assert not (folder / "x.tfci").exists()
+
+
+def test_shipped_models_need_no_directory(folder, tmp_path):
+  photograph, file, back = folder / "in.png", tmp_path / "out.tfci", tmp_path / "back.png"
+  assert _run("compress", "--quality=1", photograph, file).returncode == 0
+  assert _run("decompress", file, back).returncode == 0
+  codec = bmshj_minnen.load("joint-mse-1")
+  assert file.read_bytes() == codec.compress(bmshj_minnen.read_image(photograph))
+  np.testing.assert_array_equal(bmshj_minnen.read_image(back), codec.decompress(file.read_bytes()))
+  foreign = _run("decompress", folder / "good.tfci", back)
+  assert foreign.returncode == 1 and "give the --model that wrote it" in foreign.stderr
 
 
 def test_train_needs_no_flags_but_takes_them(tmp_path):

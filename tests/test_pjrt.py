@@ -182,6 +182,35 @@ def test_the_result_is_a_model_that_codes_and_that_keras_trains_on(finished, tmp
   assert [int(row["step"]) for row in _rows(directory)][-2:] == [_STEPS, _STEPS + 2]
 
 
+@needs_jax
+def test_the_model_alone_is_small_and_enough(finished, tmp_path):
+  for name in ("model.npz", "run.json", "metrics.csv"):
+    shutil.copy(finished / "run" / name, tmp_path)
+  small, whole = (
+    path.stat().st_size for path in (tmp_path / "model.npz", finished / "run" / "state.npz")
+  )
+  assert small < whole / 4
+  models = [
+    bmshj_minnen.load_model(
+      import_state.import_state(finished / "step.npz", run, str(tmp_path / run.name / "model"))
+    )
+    for run in (tmp_path, finished / "run")
+  ]
+  for ours, exact in zip(*(model.trainable_variables for model in models)):
+    np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-3)
+
+
+def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
+  step = export_step.export(_MODEL, _TRAIN)
+  step_file.save(tmp_path / "half.npz", step, half=True)
+  step_file.save(tmp_path / "full.npz", step)
+  half, full = step_file.load(tmp_path / "half.npz"), step_file.load(tmp_path / "full.npz")
+  for name, value in step.state.items():
+    np.testing.assert_array_equal(full.state[name], value)
+    np.testing.assert_allclose(half.state[name], value, rtol=1e-3, atol=1e-6)
+    assert half.state[name].dtype == value.dtype
+
+
 def test_fine_tuning_starts_from_the_given_weights(tmp_path):
   source = trainer.build(_MODEL, _replace(_TRAIN, seed=5))
   model_directory.save(source.model, tmp_path, tf.constant(_crops(1, _TRAIN)[0]))

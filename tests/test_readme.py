@@ -11,8 +11,6 @@ _README = pathlib.Path(__file__).parent.parent / "README.md"
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
   (example,) = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
-  codecs.make_codec("joint", tmp_path / "models")
-  (tmp_path / "models" / "joint").rename(tmp_path / "models" / "joint-0.01")
   bmshj_minnen.write_image(str(tmp_path / "photo.png"), codecs.photograph(40, 50))
   monkeypatch.chdir(tmp_path)
   names = {}

@@ -21,6 +21,10 @@ from experiments.pjrt import step_file, variables
 _OUTPUT = flags.DEFINE_string("output", "step.npz", "The file to write.")
 _TF32 = flags.DEFINE_bool("tf32", True, "Whether float32 products may be rounded to TF32.")
 
+_HALF = flags.DEFINE_bool(
+  "half", False, "Round the first weights to float16: half as large a file."
+)
+
 _LEARNING_RATE = "learning_rate"  # Keras keeps it in a variable, which each step writes.
 
 
@@ -82,7 +86,7 @@ def main(argv):
   logging.set_verbosity(logging.INFO)
   with binaries.one_line_errors():
     path = pathlib.Path(_OUTPUT.value)
-    step_file.save(path, export(*train.configs(), _TF32.value))
+    step_file.save(path, export(*train.configs(), _TF32.value), _HALF.value)
     print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
 
 

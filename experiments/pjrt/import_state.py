@@ -30,7 +30,7 @@ def import_state(
 
   Args:
     step_path: what `export_step` wrote.
-    run: the folder of `run_step`.
+    run: the folder of `run_step`; its model.npz, a sixth as large, does for its state.npz.
     model_dir: where to write.
     typical_photographs: a pattern, see `freeze`; empty: the bundled ones that training never sees.
 
@@ -43,7 +43,8 @@ def import_state(
     DataError: no photograph is usable.
   """
   step = step_file.load(step_path)
-  state = step_file.load_state(run / "state.npz", like=step.state)
+  whole = run / "state.npz"
+  state = step_file.load_state(whole if whole.exists() else run / "model.npz", like=step.state)
   model_config = cfg.ModelConfig(**step.description["model"])
   config = dataclasses.replace(
     cfg.TrainConfig(**step.description["train"]),

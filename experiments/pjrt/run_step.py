@@ -156,7 +156,11 @@ class _Run:
     """Writes the state and a row of the table: averages since the row before."""
     if not np.isfinite(losses).all():
       self._show(losses[~np.isfinite(losses).all(1)][0])
-    step_file.save_state(self._state_path, self._trainer.host_state())
+    state = self._trainer.host_state()
+    step_file.save_state(self._state_path, state)
+    model = {name: value for name, value in state.items() if name.startswith("model/")}
+    model[step_file.ITERATION] = state[step_file.ITERATION]
+    step_file.save_state(self._state_path.with_name("model.npz"), step_file.to_half(model))
     row = {"step": self._step, "seconds": time.monotonic() - self._start}
     row.update(zip(self._trainer.losses, losses.mean(0, dtype=np.float64)))
     if self._held_out:

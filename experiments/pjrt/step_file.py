@@ -18,7 +18,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ITERATION", "Program", "StepFile", "load", "load_state", "save", "save_state"]
+__all__ = [
+  "ITERATION",
+  "Program",
+  "StepFile",
+  "load",
+  "load_state",
+  "save",
+  "save_state",
+  "to_half",
+]
 
 ITERATION = "optimizer/000"  # The variable that counts steps, int64.
 
@@ -53,8 +62,8 @@ class StepFile:
   state: dict[str, np.ndarray]
 
 
-def save(path: pathlib.Path, step: StepFile) -> None:
-  """Writes a step file; it is whole or not there."""
+def save(path: pathlib.Path, step: StepFile, half: bool = False) -> None:
+  """Writes a step file, with floats rounded to float16 if `half`; it is whole or not there."""
   programs = {
     name: {"arguments": program.arguments, "results": program.results}
     for name, program in step.programs.items()
@@ -63,7 +72,8 @@ def save(path: pathlib.Path, step: StepFile) -> None:
   arrays = {"description": np.frombuffer(description.encode(), np.uint8)}
   for name, program in step.programs.items():
     arrays[f"hlo/{name}"] = np.frombuffer(program.hlo, np.uint8)
-  arrays.update({f"state/{name}": value for name, value in step.state.items()})
+  state = to_half(step.state) if half else step.state
+  arrays.update({f"state/{name}": value for name, value in state.items()})
   _write(path, arrays, np.savez_compressed)
 
 
@@ -82,7 +92,7 @@ def load(path: pathlib.Path) -> StepFile:
     for name, signature in description.pop("programs").items()
   }
   state = {name[6:]: value for name, value in arrays.items() if name.startswith("state/")}
-  return StepFile(description, programs, state)
+  return StepFile(description, programs, _to_single(state))
 
 
 def save_state(path: pathlib.Path, state: dict[str, np.ndarray]) -> None:
@@ -94,18 +104,32 @@ def load_state(path: pathlib.Path, like: dict[str, np.ndarray]) -> dict[str, np.
   """Reads a checkpoint.
 
   Args:
-    path: what `save_state` wrote.
-    like: a state of the same step.
+    path: what `save_state` wrote: all of a state, or, in float16, that of the model alone.
+    like: a state of the same step; what the file lacks is taken from here.
 
   Raises:
     ValueError: the file is missing, damaged, or of another step.
   """
-  state = _read(path)
-  if {n: (a.shape, a.dtype) for n, a in state.items()} != {
-    n: (a.shape, a.dtype) for n, a in like.items()
-  }:
+  state = _to_single(_read(path))
+  shapes = {name: (value.shape, value.dtype) for name, value in like.items()}
+  if any(shapes.get(name) != (value.shape, value.dtype) for name, value in state.items()):
     raise ValueError(f"{path} is of another step file: give that one, or another --output")
-  return state
+  return {**like, **state}
+
+
+def to_half(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Floats as float16, integers as they are."""
+  return {
+    name: value.astype(np.float16) if value.dtype == np.float32 else value
+    for name, value in state.items()
+  }
+
+
+def _to_single(state):
+  return {
+    name: value.astype(np.float32) if value.dtype == np.float16 else value
+    for name, value in state.items()
+  }
 
 
 def _write(path, arrays, write):

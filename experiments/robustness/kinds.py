@@ -25,9 +25,7 @@ from bmshj_minnen import data, images
 
 __all__ = ["BAD", "GOOD", "make_files"]
 
-_MODEL = flags.DEFINE_string(
-  "model", "bmshj_minnen/pretrained/joint-mse-0.01-n96", "A model directory."
-)
+_MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
 
 # Name -> what is special about it.
 GOOD = {

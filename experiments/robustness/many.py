@@ -18,9 +18,7 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 # isort: split
 from bmshj_minnen import data, images
 
-_MODEL = flags.DEFINE_string(
-  "model", "bmshj_minnen/pretrained/joint-mse-0.01-n96", "A model directory."
-)
+_MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
 _FILES = flags.DEFINE_integer("files", 200, "Crops in the folder.", lower_bound=1)
 _SIDE = flags.DEFINE_integer("side", 256, "Of the crops, pixels.", lower_bound=1)
 _PROCESSES = flags.DEFINE_integer("processes", 5, "Files that get a process each.", lower_bound=1)

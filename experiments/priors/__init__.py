@@ -1,0 +1,1 @@
+"""Do the priors rank as in the paper, at equal training?"""

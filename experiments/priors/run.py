@@ -1,0 +1,79 @@
+"""Trains the five priors alike and compares them through real files.
+
+`python -m experiments.priors.run --train_glob='photos/**/*.png' --images='kodak/*.png'` trains what
+is not trained yet, measures what is not measured yet, and prints the tables. Without `--images` it
+prints the tables of the results that are there.
+"""
+
+import itertools
+import pathlib
+import subprocess
+import sys
+
+from absl import app, flags, logging
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import config, evaluation, images
+from experiments.priors import tables
+
+_HERE = pathlib.Path(__file__).parent
+
+_TRAIN = flags.DEFINE_string("train_glob", "", "Photographs to train on.")
+_VALIDATION = flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
+_IMAGES = flags.DEFINE_string("images", "", "A pattern of photographs to measure on.")
+_MODELS = flags.DEFINE_string("models", "models/priors", "Where the trained models go.")
+_RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Where the measurements go.")
+_LAMBDAS = flags.DEFINE_list("lambdas", ["0.005", "0.02"], "λ of R + λD; each prior at each.")
+_STEPS = flags.DEFINE_integer("steps", 3000, "Training steps of each model.")
+_N = flags.DEFINE_integer("num_filters", 64, "N.")
+_M = flags.DEFINE_integer("latent_channels", 96, "M.")
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "At the start of the cosine.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, crops and noise, the same for all.")
+
+
+def _train(prior, lmbda, directory):
+  """In a process of its own, which gives back its memory and resumes by itself."""
+  flags_ = {
+    "prior": prior,
+    "lambda": lmbda,
+    "model_dir": directory,
+    "train_glob": _TRAIN.value,
+    "validation_glob": _VALIDATION.value,
+    "num_filters": _N.value,
+    "latent_channels": _M.value,
+    "steps": _STEPS.value,
+    "learning_rate": _LEARNING_RATE.value,
+    "seed": _SEED.value,
+    "schedule": "cosine",
+    "crop": 128,
+    "batch": 8,
+  }
+  command = [f"--{name}={value}" for name, value in flags_.items()]
+  subprocess.run([sys.executable, "-m", "bmshj_minnen.train", *command], check=True)
+
+
+def main(argv):
+  """Trains, measures, prints."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  logging.set_verbosity(logging.INFO)
+  results = pathlib.Path(_RESULTS.value)
+  with binaries.one_line_errors():
+    if _IMAGES.value:
+      directories = []
+      # Rate by rate, so that an unfinished study has whole columns.
+      for lmbda, prior in itertools.product(_LAMBDAS.value, config.PRIORS):
+        directories.append(f"{_MODELS.value}/{prior}-{lmbda}")
+        _train(prior, lmbda, directories[-1])
+      evaluation.evaluate(
+        evaluation.EvaluationConfig(_IMAGES.value, str(results), models=directories)
+      )
+    text = tables.all_tables(evaluation.read_rows(results / "images.csv"))
+    images.write_atomically(str(results / "tables.md"), text.encode())
+    print(text)
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,38 @@
+"""The shipped models: found by name, ordered by rate, as good as their numbers say."""
+
+import numpy as np
+import pytest
+
+import bmshj_minnen
+from bmshj_minnen import catalogue, classical, data, metrics, report
+
+
+def test_names_and_qualities_count_up_in_rate():
+  names = catalogue.names()
+  assert names == [catalogue.of_quality(i + 1) for i in range(len(names))]
+  assert catalogue.find("").name == catalogue.find("default").name == names[len(names) // 2]
+
+
+def test_a_directory_goes_by_its_path_and_nothing_else_is_found(tmp_path):
+  assert catalogue.find(str(tmp_path)) == tmp_path
+  with pytest.raises(ValueError, match="joint-mse-1"):
+    catalogue.find("joint-mse-99")
+  with pytest.raises(ValueError, match="choose one of 1"):
+    catalogue.of_quality(0)
+
+
+def test_the_shipped_models_compress_a_photograph_they_have_not_seen():
+  image = bmshj_minnen.read_image(data.held_out_photographs()[0])
+  bpp, psnr = [], []
+  for name in catalogue.names():
+    codec, model = bmshj_minnen.load(name), bmshj_minnen.load_model(name)
+    file, latents = codec.compress_with_latents(image)
+    # Files are as large as the float model says, within 1 % and 32 bytes.
+    estimate = report.estimated_bits(model, latents) / 8
+    assert np.abs(len(file) - estimate) < 0.01 * estimate + 32
+    bpp.append(8 * len(file) / image[..., 0].size)
+    psnr.append(metrics.psnr(image, codec.decompress(file)))
+    quality, jpeg = classical.nearest_in_size("jpeg420", image, len(file))
+    jpeg_image = classical.PillowCodec("jpeg420", quality).decompress(jpeg)
+    assert psnr[-1] > metrics.psnr(image, jpeg_image)
+  assert bpp == sorted(bpp) and psnr == sorted(psnr)
