@@ -24,6 +24,9 @@ _SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep photographs tha
 _JOBS = flags.DEFINE_integer(
   "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
 )
+_MAX_PIXELS = flags.DEFINE_integer(
+  "max_pixels", 2**28, "Refuse files that declare more pixels.", lower_bound=1
+)
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph to compare with.")
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
@@ -31,7 +34,8 @@ _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --o
 
 def _convert(codec, original, data):
   seconds: dict[str, float] = {}
-  image = (codec or model_directory.load_for(data)).decompress(data, seconds)
+  codec = codec or model_directory.load_for(data, _MAX_PIXELS.value)
+  image = codec.decompress(data, seconds)
   return image, report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
 
 
@@ -45,7 +49,7 @@ def main(argv):
       raise ValueError("--original is for one file, not for --output_dir")
     plan = batch.make_plan(request, frozenset((".tfci",)), ".png")
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
-    codec = model_directory.load(_MODEL.value) if _MODEL.value else None
+    codec = model_directory.load(_MODEL.value, _MAX_PIXELS.value) if _MODEL.value else None
     work = batch.Work(
       lambda path, note: pathlib.Path(path).read_bytes(),
       functools.partial(_convert, codec, original),
