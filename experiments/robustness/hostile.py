@@ -1,0 +1,258 @@
+"""Files that strangers might send, and what a codec makes of them.
+
+Three groups: `DAMAGED` files have a checksum that is wrong with all but certainty; `CONTRADICTORY`
+ones have the right checksum, but a header that must be refused; `FORGED` ones have a header in
+order and any payload, so that they may decode to any picture.
+"""
+
+import dataclasses
+import struct
+import zlib
+from typing import Optional
+
+import numpy as np
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen.coding import bitstream
+
+__all__ = [
+  "CONTRADICTORY",
+  "DAMAGED",
+  "FORGED",
+  "KINDS",
+  "SIZES",
+  "Case",
+  "Forge",
+  "Outcome",
+  "decode",
+]
+
+# Height and width of the good files: less than one latent, thin, odd, and whole ones.
+SIZES = ((1, 1), (1, 300), (300, 1), (17, 33), (48, 64), (64, 96), (100, 150), (200, 150))
+_OVERFLOW = b"\xff\x80\x00\x00"  # Keeps tfc's own overflow code busy for ever.
+_ESCAPE_BYTES = 4  # Two for an escape, of probability 2^-16 or little more, and two behind it.
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A file to decode.
+
+  Attributes:
+    kind: one of `KINDS`.
+    size: height and width of the good file whose decoding takes as long.
+    data: the file.
+  """
+
+  kind: str
+  size: tuple[int, int]
+  data: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of a file.
+
+  Attributes:
+    name: "refused" with a `BitstreamError`, "decoded" where that is allowed, or "other", a defect.
+    detail: what was said, or a hash of the picture.
+  """
+
+  name: str
+  detail: str
+
+
+class Forge:
+  """Makes hostile files for one codec.
+
+  Attributes:
+    max_pixels: the largest image that the codec decodes.
+    good: size -> a file.
+    symbols: size -> how many symbols it holds.
+  """
+
+  def __init__(self, codec: bmshj_minnen.Codec, photograph: np.ndarray):
+    """`photograph`, [H, W, 3] uint8, is repeated where it is too small."""
+    self.max_pixels = codec.max_pixels
+    self._fingerprint = codec.fingerprint
+    self.good: dict[tuple[int, int], bytes] = {}
+    self.symbols: dict[tuple[int, int], int] = {}
+    for height, width in SIZES:
+      image = photograph.take(range(height), 0, mode="wrap").take(range(width), 1, mode="wrap")
+      data, latents = codec.compress_with_latents(image)
+      self.good[height, width] = data
+      self.symbols[height, width] = latents.y_hat.size + latents.z_hat.size
+
+  def make(self, kind: str, random: np.random.Generator) -> Case:
+    """A file of one of `KINDS`; equal generators make equal files."""
+    while True:
+      size = SIZES[random.integers(len(SIZES))]
+      size, data = KINDS[kind](self, size, random)
+      if data not in self.good.values():  # Damage may cancel out.
+        return Case(kind, size, data)
+
+  def seal(
+    self,
+    size: tuple[int, int],
+    payload: bytes,
+    length: Optional[int] = None,
+    fingerprint: Optional[bytes] = None,
+  ) -> bytes:
+    """A file whose checksum is right.
+
+    Args:
+      size: that it declares.
+      payload: any bytes.
+      length: that it declares, if not that of the payload.
+      fingerprint: if not that of the codec.
+    """
+    head = bitstream.MAGIC + bytes([bitstream.VERSION]) + (fingerprint or self._fingerprint)
+    length = len(payload) if length is None else length
+    head += struct.pack(">HHI", size[0] - 1, size[1] - 1, length)
+    return head + tf.fingerprint([head + payload]).numpy()[0, :4].tobytes() + payload
+
+  def payload(self, size: tuple[int, int]) -> bytes:
+    """That of a good file."""
+    return self.good[size][bitstream.HEADER_SIZE :]
+
+
+def decode(codec: bmshj_minnen.Codec, case: Case) -> Outcome:
+  """Decodes a file and judges what comes of it."""
+  try:
+    image = codec.decompress(case.data)
+  except bmshj_minnen.BitstreamError as error:
+    return Outcome("other" if "\n" in str(error) else "refused", str(error))
+  except Exception as error:  # Whatever it is, it is what is looked for.
+    return Outcome("other", f"{type(error).__name__}: {error}")
+  if case.kind not in FORGED:
+    return Outcome("other", "decoded, but should have been refused")
+  if image.dtype != np.uint8 or image.shape != (*case.size, 3):
+    return Outcome("other", f"{image.dtype} {image.shape}, but {case.size} was declared")
+  return Outcome("decoded", f"{zlib.crc32(image):08x}")
+
+
+def _flip_bits(data, random):
+  array = np.frombuffer(data, np.uint8).copy()
+  for bit in random.integers(8 * len(array), size=random.integers(1, 9)):
+    array[bit // 8] ^= 1 << bit % 8
+  return array.tobytes()
+
+
+def _change_bytes(data, random, end):
+  array = np.frombuffer(data, np.uint8).copy()
+  where = random.integers(end, size=random.integers(1, 17))
+  array[where] = random.integers(256, size=where.size)
+  return array.tobytes()
+
+
+def _truncate(data, random):
+  return data[: random.integers(len(data))] if data else data
+
+
+def _extend(data, random):
+  return data + random.bytes(int(random.integers(1, 1000)))
+
+
+def _splice(data, other, random):
+  """A piece of `other` in place of as many bytes, or the head of one and the tail of the other."""
+  start, end = sorted(random.integers(len(data) + 1, size=2))
+  if random.integers(2):
+    piece = other[start:end]
+    return data[:start] + piece + data[start + len(piece) :]
+  return data[:start] + other[random.integers(len(other) + 1) :]
+
+
+def _another(size, random):
+  return [other for other in SIZES if other != size][random.integers(len(SIZES) - 1)]
+
+
+def _random_file(forge, size, random):
+  head = forge.good[size][: random.choice([0, 3, 4, 8, 12, 16, bitstream.HEADER_SIZE])]
+  return size, head + random.bytes(int(random.integers(1000)))
+
+
+def _wrong_length(forge, size, random):
+  payload = forge.payload(size)
+  near, far = len(payload) + (1, 2, 256)[random.integers(3)], int(random.integers(2**31, 2**32))
+  return size, forge.seal(size, payload, length=(near, far, 2**31, 2**32 - 1)[random.integers(4)])
+
+
+def _absurd_size(forge, size, random):
+  declared = (1, 1)
+  while declared[0] * declared[1] <= forge.max_pixels:
+    declared = tuple(int(side) for side in np.ceil(2 ** random.uniform(0, 16.01, 2)).clip(1, 2**16))
+  # No work may be done for it, so that it should take less time than the smallest image.
+  return (1, 1), forge.seal(declared, forge.payload(size))
+
+
+def _another_model(forge, size, random):
+  return size, forge.seal(size, forge.payload(size), fingerprint=random.bytes(4))
+
+
+def _repeated(byte):
+  def make(forge, size, random):
+    return byte * int(random.integers(1, _ESCAPE_BYTES * forge.symbols[size] + 2))
+
+  return make
+
+
+def _random_payload(forge, size, random):
+  return random.bytes(int(random.integers(1, 2 * len(forge.payload(size)) + 2)))
+
+
+def _escapes(forge, size, random):
+  """Nothing but escapes, or random bytes behind some."""
+  count = forge.symbols[size]
+  if random.integers(2):
+    return b"\xff" * (_ESCAPE_BYTES * count)
+  start = int(random.integers(1, count + 1))
+  return b"\xff" * (_ESCAPE_BYTES * start) + random.bytes(int(random.integers(1, 1000)))
+
+
+def _overflow(forge, size, random):
+  payload = forge.payload(size)
+  return (
+    _OVERFLOW,
+    _OVERFLOW * int(random.integers(2, forge.symbols[size] + 3)),
+    _OVERFLOW + bytes(int(random.integers(1000))),
+    payload[: random.integers(len(payload) + 1)] + _OVERFLOW,
+  )[random.integers(4)]
+
+
+# Kind -> function of a forge, a size and a random generator; size and file.
+DAMAGED = {
+  "bits flipped": lambda f, s, r: (s, _flip_bits(f.good[s], r)),
+  "bytes changed": lambda f, s, r: (s, _change_bytes(f.good[s], r, len(f.good[s]))),
+  "header changed": lambda f, s, r: (s, _change_bytes(f.good[s], r, bitstream.HEADER_SIZE)),
+  "truncated": lambda f, s, r: (s, _truncate(f.good[s], r)),
+  "extended": lambda f, s, r: (s, _extend(f.good[s], r)),
+  "two files spliced": lambda f, s, r: (s, _splice(f.good[s], f.good[_another(s, r)], r)),
+  "random bytes": _random_file,
+}
+CONTRADICTORY = {
+  "length that lies": _wrong_length,
+  "absurd size": _absurd_size,
+  "another model": _another_model,
+}
+# Kind -> function of the same; payload.
+_PAYLOADS = {
+  "payload empty": lambda f, s, r: b"",
+  "payload of zeros": _repeated(b"\x00"),
+  "payload of ones": _repeated(b"\xff"),
+  "payload random": _random_payload,
+  "payload of escapes": _escapes,
+  "payload of overflows": _overflow,
+  "payload with bits flipped": lambda f, s, r: _flip_bits(f.payload(s), r),
+  "payload truncated": lambda f, s, r: _truncate(f.payload(s), r),
+  "payload extended": lambda f, s, r: _extend(f.payload(s), r),
+  "payloads spliced": lambda f, s, r: _splice(f.payload(s), f.payload(_another(s, r)), r),
+  "payload of another size": lambda f, s, r: f.payload(_another(s, r)),
+}
+
+
+def _sealed(make):
+  return lambda forge, size, random: (size, forge.seal(size, make(forge, size, random)))
+
+
+FORGED = {kind: _sealed(make) for kind, make in _PAYLOADS.items()}
+KINDS = {**DAMAGED, **CONTRADICTORY, **FORGED}

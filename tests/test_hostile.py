@@ -1,0 +1,155 @@
+"""Any bytes: whatever strangers send is refused or decoded, in bounded memory."""
+
+import resource
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.entropy import range_coder
+from experiments.robustness import campaign, hostile
+from tests import codecs
+
+_FILES = 100  # Of a kind and prior.
+_MAX_PIXELS = 2**16
+_ONE = pytest.mark.parametrize("case", ["factorized"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["joint", "factorized"])
+def case(request, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("models")
+  codecs.make_codec(request.param, folder)
+  codec = bmshj_minnen.load(folder / request.param, _MAX_PIXELS)
+  return folder / request.param, codec, hostile.Forge(codec, codecs.photograph(256, 256))
+
+
+def _peak_mib():
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _outcomes(codec, forge, kind, files=_FILES):
+  for seed in range(files):
+    outcome = hostile.decode(codec, forge.make(kind, np.random.default_rng(seed)))
+    assert outcome.name != "other", f"{kind}, seed {seed}: {outcome.detail}"
+    yield outcome
+
+
+def test_good_files_are_sealed_alike(case):
+  _, codec, forge = case
+  for size, data in forge.good.items():
+    assert forge.seal(size, forge.payload(size)) == data
+    assert codec.decompress(data).shape == (*size, 3)
+
+
+def test_seeds_repeat(case):
+  _, _, forge = case
+  for kind in hostile.KINDS:
+    first, again = (forge.make(kind, np.random.default_rng(7)) for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.parametrize(
+  ("kind", "image", "name"),
+  [
+    ("payload empty", np.zeros((2, 3, 3), np.uint8), "decoded"),
+    ("payload empty", np.zeros((3, 2, 3), np.uint8), "other"),
+    ("payload empty", np.zeros((2, 3, 3), np.float32), "other"),
+    ("truncated", np.zeros((2, 3, 3), np.uint8), "other"),
+  ],
+)
+def test_wrong_pictures_would_be_noticed(kind, image, name):
+  codec = types.SimpleNamespace(decompress=lambda data: image)
+  assert hostile.decode(codec, hostile.Case(kind, (2, 3), b"")).name == name
+
+
+def test_other_errors_would_be_noticed():
+  codec = types.SimpleNamespace(decompress=[].index)
+  outcome = hostile.decode(codec, hostile.Case("truncated", (2, 3), b""))
+  assert outcome.name == "other" and outcome.detail.startswith("ValueError")
+
+
+def test_a_wrong_checksum_never_gives_a_picture(case):
+  _, codec, forge = case
+  for kind in hostile.DAMAGED:
+    assert {outcome.name for outcome in _outcomes(codec, forge, kind)} == {"refused"}
+
+
+@pytest.mark.parametrize(
+  ("kind", "words"),
+  [
+    ("length that lies", ("truncated, or damaged length",)),
+    ("absurd size", ("image too large",)),
+    ("another model", ("compressed with another model",)),
+  ],
+)
+def test_a_header_that_contradicts_is_named(case, kind, words):
+  _, codec, forge = case
+  for outcome in _outcomes(codec, forge, kind):
+    assert outcome.detail.startswith(words)
+
+
+def test_forged_files_end_in_bounded_memory(case):
+  _, codec, forge = case
+  for kind in hostile.FORGED:  # Brings memory to its level.
+    list(_outcomes(codec, forge, kind, 10))
+  before = _peak_mib()
+  decoded = 0
+  for kind in hostile.FORGED:
+    found = list(_outcomes(codec, forge, kind))
+    decoded += sum(outcome.name == "decoded" for outcome in found)
+    # The same bytes give the same picture or the same words.
+    assert found[:10] == list(_outcomes(codec, forge, kind, 10))
+  assert 0 < decoded < _FILES * len(hostile.FORGED)
+  assert _peak_mib() - before < 32
+
+
+def test_escapes_are_what_they_claim(case):
+  _, codec, forge = case
+  size = (48, 64)
+  data = forge.seal(size, b"\xff" * 4 * forge.symbols[size])
+  latents = codec.latents(data)
+  symbols = latents.z_hat if codec.config.has_hyperprior else latents.y_hat
+  np.testing.assert_array_equal(symbols, range_coder.MAX_VALUE)
+
+
+def test_large_sizes_are_refused_before_anything_is_allocated(case):
+  _, codec, forge = case
+  before = _peak_mib()
+  for size in ((2**16, 2**16), (2**16, 2), (2**8 + 1, 2**8)):
+    with pytest.raises(bmshj_minnen.BitstreamError, match="too large"):
+      codec.decompress(forge.seal(size, b""))
+  assert _peak_mib() - before < 4
+
+
+@_ONE
+def test_the_command_line_takes_the_limit(case, tmp_path):
+  folder, codec, _ = case
+  data = codec.compress(codecs.photograph(20, 30))
+  (tmp_path / "a.tfci").write_bytes(data)
+  size = tf.constant(2**16)
+  data = bitstream.pack(codec.fingerprint, size, size, tf.constant(b"")).numpy()
+  (tmp_path / "b.tfci").write_bytes(data)
+  command = [sys.executable, "-m", "bmshj_minnen.decompress", f"--model={folder}"]
+  command += [f"--output_dir={tmp_path}", "--max_pixels=599", str(tmp_path)]
+  result = subprocess.run(command, capture_output=True, text=True, check=False)
+  assert result.returncode == 1
+  assert result.stderr.count("too large") == 2 and "at most 599 pixels" in result.stderr
+
+
+@_ONE
+def test_a_campaign_goes_on_where_it_was(case, tmp_path):
+  _, codec, _ = case
+  whole = campaign.Campaign(tmp_path, 3, [codec])
+  assert whole.run(30) and whole.next == 30
+  rest = campaign.Campaign(tmp_path, 3, [codec])
+  assert rest.next == 30
+  assert rest.case(17) == whole.case(17)
+  assert rest.run(50) and rest.next == 50
+  assert "\n50 files of seed 3" in rest.table()
+  with pytest.raises(ValueError, match="seed 3"):
+    campaign.Campaign(tmp_path, 4, [codec])
