@@ -28,6 +28,8 @@ class Checkpoints:
     self.directory = directory
     self._typical_images = typical_images
     checkpoint = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
+    # Made now, by all machines: a variable that one alone made later would wait for the others.
+    checkpoint.save_counter  # noqa: B018
     self._manager = tf.train.CheckpointManager(
       checkpoint, str(directory / "checkpoints"), max_to_keep=2
     )
@@ -37,11 +39,11 @@ class Checkpoints:
     if self._manager.latest_checkpoint:
       self._manager.checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
       logging.info("Resuming from %s.", self._manager.latest_checkpoint)
-    return int(self._trainer.optimizer.iterations)
+    return int(self._trainer.optimizer.iterations.numpy())
 
   def save(self):
     """Writes a checkpoint and the model; interrupted halfway, the ones before stay whole."""
-    self._manager.save(checkpoint_number=self._trainer.optimizer.iterations)
+    self._manager.save(checkpoint_number=self._trainer.optimizer.iterations.numpy())
     model_directory.save(self._trainer.model, self.directory, self._typical_images)
 
 
@@ -81,7 +83,10 @@ class Record(tf.keras.callbacks.Callback):
 
   def on_epoch_end(self, epoch, logs=None):
     self._checkpoints.save()
-    row = {"step": int(self.model.optimizer.iterations), "seconds": time.time() - self._start}
+    row = {
+      "step": int(self.model.optimizer.iterations.numpy()),
+      "seconds": time.time() - self._start,
+    }
     row.update({name: float(value) for name, value in logs.items()})
     path = self._checkpoints.directory / "metrics.csv"
     new = not path.exists()
@@ -101,7 +106,7 @@ class Board(tf.keras.callbacks.Callback):
     self._images = next(iter(held_out))[:_NUM_IMAGES]
 
   def on_epoch_end(self, epoch, logs=None):
-    step = int(self.model.optimizer.iterations)
+    step = int(self.model.optimizer.iterations.numpy())
     with self._writer.as_default(step=step):
       for name, value in logs.items():
         tf.summary.scalar(name, value)

@@ -10,13 +10,22 @@ import dataclasses
 import json
 import pathlib
 
-__all__ = ["DISTORTIONS", "PRECISIONS", "PRIORS", "SCHEDULES", "ModelConfig", "TrainConfig"]
+__all__ = [
+  "DISTORTIONS",
+  "PRECISIONS",
+  "PRIORS",
+  "SCHEDULES",
+  "STRATEGIES",
+  "ModelConfig",
+  "TrainConfig",
+]
 
 # What each prior is made of (section 2 and table 1; the first two are from Ballé et al., 2018).
 PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregressive", "joint")
 DISTORTIONS = ("mse", "ms_ssim")
 SCHEDULES = ("constant", "cosine", "step")
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("default", "mirrored", "multi_worker")
 
 # Table 1: g_a halves the resolution four times, h_a twice more.
 LATENT_STRIDE = 16
@@ -108,13 +117,14 @@ class TrainConfig:
     train_glob, validation_glob: patterns of photographs; empty: the bundled ones.
     dataset, data_dir: a tensorflow-datasets name and its folder, instead of `train_glob`.
     crop: side of the square training crops, pixels.
-    batch: crops a step.
+    batch: crops a step, of all devices together.
     steps: length of the whole run.
     learning_rate: of Adam, at the start of the schedule.
     schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the start; step, divided by ten for
       the last fifth of the run.
     clip_norm: bound on the global gradient norm; 0: none.
-    precision: Keras policy, `float32` or `mixed_bfloat16`; likelihoods are float32 in both.
+    precision_policy: Keras policy, one of `PRECISIONS`; GDN and likelihoods are float32 in all.
+    strategy: one of `STRATEGIES`: one device; all GPUs of a machine; the machines of `TF_CONFIG`.
     seed: of the initial weights, the crops and the noise.
     init_from: another model directory whose weights the run starts from; empty: none.
     save_every: steps between checkpoints, validations and metric rows.
@@ -133,7 +143,8 @@ class TrainConfig:
   learning_rate: float = 1e-4
   schedule: str = "step"
   clip_norm: float = 1.0
-  precision: str = "float32"
+  precision_policy: str = "float32"
+  strategy: str = "default"
   seed: int = 0
   init_from: str = ""
   save_every: int = 500
@@ -149,10 +160,12 @@ class TrainConfig:
       )
     if self.schedule not in SCHEDULES:
       raise ValueError(f"unknown schedule {self.schedule!r}: choose one of {', '.join(SCHEDULES)}")
-    if self.precision not in PRECISIONS:
+    if self.precision_policy not in PRECISIONS:
       raise ValueError(
-        f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+        f"unknown precision {self.precision_policy!r}: choose one of {', '.join(PRECISIONS)}"
       )
+    if self.strategy not in STRATEGIES:
+      raise ValueError(f"unknown strategy {self.strategy!r}: choose one of {', '.join(STRATEGIES)}")
     if min(self.batch, self.steps, self.save_every) < 1 or self.clip_norm < 0:
       raise ValueError("batch, steps and save_every must be at least 1, clip_norm at least 0")
     stride = LATENT_STRIDE * HYPER_STRIDE

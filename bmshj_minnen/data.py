@@ -17,11 +17,13 @@ __all__ = [
   "bundled_photographs",
   "dataset_crops",
   "find_photographs",
+  "for_every_device",
   "held_out_photographs",
   "photograph_crops",
   "validation_crops",
 ]
 
+_WHOLE = tf.distribute.InputContext()  # One machine with one device.
 _MEMORY = 2**31  # Decoded photographs of up to so many bytes together are kept.
 
 # Sample photographs inside the wheels of two dependencies (all of at least 256x256, RGB).
@@ -123,15 +125,29 @@ def _defect(path: str, min_size: int) -> Optional[str]:
 
 
 def photograph_crops(
-  paths: tuple[str, ...], crop: int, batch: int, seed: int, first_step: int, last_step: int
+  paths: tuple[str, ...],
+  crop: int,
+  batch: int,
+  seed: int,
+  first_step: int,
+  last_step: int,
+  part: tf.distribute.InputContext = _WHOLE,
 ) -> tf.data.Dataset:
   """Random crops, flipped at random, as a function of the seed and the step alone.
 
   A run that resumes at a step sees the crops that it would have seen without the interruption:
   epoch e visits the photographs in a permutation that depends on (seed, e) only.
 
+  Args:
+    paths: usable photographs.
+    crop: side of the crops, pixels.
+    batch: crops a step, of all devices together.
+    seed: of the order, the places and the flips.
+    first_step, last_step: the steps for which there are crops, the last one exclusive.
+    part: of which devices the crops are.
+
   Returns:
-    Batches [batch, crop, crop, 3] uint8, one for each step from `first_step` to `last_step` - 1.
+    Batches [batch / devices, crop, crop, 3] uint8, for each step one a device.
   """
   count = len(paths)
   image_at = _reader(paths)
@@ -143,9 +159,21 @@ def photograph_crops(
     )
     return _random_crop(image_at(index), crop, tf.stack([seed, tf.cast(position, tf.int32)]))
 
-  positions = tf.data.Dataset.range(first_step * batch, last_step * batch)
+  positions = _part_of(tf.data.Dataset.range(first_step * batch, last_step * batch), batch, part)
   examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  return examples.batch(batch, drop_remainder=True).prefetch(2)
+  return _batches(examples, batch, part)
+
+
+def _part_of(examples, batch, part):
+  """Those of the examples of all steps that one machine trains on."""
+  machines = part.num_input_pipelines
+  if machines == 1:
+    return examples
+  return examples.batch(batch // machines).shard(machines, part.input_pipeline_id).unbatch()
+
+
+def _batches(examples, batch, part):
+  return examples.batch(batch // part.num_replicas_in_sync, drop_remainder=True).prefetch(2)
 
 
 def _reader(paths):
@@ -179,14 +207,21 @@ def _decode(path):
 
 
 def dataset_crops(
-  name: str, data_dir: str, crop: int, batch: int, seed: int, first_step: int
+  name: str,
+  data_dir: str,
+  crop: int,
+  batch: int,
+  seed: int,
+  first_step: int,
+  part: tf.distribute.InputContext = _WHOLE,
 ) -> tf.data.Dataset:
   """Random crops of a tensorflow-datasets dataset with an `image` feature.
 
   Only the training split is read; images smaller than the crop are left out.
 
   Returns:
-    An endless dataset of batches [batch, crop, crop, 3] uint8.
+    An endless dataset of batches [batch / devices, crop, crop, 3] uint8, for each step one a
+    device of `part`.
 
   Raises:
     DataError: the dataset is unknown, not on disk and not to be had, or has no images.
@@ -208,13 +243,13 @@ def dataset_crops(
   if next(iter(dataset), None) is None:
     raise DataError(f"no image of dataset {name!r} is at least {crop}x{crop}")
   dataset = dataset.shuffle(256, seed=shuffle_seed).repeat().enumerate(first_step * batch)
-  dataset = dataset.map(
+  dataset = _part_of(dataset, batch, part).map(
     lambda position, image: _random_crop(
       image, crop, tf.stack([seed, tf.cast(position, tf.int32)])
     ),
     num_parallel_calls=tf.data.AUTOTUNE,
   )
-  return dataset.batch(batch, drop_remainder=True).prefetch(2)
+  return _batches(dataset, batch, part)
 
 
 def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.Dataset:
@@ -231,6 +266,15 @@ def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.D
     return tf.ensure_shape(image[top : top + crop, left : left + crop], [crop, crop, 3])
 
   return tf.data.Dataset.from_tensor_slices(list(paths)).map(example).batch(batch)
+
+
+def for_every_device(batches: tf.data.Dataset, part: tf.distribute.InputContext) -> tf.data.Dataset:
+  """Batches such that each device of a machine gets all of them, and none a part of one.
+
+  Convolutions fail where a device gets nothing of a last batch.
+  """
+  devices = part.num_replicas_in_sync // part.num_input_pipelines
+  return batches.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(devices))
 
 
 def _random_crop(image, crop, seed):

@@ -192,12 +192,21 @@ def losses(x: tf.Tensor, x_hat: tf.Tensor, rate: Rate, lmbda: float, distortion:
 
 
 def _noise(x, seed, stream):
-  """U(-½, ½), a function of the seed alone, so that a resumed run repeats it.
+  """U(-½, ½), a function of the seed and the place in the batch, so that a resumed run repeats it.
+
+  Under a `tf.distribute` strategy every replica takes its part of the noise of the whole batch.
 
   Made from integers and a seed that is not negative: the result is the same with XLA and without,
   which TensorFlow's own uniform floats are not.
   """
+  replica = tf.distribute.get_replica_context()
+  replicas = replica.num_replicas_in_sync if replica else 1
   seed = tf.stack([seed[0], 2 * seed[1] + stream])
-  bits = tf.random.stateless_uniform(tf.shape(x), seed, None, None, tf.int32)
+  shape = tf.shape(x)
+  whole = tf.concat([replicas * shape[:1], shape[1:]], 0)
+  bits = tf.random.stateless_uniform(whole, seed, None, None, tf.int32)
+  if replicas > 1:
+    first = replica.replica_id_in_sync_group * shape[0]
+    bits = bits[first : first + shape[0]]
   # The middles of 2^24 steps: float32 has just enough digits for them.
   return (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) * 2.0**-24

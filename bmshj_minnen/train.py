@@ -1,13 +1,15 @@
 """Trains a model: `python -m bmshj_minnen.train --lambda=0.01`."""
 
 import dataclasses
+import os
+import sys
 
 from absl import app, flags, logging
 
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, training
+from bmshj_minnen import config, distribution, training
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
 _DEFAULTS = config.TrainConfig(model_dir="")
@@ -28,7 +30,10 @@ flags.DEFINE_integer("steps", _DEFAULTS.steps, "Length of the run.")
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Of Adam, at the start.")
 flags.DEFINE_enum("schedule", _DEFAULTS.schedule, config.SCHEDULES, "Of the learning rate.")
 flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Bound on the gradient's norm; 0: none.")
-flags.DEFINE_enum("precision", _DEFAULTS.precision, config.PRECISIONS, "Of the convolutions.")
+flags.DEFINE_enum(
+  "precision_policy", _DEFAULTS.precision_policy, config.PRECISIONS, "Of the convolutions."
+)
+flags.DEFINE_enum("strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines.")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, crops and noise.")
 flags.DEFINE_string("init_from", "", "A model directory whose weights the run starts from.")
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
@@ -57,7 +62,12 @@ def main(argv):
   logging.set_verbosity(logging.INFO)
   with binaries.one_line_errors():
     model_config, train_config = configs()
-    training.train(model_config, train_config)
+    try:
+      training.train(model_config, train_config)
+    except distribution.WorkerLostError as error:
+      logging.warning("Starting again from the last checkpoint: another machine is gone: %s", error)
+      logging.flush()
+      os.execv(sys.executable, [sys.executable, "-m", "bmshj_minnen.train", *sys.argv[1:]])
     print(f"Trained: {train_config.model_dir}")
 
 

@@ -41,15 +41,30 @@ class Trainer(tf.keras.Model):
   def step(self, x: tf.Tensor) -> Losses:
     """One step of gradient descent; the noise is a function of the seed and the step.
 
-    All state is in the variables of the model and of the optimizer.
+    All state is in the variables of the model and of the optimizer. Under a `tf.distribute`
+    strategy `x` is a replica's part of the batch, and all replicas take the step of the whole.
+
+    Returns:
+      The losses of `x`.
     """
     step = tf.cast(self.optimizer.iterations, tf.int32)
     seed = tf.stack([tf.constant(self.train_config.seed), step])
     with tf.GradientTape() as tape:
       result = self._evaluate(x, self.model(x, seed=seed))
+      # The optimizer adds up the gradients of the replicas before it clips them.
+      loss = result.loss / tf.distribute.get_strategy().num_replicas_in_sync
+      if self._scales_loss:
+        loss = self.optimizer.get_scaled_loss(loss)
     variables = self.model.trainable_variables
-    self.optimizer.apply_gradients(zip(tape.gradient(result.loss, variables), variables))
+    gradients = tape.gradient(loss, variables)
+    if self._scales_loss:
+      gradients = self.optimizer.get_unscaled_gradients(gradients)
+    self.optimizer.apply_gradients(zip(gradients, variables))
     return result
+
+  @property
+  def _scales_loss(self):
+    return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
   def validate(self, x: tf.Tensor) -> Losses:
     """The losses with rounding in place of noise; changes nothing."""
@@ -87,7 +102,7 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
   """
   tf.keras.utils.set_random_seed(config.seed)
   # Layers take the policy that they find when they are made.
-  tf.keras.mixed_precision.set_global_policy(config.precision)
+  tf.keras.mixed_precision.set_global_policy(config.precision_policy)
   try:
     trainer = Trainer(Model(model_config), config)
     model_directory.create_variables(trainer.model)
@@ -96,6 +111,9 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
   optimizer = tf.keras.optimizers.Adam(
     learning_rate(config), global_clipnorm=config.clip_norm or None
   )
+  if config.precision_policy == "mixed_float16":
+    # Gradients below float16's smallest number would be lost.
+    optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
   optimizer.build(trainer.model.trainable_variables)
   trainer.compile(optimizer=optimizer)
   return trainer

@@ -12,6 +12,7 @@ A model directory holds
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import pathlib
@@ -21,7 +22,7 @@ from typing import Any, Optional
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import callbacks, data
+from bmshj_minnen import callbacks, data, distribution
 from bmshj_minnen import config as cfg
 from bmshj_minnen.trainer import build
 
@@ -37,33 +38,41 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   Raises:
     DataError: nothing to train on.
     TrainingError: the loss is not finite, or the rate collapsed.
-    ValueError: `model_dir` or `init_from` hold a model of another shape.
+    ValueError: `model_dir` or `init_from` hold a model of another shape, or the batch does not
+      divide among the devices.
+    WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
+  strategy = distribution.make_strategy(config)
+  distribution.check_batch(strategy, config.batch)
   directory = pathlib.Path(config.model_dir)
   check_same_model(model_config, directory)
   photographs, validation = _find_data(config)
-  if config.precision == "mixed_bfloat16" and not tf.config.list_physical_devices("GPU"):
+  if config.precision_policy == "mixed_bfloat16" and not tf.config.list_physical_devices("GPU"):
     logging.warning("On a CPU, mixed_bfloat16 convolutions are many times slower than float32.")
-  trainer = build(model_config, config)
+  with strategy.scope():
+    trainer = build(model_config, config)
   held_out = data.validation_crops(validation.paths, config.crop, config.batch)
   checkpoints = callbacks.Checkpoints(trainer, directory, next(iter(held_out)))
   first_step = checkpoints.restore()
   if not first_step:
     trainer.load_initial_weights()
-  write_record(
-    directory,
-    model_config,
-    config,
-    train=photographs.paths if photographs else config.dataset,
-    train_skipped=photographs.skipped if photographs else {},
-    validation=validation.paths,
-    validation_skipped=validation.skipped,
-  )
+  if distribution.is_chief(strategy):
+    write_record(
+      directory,
+      model_config,
+      config,
+      devices=strategy.num_replicas_in_sync,
+      train=photographs.paths if photographs else config.dataset,
+      train_skipped=photographs.skipped if photographs else {},
+      validation=validation.paths,
+      validation_skipped=validation.skipped,
+    )
   if first_step >= config.steps:
     logging.info("%s is already trained for %d steps.", directory, first_step)
     checkpoints.save()
   else:
-    _fit(trainer, checkpoints, photographs, held_out, first_step)
+    with distribution.lost_workers():
+      _fit(trainer, checkpoints, photographs, held_out, first_step)
   return directory
 
 
@@ -110,35 +119,49 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
 
 
 def _fit(trainer, checkpoints, photographs, held_out, first_step):
-  config = trainer.train_config
-  board = callbacks.Board(pathlib.Path(config.model_dir) / "logs", held_out)
+  config, strategy = trainer.train_config, trainer.distribute_strategy
+  observers = [callbacks.Guard(config.model_dir)]
+  if distribution.is_chief(strategy):
+    board = callbacks.Board(pathlib.Path(config.model_dir) / "logs", held_out)
+    observers += [callbacks.Record(checkpoints), board]
+  logging.info(
+    "Batches of %d on %d devices, Adam from %g.",
+    config.batch,
+    strategy.num_replicas_in_sync,
+    config.learning_rate,
+  )
   try:
     for start, steps_per_epoch, epochs in _segments(first_step, config.steps, config.save_every):
       epoch = start // config.save_every
       trainer.fit(
-        _batches(config, photographs, start),
+        strategy.distribute_datasets_from_function(
+          functools.partial(_batches, config, photographs, start)
+        ),
         steps_per_epoch=steps_per_epoch,
         initial_epoch=epoch,
         epochs=epoch + epochs,
-        validation_data=held_out,
-        callbacks=[callbacks.Guard(config.model_dir), callbacks.Record(checkpoints), board],
+        validation_data=strategy.distribute_datasets_from_function(
+          functools.partial(data.for_every_device, held_out)
+        ),
+        validation_steps=len(held_out),
+        callbacks=observers,
       )
   except KeyboardInterrupt:
     checkpoints.save()
     logging.warning(
       "Interrupted at step %d; %s is usable, and the same command goes on from there.",
-      int(trainer.optimizer.iterations),
+      int(trainer.optimizer.iterations.numpy()),
       config.model_dir,
     )
 
 
-def _batches(config, photographs, first_step):
+def _batches(config, photographs, first_step, part):
   if photographs:
     return data.photograph_crops(
-      photographs.paths, config.crop, config.batch, config.seed, first_step, config.steps
+      photographs.paths, config.crop, config.batch, config.seed, first_step, config.steps, part
     )
   return data.dataset_crops(
-    config.dataset, config.data_dir, config.crop, config.batch, config.seed, first_step
+    config.dataset, config.data_dir, config.crop, config.batch, config.seed, first_step, part
   )
 
 

@@ -247,7 +247,7 @@ def test_products_are_rounded_to_tf32_only_where_that_is_allowed(tf32):
 
 
 def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
-  instructions = _instructions(precision="mixed_bfloat16")
+  instructions = _instructions(precision_policy="mixed_bfloat16")
   types = {
     opcode: {i.shape.element_type for i in instructions if i.opcode == opcode}
     for opcode in ("convolution", "log", "logistic")

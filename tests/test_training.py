@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import PIL.Image
@@ -146,10 +147,21 @@ def test_schedules(schedule, tmp_path):
   np.testing.assert_allclose(rates, expected[schedule], rtol=1e-4)
 
 
-def test_bfloat16_convolutions_keep_float32_likelihoods(tmp_path):
-  training.train(_MODEL, _config(tmp_path, steps=1, precision="mixed_bfloat16"))
-  assert np.isfinite(_losses(tmp_path)[0][1])
-  assert tf.keras.mixed_precision.global_policy().name == "float32"
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_follows_single_precision_and_leaves_no_trace(policy, tmp_path):
+  losses = {}
+  for name in ("float32", policy):
+    training.train(_MODEL, _config(tmp_path / name, precision_policy=name))
+    losses[name] = _losses(tmp_path / name)
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
+  np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.05)
+  assert losses[policy] != losses["float32"]
+
+
+def test_gdn_is_float32_whatever_the_convolutions_are():
+  model = trainer.build(_MODEL, _config(pathlib.Path(), precision_policy="mixed_float16")).model
+  types = [(layer.compute_dtype, layer.activation.compute_dtype) for layer in model.g_a.layers[:3]]
+  assert types == [("float16", "float32")] * 3
 
 
 def test_another_models_directory_is_refused(tmp_path):
@@ -177,7 +189,7 @@ def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
     ({"distortion": "lpips"}, "mse, ms_ssim"),
     ({"distortion": "ms_ssim", "crop": 128}, "at least 176"),
     ({"schedule": "none"}, "constant"),
-    ({"precision": "float16"}, "mixed_bfloat16"),
+    ({"precision_policy": "float16"}, "mixed_bfloat16"),
     ({"steps": 0}, "at least 1"),
     ({"dataset": "clic", "train_glob": "*"}, "not both"),
   ],

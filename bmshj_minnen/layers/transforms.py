@@ -36,7 +36,13 @@ class _GDN(tfc.GDN):
   alpha, epsilon = 2.0, 0.5
 
   def __init__(self, inverse: bool):
-    super().__init__(inverse=inverse, alpha_parameter=self.alpha, epsilon_parameter=self.epsilon)
+    # Squares overflow float16, and sums of them need more digits than bfloat16 has.
+    super().__init__(
+      inverse=inverse,
+      alpha_parameter=self.alpha,
+      epsilon_parameter=self.epsilon,
+      dtype=tf.float32,
+    )
 
 
 class _Convolution(tfc.SignalConv2D):

@@ -1,0 +1,111 @@
+"""Several devices and machines take the very steps that one takes."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import bmshj_minnen
+from bmshj_minnen import config, data, distribution, training
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_FLAGS = ["--num_filters=8", "--latent_channels=12", "--crop=64", "--batch=4", "--steps=24"]
+_FLAGS += ["--save_every=4", "--learning_rate=1e-3"]
+
+
+def _start(model_dir, *flags, **environment):
+  return subprocess.Popen(
+    [sys.executable, "-m", "bmshj_minnen.train", *_FLAGS, f"--model_dir={model_dir}", *flags],
+    cwd=_ROOT,
+    env={**os.environ, **environment},
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+
+
+def _losses(model_dir):
+  with open(model_dir / "metrics.csv") as file:
+    return [[float(row[n]) for n in ("step", "loss", "val_loss")] for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("one_device")
+  assert _start(folder).wait() == 0
+  return folder
+
+
+def _free_ports(count):
+  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+  ports = [s.getsockname()[1] for s in sockets]
+  for s in sockets:
+    s.close()
+  return ports
+
+
+def test_two_machines_one_of_them_killed_train_like_one_device(one_device, tmp_path):
+  addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+
+  def start(index):
+    task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    return _start(tmp_path, "--strategy=multi_worker", TF_CONFIG=json.dumps(task))
+
+  workers = [start(0), start(1)]
+  try:
+    while not (tmp_path / "metrics.csv").exists():
+      assert all(worker.poll() is None for worker in workers)
+      time.sleep(0.05)
+    workers[1].send_signal(signal.SIGKILL)
+    workers[1].wait()
+    assert len(_losses(tmp_path)) < 6
+    workers[1] = start(1)
+    assert [worker.wait(600) for worker in workers] == [0, 0]
+  finally:
+    for worker in workers:
+      worker.kill()
+  np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-4)
+  image = bmshj_minnen.read_image(data.held_out_photographs()[0])[:50, :70]
+  assert bmshj_minnen.load(tmp_path).compress(image)
+
+
+def test_two_devices_of_a_machine_train_like_one(one_device, tmp_path):
+  program = (
+    "import sys, tensorflow as tf;"
+    "cpu = tf.config.list_physical_devices('CPU')[0];"
+    "two = [tf.config.LogicalDeviceConfiguration()] * 2;"
+    "tf.config.set_logical_device_configuration(cpu, two);"
+    "from bmshj_minnen import distribution, train;"
+    "devices = ['CPU:0', 'CPU:1'];"
+    "distribution.make_strategy = lambda config: tf.distribute.MirroredStrategy(devices);"
+    "train.run()"
+  )
+  arguments = [*_FLAGS, f"--model_dir={tmp_path}", "--strategy=mirrored"]
+  subprocess.run([sys.executable, "-c", program, *arguments], cwd=_ROOT, check=True)
+  np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-4)
+  assert json.loads((tmp_path / "train.json").read_text())["devices"] == 2
+
+
+@pytest.mark.parametrize(
+  "cluster", ["", "{", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"index": 1}}']
+)
+def test_multi_worker_says_what_it_needs(cluster, monkeypatch, tmp_path):
+  monkeypatch.setenv("TF_CONFIG", cluster)
+  train = config.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
+  with pytest.raises(ValueError, match="TF_CONFIG="):
+    training.train(config.ModelConfig(), train)
+
+
+def test_a_batch_must_divide_among_the_devices():
+  class Three:
+    num_replicas_in_sync = 3
+
+  with pytest.raises(ValueError, match="8 cannot be divided among 3"):
+    distribution.check_batch(Three(), 8)
