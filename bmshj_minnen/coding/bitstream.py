@@ -17,7 +17,16 @@ import dataclasses
 
 import tensorflow as tf
 
-__all__ = ["HEADER_SIZE", "MAX_SIDE", "BitstreamError", "Header", "pack", "parse", "unpack"]
+__all__ = [
+  "HEADER_SIZE",
+  "MAX_SIDE",
+  "BitstreamError",
+  "Header",
+  "checksum_of",
+  "pack",
+  "parse",
+  "unpack",
+]
 
 MAGIC = b"BMM"
 VERSION = 1
@@ -77,7 +86,7 @@ def pack(fingerprint: bytes, height: tf.Tensor, width: tf.Tensor, payload: tf.Te
     _big_endian(tf.strings.length(payload), 4),
   ]
   head = tf.strings.join(fields)
-  return tf.strings.join([head, _checksum(tf.strings.join([head, payload])), payload])
+  return tf.strings.join([head, checksum_of(tf.strings.join([head, payload])), payload])
 
 
 def parse(data: bytes) -> tuple[Header, bytes]:
@@ -108,7 +117,7 @@ def parse(data: bytes) -> tuple[Header, bytes]:
   payload = data[HEADER_SIZE:]
   height = int.from_bytes(data[8:10], "big") + 1
   width = int.from_bytes(data[10:12], "big") + 1
-  checksum = _checksum(tf.constant(data[:16] + payload)).numpy()
+  checksum = checksum_of(tf.constant(data[:16] + payload)).numpy()
   return Header(data[4:8], height, width, data[16:20], checksum), payload
 
 
@@ -153,7 +162,7 @@ def _big_endian(value: tf.Tensor, size: int) -> tf.Tensor:
   return tf.strings.reduce_join(tf.gather(_BYTES, tf.bitwise.bitwise_and(digits, 255)))
 
 
-def _checksum(data: tf.Tensor) -> tf.Tensor:
+def checksum_of(data: tf.Tensor) -> tf.Tensor:
   """4 bytes of the farmhash64 of a scalar string."""
   digits = tf.cast(tf.fingerprint(data[None])[0, :4], tf.int32)
   return tf.strings.reduce_join(tf.gather(_BYTES, digits))

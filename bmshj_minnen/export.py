@@ -1,0 +1,48 @@
+"""Writes SavedModels for TensorFlow Serving and for programs without Python.
+
+python -m bmshj_minnen.export --model=DIR --output=served/1
+"""
+
+import pathlib
+
+from absl import app, flags, logging
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.serving import saved_models
+
+_MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
+_OUTPUT = flags.DEFINE_string(
+  "output", None, "BASE/VERSION; writes BASE/codec/VERSION and BASE/stock/VERSION."
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+  "max_pixels",
+  bitstream.DEFAULT_MAX_PIXELS,
+  "The largest image, and the most that the files of a batch may declare together.",
+  lower_bound=1,
+)
+_WARM_UP = flags.DEFINE_bool("warm_up", True, "Add requests that a server warms up with.")
+
+
+def main(argv):
+  """Flags -> one library call."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  logging.set_verbosity(logging.ERROR)  # TensorFlow tells of each argument that it renames.
+  with binaries.one_line_errors():
+    if not _OUTPUT.value:
+      raise ValueError("give --output, such as --output=served/1")
+    output = pathlib.Path(_OUTPUT.value)
+    for path in saved_models.export(_MODEL.value, output, _MAX_PIXELS.value, _WARM_UP.value):
+      print(path)
+
+
+def run():
+  """The console entry point."""
+  app.run(main)
+
+
+if __name__ == "__main__":
+  run()

@@ -1,0 +1,126 @@
+"""The codec as signatures: `compress`, `compress_pixels`, `decompress`, `decompress_png`."""
+
+import tensorflow as tf
+
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.serving import container, photographs
+from bmshj_minnen.serving.refusal import label, refuse_if
+
+__all__ = ["CodecModule"]
+
+
+class CodecModule(tf.Module):
+  """What `Codec` does, on batches, in graphs alone; they need tensorflow-compression's ops.
+
+  The images of a batch are coded one after another, and all of its files are checked before the
+  first is decoded. One bad item ends the call with an InvalidArgument status that names it.
+
+  Args:
+    codec: whose files these are; its `max_pixels` bounds each photograph, and what the files of
+      one batch declare together.
+  """
+
+  def __init__(self, codec: Codec):
+    super().__init__()
+    self._codec = codec
+
+  def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """Traces them all; names of byte strings end in `_bytes`, which REST needs for base64."""
+    strings = tf.TensorSpec([None], tf.string)
+    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8)
+    compress = _trace(self.compress, image_bytes=strings)
+    return {
+      "serving_default": compress,
+      "compress": compress,
+      "compress_pixels": _trace(self.compress_pixels, pixels=pixels),
+      "decompress": _trace(self.decompress, file_bytes=strings),
+      "decompress_png": _trace(self.decompress_png, file_bytes=strings),
+    }
+
+  def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """PNG or JPEG files [B] string, of any sizes -> `file_bytes` [B] string."""
+
+    def one(item):
+      where = label("image_bytes", item[0])
+      return self._compress(photographs.read(item[1], where, self._codec.max_pixels))
+
+    return {"file_bytes": _each(one, (image_bytes,), tf.string)}
+
+  def compress_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """[B, H, W, 3] uint8 -> `file_bytes` [B] string."""
+    shape = tf.shape(pixels)
+    height, width = tf.strings.as_string(shape[1]), tf.strings.as_string(shape[2])
+    outside = (tf.reduce_min(shape[1:3]) < 1) | (tf.reduce_max(shape[1:3]) > bitstream.MAX_SIDE)
+    message = [f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not ", height, "x", width]
+    pixels = refuse_if(outside, message, pixels)
+    return {"file_bytes": _each(lambda item: self._compress(item[1]), (pixels,), tf.string)}
+
+  def decompress(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Files [B] string of images of one size -> `pixels` [B, H, W, 3] uint8."""
+    parts = self._unpack(file_bytes)
+    sizes = tf.stack([parts.height, parts.width], 1)
+    odd = tf.reduce_any(sizes != sizes[:1], 1)
+    height, width = tf.unstack(tf.strings.as_string(sizes[tf.argmax(odd)]))
+    message = [
+      label("file_bytes", tf.argmax(odd)),
+      *("a batch must be of one size, and this is ", height, "x", width),
+      "; decompress_png takes any",
+    ]
+    payload = refuse_if(tf.reduce_any(odd), message, parts.payload)
+    spec = tf.TensorSpec([None, None, 3], tf.uint8)
+    return {"pixels": _each(self._decompress, (parts.height, parts.width, payload), spec)}
+
+  def decompress_png(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Files [B] string, of any sizes -> `png_bytes` [B] string."""
+
+    def one(item):
+      return tf.io.encode_png(self._decompress(item))
+
+    return {"png_bytes": _each(one, self._unpack(file_bytes), tf.string)}
+
+  def _compress(self, image):
+    y, z_hat = self._codec.analyze(image)
+    payload, _ = self._codec.encode(y, z_hat)
+    shape = tf.shape(image)
+    return bitstream.pack(self._codec.fingerprint, shape[0], shape[1], payload)
+
+  def _unpack(self, file_bytes):
+    """Checked `Parts` of a batch, [B] each."""
+    limit = self._codec.max_pixels
+
+    def one(item):
+      index, data = item
+      where = label("file_bytes", index)
+      return container.unpack(data, where, self._codec.fingerprint, limit)
+
+    specs = container.Parts(*(tf.TensorSpec([], t) for t in (tf.int32, tf.int32, tf.string)))
+    parts = _each(one, (file_bytes,), specs)
+    pixels = tf.reduce_sum(tf.cast(parts.height, tf.int64) * tf.cast(parts.width, tf.int64))
+    message = ["images too large together: ", tf.strings.as_string(pixels), f" pixels of {limit}"]
+    return parts._replace(payload=refuse_if(pixels > limit, message, parts.payload))
+
+  def _decompress(self, item):
+    index, height, width, payload = item
+    y_hat, _, whole = self._codec.decode(payload, height, width)
+    length = tf.strings.as_string(tf.strings.length(payload))
+    message = container.problem(
+      "the payload does not end where its symbols do",
+      bitstream.HEADER_SIZE,
+      "a whole payload",
+      tf.strings.join([length, " bytes"]),
+    )
+    y_hat = refuse_if(~whole, [label("file_bytes", index), message], y_hat)
+    return self._codec.synthesize(y_hat, height, width)
+
+
+def _trace(function, **signature):
+  """A graph whose arguments have these names, which are those of the requests."""
+  specs = [tf.TensorSpec(s.shape, s.dtype, name) for name, s in signature.items()]
+  return tf.function(function, specs).get_concrete_function()
+
+
+def _each(function, batch, specs):
+  """`function` of (index, item...) for one item of a batch after another."""
+  items = (tf.range(tf.shape(batch[0])[0]), *batch)
+  return tf.map_fn(function, items, fn_output_signature=specs, parallel_iterations=1)

@@ -1,0 +1,140 @@
+"""PNG and JPEG files -> pixels within a graph, as `images.read_image` reads them.
+
+What the graph cannot read alike, such as colour profiles, is refused, not read otherwise.
+"""
+
+import tensorflow as tf
+
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.serving import headers, profiles
+from bmshj_minnen.serving.refusal import refuse_if
+
+__all__ = ["read"]
+
+_JPEG = b"\xff\xd8\xff"
+_MARGIN = 32  # Zeros behind a file, for what reads fields before it is known to be whole.
+_MAX_PROFILE = 2**16  # Bytes, compressed; profiles that mean sRGB have at most a few thousand.
+
+
+def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
+  """Decodes a photograph, upright.
+
+  Args:
+    data: scalar string, a PNG or JPEG file.
+    where: scalar string that messages begin with.
+    max_pixels: the largest photograph that is accepted; checked before it is decoded.
+
+  Returns:
+    [H, W, 3] uint8.
+
+  Raises:
+    InvalidArgumentError: when run, for a file that is damaged, too large, or neither of the two,
+      or with a colour profile, transparency, CMYK, or more than 8 bits a channel.
+  """
+  is_png = tf.strings.substr(data, 0, len(headers.PNG)) == headers.PNG
+  is_jpeg = tf.strings.substr(data, 0, len(_JPEG)) == _JPEG
+  unknown = ~(is_png | is_jpeg)
+  reason = tf.where(tf.strings.length(data) == 0, "the file is empty", "neither PNG nor JPEG")
+  data = refuse_if(unknown, [where, "not a readable image (", reason, ")"], data)
+  octets = tf.io.decode_raw(tf.strings.join([data, bytes(_MARGIN)]), tf.uint8)
+  end = tf.size(octets, tf.int64) - _MARGIN
+  header = tf.cond(
+    is_png, lambda: headers.png_header(octets, end), lambda: headers.jpeg_header(octets, end)
+  )
+  data = _refuse_size(header, data, where, max_pixels)
+  data = _refuse_unsupported(header, data, where, is_png)
+  rgba = _decode(data, is_png, tf.stack([header.height, header.width]))
+  message = [where, "not a readable image (damaged, or too large for TensorFlow's decoder)"]
+  rgba = refuse_if(tf.size(rgba) == 0, message, rgba)
+  transparent = header.alpha & tf.reduce_any(rgba[..., 3:] != 255)
+  rgb = refuse_if(transparent, [where, "has transparency; lay it on a colour"], rgba[..., :3])
+  return _upright(rgb, headers.orientation(octets, end, header.exif))
+
+
+def _refuse_size(header, data, where, max_pixels):
+  height, width = header.height, header.width
+  size = [tf.strings.as_string(height), "x", tf.strings.as_string(width)]
+  for bad, problem in [
+    (tf.minimum(height, width) < 1, ["not a readable image (damaged header)"]),
+    (
+      tf.maximum(height, width) > bitstream.MAX_SIDE,
+      [f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not ", *size],
+    ),
+    (
+      height * width > max_pixels,
+      [f"image too large: expected at most {max_pixels} pixels, found ", *size],
+    ),
+  ]:
+    data = refuse_if(bad, [where, *problem], data)
+  return data
+
+
+def _refuse_unsupported(header, data, where, is_png):
+  hint = "; send its pixels to compress_pixels"
+  for bad, problem in [
+    (header.depth > 8, "more than 8 bits a channel"),
+    (header.channels > 3, "CMYK colours"),
+    (_has_colours(header, data, is_png), "a colour profile other than sRGB"),
+  ]:
+    data = refuse_if(bad, [where, f"has {problem}{hint}"], data)
+  return data
+
+
+def _has_colours(header, data, is_png):
+  """Whether there is a profile that may not mean sRGB."""
+  content = tf.cast(tf.minimum(header.profile_size, _MAX_PROFILE), tf.int32)
+  start = tf.minimum(tf.cast(header.profile, tf.int32), tf.strings.length(data))
+  content = tf.strings.substr(data, start, tf.maximum(content, 0))
+
+  def is_srgb():
+    return profiles.means_srgb(tf.cond(is_png, lambda: _inflated(content), lambda: content))
+
+  return tf.cond(header.profile > 0, lambda: ~is_srgb(), lambda: False) | header.more_profile
+
+
+def _inflated(chunk):
+  """The profile in an iCCP chunk, behind a name, a zero and a method; empty if it is damaged."""
+  # The name has at most 79 bytes.
+  name = tf.io.decode_raw(tf.strings.join([tf.strings.substr(chunk, 0, 80), bytes(1)]), tf.uint8)
+  behind = tf.minimum(tf.argmax(name == 0, output_type=tf.int32) + 2, tf.strings.length(chunk))
+  stream = tf.strings.substr(chunk, behind, tf.strings.length(chunk))
+  return _or_else(lambda one: tf.io.decode_compressed(one, "ZLIB"), stream, tf.constant(""))
+
+
+def _decode(data, is_png, size):
+  """[H, W, 4] uint8, or no pixels if TensorFlow's decoder fails or sees another size."""
+
+  def jpeg(one):
+    same = tf.reduce_all(tf.io.extract_jpeg_shape(one, tf.int64)[:2] == size)
+    one = refuse_if(~same, ["two sizes"], one)
+    # The method is Pillow's default, but not TensorFlow's.
+    rgb = tf.io.decode_jpeg(one, channels=3, dct_method="INTEGER_ACCURATE")
+    return tf.concat([rgb, tf.fill(tf.shape(rgb[..., :1]), tf.constant(255, tf.uint8))], -1)
+
+  def decode(one):
+    return tf.cond(is_png, lambda: tf.io.decode_png(one, channels=4), lambda: jpeg(one))
+
+  return _or_else(decode, data, tf.zeros([0, 0, 4], tf.uint8))
+
+
+def _or_else(function, data, otherwise):
+  """The function's result, or something else if it fails.
+
+  A failing op ends a call and names no item of the batch; a data set can leave out what fails.
+  """
+  results = tf.data.Dataset.from_tensors(data).map(function).ignore_errors()
+  return results.reduce(otherwise, lambda _, result: result)
+
+
+def _upright(image, orientation):
+  """Applies an Exif orientation, 1 to 8, as Pillow's `exif_transpose` does."""
+
+  def turn(image, when, otherwise):
+    return tf.cond(when, lambda: otherwise(image), lambda: image)
+
+  def among(*values):
+    return tf.reduce_any(orientation == values)
+
+  image = turn(image, among(5, 6, 7, 8), lambda i: tf.transpose(i, [1, 0, 2]))
+  image = turn(image, among(2, 3, 6, 7), lambda i: tf.reverse(i, [1]))
+  return turn(image, among(3, 4, 7, 8), lambda i: tf.reverse(i, [0]))

@@ -1,0 +1,83 @@
+"""Writes the SavedModels of a model."""
+
+import pathlib
+import shutil
+from typing import Union
+
+import numpy as np
+import tensorflow as tf
+
+from bmshj_minnen import data, images, model_directory
+from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.serving import warm_up
+from bmshj_minnen.serving.codec_module import CodecModule
+from bmshj_minnen.serving.stock_module import StockModule
+
+__all__ = ["export"]
+
+_WARM_UP_SIDE = 256  # Pixels; graphs are the same for all sizes.
+
+
+def export(
+  model: str, output: pathlib.Path, max_pixels: int, with_warm_up: bool
+) -> list[pathlib.Path]:
+  """Writes BASE/codec/VERSION and BASE/stock/VERSION, each whole or not at all.
+
+  Args:
+    model: a model directory, or the name of a model that ships.
+    output: BASE/VERSION; TensorFlow Serving wants a positive whole number as the version.
+    max_pixels: see `CodecModule`.
+    with_warm_up: whether requests are added that TensorFlow Serving warms up with.
+
+  Returns:
+    The two directories.
+
+  Raises:
+    ValueError: no such model, no such version, it exists, or warm-up requests cannot be made.
+  """
+  version = output.name
+  if not version.isdecimal() or int(version) < 1:
+    raise ValueError(f"{output} must end in a version, which is a number from 1: {output}/1")
+  targets = [output.parent / kind / version for kind in ("codec", "stock")]
+  for target in targets:
+    if target.exists():
+      raise ValueError(f"{target} exists, and may be in use; take another version")
+  codec = model_directory.load(model, max_pixels)
+  modules = [CodecModule(codec), StockModule(model_directory.load_model(model))]
+  requests = _requests(codec) if with_warm_up else [None, None]
+  for target, module, request in zip(targets, modules, requests):
+    _write(target, module, request)
+  return targets
+
+
+def _write(target, module: Union[CodecModule, StockModule], requests):
+  # TensorFlow Serving takes a directory whose name is a number as soon as it is there.
+  temporary = target.with_name(f"{target.name}.tmp")
+  shutil.rmtree(temporary, ignore_errors=True)
+  try:
+    tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+    if requests:
+      warm_up.write(temporary, requests)
+    temporary.rename(target)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _requests(codec: Codec):
+  """For each module, signature -> input -> batch of one."""
+  image = images.read_image(data.bundled_photographs()[0])[:_WARM_UP_SIDE, :_WARM_UP_SIDE]
+  file = codec.compress(image)
+  pixels = {"pixels": image[None]}
+  return [
+    {
+      "compress": {"image_bytes": np.array([tf.io.encode_png(image).numpy()], object)},
+      "compress_pixels": pixels,
+      "decompress": {"file_bytes": np.array([file], object)},
+      "decompress_png": {"file_bytes": np.array([file], object)},
+    },
+    {
+      "analysis": pixels,
+      "synthesis": {"y_hat": codec.latents(file).y_hat[None]},
+      "reconstruct": pixels,
+    },
+  ]
