@@ -16,11 +16,11 @@ _FLOORS = [
   ["model"],
   ["weights", "coding"],
   ["model_directory"],
-  ["trainer", "callbacks", "report", "evaluation"],
+  ["trainer", "callbacks", "report", "evaluation", "serving"],
   ["training"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
-_BINARIES = {"train", "compress", "decompress", "evaluate", "info"}
+_BINARIES = {"train", "compress", "decompress", "evaluate", "export", "info"}
 
 
 def _module_name(path):

@@ -1,0 +1,1 @@
+"""The SavedModels at work: a client in C++, checks in processes of their own, latency."""

@@ -1,0 +1,45 @@
+"""Checks the SavedModels against the command line and the Keras model.
+
+python -m experiments.serving.check --model=DIR_OR_NAME
+"""
+
+import pathlib
+import shutil
+import tempfile
+
+from absl import app, flags
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from experiments.serving import comparisons
+
+_MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
+_PHOTOGRAPHS = flags.DEFINE_integer("photographs", 10, "How many, each of a size of its own.")
+_BAD = flags.DEFINE_integer("bad", 1000, "Bad strings that `decompress` is sent.")
+
+
+def main(argv):
+  """Prints what was found the same."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as name:
+    folder, model = pathlib.Path(name), _MODEL.value
+    comparisons.package_program(
+      "export", f"--model={model}", f"--output={folder}/served/1", "--nowarm_up"
+    )
+    codec, stock = (folder / "served" / kind / "1" for kind in ("codec", "stock"))
+    comparisons.make_photographs(folder / "photographs", _PHOTOGRAPHS.value)
+    print("stock, three photographs: pixels and bits of the Keras model")
+    print(comparisons.check_stock(stock, model, folder, 3), end="")
+    count = comparisons.check_codec(codec, model, folder)
+    print(f"codec, {count} photographs: bytes of the command line, single and batched; both decode")
+    print(comparisons.check_refusals(codec, folder, _BAD.value), end="")
+    if shutil.which("g++"):
+      print(
+        "C++ client: the same bytes and pixels; seconds", comparisons.check_client(codec, folder, 7)
+      )
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,168 @@
+"""Compares the SavedModels, in their own processes, with command line and Keras model."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from bmshj_minnen import config, data, images, model_directory
+
+__all__ = [
+  "build_client",
+  "check_client",
+  "check_codec",
+  "check_refusals",
+  "check_stock",
+  "make_photographs",
+  "op_library",
+  "package_program",
+  "run",
+]
+
+_FOLDER = pathlib.Path(__file__).parent
+_ROOT = _FOLDER.parents[1]
+
+
+def op_library() -> pathlib.Path:
+  """tensorflow-compression's shared library of ops."""
+  site_packages = pathlib.Path(tf.sysconfig.get_lib()).parent
+  return site_packages / "tensorflow_compression" / "cc" / "libtensorflow_compression.so"
+
+
+def run(*command: object) -> str:
+  """Runs a program outside of the tree, so that it cannot import the package by chance.
+
+  Returns:
+    What it printed.
+
+  Raises:
+    ValueError: it failed.
+  """
+  environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
+  words = [str(word) for word in command]
+  done = subprocess.run(
+    words, capture_output=True, text=True, env=environment, cwd="/", check=False
+  )
+  if done.returncode:
+    raise ValueError(f"{' '.join(words)} failed: {done.stdout} {done.stderr}")
+  return done.stdout
+
+
+def package_program(name: str, *arguments: object) -> None:
+  """Runs `python -m bmshj_minnen.NAME`."""
+  command = [sys.executable, "-m", f"bmshj_minnen.{name}", *map(str, arguments)]
+  subprocess.run(command, check=True, cwd=_ROOT, stdout=subprocess.DEVNULL)
+
+
+def make_photographs(folder: pathlib.Path, count: int, smallest: int = 61) -> None:
+  """Writes parts of the bundled photographs, each of another size; every other one a JPEG."""
+  folder.mkdir()
+  sources = [images.read_image(path) for path in data.bundled_photographs()]
+  for i in range(count):
+    part = sources[i % len(sources)][: smallest + 37 * i, : smallest + 20 + 29 * i]
+    name = folder / f"{i:02d}.{('png', 'jpg')[i % 2]}"
+    PIL.Image.fromarray(part).save(name)
+
+
+def check_codec(saved_model: pathlib.Path, model: str, folder: pathlib.Path) -> int:
+  """Compares files and pixels of both sides, for the photographs in `folder`/photographs.
+
+  Returns:
+    How many files were the same in three ways.
+
+  Raises:
+    ValueError: a file or a pixel differs.
+  """
+  worker = [sys.executable, _FOLDER / "codec_worker.py", op_library(), saved_model]
+  photographs, files, ours = folder / "photographs", folder / "files", folder / "ours"
+  run(*worker, "compress", photographs, files)
+  package_program("compress", f"--model={model}", f"--output_dir={ours}", photographs)
+  paths = sorted(ours.iterdir())
+  for path in paths:
+    for kind in ("single", "batched"):
+      (theirs,) = (files / kind).glob(f"{path.stem}.*")
+      if theirs.read_bytes() != path.read_bytes():
+        raise ValueError(f"{theirs} and {path} differ")
+  run(*worker, "decompress_png", ours, folder / "theirs_back")
+  # The command line goes by names.
+  for path in (files / "single").iterdir():
+    path.rename(path.with_suffix(".tfci"))
+  back = folder / "ours_back"
+  package_program("decompress", f"--model={model}", f"--output_dir={back}", files / "single")
+  for path in sorted(back.iterdir()):
+    for kind in ("single", "batched"):
+      (theirs,) = (folder / "theirs_back" / kind).glob(f"{path.stem}.*")
+      if not np.array_equal(np.asarray(PIL.Image.open(theirs)), images.read_image(str(path))):
+        raise ValueError(f"pixels of {theirs} and {path} differ")
+  return len(paths)
+
+
+def check_stock(saved_model: pathlib.Path, model: str, folder: pathlib.Path, count: int) -> str:
+  """Compares `reconstruct` with the Keras model, for some photographs in `folder`/photographs.
+
+  Returns:
+    What the worker printed.
+
+  Raises:
+    ValueError: pixels or bits differ, or an op is unknown.
+  """
+  paths = sorted((folder / "photographs").iterdir())[:count]
+  pictures = {path.stem: images.read_image(str(path)) for path in paths}
+  np.savez(folder / "in.npz", **pictures)
+  worker = _FOLDER / "stock_worker.py"
+  text = run(sys.executable, worker, saved_model, folder / "in.npz", folder / "out.npz")
+  keras = model_directory.load_model(model)
+  with np.load(folder / "out.npz") as results:
+    for name, image in pictures.items():
+      (height, width), stride = image.shape[:2], config.LATENT_STRIDE
+      padding = [(0, -height % stride), (0, -width % stride), (0, 0)]
+      x_hat, rate = keras.rounded(tf.constant(np.pad(image, padding, "edge")[None]))
+      pixels = np.clip(np.round(x_hat[0, :height, :width]), 0, 255)
+      bits = float(rate.y_bits[0] + rate.z_bits[0])
+      if not np.array_equal(results[f"{name}.pixels"], pixels):
+        raise ValueError(f"pixels of {name} differ from the Keras model's")
+      if not np.isclose(results[f"{name}.bits_per_pixel"] * height * width, bits, rtol=1e-6):
+        raise ValueError(f"bits of {name} differ from the Keras model's")
+  return text
+
+
+def check_refusals(saved_model: pathlib.Path, folder: pathlib.Path, count: int) -> str:
+  """Sends bad strings made from a file of `check_codec`; returns what the worker printed."""
+  worker = [sys.executable, _FOLDER / "codec_worker.py", op_library(), saved_model]
+  return run(*worker, "refuse", sorted((folder / "ours").iterdir())[0], count)
+
+
+def build_client(folder: pathlib.Path) -> pathlib.Path:
+  """Builds the C++ client into a folder.
+
+  Raises:
+    ValueError: it does not compile.
+  """
+  client = folder / "client"
+  run(_FOLDER / "build.sh", sys.executable, client)
+  return client
+
+
+def check_client(saved_model: pathlib.Path, folder: pathlib.Path, runs: int) -> str:
+  """Builds the C++ client and compares its results with those of `check_codec`.
+
+  Returns:
+    What the client printed.
+
+  Raises:
+    ValueError: it does not build or run, or files or pixels differ.
+  """
+  client = build_client(folder)
+  photograph = sorted((folder / "photographs").iterdir())[-1]
+  file, back = folder / "client.tfci", folder / "client.png"
+  text = run(client, op_library(), saved_model, runs, photograph, file, back)
+  if file.read_bytes() != (folder / "ours" / f"{photograph.stem}.tfci").read_bytes():
+    raise ValueError("the client's file differs")
+  pixels = images.read_image(str(folder / "ours_back" / f"{photograph.stem}.png"))
+  if not np.array_equal(images.read_image(str(back)), pixels):
+    raise ValueError("the client's pixels differ")
+  return text

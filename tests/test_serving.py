@@ -1,0 +1,265 @@
+"""The SavedModels give what the command line and the Keras model give, and refuse the rest."""
+
+import io
+import shutil
+
+import numpy as np
+import PIL.Image
+import PIL.ImageCms
+import pytest
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen import images
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.serving import photographs, profiles, saved_models
+from experiments.serving import comparisons
+from tests import codecs
+
+_MAX_PIXELS = 2**16
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A folder with the model, its SavedModels and photographs."""
+  folder = tmp_path_factory.mktemp("serving")
+  codecs.make_codec("joint", folder)
+  with_warm_up = True
+  try:
+    import tensorflow_serving  # noqa: F401
+  except ImportError:
+    with_warm_up = False
+  saved_models.export(str(folder / "joint"), folder / "served" / "1", _MAX_PIXELS, with_warm_up)
+  comparisons.make_photographs(folder / "photographs", 4, 41)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def codec(folder):
+  return bmshj_minnen.load(folder / "joint", _MAX_PIXELS)
+
+
+@pytest.fixture(scope="module")
+def served(folder):
+  """The codec's SavedModel."""
+  return tf.saved_model.load(str(folder / "served" / "codec" / "1"))
+
+
+@pytest.fixture(scope="module")
+def compared(folder):
+  """The folder, with the files of both sides."""
+  saved_model = folder / "served" / "codec" / "1"
+  assert comparisons.check_codec(saved_model, folder / "joint", folder) == 4
+  return folder
+
+
+def _status(signature, **inputs):
+  with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+    signature(**{name: tf.constant(value) for name, value in inputs.items()})
+  text = str(caught.value)
+  return text[text.index("assertion failed: [") + 19 : text.rindex("]\n\t [[")]
+
+
+def _escaped(text):
+  """As TensorFlow writes a string into a status."""
+  return text.replace("\\", "\\\\").replace("'", "\\'").replace('"', '\\"')
+
+
+def _encoded(image, image_format="PNG", **options):
+  buffer = io.BytesIO()
+  PIL.Image.fromarray(image).save(buffer, image_format, **options)
+  return buffer.getvalue()
+
+
+def test_stock_model_runs_in_tensorflow_alone_as_the_keras_model(folder):
+  saved_model = folder / "served" / "stock" / "1"
+  text = comparisons.check_stock(saved_model, folder / "joint", folder, 3)
+  assert "not registered: []; foreign modules: []" in text
+
+
+def test_codec_runs_with_the_op_library_alone_as_the_command_line(compared):
+  pass  # The fixture compares.
+
+
+def test_bad_strings_are_refused_and_the_process_lives(compared):
+  text = comparisons.check_refusals(compared / "served" / "codec" / "1", compared, 60)
+  assert "refused 60 of 60; a good file still decodes" in text
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+def test_client_in_cpp_gives_the_same(compared):
+  text = comparisons.check_client(compared / "served" / "codec" / "1", compared, 1)
+  assert [line.split()[0] for line in text.splitlines()] == ["compress", "decompress_png"]
+
+
+def test_pixels(served, codec):
+  image = codecs.photograph(50, 37)
+  other = np.ascontiguousarray(image[:, ::-1])
+  pixels = tf.constant(np.stack([image, other]))
+  files = served.signatures["compress_pixels"](pixels=pixels)["file_bytes"].numpy()
+  assert list(files) == [codec.compress(image), codec.compress(other)]
+  back = served.signatures["decompress"](file_bytes=tf.constant(files))["pixels"].numpy()
+  assert back.dtype == np.uint8
+  assert np.array_equal(back, [codec.decompress(file) for file in files])
+
+
+def test_signatures_are_named_and_have_a_default(served):
+  assert {*served.signatures} == {
+    "serving_default",
+    "compress",
+    "compress_pixels",
+    "decompress",
+    "decompress_png",
+  }
+  # Strings whose names end so are base64 in REST.
+  for name, output in [("serving_default", "file_bytes"), ("decompress_png", "png_bytes")]:
+    assert {*served.signatures[name].structured_outputs} == {output}
+
+
+def _bad_files(good):
+  size = len(good)
+  oversize = good[:8] + b"\xff" * 4 + good[12:]
+  payload = good[20:] + bytes(100)
+  ends_early = good[:12] + len(payload).to_bytes(4, "big")
+  return [
+    b"",
+    b"BM",
+    b"x",
+    b"x'y",
+    b"\0'\"",
+    b"\xff\\\n",
+    good[:3] + b"\2" + good[4:],
+    good[:3] + b"\2",
+    good[:11],
+    good[: size - 1],
+    good + b"x",
+    good[:25] + bytes([good[25] ^ 1]) + good[26:],
+    _signed(good[:4] + b"abcd" + good[8:16], good[20:]),
+    _signed(oversize[:16], good[20:]),
+    _signed(ends_early, payload),
+  ]
+
+
+def _signed(head, payload):
+  return head + bitstream.checksum_of(tf.constant(head + payload)).numpy() + payload
+
+
+def test_messages_are_those_of_the_command_line(served, codec):
+  good = codec.compress(codecs.photograph(20, 30))
+  for bad in _bad_files(good):
+    with pytest.raises(bmshj_minnen.BitstreamError) as expected:
+      codec.decompress(bad)
+    for name in ("decompress", "decompress_png"):
+      text = _status(served.signatures[name], file_bytes=[good, bad, good])
+      assert text == "file_bytes[1]: " + _escaped(str(expected.value))
+
+
+def test_what_only_batches_can_do_wrong(served, codec):
+  small, large = (codec.compress(codecs.photograph(*size)) for size in ((20, 30), (200, 300)))
+  text = _status(served.signatures["decompress"], file_bytes=[small, small, large])
+  assert text.startswith("file_bytes[2]: a batch must be of one size, and this is 200x300")
+  text = _status(served.signatures["decompress_png"], file_bytes=[large, large])
+  assert text == f"images too large together: 120000 pixels of {_MAX_PIXELS}"
+  text = _status(served.signatures["compress_pixels"], pixels=np.zeros([1, 0, 5, 3], np.uint8))
+  assert text == "sides must be 1 to 65536 pixels, not 0x5"
+
+
+def test_bad_photographs_are_named(served):
+  image = codecs.photograph(20, 30)
+  good, jpeg = _encoded(image), _encoded(image, "JPEG")
+  huge = good[:16] + b"\0\0\xff\xff" * 2 + good[24:]
+  transparent = np.dstack([image, np.full_like(image[..., :1], 9)])
+  for bad, problem in [
+    (b"", "not a readable image (the file is empty)"),
+    (b"no image", "not a readable image (neither PNG nor JPEG)"),
+    (good[:50], "not a readable image (damaged, or too large"),
+    (jpeg[: len(jpeg) // 2], "not a readable image (damaged, or too large"),
+    (jpeg[:30], "not a readable image (damaged header)"),
+    (huge, f"image too large: expected at most {_MAX_PIXELS} pixels, found 65535x65535"),
+    (_encoded(transparent), "has transparency"),
+    (_encoded(np.uint16(image[..., 0])), "has more than 8 bits a channel"),
+    (_encoded(image, icc_profile=b"junk"), "has a colour profile other than sRGB"),
+  ]:
+    text = _status(served.signatures["compress"], image_bytes=[good, bad])
+    assert text.startswith("image_bytes[1]: " + _escaped(problem))
+
+
+@pytest.fixture(scope="module")
+def read():
+  """File -> pixels, in a graph."""
+  spec = [tf.TensorSpec([], tf.string)]
+  return tf.function(lambda file: photographs.read(file, "", _MAX_PIXELS), spec)
+
+
+def _variants():
+  """Files that differ in what a reader must heed."""
+  image = codecs.photograph(19, 30)
+  srgb = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+  grey, palette = (PIL.Image.fromarray(image).convert(mode) for mode in "LP")
+  yield "grey", _encoded(np.asarray(grey))
+  yield "grey JPEG", _encoded(np.asarray(grey), "JPEG")
+  yield "opaque", _encoded(np.dstack([image, np.full_like(image[..., :1], 255)]))
+  yield "coarse chroma", _encoded(image, "JPEG", subsampling=2, quality=40)
+  yield "progressive", _encoded(image, "JPEG", progressive=True)
+  for image_format in ("PNG", "JPEG"):
+    yield f"profile {image_format}", _encoded(image, image_format, icc_profile=srgb)
+    for orientation in range(10):
+      exif = PIL.Image.Exif()
+      exif[0x010F], exif[0x0112] = "maker", orientation
+      yield f"turned {image_format}", _encoded(image, image_format, exif=exif)
+  big_endian = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6" + bytes(6)
+  yield "turned, big-endian", _encoded(image, "JPEG", exif=big_endian)
+  for mode, options in (("1", {}), ("P", {}), ("P", {"bits": 4})):
+    buffer = io.BytesIO()
+    source = palette.quantize(8) if options else PIL.Image.fromarray(image).convert(mode)
+    source.save(buffer, "PNG", **options)
+    yield f"few colours {mode}", buffer.getvalue()
+
+
+def test_photographs_are_read_as_by_the_command_line(read, tmp_path):
+  for name, file in _variants():
+    (tmp_path / "file").write_bytes(file)
+    expected = images.read_image(str(tmp_path / "file"))
+    assert np.array_equal(read(tf.constant(file)), expected), name
+
+
+def test_profiles_that_are_close_to_srgb_but_mean_other_colours_are_told(tmp_path):
+  means_srgb = tf.function(profiles.means_srgb, [tf.TensorSpec([], tf.string)])
+  good = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+  assert means_srgb(good)
+  for tag, at, unit in [(b"rXYZ", 8, 2**7), (b"gTRC", 12, 2**13), (b"bTRC", 20, 2**13)]:
+    start = int.from_bytes(good[good.index(tag) + 4 :][:4], "big") + at
+    changed = int.from_bytes(good[start : start + 4], "big") + unit
+    assert not means_srgb(good[:start] + changed.to_bytes(4, "big") + good[start + 4 :]), tag
+  assert not means_srgb(b"")
+
+
+def test_warm_up_requests_are_answered(folder):
+  pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api")
+  from tensorflow_serving.apis import prediction_log_pb2
+
+  tf.load_op_library(str(comparisons.op_library()))
+  for kind, count in (("codec", 4), ("stock", 3)):
+    model = tf.saved_model.load(str(folder / "served" / kind / "1"))
+    path = folder / "served" / kind / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    names = []
+    for record in tf.data.TFRecordDataset(str(path)):
+      log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+      request = log.predict_log.request
+      inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+      names.append(request.model_spec.signature_name)
+      model.signatures[names[-1]](**{name: tf.constant(v) for name, v in inputs.items()})
+    assert len({*names}) == count
+    assert {*names} == {*model.signatures} - {"serving_default"}
+
+
+def test_export_refuses_what_would_break_a_server(folder):
+  model = str(folder / "joint")
+  with pytest.raises(ValueError, match="exists, and may be in use"):
+    saved_models.export(model, folder / "served" / "1", _MAX_PIXELS, False)
+  for name in ("latest", "0"):
+    with pytest.raises(ValueError, match="must end in a version"):
+      saved_models.export(model, folder / "served" / name, _MAX_PIXELS, False)
+  with pytest.raises(ValueError, match="no model"):
+    saved_models.export("nowhere", folder / "served" / "2", _MAX_PIXELS, False)
+  assert [path.name for path in (folder / "served" / "codec").iterdir()] == ["1"]
