@@ -11,6 +11,7 @@ from bmshj_minnen import config, model_directory
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.coding.graph import Graph
 from tests import codecs
 
 _SIZES = [(1, 1), (1, 40), (16, 16), (17, 33), (65, 31), (128, 96)]
@@ -68,10 +69,16 @@ def test_padding_costs_no_latents(case):
 def test_sizes_do_not_retrace(case):
   codec, _ = case
   codec.decompress(codec.compress(codecs.photograph(20, 20)))
-  before = [graph._concrete for graph in (codec._analyze, codec._encode, codec._decode)]
+  before = [graph._concrete for graph in _graphs(codec)]
+  assert None not in before
   codec.decompress(codec.compress(codecs.photograph(90, 50)))
-  after = [graph._concrete for graph in (codec._analyze, codec._encode, codec._decode)]
+  after = [graph._concrete for graph in _graphs(codec)]
   assert all(a is b for a, b in zip(before, after))
+
+
+def _graphs(codec):
+  parts = [*vars(codec).values(), *vars(codec._coder).values()]
+  return [part for part in parts if isinstance(part, Graph)]
 
 
 def test_eager_and_graph_give_the_same_file(case):
@@ -83,8 +90,8 @@ def test_eager_and_graph_give_the_same_file(case):
   # z comes from the float h_a, and may differ by one between the two; ŷ belongs to its own file.
   eager = codec.decode(payload, tf.constant(65), tf.constant(31))
   np.testing.assert_array_equal(eager[0], y_hat)
-  graph = codec._decode(payload, 65, 31)
-  assert graph[0].numpy().tobytes() == y_hat.numpy().tobytes()
+  graph, _, _ = codec._coder.decode_array(payload.numpy(), 5, 2)
+  assert graph.tobytes() == y_hat.numpy().tobytes()
   assert codec.decode(tf.constant(expected), tf.constant(65), tf.constant(31))[
     0
   ].numpy().tobytes() == (sent.y_hat.tobytes())
@@ -107,10 +114,10 @@ def test_outliers_of_z_and_y_survive(case):
   generator = np.random.default_rng(0)
   y = generator.normal(size=(height, width, codecs.M)) * 10.0 ** generator.integers(0, 6, codecs.M)
   y = y.astype(np.float32)
-  z = np.round(generator.normal(size=(1, 1, codec._z_channels)) * 3000).astype(np.float32)
-  payload, y_hat = codec._encode(y, z)
-  received, z_received, whole = codec._decode(payload, height * 16, width * 16)
-  assert received.numpy().tobytes() == y_hat.numpy().tobytes()
+  z = np.round(generator.normal(size=(1, 1, codec._coder.z_channels)) * 3000).astype(np.float32)
+  payload, y_hat = codec._coder.encode_array(y, z)
+  received, z_received, whole = codec._coder.decode_array(payload.numpy(), height, width)
+  assert received.tobytes() == y_hat.tobytes()
   np.testing.assert_array_equal(z_received, z)
   assert whole
 
@@ -118,10 +125,11 @@ def test_outliers_of_z_and_y_survive(case):
 def test_latents_beyond_the_grid_saturate_on_both_sides(case):
   codec, _ = case
   y = np.full((2, 2, codecs.M), 1e9, np.float32)
-  payload, y_hat = codec._encode(y, np.zeros((1, 1, codec._z_channels), np.float32))
-  received, _, _ = codec._decode(payload, 32, 32)
-  assert received.numpy().tobytes() == y_hat.numpy().tobytes()
-  assert y_hat.numpy().max() > 0
+  z = np.zeros((1, 1, codec._coder.z_channels), np.float32)
+  payload, y_hat = codec._coder.encode_array(y, z)
+  received, _, _ = codec._coder.decode_array(payload.numpy(), 2, 2)
+  assert received.tobytes() == y_hat.tobytes()
+  assert y_hat.max() > 0
 
 
 def test_frozen_arrays_round_trip_and_fingerprint_tells_models_apart(case):
@@ -151,13 +159,13 @@ def test_frozen_parameters_are_close_to_the_float_ones(case):
   if codec.config.has_hyperprior:
     psi = model.hyper_synthesis(latents.z_hat[None], [1, height, width, m])
   mean, index = (p[0].numpy().reshape(-1, m) for p in model.parameters(psi, y_hat[None]))
-  psi = codec._networks.psi(tf.constant(latents.z_hat), height, width)
+  psi = codec._coder._networks.psi(tf.constant(latents.z_hat), height, width)
   if codec.config.has_context:
     padded = np.pad(y_hat / frozen.y_step, [(2, 0), (2, 2), (0, 0)])
     taps = [(r, c) for r in range(3) for c in range(5) if (r, c) < (2, 2)]
     neighbours = np.concatenate([padded[r : r + height, c : c + width] for r, c in taps], -1)
     neighbours = tf.constant(neighbours.reshape(-1, 12 * m), tf.float32)
-  fixed_mean, fixed_index = (p.numpy() for p in codec._networks.parameters(psi, neighbours))
+  fixed_mean, fixed_index = (p.numpy() for p in codec._coder._networks.parameters(psi, neighbours))
   assert np.abs(fixed_mean * frozen.y_step - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
   assert np.abs(fixed_index - index).max() < 0.5 + 0.2
 

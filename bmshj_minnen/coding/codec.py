@@ -7,14 +7,17 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import bitstream, fixed_point, frozen_prior, wavefront
+from bmshj_minnen.coding import bitstream, frozen_prior, tiling
+from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
 from bmshj_minnen.coding.transforms import Transforms
 from bmshj_minnen.entropy import range_coder
 
 __all__ = ["Codec", "Latents"]
 
-_PIXELS = tf.TensorSpec([None, None, 3], tf.uint8)
-_SIZE = tf.TensorSpec([], tf.int32)
+# Of the time of `compress` and of `decompress`, roughly.
+_ANALYSIS_SHARE = 0.6
+_SYNTHESIS_SHARE = 0.7
 
 
 class Latents(NamedTuple):
@@ -36,13 +39,18 @@ class Codec:
   image size, a file decodes to the ŷ that was encoded. Pixels come from the float g_s, which may
   differ by rounding between machines.
 
-  Methods take images of any size; none retraces for a new one.
+  Methods take images of any size; none retraces for a new one. The networks run on large images in
+  tiles, so that memory beyond the image and its latents is bounded. That may change the rounding of
+  y, and so a few ŷ that are sent or pixels that come back by one, but no ŷ of a given file. Several
+  threads may use one codec.
 
   Args:
     frozen: the integer prior.
     weights: float weights of g_a, g_s and h_a, named as in `bmshj_minnen.weights`.
     max_pixels: the largest image that `decompress` accepts; decoding time and memory grow with the
       size that a file declares, so this bounds them.
+    memory: bytes that the networks may take in one call, roughly; what it is too small for gets the
+      smallest tiles. May be set at any time.
   """
 
   def __init__(
@@ -50,37 +58,42 @@ class Codec:
     frozen: frozen_prior.FrozenPrior,
     weights: dict[str, np.ndarray],
     max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
+    memory: int = tiling.DEFAULT_MEMORY,
   ):
     self.config = frozen.config
     self.fingerprint = frozen.fingerprint
     self.max_pixels = max_pixels
-    self._step = frozen.y_step
+    self.memory = memory
     self._transforms = Transforms(self.config, weights)
-    with tf.device("/cpu:0"):
-      self._networks = frozen_prior.Networks(frozen, fixed_point.exact_dtype())
-      self._coder = range_coder.RangeCoder(frozen.tables)
-    m, n = self.config.latent_channels, self._z_channels
-    y_spec = tf.TensorSpec([None, None, m], tf.float32)
-    z_spec = tf.TensorSpec([None, None, n], tf.float32)
-    self._analyze = _Graph(self.analyze, _PIXELS)
-    self._encode = _Graph(self.encode, y_spec, z_spec)
-    self._decode = _Graph(self.decode, tf.TensorSpec([], tf.string), _SIZE, _SIZE)
-    self._synthesize = _Graph(self.synthesize, y_spec, _SIZE, _SIZE)
+    self._coder = LatentCoder(frozen)
+    y = tf.TensorSpec([None, None, self.config.latent_channels], tf.float32)
+    self._analysis = Graph(self._y_of, tf.TensorSpec([None, None, 3], tf.uint8))
+    self._hyper_analysis = Graph(self._z_hat_of, y)
+    self._synthesis = Graph(self._pixels_of, y)
 
-  def compress(self, image: np.ndarray, seconds: Optional[dict[str, float]] = None) -> bytes:
+  def compress(
+    self,
+    image: np.ndarray,
+    seconds: Optional[dict[str, float]] = None,
+    progress: Optional[Callable[[float], None]] = None,
+  ) -> bytes:
     """Compresses [H, W, 3] uint8, H and W in 1..65536.
 
     Args:
       image: the pixels.
       seconds: receives the time that each part took, if given.
+      progress: called with the fraction that is done, now and then, if given.
 
     Raises:
       ValueError: not such an array.
     """
-    return self.compress_with_latents(image, seconds)[0]
+    return self.compress_with_latents(image, seconds, progress)[0]
 
   def compress_with_latents(
-    self, image: np.ndarray, seconds: Optional[dict[str, float]] = None
+    self,
+    image: np.ndarray,
+    seconds: Optional[dict[str, float]] = None,
+    progress: Optional[Callable[[float], None]] = None,
   ) -> tuple[bytes, Latents]:
     """Like `compress`, but returns what was coded, too."""
     image = np.asarray(image)
@@ -90,21 +103,42 @@ class Codec:
     if not 1 <= min(height, width) <= max(height, width) <= bitstream.MAX_SIDE:
       raise ValueError(f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not {height}x{width}")
     timed = _Stopwatch(seconds)
-    y, z_hat = timed("analysis", self._analyze, image)
-    payload, y_hat = timed("entropy coding", self._encode, y, z_hat)
+    to_come = _Progress(progress, _ANALYSIS_SHARE)
+    y, z_hat = timed("analysis", self._analyze, image, to_come.first)
+    payload, y_hat = timed(
+      "entropy coding", self._coder.encode_array, y, z_hat, self.memory, to_come.second
+    )
     data = timed("container", bitstream.pack, self.fingerprint, height, width, payload)
-    return data.numpy(), Latents(y_hat.numpy(), z_hat.numpy())
+    return data.numpy(), Latents(y_hat, z_hat)
 
-  def decompress(self, data: bytes, seconds: Optional[dict[str, float]] = None) -> np.ndarray:
+  def decompress(
+    self,
+    data: bytes,
+    seconds: Optional[dict[str, float]] = None,
+    progress: Optional[Callable[[float], None]] = None,
+  ) -> np.ndarray:
     """Decompresses what `compress` returned to [H, W, 3] uint8.
+
+    Args:
+      data: the whole file.
+      seconds, progress: as of `compress`.
 
     Raises:
       BitstreamError: the bytes are not whole, or of another format or model, or too large.
     """
     timed = _Stopwatch(seconds)
-    header, latents = self._unpack(data, timed)
-    image = timed("synthesis", self._synthesize, latents.y_hat, header.height, header.width)
-    return image.numpy()
+    to_come = _Progress(progress, 1 - _SYNTHESIS_SHARE)
+    header, latents = self._unpack(data, timed, to_come.first)
+    size = (header.height, header.width)
+    return timed(
+      "synthesis",
+      self._tiled,
+      tiling.G_S,
+      self._synthesis,
+      latents.y_hat,
+      size,
+      to_come.second,
+    )
 
   def latents(self, data: bytes) -> Latents:
     """Decodes a file, but stops before g_s.
@@ -112,12 +146,23 @@ class Codec:
     Raises:
       BitstreamError: as `decompress`.
     """
-    return self._unpack(data, _Stopwatch(None))[1]
+    return self._unpack(data, _Stopwatch(None), None)[1]
 
-  def _unpack(self, data, timed):
+  def _analyze(self, image, progress):
+    """`analyze` in tiles."""
+    size = tuple(map(_latent_size, image.shape[:2]))
+    y = self._tiled(tiling.G_A, self._analysis, image, size, progress)
+    return y, self._tiled(tiling.H_A, self._hyper_analysis, y, tuple(map(hyper_size, size)))
+
+  def _tiled(self, field, graph, source, size, progress=None):
+    units = tiling.units(field, self.config, self.memory)
+    return tiling.run(field, lambda part: graph(part).numpy(), source, size, units, progress)
+
+  def _unpack(self, data, timed, progress):
     header, payload = timed("container", self._parse, data)
+    size = _latent_size(header.height), _latent_size(header.width)
     y_hat, z_hat, whole = timed(
-      "entropy decoding", self._decode, payload, header.height, header.width
+      "entropy decoding", self._coder.decode_array, payload, *size, self.memory, progress
     )
     if not whole:
       raise bitstream.BitstreamError(
@@ -126,86 +171,58 @@ class Codec:
         "a whole payload",
         f"{len(payload)} bytes",
       )
-    return header, Latents(y_hat.numpy(), z_hat.numpy())
+    return header, Latents(y_hat, z_hat)
 
   def _parse(self, data):
     return bitstream.unpack(data, self.fingerprint, self.max_pixels)
 
-  # The parts below take and return tensors, eagerly or within a graph.
-
-  @property
-  def _z_channels(self):
-    """Channels of z, and as many tables before those of y."""
-    return self.config.num_filters if self.config.has_hyperprior else 0
+  # The parts below take and return tensors, eagerly or within a graph, without tiles.
 
   def analyze(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """[H, W, 3] uint8 -> y [h, w, M] and ẑ [h', w', N], float32."""
-    shape = tf.shape(image)
-    height, width = _latent_size(shape[0]), _latent_size(shape[1])
-    x = tf.cast(_replicate(image, height, width), tf.float32)[None] / 255.0
-    y = self._transforms.g_a(x)
-    if not self.config.has_hyperprior:
-      return y[0], tf.zeros([_hyper_size(height), _hyper_size(width), 0])
-    z = tf.round(self._transforms.h_a(y)[0])
-    z = tf.clip_by_value(z, -range_coder.MAX_VALUE, range_coder.MAX_VALUE)
-    return y[0], tf.cast(tf.cast(z, tf.int32), tf.float32)  # Through integers: no -0.
+    y = self._y_of(image)
+    return y, self._z_hat_of(y)
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Y and ẑ -> the payload, a scalar string, and ŷ [h, w, M] float32."""
-    with tf.device("/cpu:0"):
-      height, width, channels = tf.shape(y)[0], tf.shape(y)[1], self.config.latent_channels
-      handle = self._coder.start_encoder()
-      handle = self._coder.push(
-        handle, self._z_tables(tf.shape(z_hat)), tf.cast(tf.reshape(z_hat, [-1]), tf.int32)
-      )
-      on_grid = fixed_point.saturate(tf.reshape(y, [-1, channels]) / self._step)
-      side = wavefront.Encoder(self._coder, self._networks.unit, self._z_channels, on_grid)
-      handle, y_hat = self._scan(side, handle, z_hat, height, width)
-      return range_coder.finish_encoder(handle), y_hat
+    return self._coder.encode(y, z_hat)
 
   def decode(
     self, payload: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The payload of an H x W image -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
-    with tf.device("/cpu:0"):
-      height, width = _latent_size(image_height), _latent_size(image_width)
-      z_shape = tf.stack([_hyper_size(height), _hyper_size(width), self._z_channels])
-      handle = self._coder.start_decoder(payload)
-      handle, z_hat = self._coder.pop(handle, self._z_tables(z_shape))
-      z_hat = tf.reshape(tf.cast(z_hat, tf.float32), z_shape)
-      z_hat = tf.ensure_shape(z_hat, [None, None, self._z_channels])
-      side = wavefront.Decoder(self._coder, self._networks.unit, self._z_channels)
-      handle, y_hat = self._scan(side, handle, z_hat, height, width)
-      return y_hat, z_hat, range_coder.finish_decoder(handle)
+    return self._coder.decode(payload, _latent_size(image_height), _latent_size(image_width))
 
   def synthesize(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """ŷ [h, w, M] -> [H, W, 3] uint8."""
-    x_hat = self._transforms.g_s(y_hat[None])[0, :height, :width]
+    return self._pixels_of(y_hat)[:height, :width]
+
+  def _y_of(self, image):
+    shape = tf.shape(image)
+    x = _replicate(image, _latent_size(shape[0]), _latent_size(shape[1]))
+    return self._transforms.g_a(tf.cast(x, tf.float32)[None] / 255.0)[0]
+
+  def _z_hat_of(self, y):
+    if not self.config.has_hyperprior:
+      shape = tf.shape(y)
+      return tf.zeros([hyper_size(shape[0]), hyper_size(shape[1]), 0])
+    z = tf.round(self._transforms.h_a(y[None])[0])
+    z = tf.clip_by_value(z, -range_coder.MAX_VALUE, range_coder.MAX_VALUE)
+    return tf.cast(tf.cast(z, tf.int32), tf.float32)  # Through integers: no -0.
+
+  def _pixels_of(self, y_hat):
+    x_hat = self._transforms.g_s(y_hat[None])[0]
     return tf.saturate_cast(tf.round(x_hat * 255.0), tf.uint8)
 
-  def _scan(self, side, handle, z_hat, height, width):
-    channels = self.config.latent_channels
-    psi = self._networks.psi(z_hat, height, width)
-    handle, y_hat = wavefront.scan(self._networks, side, handle, psi, height, width, channels)
-    return handle, tf.reshape(y_hat * self._step, tf.stack([height, width, channels]))
 
-  def _z_tables(self, z_shape):
-    """The table of each symbol of z: that of its channel."""
-    return tf.tile(tf.range(self._z_channels), [z_shape[0] * z_shape[1]])
+class _Progress:
+  """Two parts of a work, of which the first takes a given share."""
 
-
-class _Graph:
-  """A function traced once, when it is first called, for all sizes."""
-
-  def __init__(self, function: Callable, *signature: tf.TensorSpec):
-    self._function = tf.function(function, signature)
-    self._signature = signature
-    self._concrete = None
-
-  def __call__(self, *args):
-    if self._concrete is None:
-      self._concrete = self._function.get_concrete_function()
-    return self._concrete(*map(tf.convert_to_tensor, args))
+  def __init__(self, progress: Optional[Callable[[float], None]], share: float):
+    self.first = self.second = None
+    if progress:
+      self.first = lambda fraction: progress(share * fraction)
+      self.second = lambda fraction: progress(share + (1 - share) * fraction)
 
 
 class _Stopwatch:
@@ -223,10 +240,6 @@ class _Stopwatch:
 
 def _latent_size(pixels):
   return (pixels + cfg.LATENT_STRIDE - 1) // cfg.LATENT_STRIDE
-
-
-def _hyper_size(latents):
-  return (latents + cfg.HYPER_STRIDE - 1) // cfg.HYPER_STRIDE
 
 
 def _replicate(image, height, width):

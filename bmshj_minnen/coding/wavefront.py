@@ -3,22 +3,37 @@
 With the 5x5 causal mask, the latent at row i, column j needs the two rows above up to column
 j + 2 and its left neighbours in its own row. So all positions with the same t = j + 3 i are
 independent of each other, and a 32x48 image of latents takes 141 steps instead of 1,536. Symbols
-are ordered by t, then by row, channels innermost. Priors without context take one step, in raster
-order.
+are ordered by t, then by row, channels innermost. Priors without context take 2^16 positions a
+step, in raster order.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.frozen_prior import Networks
 from bmshj_minnen.entropy.range_coder import MAX_VALUE, RangeCoder
 
-__all__ = ["Decoder", "Encoder", "Side", "scan", "wavefront_order"]
+__all__ = [
+  "REACH",
+  "Decoder",
+  "Encoder",
+  "Segment",
+  "Side",
+  "coding_order",
+  "scan",
+  "scan_steps",
+  "segments",
+  "start",
+  "wavefront_order",
+]
 
 _SLOPE = 3  # Columns that a row lags behind the one above it.
-_REACH = 8  # Steps back to the farthest neighbour: two rows up, two columns left.
+REACH = 8  # Steps back to the farthest neighbour: two rows up, two columns left.
+_BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
+_SEGMENT = 2**14  # Positions that are in tensors at the same time; no part of the format.
 
 
 class Side(Protocol):
@@ -33,7 +48,7 @@ class Side(Protocol):
       handle: the range coder's state.
       mean: [n, M] float32, on the grid of ŷ.
       table: [n, M] int32.
-      where: [n] int32, positions in raster order.
+      where: [n] int32, which positions these are.
 
     Returns:
       The next state and ŷ [n, M] float32 on its grid.
@@ -68,6 +83,20 @@ class Decoder:
     return handle, fixed_point.saturate(mean + symbol * self._unit)
 
 
+class Segment(NamedTuple):
+  """Some steps, and the places of their positions in the order of coding."""
+
+  first_step: int
+  last_step: int
+  begin: int
+  end: int
+
+
+def coding_order(has_context: bool, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+  """[height * width] int32: the raster index of each position, in the order of coding."""
+  return wavefront_order(height, width) if has_context else tf.range(height * width)
+
+
 def wavefront_order(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
   """[height * width] int32: the raster index of each position, in the order of coding."""
   row = tf.repeat(tf.range(height, dtype=tf.int64), width)
@@ -89,7 +118,7 @@ def scan(
 
   Args:
     networks: the exact networks.
-    side: `Encoder` or `Decoder`.
+    side: `Encoder` or `Decoder`; told positions in raster order.
     handle: the range coder's state.
     psi: [height * width, ...] from h_s, raster order.
     height, width: of the image of latents.
@@ -98,57 +127,117 @@ def scan(
   Returns:
     The next state and ŷ [height * width, M] float32 on its grid, raster order.
   """
-  if not networks.has_context:
-    mean, table = networks.parameters(psi, None)
-    return side(handle, mean, table, tf.range(height * width))
-  return _scan_wavefront(networks, side, handle, psi, height, width, channels)
+  order = coding_order(networks.has_context, height, width)
+  handle, _, latents = scan_steps(
+    networks,
+    side,
+    handle,
+    tf.gather(psi, order),
+    order,
+    start(height, channels),
+    (tf.constant(0), _num_steps(networks.has_context, height, width)),
+    (height, width),
+  )
+  return handle, tf.gather(latents, tf.math.invert_permutation(order))
 
 
-def _scan_wavefront(networks, side, handle, psi, height, width, channels):
-  """`scan` with a context model: the autoregressive loop."""
-  order = wavefront_order(height, width)
-  psi = tf.gather(psi, order)
-  steps = width + _SLOPE * (height - 1)
+def start(height: tf.Tensor, channels: int) -> tf.Tensor:
+  """What precedes the first step: [8, height + 2, M] zeros."""
+  return tf.zeros([REACH, height + 2, channels])
+
+
+def segments(has_context: bool, height: int, width: int) -> list[Segment]:
+  """Divides the steps of an image into runs of about 2^14 positions, or else of one step."""
+  steps = tf.range(_num_steps(has_context, height, width))
+  counts = _positions(has_context, steps, height, width)[1].numpy()
+  begins = np.concatenate([[0], np.cumsum(counts)])
+  edges = np.searchsorted(begins, np.arange(0, height * width, _SEGMENT))
+  edges = np.unique([*edges, len(counts)]).tolist()
+  return [
+    Segment(first, last, int(begins[first]), int(begins[last]))
+    for first, last in zip(edges, edges[1:])
+  ]
+
+
+def scan_steps(
+  networks: Networks,
+  side: Side,
+  handle: tf.Tensor,
+  psi: tf.Tensor,
+  where: tf.Tensor,
+  recent: tf.Tensor,
+  steps: tuple[tf.Tensor, tf.Tensor],
+  size: tuple[tf.Tensor, tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Encodes or decodes the latents of some steps: the autoregressive loop.
+
+  Args:
+    networks: the exact networks.
+    side: `Encoder` or `Decoder`.
+    handle: the range coder's state.
+    psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
+    where: [n] int32, what `side` is told of these positions.
+    recent: [8, height + 2, M], the last eight steps; row i of an image is at index i + 2.
+    steps: the first and the one after the last.
+    size: height and width of the image of latents.
+
+  Returns:
+    The next state, the next `recent`, and ŷ [n, M] float32 on its grid, in the order of coding.
+  """
+  (first, last), (height, width), channels = steps, size, recent.shape[-1]
 
   def step(t, start, recent, handle, latents):
-    first_row = tf.maximum(0, (t - width + _SLOPE) // _SLOPE)
-    count = tf.minimum(t // _SLOPE, height - 1) - first_row + 1
-    neighbours = _causal_neighbours(recent, first_row, count)
-    mean, table = networks.parameters(psi[start : start + count], neighbours)
-    handle, y_hat = side(handle, mean, table, order[start : start + count])
-    latents = latents.write(t, y_hat)
-    padding = [[first_row + 2, height - first_row - count], [0, 0]]
-    recent = tf.concat([recent[1:], tf.pad(y_hat, padding)[None]], 0)
+    first_row, count = _positions(networks.has_context, t, height, width)
+    neighbours = None
+    if networks.has_context:
+      neighbours = _causal_neighbours(recent, first_row, count)
+    now = slice(start, start + count)
+    mean, table = networks.parameters(tf.cast(psi[now], tf.float32), neighbours)
+    handle, y_hat = side(handle, mean, table, where[now])
+    latents = latents.write(t - first, y_hat)
+    if networks.has_context:
+      padding = [[first_row + 2, height - first_row - count], [0, 0]]
+      recent = tf.concat([recent[1:], tf.pad(y_hat, padding)[None]], 0)
     return t + 1, start + count, recent, handle, latents
 
-  state = (
-    tf.constant(0),
-    tf.constant(0),
-    tf.zeros([_REACH, height + 2, channels]),
-    handle,
-    tf.TensorArray(tf.float32, steps, infer_shape=False, element_shape=[None, channels]),
+  latents = tf.TensorArray(
+    tf.float32, last - first, infer_shape=False, element_shape=[None, channels]
   )
-  _, _, _, handle, latents = tf.while_loop(
-    lambda t, *_: t < steps,
+  _, _, recent, handle, latents = tf.while_loop(
+    lambda t, *_: t < last,
     step,
-    state,
+    (first, tf.constant(0), recent, handle, latents),
     shape_invariants=(
       tf.TensorShape([]),
       tf.TensorShape([]),
-      tf.TensorShape([_REACH, None, channels]),
+      tf.TensorShape([REACH, None, channels]),
       tf.TensorShape([]),
       tf.TensorShape(None),
     ),
     parallel_iterations=1,
   )
-  return handle, tf.gather(latents.concat(), tf.math.invert_permutation(order))
+  return handle, recent, latents.concat()
+
+
+def _num_steps(has_context, height, width):
+  if has_context:
+    return width + _SLOPE * (height - 1)
+  return (height * width + _BLOCK - 1) // _BLOCK
+
+
+def _positions(has_context, step, height, width):
+  """The first row of a step, and how many positions it has."""
+  if not has_context:
+    return tf.zeros_like(step), tf.minimum(_BLOCK, height * width - step * _BLOCK)
+  first_row = tf.maximum(0, (step - width + _SLOPE) // _SLOPE)
+  return first_row, tf.minimum(step // _SLOPE, height - 1) - first_row + 1
 
 
 def _causal_neighbours(recent: tf.Tensor, first_row: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
   """ŷ at the 12 taps of the mask, in raster order of the taps.
 
   Args:
-    recent: [8, h + 2, M], the last eight steps; row i of an image is at index i + 2.
+    recent: as of `scan_steps`.
     first_row, count: the rows of the current step.
 
   Returns:

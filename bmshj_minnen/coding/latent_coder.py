@@ -1,0 +1,192 @@
+"""Latents <-> the payload of a file: the range coder, driven by the frozen prior."""
+
+import functools
+from typing import Callable, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.coding import fixed_point, frozen_prior, tiling, wavefront
+from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.entropy import range_coder
+
+__all__ = ["LatentCoder", "hyper_size"]
+
+_NUMBER = tf.TensorSpec([], tf.int32)
+_HANDLE = tf.TensorSpec([], tf.variant)  # Of a range coder.
+
+
+class LatentCoder:
+  """Codes ẑ, then y, in exact arithmetic on the CPU.
+
+  `encode` and `decode` take and return tensors, eagerly or within a graph, and hold everything at
+  once. `encode_array` and `decode_array` do the same to arrays, piece by piece: they keep psi in
+  two bytes a number and ŷ, and tensors of some thousand positions only.
+
+  Args:
+    frozen: the integer prior.
+  """
+
+  def __init__(self, frozen: frozen_prior.FrozenPrior):
+    self._config = frozen.config
+    self._step = frozen.y_step
+    with tf.device("/cpu:0"):
+      self._networks = frozen_prior.Networks(frozen, fixed_point.exact_dtype())
+      self._coder = range_coder.RangeCoder(frozen.tables)
+    m = self._config.latent_channels
+    y = tf.TensorSpec([None, m], tf.float32)
+    z = tf.TensorSpec([None, None, self.z_channels], tf.float32)
+    psi = tf.TensorSpec([None, None], tf.int16)
+    recent = tf.TensorSpec([None, None, m], tf.float32)
+    numbers = [_NUMBER] * 4
+    self._psi = Graph(self._psi_of, z)
+    self._start_encoder = Graph(self._push_z, z)
+    self._start_decoder = Graph(self._pop_z, tf.TensorSpec([], tf.string), _NUMBER, _NUMBER)
+    self._encode_steps = Graph(self._encode_some, _HANDLE, recent, *numbers, psi, y)
+    self._decode_steps = Graph(self._decode_some, _HANDLE, recent, *numbers, psi)
+
+  @property
+  def z_channels(self) -> int:
+    """Channels of z, and as many tables before those of y."""
+    return self._config.num_filters if self._config.has_hyperprior else 0
+
+  def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ like y, float32."""
+    with tf.device("/cpu:0"):
+      shape = tf.shape(y)
+      handle = self._push_z(z_hat)
+      side = self._encoder(tf.reshape(y, [-1, self._config.latent_channels]))
+      handle, y_hat = self._scan(side, handle, z_hat, shape[0], shape[1])
+      return range_coder.finish_encoder(handle), y_hat
+
+  def decode(
+    self, payload: tf.Tensor, height: tf.Tensor, width: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The payload of h x w latents -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
+    with tf.device("/cpu:0"):
+      handle, z_hat = self._pop_z(payload, height, width)
+      handle, y_hat = self._scan(self._decoder(), handle, z_hat, height, width)
+      return y_hat, z_hat, range_coder.finish_decoder(handle)
+
+  def encode_array(
+    self,
+    y: np.ndarray,
+    z_hat: np.ndarray,
+    memory: int = tiling.DEFAULT_MEMORY,
+    progress: Optional[Callable[[float], None]] = None,
+  ) -> tuple[tf.Tensor, np.ndarray]:
+    """`encode` piece by piece.
+
+    Args:
+      y: [h, w, M] float32.
+      z_hat: [h', w', N] float32 integers.
+      memory: bytes that h_s may take.
+      progress: called with the fraction that is done.
+    """
+    flat = y.reshape(-1, y.shape[-1])
+    with tf.device("/cpu:0"):
+      handle = self._start_encoder(z_hat)
+      steps = functools.partial(self._encode_positions, flat)
+      handle, y_hat = self._scan_array(steps, handle, z_hat, y.shape[:2], memory, progress)
+      return range_coder.finish_encoder(handle), y_hat
+
+  def decode_array(
+    self,
+    payload: bytes,
+    height: int,
+    width: int,
+    memory: int = tiling.DEFAULT_MEMORY,
+    progress: Optional[Callable[[float], None]] = None,
+  ) -> tuple[np.ndarray, np.ndarray, bool]:
+    """`decode` piece by piece.
+
+    Args:
+      payload: whatever bytes.
+      height, width: of the image of latents.
+      memory: bytes that h_s may take.
+      progress: called with the fraction that is done.
+    """
+    with tf.device("/cpu:0"):
+      handle, z_hat = self._start_decoder(payload, height, width)
+      z_hat = z_hat.numpy()
+      handle, y_hat = self._scan_array(
+        self._decode_positions, handle, z_hat, (height, width), memory, progress
+      )
+      return y_hat, z_hat, bool(range_coder.finish_decoder(handle))
+
+  def _encode_positions(self, y, handle, recent, numbers, psi, where):
+    return self._encode_steps(handle, recent, *numbers, psi, y[where])
+
+  def _decode_positions(self, handle, recent, numbers, psi, where):
+    return self._decode_steps(handle, recent, *numbers, psi)
+
+  def _scan_array(self, steps, handle, z_hat, size, memory, progress):
+    """The loop segment by segment; `steps` codes one of them."""
+    (height, width), has_context = size, self._networks.has_context
+    units = tiling.units(tiling.H_S, self._config, memory)
+    psi = tiling.run(tiling.H_S, lambda z: self._psi(z).numpy(), z_hat, size, units)
+    psi = psi.reshape(height * width, -1)
+    order = wavefront.coding_order(has_context, height, width).numpy()
+    recent = wavefront.start(height, self._config.latent_channels)
+    y_hat = np.empty([height * width, self._config.latent_channels], np.float32)
+    for segment in wavefront.segments(has_context, height, width):
+      where = order[segment.begin : segment.end]
+      numbers = (segment.first_step, segment.last_step, height, width)
+      handle, recent, part = steps(handle, recent, numbers, psi[where], where)
+      y_hat[where] = part.numpy() * np.float32(self._step)
+      if progress:
+        progress(segment.end / len(order))
+    return handle, y_hat.reshape(height, width, -1)
+
+  def _encode_some(self, handle, recent, first, last, height, width, psi, y):
+    return self._scan_some(self._encoder(y), handle, recent, first, last, height, width, psi)
+
+  def _decode_some(self, handle, recent, first, last, height, width, psi):
+    return self._scan_some(self._decoder(), handle, recent, first, last, height, width, psi)
+
+  def _scan_some(self, side, handle, recent, first, last, height, width, psi):
+    recent.set_shape([wavefront.REACH, None, None])
+    where = tf.range(tf.shape(psi)[0])
+    return wavefront.scan_steps(
+      self._networks, side, handle, psi, where, recent, (first, last), (height, width)
+    )
+
+  def _scan(self, side, handle, z_hat, height, width):
+    channels = self._config.latent_channels
+    psi = self._networks.psi(z_hat, height, width)
+    handle, y_hat = wavefront.scan(self._networks, side, handle, psi, height, width, channels)
+    return handle, tf.reshape(y_hat * self._step, tf.stack([height, width, channels]))
+
+  def _encoder(self, y):
+    on_grid = fixed_point.saturate(y / self._step)
+    return wavefront.Encoder(self._coder, self._networks.unit, self.z_channels, on_grid)
+
+  def _decoder(self):
+    return wavefront.Decoder(self._coder, self._networks.unit, self.z_channels)
+
+  def _psi_of(self, z_hat):
+    """H_s without cropping: [h', w', N] -> [4 h', 4 w', channels] int16."""
+    shape = cfg.HYPER_STRIDE * tf.shape(z_hat)[:2]
+    psi = self._networks.psi(z_hat, shape[0], shape[1])
+    return tf.cast(tf.reshape(psi, tf.concat([shape, tf.shape(psi)[1:]], 0)), tf.int16)
+
+  def _push_z(self, z_hat):
+    handle = self._coder.start_encoder()
+    value = tf.cast(tf.reshape(z_hat, [-1]), tf.int32)
+    return self._coder.push(handle, self._z_tables(tf.shape(z_hat)), value)
+
+  def _pop_z(self, payload, height, width):
+    shape = tf.stack([hyper_size(height), hyper_size(width), self.z_channels])
+    handle, z_hat = self._coder.pop(self._coder.start_decoder(payload), self._z_tables(shape))
+    z_hat = tf.reshape(tf.cast(z_hat, tf.float32), shape)
+    return handle, tf.ensure_shape(z_hat, [None, None, self.z_channels])
+
+  def _z_tables(self, z_shape):
+    """The table of each symbol of z: that of its channel."""
+    return tf.tile(tf.range(self.z_channels), [z_shape[0] * z_shape[1]])
+
+
+def hyper_size(latents: tf.Tensor) -> tf.Tensor:
+  """Rows (or columns) of z, of those of y."""
+  return (latents + cfg.HYPER_STRIDE - 1) // cfg.HYPER_STRIDE

@@ -1,0 +1,162 @@
+"""Networks on large images: tile by tile in bounded memory, as if it were all at once.
+
+A tile is seen with a halo of real neighbours that covers the receptive field, and only what does
+not depend on anything beyond is kept. At a border of the image a tile ends where the image does,
+so that zeros are padded there, and nowhere else, layer by layer as in the whole. All tiles but
+some at the right and lower border have the same shape: TensorFlow prepares for each shape anew.
+"""
+
+import dataclasses
+import math
+from typing import Callable, NamedTuple, Optional
+
+import numpy as np
+
+from bmshj_minnen.config import HYPER_STRIDE, LATENT_STRIDE, ModelConfig
+
+__all__ = [
+  "DEFAULT_MEMORY",
+  "G_A",
+  "G_S",
+  "H_A",
+  "H_S",
+  "Field",
+  "Span",
+  "run",
+  "spans",
+  "units",
+  "window",
+]
+
+DEFAULT_MEMORY = 2**30
+_MIN_SIDE = 16  # Units; of smaller tiles most would be halo.
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+  """What a network needs for a part of its result, in units: the samples of its coarser end.
+
+  Attributes:
+    inputs, outputs: rows (and columns) of source and result that make a unit.
+    before, after: units above (left) and below (right) of a unit that it depends on.
+    memory: bytes a unit and filter while the network runs; measured with TensorFlow 2.14 as the
+      growth of resident memory, on tiles of some thousand units at N = M = 96 and 192.
+  """
+
+  inputs: int
+  outputs: int
+  before: int
+  after: int
+  memory: int
+
+
+# A 5x5 layer of stride 2 takes samples 2 i - 2 to 2 i + 2 for sample i. Four of them take
+# 16 i - 30 to 16 i + 30, and 16 i to 16 i + 15 are unit i itself.
+G_A = Field(LATENT_STRIDE, 1, 2, 1, 1000)
+# Below two such layers a 3x3 one: 4 i - 7 to 4 i + 7.
+H_A = Field(HYPER_STRIDE, 1, 2, 1, 200)
+# Transposed, they take ceil(i / 2) - 1 to floor(i / 2) + 1 for sample i: i - 1 to i + 2 for the
+# sixteen samples of unit i after four layers, as for the four after two, and a 3x3 one above.
+H_S = Field(1, HYPER_STRIDE, 1, 2, 5000)
+G_S = Field(1, LATENT_STRIDE, 1, 2, 2400)
+
+
+class Span(NamedTuple):
+  """One axis of a tile, units: it sees `begin` to `end`, and `first` to `last` is kept of it."""
+
+  begin: int
+  end: int
+  first: int
+  last: int
+
+
+def spans(size: int, length: int, field: Field) -> list[Span]:
+  """Divides an axis of `size` units among tiles that see `length` units each."""
+  if length >= size:
+    return [Span(0, size, 0, size)]
+  overlap = field.before + field.after
+  result: list[Span] = []
+  for k in range(math.ceil((size - overlap) / (length - overlap))):
+    # The last tile is moved back so that it has the shape of the others.
+    begin = min(k * (length - overlap), size - length)
+    end = begin + length
+    first = result[-1].last if result else 0
+    result.append(Span(begin, end, first, size if end == size else end - field.after))
+  return result
+
+
+def units(field: Field, config: ModelConfig, memory: int) -> int:
+  """The largest tile, in units, for which a network takes so many bytes."""
+  return memory // (field.memory * max(config.num_filters, config.latent_channels))
+
+
+def window(height: int, width: int, units: int, field: Field) -> tuple[int, int]:
+  """Rows and columns that a tile sees: at most so many units where 16x16 are not too many.
+
+  A network that fits is not divided; tiles are about square otherwise, and have equal shares.
+  """
+  side = max(_MIN_SIDE, math.isqrt(units))
+  columns = min(width, side)
+  rows = min(height, max(side, units // columns))
+  columns = min(width, max(columns, units // rows))
+  return _even(height, rows, field), _even(width, columns, field)
+
+
+def _even(size, length, field):
+  if length >= size:
+    return size
+  overlap = field.before + field.after
+  count = math.ceil((size - overlap) / (length - overlap))
+  return math.ceil((size - overlap) / count) + overlap
+
+
+def run(
+  field: Field,
+  function: Callable[[np.ndarray], np.ndarray],
+  source: np.ndarray,
+  shape: tuple[int, int],
+  units: int,
+  progress: Optional[Callable[[float], None]] = None,
+) -> np.ndarray:
+  """Applies a network to an image.
+
+  Args:
+    field: of the network.
+    function: the network, [h, w, C] -> [h', w', C']; `inputs` rows become `outputs` rows, and
+      those that are missing to whole units are for the function to make up.
+    source: [H, W, C].
+    shape: rows and columns of the result; more that the network gives are cut off.
+    units: the most that a tile may see.
+    progress: called with the fraction that is done.
+
+  Returns:
+    [*shape, C'] of the function's dtype.
+  """
+  height, width = (math.ceil(size / field.inputs) for size in source.shape[:2])
+  rows, columns = window(height, width, units, field)
+  tiles = [(i, j) for i in spans(height, rows, field) for j in spans(width, columns, field)]
+  result = None
+  for done, (i, j) in enumerate(tiles, 1):
+    part = function(
+      source[_scaled(i.begin, i.end, field.inputs), _scaled(j.begin, j.end, field.inputs)]
+    )
+    if len(tiles) == 1:
+      result = np.ascontiguousarray(part[: shape[0], : shape[1]])
+    else:
+      if result is None:
+        result = np.empty([*shape, part.shape[-1]], part.dtype)
+      _keep(result, part, i, j, field.outputs)
+    if progress:
+      progress(done / len(tiles))
+  return result
+
+
+def _keep(result, part, i, j, outputs):
+  """Copies what is kept of a tile; the last one may reach beyond the result."""
+  target = result[_scaled(i.first, i.last, outputs), _scaled(j.first, j.last, outputs)]
+  top, left = (i.first - i.begin) * outputs, (j.first - j.begin) * outputs
+  target[...] = part[top : top + target.shape[0], left : left + target.shape[1]]
+
+
+def _scaled(begin, end, scale):
+  return slice(begin * scale, end * scale)

@@ -1,0 +1,236 @@
+"""Large images in tiles: the whole network's result, from bounded memory."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bmshj_minnen import config
+from bmshj_minnen.coding import tiling, wavefront
+from tests import codecs
+
+_FIELDS = [tiling.G_A, tiling.H_A, tiling.H_S, tiling.G_S]
+_TINY = 1  # Bytes: the smallest tiles, of 16x16 units.
+# Several small tiles both ways, whole latents and hyper-latents and not; and a strip.
+_SIZES = [(521, 300), (272, 467), (16, 700)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def codec(folder):
+  return codecs.make_codec("joint", folder)[0]
+
+
+@pytest.fixture
+def tiny(codec):
+  """A function that calls another with the smallest tiles."""
+
+  def call(function, *args):
+    codec.memory = _TINY
+    try:
+      return function(*args)
+    finally:
+      codec.memory = tiling.DEFAULT_MEMORY
+
+  return call
+
+
+def _image(height, width):
+  photograph = codecs.photograph(512, 512)
+  return np.tile(photograph, (2, 2, 1))[:height, :width]
+
+
+@pytest.mark.parametrize("field", _FIELDS)
+def test_spans_cover_an_axis_once_with_their_halos(field):
+  for size in range(1, 120):
+    for length in range(field.before + field.after + 1, 40):
+      parts = tiling.spans(size, length, field)
+      assert [p.first for p in parts] == [0, *(p.last for p in parts[:-1])]
+      assert parts[-1].last == size
+      for begin, end, first, last in parts:
+        assert 0 <= begin <= first < last <= end <= size
+        assert end - begin == min(length, size), "all tiles have one shape"
+        assert begin == 0 or begin + field.before <= first
+        assert end == size or last + field.after <= end
+
+
+def test_windows_keep_to_the_limit():
+  random = np.random.default_rng(0)
+  for height, width, units in random.integers(1, 2000, (500, 3)):
+    rows, columns = tiling.window(height, width, units, tiling.G_A)
+    assert rows * columns <= max(units, 16 * 16)
+    if height * width <= units:
+      assert (rows, columns) == (height, width)
+
+
+def test_photographs_of_the_paper_are_one_tile():
+  """Kodak's size, at the paper's largest numbers, takes what it did without tiles."""
+  model = config.ModelConfig("joint", 192, 320)
+  for field, side in [(tiling.G_A, 16), (tiling.G_S, 16), (tiling.H_A, 64), (tiling.H_S, 64)]:
+    units = tiling.units(field, model, tiling.DEFAULT_MEMORY)
+    height, width = 768 // side, 512 // side
+    if field is not tiling.G_S:
+      assert tiling.window(height, width, units, field) == (height, width)
+  units = tiling.units(tiling.G_S, config.ModelConfig("joint", 192, 192), tiling.DEFAULT_MEMORY)
+  assert tiling.window(48, 32, units, tiling.G_S) == (48, 32)
+
+
+@pytest.mark.parametrize("size", _SIZES)
+def test_analysis_in_tiles_is_that_of_the_whole(codec, tiny, size):
+  image = _image(*size)
+  whole, _ = codec.analyze(tf.constant(image))
+  y, z_hat = tiny(codec._analyze, image, None)
+  np.testing.assert_allclose(y, whole, atol=1e-5 * np.abs(whole).max(), rtol=0)
+  # h_a of the very same y; rounding may tip over.
+  z_whole = codec._hyper_analysis(y).numpy()
+  assert z_hat.shape == z_whole.shape
+  assert np.abs(z_hat - z_whole).max() <= 1 and np.mean(z_hat != z_whole) < 1e-3
+
+
+@pytest.mark.parametrize("size", _SIZES)
+def test_files_decode_to_the_same_latents_in_any_tiles(codec, tiny, size):
+  image = _image(*size)
+  whole, sent = codec.compress_with_latents(image)
+  tiled, tiled_sent = tiny(codec.compress_with_latents, image)
+  assert np.mean(sent.y_hat != tiled_sent.y_hat) < 1e-3
+  for data, expected in ((whole, sent), (tiled, tiled_sent)):
+    for received in (codec.latents(data), tiny(codec.latents, data)):
+      assert received.y_hat.tobytes() == expected.y_hat.tobytes()
+      assert received.z_hat.tobytes() == expected.z_hat.tobytes()
+
+
+@pytest.mark.parametrize("size", _SIZES)
+def test_synthesis_in_tiles_is_that_of_the_whole(codec, tiny, size):
+  data = codec.compress(_image(*size))
+  whole = codec.decompress(data).astype(int)
+  tiled = tiny(codec.decompress, data)
+  assert tiled.shape == whole.shape and tiled.dtype == np.uint8
+  assert np.abs(tiled - whole).max() <= 1
+  assert np.mean(tiled != whole) < 1e-4
+
+
+def _linear(field, source):
+  """The sum of all that a network's outputs see, layer by layer; all kernels are ones."""
+  stack = {
+    tiling.G_A: [(5, 2)] * 4,
+    tiling.H_A: [(3, 1), (5, 2), (5, 2)],
+    tiling.H_S: [(5, -2), (5, -2), (3, 1)],
+    tiling.G_S: [(5, -2)] * 4,
+  }[field]
+  x = tf.constant(source[None])
+  for support, stride in stack:
+    # A bias: zeros must be padded to every layer, not to the first alone.
+    x, kernel = x % 101 + 1, tf.ones([support, support, 1, 1], tf.float64)
+    padding = [[0, 0], [support // 2] * 2, [support // 2] * 2, [0, 0]]
+    if stride > 0:
+      x = tf.nn.conv2d(x, kernel, stride, padding)
+    else:
+      shape = [1, 2 * x.shape[1], 2 * x.shape[2], 1]
+      x = tf.nn.conv2d_transpose(x, kernel, shape, 2, padding)
+  return x[0].numpy()
+
+
+@pytest.mark.parametrize("field", _FIELDS)
+def test_halos_cover_the_receptive_field_and_no_more(field):
+  size, units = (50, 37), 16 * 16
+  random = np.random.default_rng(0)
+  source = random.integers(0, 9, [*(field.inputs * s for s in size), 1]).astype(np.float64)
+  shape = tuple(field.outputs * s for s in size)
+  whole = _linear(field, source)
+
+  def tiled(**changes):
+    changed = dataclasses.replace(field, **changes)
+    return tiling.run(changed, lambda x: _linear(field, x), source, shape, units)
+
+  np.testing.assert_array_equal(tiled(), whole)
+  assert (tiled(before=field.before - 1) != whole).any()
+  assert (tiled(after=field.after - 1) != whole).any()
+
+
+def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
+  image = _image(*_SIZES[0])
+  whole, _ = codec.analyze(tf.constant(image))
+  for change in ({"before": 1}, {"after": 0}):
+    with monkeypatch.context() as patch:
+      patch.setattr(tiling, "G_A", dataclasses.replace(tiling.G_A, **change))
+      y, _ = tiny(codec._analyze, image, None)
+    assert np.abs(y - whole).max() > 1e-4 * np.abs(whole).max()
+
+
+@pytest.mark.parametrize("has_context", [True, False])
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (200, 150), (2, 40000), (300, 400)])
+def test_segments_are_the_steps_in_order(has_context, size):
+  height, width = size
+  parts = wavefront.segments(has_context, *size)
+  assert parts[0][::2] == (0, 0) and parts[-1].end == height * width
+  for one, other in zip(parts, parts[1:]):
+    assert (one.last_step, one.end) == (other.first_step, other.begin)
+  most = 2**16 if not has_context else 2**14 + min(height, width)
+  assert all(0 < part.end - part.begin <= most for part in parts)
+
+
+@pytest.mark.parametrize(
+  ("prior", "size"), [("mean_scale_hyperprior", (260, 265)), ("joint", (130, 141))]
+)
+def test_pieces_give_the_payload_of_the_whole(prior, size, codec, folder):
+  """Enough latents for several segments, and for several steps of a prior without context."""
+  coder = (codec if prior == "joint" else codecs.make_codec(prior, folder)[0])._coder
+  random = np.random.default_rng(0)
+  height, width = size
+  y = (5 * random.standard_normal([height, width, codecs.M])).astype(np.float32)
+  z_hat = np.round(
+    3 * random.standard_normal([-(-height // 4), -(-width // 4), coder.z_channels])
+  ).astype(np.float32)
+  payload, y_hat = tf.function(coder.encode)(tf.constant(y), tf.constant(z_hat))
+  pieces, y_hat_of_pieces = coder.encode_array(y, z_hat, _TINY)
+  assert pieces.numpy() == payload.numpy()
+  assert y_hat_of_pieces.tobytes() == y_hat.numpy().tobytes()
+  received, z_received, whole = coder.decode_array(payload.numpy(), height, width, _TINY)
+  assert whole
+  assert received.tobytes() == y_hat.numpy().tobytes()
+  np.testing.assert_array_equal(z_received, z_hat)
+
+
+def test_progress_goes_from_nothing_to_all(codec, tiny):
+  image, fractions = _image(521, 300), []
+  data = tiny(codec.compress, image, None, fractions.append)
+  assert len(fractions) > 5
+  assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] == pytest.approx(1)
+  fractions.clear()
+  tiny(codec.decompress, data, None, fractions.append)
+  assert len(fractions) > 5
+  assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] == pytest.approx(1)
+
+
+_PEAK = """
+import sys
+import numpy as np
+import bmshj_minnen
+
+codec = bmshj_minnen.load(sys.argv[1])
+codec.memory = int(sys.argv[2])
+
+def peak(side):
+  open("/proc/self/clear_refs", "w").write("5")  # Forgets the peak so far.
+  codec.decompress(codec.compress(np.zeros([side, side, 3], np.uint8)))
+  return int(next(l for l in open("/proc/self/status") if "VmHWM" in l).split()[1]) * 1024
+
+peak(64)
+print(peak(768), peak(1792))
+"""
+
+
+def test_memory_hardly_grows_with_the_image(codec, folder):
+  """Only what is kept of every pixel and latent is added."""
+  command = [sys.executable, "-c", _PEAK, str(folder / "joint"), str(2**24)]
+  result = subprocess.run(command, check=True, capture_output=True, text=True)
+  small, large = map(int, result.stdout.split())
+  pixels = 1792**2 - 768**2
+  assert large - small < 12 * pixels  # One layer alone, [H / 2, W / 2, 8] float32, takes 8.
