@@ -19,6 +19,8 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 _TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `images.write_atomically` may leave behind.
+_PATIENCE = 2.0  # Seconds before progress is shown.
+_BAR = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
 # After these, the other files could not be written either.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -70,12 +72,12 @@ class Work(Generic[_A, _B]):
 
   Attributes:
     read: path and a function that takes notes (one line each) -> content.
-    convert: content -> result, and lines to print about it.
+    convert: content and a function that takes the fraction done -> result, and lines to print.
     write: target and result -> None; all or nothing.
   """
 
   read: Callable[[str, Callable[[str], None]], _A]
-  convert: Callable[[_A], tuple[_B, list[str]]]
+  convert: Callable[[_A, Callable[[float], None]], tuple[_B, list[str]]]
   write: Callable[[str, _B], None]
 
 
@@ -190,8 +192,10 @@ def run(plan: Plan, work: Work, parallel: int, verb: str) -> Outcome:
     KeyboardInterrupt: after the files in hand.
   """
   start, interrupted = time.perf_counter(), False
-  hidden = None if plan.is_folder else True  # None: shown on a terminal only.
-  with tqdm.tqdm(total=len(plan.jobs), unit="file", leave=False, disable=hidden) as bar:
+  # disable=None: shown on a terminal only.
+  with tqdm.tqdm(
+    total=len(plan.jobs), leave=False, disable=None, delay=_PATIENCE, bar_format=_BAR
+  ) as bar:
     state = _State(plan, work, bar)
     with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
       try:
@@ -237,9 +241,10 @@ class _State:
     if self._stopped.is_set():
       return
     notes: list[str] = []
+    part = _Part(self._bar, self._lock)
     try:
       content = self._work.read(job.source, notes.append)
-      result, lines = self._work.convert(content)
+      result, lines = self._work.convert(content, part.reach)
       if self._is_folder:
         os.makedirs(os.path.dirname(job.target), exist_ok=True)
       self._work.write(job.target, result)
@@ -247,6 +252,7 @@ class _State:
       self._tell(job, notes, [], error)
     else:
       self._tell(job, notes, lines, None)
+    part.reach(1.0)
 
   def _tell(self, job, notes, lines, error):
     with self._lock:
@@ -263,7 +269,19 @@ class _State:
           self._bar.write(f"{job.source} -> {job.target}")
         for line in lines:
           self._bar.write(line)
-      self._bar.update()
+
+
+class _Part:
+  """What one job adds to the bar."""
+
+  def __init__(self, bar: tqdm.tqdm, lock: threading.Lock):
+    self._bar, self._lock, self._done = bar, lock, 0.0
+
+  def reach(self, fraction):
+    """Moves the bar to where this job has done so much."""
+    with self._lock:
+      self._bar.update(fraction - self._done)
+      self._done = fraction
 
 
 def _one_line(job, error):

@@ -25,6 +25,9 @@ _SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep compressed file
 _JOBS = flags.DEFINE_integer(
   "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
 )
+_MEMORY = flags.DEFINE_float(
+  "memory", 2.0, "GiB that the networks of all jobs take; images come on top.", lower_bound=0.0
+)
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
@@ -36,9 +39,9 @@ def _model_name():
   return catalogue.of_quality(_QUALITY.value)
 
 
-def _convert(codec, model, image):
+def _convert(codec, model, image, progress):
   seconds: dict[str, float] = {}
-  data, latents = codec.compress_with_latents(image, seconds)
+  data, latents = codec.compress_with_latents(image, seconds, progress)
   if model is None:
     return data, []
   lines = report.lines(image, codec.decompress(data), len(data), seconds)
@@ -56,6 +59,7 @@ def main(argv):
     plan = batch.make_plan(request, images.SUFFIXES, ".tfci")
     name = _model_name()
     codec = model_directory.load(name)
+    codec.memory = int(_MEMORY.value * 2**30 / _JOBS.value)
     model = model_directory.load_model(name) if _VERBOSE.value else None
     work = batch.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),

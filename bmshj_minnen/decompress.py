@@ -24,6 +24,9 @@ _SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep photographs tha
 _JOBS = flags.DEFINE_integer(
   "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
 )
+_MEMORY = flags.DEFINE_float(
+  "memory", 2.0, "GiB that the networks of all jobs take; images come on top.", lower_bound=0.0
+)
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels", 2**28, "Refuse files that declare more pixels.", lower_bound=1
 )
@@ -32,10 +35,11 @@ _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph 
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
 
 
-def _convert(codec, original, data):
+def _convert(codec, original, data, progress):
   seconds: dict[str, float] = {}
   codec = codec or model_directory.load_for(data, _MAX_PIXELS.value)
-  image = codec.decompress(data, seconds)
+  codec.memory = int(_MEMORY.value * 2**30 / _JOBS.value)
+  image = codec.decompress(data, seconds, progress)
   return image, report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
 
 

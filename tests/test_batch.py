@@ -154,7 +154,7 @@ def _read(path, note):
 
 
 def _work(convert=lambda content: content, write=images.write_atomically):
-  return batch.Work(_read, lambda content: (convert(content), []), write)
+  return batch.Work(_read, lambda content, progress: (convert(content), []), write)
 
 
 def _results():
