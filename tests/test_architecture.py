@@ -11,7 +11,7 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
-  ["config", "images", "data", "binaries", "batch", "catalogue", "classical"],
+  ["config", "images", "data", "binaries", "batch", "catalogue", "classical", "distribution"],
   ["layers", "entropy", "metrics"],
   ["model"],
   ["weights", "coding"],
