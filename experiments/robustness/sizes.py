@@ -1,0 +1,135 @@
+"""Large photographs both ways: peak resident memory, seconds and bytes.
+
+python -m experiments.robustness.sizes --megapixels=12,24,100 --images='kodak/*.png'
+
+Makes photographs by laying given ones side by side, compresses and decompresses each in a process
+of its own, and compares one that is divided into tiles with the same one as a whole.
+"""
+
+import glob
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from absl import app, flags
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen import data, images, model_directory, weights
+
+_MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
+_UNTRAINED = flags.DEFINE_integer("untrained", None, "Instead, an untrained model with N = M.")
+_IMAGES = flags.DEFINE_string("images", None, "Glob; without it the bundled photographs.")
+_MEGAPIXELS = flags.DEFINE_list("megapixels", ["12", "24", "100"], "Of the photographs.")
+_MEMORY = flags.DEFINE_float("memory", 2.0, "Of compress and decompress.")
+_COMPARE = flags.DEFINE_float("compare", 0.0, "Megapixels that are also done as a whole; 0: none.")
+
+# A photograph is made of cells of this size, so that all of it is natural.
+_CELL = (512, 768)
+_ASPECT = 1.5
+_WHOLE = 2**50  # Bytes: nothing is divided.
+# The last layer's kernel is scaled so that untrained latents have about this deviation.
+_DEVIATION = 0.5
+
+
+def _photograph(paths, megapixels):
+  """[H, W, 3] uint8 of about so many pixels, 3:2, from the given files in turn."""
+  height = round((megapixels * 1e6 / _ASPECT) ** 0.5)
+  width = round(_ASPECT * height)
+  result = np.empty([height, width, 3], np.uint8)
+  corners = [(i, j) for i in range(0, height, _CELL[0]) for j in range(0, width, _CELL[1])]
+  cells = [_cell(path) for path in paths]
+  for number, (i, j) in enumerate(corners):
+    target = result[i : i + _CELL[0], j : j + _CELL[1]]
+    target[...] = cells[number % len(cells)][: target.shape[0], : target.shape[1]]
+  return result
+
+
+def _cell(path):
+  image = images.read_image(path)
+  repeats = [-(-side // size) for side, size in zip(_CELL, image.shape)]
+  return np.tile(image, (*repeats, 1))[: _CELL[0], : _CELL[1]]
+
+
+def _measured(program, model, source, target):
+  """A process that converts one file: seconds, those of processors, peak memory in GiB."""
+  command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={model}"]
+  command += [f"--memory={_MEMORY.value}", str(source), str(target)]
+  start = time.perf_counter()
+  process = subprocess.Popen(command)
+  _, status, usage = os.wait4(process.pid, 0)
+  if status:
+    raise ValueError(f"{program} failed on {source}")
+  return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
+
+
+def _save_untrained(size, folder, image):
+  tf.keras.utils.set_random_seed(0)
+  model = bmshj_minnen.Model(bmshj_minnen.ModelConfig("joint", size, size))
+  model_directory.create_variables(model)
+  arrays = weights.to_arrays(model)
+  typical = tf.constant(image[None])
+  arrays["g_a/3/kernel"] = arrays["g_a/3/kernel"] * _DEVIATION / np.std(model.analysis(typical))
+  weights.assign(model, arrays)
+  model_directory.save(model, folder, typical)
+  return str(folder)
+
+
+def _print_sizes(model, paths, folder):
+  print("| megapixels | | seconds | of processors | peak memory, GiB | bytes |")
+  print("|---:|---|---:|---:|---:|---:|", flush=True)
+  for megapixels in map(float, _MEGAPIXELS.value):
+    source, small, back = folder / "x.png", folder / "x.tfci", folder / "back.png"
+    photograph = _photograph(paths, megapixels)
+    images.write_image(str(source), photograph)
+    name = f"{megapixels:g} ({photograph.shape[1]}x{photograph.shape[0]})"
+    del photograph
+    for program, one, other in (("compress", source, small), ("decompress", small, back)):
+      numbers = "{:.0f} | {:.0f} | {:.2f}".format(*_measured(program, model, one, other))
+      print(f"| {name} | {program} | {numbers} | {small.stat().st_size} |", flush=True)
+
+
+def _print_comparison(model, image):
+  """What tiles change: ŷ in the encoder, and pixels of one and the same file."""
+  codec = bmshj_minnen.load(model)
+  codec.memory = int(_MEMORY.value * 2**30 / 2)
+  data_, tiled = codec.compress_with_latents(image)
+  x_tiled = codec.decompress(data_)
+  codec.memory = _WHOLE
+  received = codec.latents(data_)
+  assert received.y_hat.tobytes() == tiled.y_hat.tobytes()
+  assert received.z_hat.tobytes() == tiled.z_hat.tobytes()
+  _, whole = codec.compress_with_latents(image)
+  x_whole = codec.decompress(data_)
+  y_hats, z_hats = (int(np.sum(a != b)) for a, b in zip(tiled, whole))
+  print(f"ŷ that differ: {y_hats} of {tiled.y_hat.size}, ẑ: {z_hats} of {tiled.z_hat.size}")
+  difference = np.abs(x_tiled.astype(np.int16) - x_whole)
+  levels = f"at most {difference.max()} levels"
+  print(f"x̂ of one file that differ: {np.sum(difference > 0)} of {x_tiled.size}, {levels}")
+
+
+def main(_):
+  """Makes, measures, compares, prints."""
+  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+    folder = pathlib.Path(temporary)
+    paths = sorted(glob.glob(_IMAGES.value)) if _IMAGES.value else data.bundled_photographs()
+    if not paths:
+      raise ValueError(f"no file matches {_IMAGES.value}")
+    model = _MODEL.value
+    if _UNTRAINED.value:
+      model = _save_untrained(_UNTRAINED.value, folder / "model", _cell(paths[0]))
+    _print_sizes(model, paths, folder)
+    if _COMPARE.value:
+      _print_comparison(model, _photograph(paths, _COMPARE.value))
+
+
+if __name__ == "__main__":
+  app.run(main)
