@@ -210,6 +210,15 @@ def test_a_full_disk_ends_the_run(tree, capsys):
   assert captured.out.endswith("1 failed, 4 not tried\n")
 
 
+@pytest.fixture
+def ctrl_c():
+  """Shells start background jobs with SIGINT ignored, and Python leaves it at that."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_what_is_complete(tree, capsys):
   interrupted = threading.Event()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from experiments.robustness import kinds
+from experiments.robustness import sample_files
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -120,24 +120,24 @@ def test_one_bad_file_gives_one_line_and_nothing_else(folder, tmp_path):
 def kinds_of_files(folder, tmp_path_factory):
   """One file of each kind, compressed as a folder: what came of it."""
   source = tmp_path_factory.mktemp("kinds")
-  kinds.make_files(source)
+  sample_files.make_files(source)
   target = tmp_path_factory.mktemp("results")
   model = f"--model={folder}/joint"
   return source, target, _run("compress", model, f"--output_dir={target}", source)
 
 
-@pytest.mark.parametrize("name", kinds.GOOD)
+@pytest.mark.parametrize("name", sample_files.GOOD)
 def test_good_kinds_become_what_the_library_returns(name, codec, kinds_of_files):
   source, target, _ = kinds_of_files
   data = codec.compress(bmshj_minnen.read_image(source / name))
   assert (target / name).with_suffix(".tfci").read_bytes() == data
 
 
-@pytest.mark.parametrize("name", kinds.BAD)
+@pytest.mark.parametrize("name", sample_files.BAD)
 def test_bad_kinds_are_refused_in_one_line(name, kinds_of_files):
   source, target, result = kinds_of_files
   (line,) = [line for line in result.stderr.splitlines() if f"/{name}:" in line]
-  assert line.startswith(f"error: {source}/{name}: ") and kinds.BAD[name] in line
+  assert line.startswith(f"error: {source}/{name}: ") and sample_files.BAD[name] in line
   assert not (target / name).with_suffix(".tfci").exists()
 
 
@@ -145,10 +145,10 @@ def test_every_line_and_every_result_belongs_to_a_kind(kinds_of_files):
   _, target, result = kinds_of_files
   assert result.returncode == 1
   errors = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
-  assert len(errors) == len(kinds.BAD)
-  assert len(list(target.iterdir())) == len(kinds.GOOD)
-  count = len(kinds.GOOD) + len(kinds.BAD)
-  assert result.stdout.startswith(f"compressed {len(kinds.GOOD)} of {count} files")
+  assert len(errors) == len(sample_files.BAD)
+  assert len(list(target.iterdir())) == len(sample_files.GOOD)
+  count = len(sample_files.GOOD) + len(sample_files.BAD)
+  assert result.stdout.startswith(f"compressed {len(sample_files.GOOD)} of {count} files")
 
 
 def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):

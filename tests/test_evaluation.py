@@ -206,7 +206,7 @@ def test_small_and_lossless_pictures_have_no_figure_that_json_lacks(tmp_path):
   [
     ({"images": "nowhere/*.png", "codecs": ["webp"]}, "no file matches nowhere"),
     ({}, "nothing to evaluate: give --model or --codecs"),
-    ({"models": ["nowhere"]}, "nowhere is not a trained model"),
+    ({"models": ["nowhere"]}, "no model nowhere: give a directory"),
     ({"codecs": ["gif"]}, "unknown codec 'gif'"),
     ({"codecs": ["webp"], "qualities": [101]}, "quality of webp must be in 0..100"),
     ({"codecs": ["webp", "webp"], "qualities": [10]}, "webp 10 is given twice"),

@@ -12,7 +12,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.entropy import range_coder
-from experiments.robustness import campaign, hostile
+from experiments.robustness import hostile, hostile_run
 from tests import codecs
 
 _FILES = 100  # Of a kind and prior.
@@ -144,12 +144,12 @@ def test_the_command_line_takes_the_limit(case, tmp_path):
 @_ONE
 def test_a_campaign_goes_on_where_it_was(case, tmp_path):
   _, codec, _ = case
-  whole = campaign.Campaign(tmp_path, 3, [codec])
+  whole = hostile_run.Campaign(tmp_path, 3, [codec])
   assert whole.run(30) and whole.next == 30
-  rest = campaign.Campaign(tmp_path, 3, [codec])
+  rest = hostile_run.Campaign(tmp_path, 3, [codec])
   assert rest.next == 30
   assert rest.case(17) == whole.case(17)
   assert rest.run(50) and rest.next == 50
   assert "\n50 files of seed 3" in rest.table()
   with pytest.raises(ValueError, match="seed 3"):
-    campaign.Campaign(tmp_path, 4, [codec])
+    hostile_run.Campaign(tmp_path, 4, [codec])

@@ -11,7 +11,7 @@ import pytest
 from scipy import interpolate
 
 from bmshj_minnen import evaluation
-from experiments.paper import curves, plots, side_by_side, tables
+from experiments.paper import curves, panels, plots, tables
 from tests import codecs
 
 _STUDY = pathlib.Path(curves.__file__).parent
@@ -149,7 +149,7 @@ def test_plots_are_drawn(tmp_path):
 def test_pictures_side_by_side_are_of_equal_bytes(tmp_path):
   x = codecs.photograph(96, 128)
   codec, _ = codecs.make_codec("joint", tmp_path)
-  row = side_by_side.panels(x, codec, ["jpeg420", "jpeg444"])
+  row = panels.panels(x, codec, ["jpeg420", "jpeg444"])
   sizes = [int(panel.caption.split(": ")[1].split(" bytes")[0]) for panel in row[1:]]
   assert sizes[0] == len(codec.compress(x))
   assert all(size == pytest.approx(sizes[0], rel=0.1) for size in sizes)
@@ -159,10 +159,10 @@ def test_pictures_side_by_side_are_of_equal_bytes(tmp_path):
 
 def test_crops_are_enlarged_in_whole_pixels():
   x = codecs.photograph(96, 128)
-  row = [side_by_side.Panel(x, "a"), side_by_side.Panel(255 - x, "b")]
-  picture = side_by_side.compose(row, (10, 20, 24, 32))
+  row = [panels.Panel(x, "a"), panels.Panel(255 - x, "b")]
+  picture = panels.compose(row, (10, 20, 24, 32))
   crop = x[10:34, 20:52].repeat(4, 0).repeat(4, 1)
   np.testing.assert_array_equal(picture[-96:, :128], crop)
   np.testing.assert_array_equal(picture[-96:, 136:264], 255 - crop)
   with pytest.raises(ValueError, match="not within 96 rows of 128 pixels"):
-    side_by_side.compose(row, (80, 0, 17, 10))
+    panels.compose(row, (80, 0, 17, 10))

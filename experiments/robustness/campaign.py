@@ -1,24 +1,13 @@
 """Decodes many hostile files in one process and counts what becomes of them.
 
-`python -m experiments.robustness.campaign --files=100000`
-
-Started again, it goes on where it was. Case i of a seed is the same file in every run. The file in
-work is kept beside the state, so that it is there if the process dies in it; one that takes
-minutes ends the process by SIGALRM.
+`python -m experiments.robustness.campaign --files=100000`; started again, it goes on where it was.
 """
 
-import collections
-import json
 import pathlib
-import resource
-import signal
 import sys
 import tempfile
-import time
 from typing import Optional
 
-import numpy as np
-import tqdm
 from absl import app, flags
 
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
@@ -26,11 +15,7 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 # isort: split
 import tensorflow as tf
 
-import bmshj_minnen
-from bmshj_minnen import config, data, images, model_directory
-from experiments.robustness import hostile
-
-__all__ = ["Campaign", "load_codecs"]
+from experiments.robustness.hostile_run import Campaign, load_codecs
 
 _FILES = flags.DEFINE_integer("files", 100_000, "Files in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed makes other files.", lower_bound=0)
@@ -40,200 +25,6 @@ _FOLDER = flags.DEFINE_string(
   "Keeps models, state and the files that failed.",
 )
 _CASE = flags.DEFINE_integer("case", None, "Decodes this case alone and prints what comes of it.")
-
-_MAX_PIXELS = 2**16
-_CHANNELS = {"num_filters": 8, "latent_channels": 12}
-_LIMIT = 2.0  # Of the time of a good file of the same size.
-_SUSPICIOUS = 1.6  # From here on, time is taken again and again.
-_AGAIN = 11  # Of so many files, one is decoded twice and must give the same.
-_HANG = 300  # Seconds.
-_SAVE_EVERY = 500
-_WARM = 2000  # Files, until memory has its level.
-
-
-def load_codecs(folder: pathlib.Path) -> list[bmshj_minnen.Codec]:
-  """A small untrained codec of every prior; makes them where they are missing."""
-  photograph = bmshj_minnen.read_image(data.bundled_photographs()[0])
-  for seed, prior in enumerate(config.PRIORS):
-    if (folder / prior / "coder.npz").exists():  # Written last.
-      continue
-    tf.keras.utils.set_random_seed(seed)
-    model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, **_CHANNELS))
-    model_directory.create_variables(model)
-    for layer in [model.g_a.layers[-1]] + ([model.h_a.layers[-1]] if model.h_a else []):
-      for part in (layer.kernel_parameter.real, layer.kernel_parameter.imag):
-        part.assign(20 * part)  # Untrained latents are all zero otherwise.
-    model_directory.save(model, folder / prior, tf.constant(photograph[None, :128, :128]))
-  return [bmshj_minnen.load(folder / prior, _MAX_PIXELS) for prior in config.PRIORS]
-
-
-class Campaign:
-  """Decodes cases in turn, and keeps count in a folder.
-
-  Attributes:
-    next: the first case that is still to do.
-    failures: one line for every case that did not end as it should.
-  """
-
-  def __init__(self, folder: pathlib.Path, seed: int, codecs: list[bmshj_minnen.Codec]):
-    self._folder, self._seed, self._codecs = folder, seed, codecs
-    self._photograph = bmshj_minnen.read_image(data.bundled_photographs()[0])
-    self._forges = [hostile.Forge(codec, self._photograph) for codec in codecs]
-    self._good_seconds: dict[tuple[int, tuple[int, int]], float] = {}
-    self._stopped = False
-    self._state = folder / "state.json"
-    self.next, self.failures = 0, []
-    self._counts, self._slowest = collections.Counter(), collections.Counter()
-    self._seconds, self._memory = 0.0, []
-    self._load()
-
-  def case(self, index: int) -> tuple[int, hostile.Case]:
-    """The number of its codec, and the case itself."""
-    kinds = list(hostile.KINDS)
-    number = index // len(kinds) % len(self._codecs)
-    random = np.random.default_rng([self._seed, index])
-    return number, self._forges[number].make(kinds[index % len(kinds)], random)
-
-  def run(self, files: int) -> bool:
-    """Goes on up to so many files; returns whether it got there, or else was interrupted."""
-    previous = signal.signal(signal.SIGINT, self._stop)
-    memory = {"first": self.next, "warm": None, "end": None}
-    self._memory.append(memory)
-    try:
-      with tqdm.tqdm(total=files, initial=self.next, unit="file", mininterval=1) as progress:
-        while self.next < files and not self._stopped:
-          start = time.monotonic()
-          self._do(self.next)
-          self.next += 1
-          self._seconds += time.monotonic() - start
-          memory["end"] = _peak_mib()
-          if self.next - memory["first"] == _WARM:
-            memory["warm"] = memory["end"]
-          if self.next % _SAVE_EVERY == 0:
-            self._save()
-          progress.update()
-    finally:
-      signal.signal(signal.SIGINT, previous)
-      self._save()
-    return not self._stopped
-
-  def judge(self, index: int) -> tuple[hostile.Case, hostile.Outcome, float]:
-    """Decodes a case; returns it, what became of it, and its time in that of a good file."""
-    number, case = self.case(index)
-    codec = self._codecs[number]
-    self._keep(case.data)
-    signal.alarm(_HANG)
-    outcome, seconds = _timed(codec, case)
-    if index % _AGAIN == 0:
-      again, _ = _timed(codec, case)
-      if again != outcome:
-        outcome = hostile.Outcome("other", f"first {outcome}, then {again}")
-    ratio = seconds / self._time_of_good(number, case.size)
-    if ratio > _SUSPICIOUS:
-      ratio = self._careful_ratio(number, case)
-    signal.alarm(0)
-    if ratio > _LIMIT:
-      outcome = hostile.Outcome("other", f"took {ratio:.2f} times as long as a good file")
-    return case, outcome, ratio
-
-  def table(self) -> str:
-    """All counts in Markdown."""
-    names = ("refused", "decoded", "other")
-    lines = ["| | refused | decoded | other | slowest |", "|---|---:|---:|---:|---:|"]
-    for kind in hostile.KINDS:
-      counts = " | ".join(f"{self._counts[f'{kind}: {name}']:,}" for name in names)
-      lines.append(f"| {kind} | {counts} | {self._slowest[kind]:.2f} |")
-    totals = [sum(self._counts[f"{kind}: {name}"] for kind in hostile.KINDS) for name in names]
-    slowest = max(self._slowest.values(), default=0)
-    lines.append("| all | " + " | ".join(f"{n:,}" for n in totals) + f" | {slowest:.2f} |")
-    lines.append(f"\n{self.next:,} files of seed {self._seed} in {self._seconds / 60:.1f} minutes")
-    for m in self._memory:
-      if m["warm"]:
-        lines.append(
-          f"peak memory after {_WARM:,} files from {m['first']:,} on: {m['warm']:.0f} MiB, "
-          f"at the end {m['end'] - m['warm']:.1f} MiB more"
-        )
-    return "\n".join(lines)
-
-  def _do(self, index):
-    case, outcome, ratio = self.judge(index)
-    if outcome.name == "other":
-      path = self._folder / f"case-{self._seed}-{index}.tfci"
-      path.write_bytes(case.data)
-      line = f"case {index} of seed {self._seed}, {case.kind}: {outcome.detail}; see {path}"
-      self.failures.append(line)
-      tqdm.tqdm.write(line)
-    self._counts[f"{case.kind}: {outcome.name}"] += 1
-    self._slowest[case.kind] = max(self._slowest[case.kind], round(ratio, 3))
-
-  def _good_case(self, number, size):
-    return hostile.Case("good", size, self._forges[number].good[size])
-
-  def _time_of_good(self, number, size):
-    key = number, size
-    if key not in self._good_seconds:
-      good, codec = self._good_case(number, size), self._codecs[number]
-      self._good_seconds[key] = min(_timed(codec, good)[1] for _ in range(20))
-    return self._good_seconds[key]
-
-  def _careful_ratio(self, number, case):
-    """In turn with the good file: other work on the machine slows both."""
-    good, codec = self._good_case(number, case.size), self._codecs[number]
-    seconds = good_seconds = float("inf")
-    for turn in range(30):
-      seconds = min(seconds, _timed(codec, case)[1])
-      good_seconds = min(good_seconds, _timed(codec, good)[1])
-      if turn > 1 and seconds < _SUSPICIOUS * good_seconds:
-        break
-    return seconds / good_seconds
-
-  def _keep(self, content):
-    """Writes the file in work; in place, as a rename each time would wait for the disk."""
-    self._current.seek(0)
-    self._current.write(content)
-    self._current.truncate()
-
-  def _stop(self, *_):
-    self._stopped = True
-
-  def _load(self):
-    path = self._folder / "current.tfci"
-    if path.exists() and path.stat().st_size:
-      kept = path.rename(self._folder / "died.tfci")
-      print(f"the last run died in a file, which is kept: {kept}", file=sys.stderr)
-    self._current = path.open("wb", buffering=0)
-    if self._state.exists():
-      state = json.loads(self._state.read_text())
-      if state["seed"] != self._seed:
-        raise ValueError(f"{self._folder} holds a campaign of seed {state['seed']}")
-      self.next, self.failures = state["next"], state["failures"]
-      self._counts.update(state["counts"])
-      self._slowest.update(state["slowest"])
-      self._seconds, self._memory = state["seconds"], state["memory"]
-
-  def _save(self):
-    state = {
-      "seed": self._seed,
-      "next": self.next,
-      "failures": self.failures,
-      "counts": self._counts,
-      "slowest": self._slowest,
-      "seconds": self._seconds,
-      "memory": self._memory,
-    }
-    images.write_atomically(str(self._state), json.dumps(state, indent=2).encode())
-    self._keep(b"")
-
-
-def _timed(codec, case) -> tuple[hostile.Outcome, float]:
-  """Of the processor: what else runs on the machine counts less."""
-  start = time.process_time()
-  outcome = hostile.decode(codec, case)
-  return outcome, time.process_time() - start
-
-
-def _peak_mib() -> float:
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main(_) -> Optional[int]:
