@@ -14,6 +14,7 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
 from bmshj_minnen import batch, images, model_directory, report
+from bmshj_minnen.coding import bitstream
 
 _MODEL = flags.DEFINE_string(
   "model", "", "The model directory that compressed; not needed for models that ship."
@@ -28,7 +29,10 @@ _MEMORY = flags.DEFINE_float(
   "memory", 2.0, "GiB that the networks of all jobs take; images come on top.", lower_bound=0.0
 )
 _MAX_PIXELS = flags.DEFINE_integer(
-  "max_pixels", 2**28, "Refuse files that declare more pixels.", lower_bound=1
+  "max_pixels",
+  bitstream.DEFAULT_MAX_PIXELS,
+  "Refuse files that declare more pixels.",
+  lower_bound=1,
 )
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph to compare with.")
