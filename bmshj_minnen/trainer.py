@@ -5,8 +5,11 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen import model_directory
 from bmshj_minnen.model import Losses, Model, losses
+from bmshj_minnen.muon import Muon
 
 __all__ = ["Trainer", "build", "learning_rate"]
+
+_OPTIMIZERS = {"adam": tf.keras.optimizers.Adam, "muon": Muon}
 
 
 class Trainer(tf.keras.Model):
@@ -108,7 +111,7 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
     model_directory.create_variables(trainer.model)
   finally:
     tf.keras.mixed_precision.set_global_policy("float32")
-  optimizer = tf.keras.optimizers.Adam(
+  optimizer = _OPTIMIZERS[config.optimizer](
     learning_rate(config), global_clipnorm=config.clip_norm or None
   )
   if config.precision_policy == "mixed_float16":

@@ -125,9 +125,10 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
     board = callbacks.Board(pathlib.Path(config.model_dir) / "logs", held_out)
     observers += [callbacks.Record(checkpoints), board]
   logging.info(
-    "Batches of %d on %d devices, Adam from %g.",
+    "Batches of %d on %d devices, %s from %g.",
     config.batch,
     strategy.num_replicas_in_sync,
+    config.optimizer,
     config.learning_rate,
   )
   try:

@@ -12,7 +12,7 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
   ["config", "images", "data", "binaries", "batch", "catalogue", "classical"],
-  ["layers", "entropy", "metrics", "distribution"],
+  ["layers", "entropy", "metrics", "distribution", "muon"],
   ["model"],
   ["weights", "coding"],
   ["model_directory"],

@@ -1,0 +1,69 @@
+"""Muon: gradient descent that moves every direction of a kernel by the same amount.
+
+K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
+https://kellerjordan.github.io/posts/muon
+"""
+
+import tensorflow as tf
+
+__all__ = ["Muon", "orthogonalize"]
+
+_MOMENTUM = 0.95  # Jordan et al.
+# Their polynomial a s + b s^3 + c s^5, which takes singular values in 0..1 to about 0.7..1.2.
+_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+# Gives steps about as long as Adam's, so that one learning rate does for both (J. Liu et al., "Muon
+# is scalable for LLM training", 2025, https://arxiv.org/abs/2502.16982, section 2.2).
+_RMS = 0.2
+
+
+class Muon(tf.keras.optimizers.Adam):
+  """Muon for the kernels of convolutions and dense layers, Adam for all else.
+
+  A kernel is a matrix with one column for each output channel.
+  """
+
+  def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+    """Moves one variable; called by `apply_gradients`."""
+    if "kernel" not in variable.name:
+      super().update_step(gradient, variable)
+      return
+    rate = tf.cast(self.learning_rate, variable.dtype)
+    momentum = self._momentums[self._index_dict[self._var_key(variable)]]
+    momentum.assign(_MOMENTUM * momentum + (1 - _MOMENTUM) * gradient)
+    ahead = _MOMENTUM * momentum + (1 - _MOMENTUM) * gradient  # Nesterov's.
+    variable.assign_sub(rate * _step(ahead, _output_axis(variable)))
+
+
+def orthogonalize(x: tf.Tensor) -> tf.Tensor:
+  """U V^T of x = U S V^T, roughly: [rows, columns] -> the same, singular values in 0.7..1.2.
+
+  Those below about 1e-3 of the norm stay smaller. The odd polynomials commute with x^T x, so all
+  iterations but the last product are on that small matrix.
+  """
+  if x.shape[0] < x.shape[1]:
+    return tf.transpose(orthogonalize(tf.transpose(x)))
+  x = tf.math.divide_no_nan(x, tf.norm(x))
+  gram = tf.matmul(x, x, transpose_a=True)
+  identity = tf.eye(x.shape[1], dtype=x.dtype)
+  product = identity
+  a, b, c = _POLYNOMIAL
+  for _ in range(_ITERATIONS):
+    factor = a * identity + tf.matmul(b * identity + c * gram, gram)
+    product = tf.matmul(product, factor)
+    gram = tf.matmul(tf.matmul(factor, gram), factor)
+  return tf.matmul(x, product)
+
+
+def _output_axis(variable):
+  # tfc's Fourier coefficients are [in, out, height, width], all other kernels [..., in, out].
+  return 1 if variable.name.endswith(("_real:0", "_imag:0")) else len(variable.shape) - 1
+
+
+def _step(gradient, output_axis):
+  axes = [i for i in range(len(gradient.shape)) if i != output_axis] + [output_axis]
+  last = tf.transpose(gradient, axes)
+  matrix = tf.reshape(last, [-1, gradient.shape[output_axis]])
+  length = _RMS * max(matrix.shape) ** 0.5
+  step = tf.reshape(length * orthogonalize(matrix), last.shape)
+  return tf.transpose(step, [axes.index(i) for i in range(len(axes))])
