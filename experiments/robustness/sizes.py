@@ -23,7 +23,8 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import data, images, model_directory, weights
+from bmshj_minnen import data, images, model_directory
+from experiments import untrained
 
 _MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
 _UNTRAINED = flags.DEFINE_integer("untrained", None, "Instead, an untrained model with N = M.")
@@ -36,8 +37,6 @@ _COMPARE = flags.DEFINE_float("compare", 0.0, "Megapixels that are also done as 
 _CELL = (512, 768)
 _ASPECT = 1.5
 _WHOLE = 2**50  # Bytes: nothing is divided.
-# The last layer's kernel is scaled so that untrained latents have about this deviation.
-_DEVIATION = 0.5
 
 
 def _photograph(paths, megapixels):
@@ -69,18 +68,6 @@ def _measured(program, model, source, target):
   if status:
     raise ValueError(f"{program} failed on {source}")
   return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
-
-
-def _save_untrained(size, folder, image):
-  tf.keras.utils.set_random_seed(0)
-  model = bmshj_minnen.Model(bmshj_minnen.ModelConfig("joint", size, size))
-  model_directory.create_variables(model)
-  arrays = weights.to_arrays(model)
-  typical = tf.constant(image[None])
-  arrays["g_a/3/kernel"] = arrays["g_a/3/kernel"] * _DEVIATION / np.std(model.analysis(typical))
-  weights.assign(model, arrays)
-  model_directory.save(model, folder, typical)
-  return str(folder)
 
 
 def _print_sizes(model, paths, folder):
@@ -125,7 +112,10 @@ def main(_):
       raise ValueError(f"no file matches {_IMAGES.value}")
     model = _MODEL.value
     if _UNTRAINED.value:
-      model = _save_untrained(_UNTRAINED.value, folder / "model", _cell(paths[0]))
+      size, image = _UNTRAINED.value, _cell(paths[0])
+      built = untrained.model(bmshj_minnen.ModelConfig("joint", size, size), image)
+      model = str(folder / "model")
+      model_directory.save(built, folder / "model", tf.constant(image[None]))
     _print_sizes(model, paths, folder)
     if _COMPARE.value:
       _print_comparison(model, _photograph(paths, _COMPARE.value))

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from bmshj_minnen import config, images, model_directory
 from bmshj_minnen.coding import bitstream
-from bmshj_minnen.model import Model
 from bmshj_minnen.serving import saved_models
+from experiments import untrained
 from experiments.serving import comparisons
 from experiments.speed import timing
 from experiments.speed.photographs import photograph
@@ -30,10 +30,9 @@ _CLIENT = flags.DEFINE_bool("client", False, "Build the C++ client, and time it 
 
 
 def _untrained(folder):
-  tf.keras.utils.set_random_seed(0)
-  model = Model(config.ModelConfig())
-  model_directory.create_variables(model)
-  model_directory.save(model, folder, tf.constant(photograph("", 256, 256)[None]))
+  image = photograph("", 256, 256)
+  model = untrained.model(config.ModelConfig(), image)
+  model_directory.save(model, folder, tf.constant(image[None]))
   return str(folder)
 
 

@@ -2,9 +2,12 @@
 
 import contextlib
 import functools
+import json
 import os
 import pathlib
+import statistics
 import tempfile
+from typing import NamedTuple
 
 from absl import app, flags
 
@@ -15,135 +18,155 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import model_directory, weights
-from bmshj_minnen.coding import fixed_point, wavefront
+from bmshj_minnen import catalogue, config, images, weights
 from bmshj_minnen.coding.freezing import freeze
-from bmshj_minnen.coding.frozen_prior import FrozenPrior, Networks
-from experiments.speed import timing
+from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from experiments import untrained
+from experiments.speed import plots, timing, work
+from experiments.speed.bmshj2018 import HyperpriorCodec
+from experiments.speed.coding import PARTS, Coding
 from experiments.speed.photographs import photograph
 
-_MODEL = flags.DEFINE_string("model", "", "A model directory; empty: an untrained joint model.")
+_SIZES = flags.DEFINE_list("sizes", ["192x192", "192x320"], "N x M of the untrained models.")
+_PRIORS = flags.DEFINE_list("priors", list(config.PRIORS), "Of the untrained models.")
+_MODELS = flags.DEFINE_list("models", [catalogue.DEFAULT], "Trained models, too.")
 _IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
 _RUNS = flags.DEFINE_integer("runs", 7, "Runs that medians are taken of.", lower_bound=1)
+_OUTPUT = flags.DEFINE_string("output", None, "A folder for results.json and codec.png.")
 _COMPRESSAI = flags.DEFINE_string(
   "compressai_python", "", "A Python with CompressAI; its untrained mbt2018 is timed, too."
 )
 
-# Untrained latents are scaled to about the deviation that an untrained prior predicts, so that
-# the coder has the work of a high rate to do, and little of it escapes the tables.
-_DEVIATION = 0.5
+_PEERS = {"192x192": "3", "192x320": "5"}  # Qualities of mbt2018 with that N x M.
+_TFC, _TFC_FILTERS = "tfc bmshj2018 192x192", 192
 
 
-class _NoCoder:
-  """Stands in for the range coder; its state depends on all that would be coded."""
-
-  def push(self, handle, table, value):
-    return handle + tf.reduce_sum(table) + tf.reduce_sum(value)
+class _Subject(NamedTuple):
+  coding: Coding
+  operations: dict[str, float]
 
 
-class _Codec:
-  """What is timed; each method does one thing once."""
-
-  def __init__(self, codec: bmshj_minnen.Codec, frozen: FrozenPrior, image: np.ndarray):
-    self._codec, self._image = codec, image
-    self.data = codec.compress(image)
-    latents = codec.latents(self.data)
-    height, width, channels = latents.y_hat.shape
-    networks = Networks(frozen, fixed_point.exact_dtype())
-    y = tf.constant(latents.y_hat.reshape(-1, channels) / np.float32(frozen.y_step))
-    side = wavefront.Encoder(_NoCoder(), networks.unit, 0, y)
-    psi = tf.function(lambda z: networks.psi(z, height, width))
-    self._psi = functools.partial(psi, tf.constant(latents.z_hat))
-    loop = tf.function(
-      lambda psi: wavefront.scan(networks, side, tf.constant(0), psi, height, width, channels)
-    )
-    self._loop = functools.partial(loop, self._psi())
-
-  def encode(self):
-    seconds = {}
-    self._codec.compress(self._image, seconds)
-    return seconds
-
-  def decode(self):
-    seconds = {}
-    self._codec.decompress(self.data, seconds)
-    return seconds
-
-  def h_s(self):
-    self._psi()
-
-  def loop(self):
-    self._loop()
+def _trained(directory, image):
+  with np.load(directory / "coder.npz") as arrays:
+    frozen = FrozenPrior.from_arrays(dict(arrays))
+  with np.load(directory / "weights.npz") as arrays:
+    return _subject(bmshj_minnen.load(directory), frozen, dict(arrays), image)
 
 
-def _load(directory):
-  codec = bmshj_minnen.load(directory)
-  with np.load(pathlib.Path(directory) / "coder.npz") as arrays:
-    return codec, FrozenPrior.from_arrays(dict(arrays))
+def _untrained(prior, size, image):
+  model = untrained.model(config.ModelConfig(prior, *map(int, size.split("x"))), image)
+  frozen, arrays = freeze(model, tf.constant(image[None])), weights.to_arrays(model)
+  return _subject(bmshj_minnen.Codec(frozen, arrays), frozen, arrays, image)
 
 
-def _untrained(image):
-  tf.keras.utils.set_random_seed(0)
-  model = bmshj_minnen.Model(bmshj_minnen.ModelConfig())
-  model_directory.create_variables(model)
-  x = tf.constant(image[None])
-  arrays = weights.to_arrays(model)
-  arrays["g_a/3/kernel"] = arrays["g_a/3/kernel"] * _DEVIATION / np.std(model.analysis(x))
-  weights.assign(model, arrays)
-  frozen = freeze(model, x)
-  return bmshj_minnen.Codec(frozen, arrays), frozen
+def _subject(codec, frozen, arrays, image):
+  operations = work.operations(codec.config, arrays, *image.shape[:2])
+  return _Subject(Coding(codec, frozen, image), operations)
 
 
 @contextlib.contextmanager
-def _compressai(image):
+def _compressai(image, quality):
   with tempfile.NamedTemporaryFile(suffix=".npy") as file:
     np.save(file.name, image)
-    with timing.Peer(_COMPRESSAI.value, "codec", file.name, str(_DEVIATION)) as peer:
+    arguments = ("codec", file.name, str(untrained.DEVIATION), quality)
+    with timing.Peer(_COMPRESSAI.value, *arguments) as peer:
       yield peer
 
 
-def _rows(samples):
-  """Name of a table's line -> seconds of the runs."""
-  h_s, no_coder = ([sample.seconds for sample in samples[name]] for name in ("h_s", "loop"))
-  rows = {}
-  for side, entropy in (("encode", "entropy coding"), ("decode", "entropy decoding")):
-    rows[side] = [sample.seconds for sample in samples[side]]
-    for part in samples[side][0].result:
-      seconds = rows[f"  {side}: {part}"] = [sample.result[part] for sample in samples[side]]
-      if part == entropy:
-        rows[f"    {side}: h_s"] = h_s
-        rows[f"    {side}: loop and range coder (rest)"] = [s - h for s, h in zip(seconds, h_s)]
-  rows["the loop without range coder"] = no_coder
-  rows.update({name: [s.seconds for s in runs] for name, runs in samples.items() if "AI" in name})
-  return rows
+def _tasks(subjects, peers):
+  """(model, what) -> a call that measures it once."""
+  tasks = {}
+  for name, subject in subjects.items():
+    tasks |= {
+      (name, what): functools.partial(timing.measure, getattr(subject.coding, what))
+      for what in ("encode", "decode", "h_s", "loop")
+    }
+  for name, peer in peers.items():
+    tasks |= {(name, what): functools.partial(peer, what) for what in PARTS}
+  return tasks
+
+
+def _results(samples, subjects, rate):
+  """One entry for each model and side, medians in seconds."""
+  results = []
+  for (name, side), runs in samples.items():
+    if side not in PARTS:
+      continue
+    entry = {"model": name, "side": side, "seconds": statistics.median(s.seconds for s in runs)}
+    entry["min"], entry["max"] = (f(s.seconds for s in runs) for f in (min, max))
+    if name in subjects:
+      parts = {p: statistics.median(s.result[p] for s in runs) for p in PARTS[side]}
+      exact = {w: statistics.median(s.seconds for s in samples[name, w]) for w in ("h_s", "loop")}
+      arithmetic = subjects[name].operations[side] / rate / entry["seconds"]
+      bpp = subjects[name].coding.bpp
+      entry |= {"bpp": bpp, "parts": parts, **exact, "share_of_products": arithmetic}
+    results.append(entry)
+  return results
+
+
+def _print(results):
+  seconds = {(entry["model"], entry["side"]): entry["seconds"] for entry in results}
+  for side, names in PARTS.items():
+    columns = [*names, "h_s", "loop", "products"]
+    print(f"\n| {side}, ms | bpp | median | min | max | {' | '.join(columns)} |")
+    print(f"|---|{'---:|' * (4 + len(columns))}")
+    for entry in results:
+      if entry["side"] == side:
+        figures = [1000 * entry[key] for key in ("seconds", "min", "max")]
+        cells = [f"{entry['bpp']:.2f}" if "bpp" in entry else "", *(f"{f:.0f}" for f in figures)]
+        if "parts" in entry:
+          parts = [*(entry["parts"][name] for name in names), entry["h_s"], entry["loop"]]
+          cells += [f"{1000 * part:.0f}" for part in parts]
+          cells += [f"{100 * entry['share_of_products']:.0f} %"]
+        print(f"| {entry['model']} | {' | '.join(cells)} |")
+  pairs = [(f"CompressAI {size}", f"joint {size}") for size in _SIZES.value]
+  for theirs, ours in [*pairs, (_TFC, "joint 192x192")]:
+    for side in PARTS:
+      if (theirs, side) in seconds and (ours, side) in seconds:
+        print(f"{theirs} / {ours}, {side}: {seconds[theirs, side] / seconds[ours, side]:.2f}")
 
 
 def main(argv):
-  """Prints a table."""
+  """Measures, prints, and writes what `--output` asks for."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with binaries.one_line_errors(), contextlib.ExitStack() as stack:
     image = photograph(_IMAGE.value)
-    codec, frozen = _load(_MODEL.value) if _MODEL.value else _untrained(image)
-    timed = _Codec(codec, frozen, image)
-    height, width = image.shape[:2]
-    print(
-      f"{width}x{height}, {codec.config}, {8 * len(timed.data) / (height * width):.2f} bpp, "
-      f"{os.cpu_count()} processors"
-    )
-    tasks = {
-      name: functools.partial(timing.measure, getattr(timed, name))
-      for name in ("encode", "decode", "h_s", "loop")
+    directories = map(catalogue.find, _MODELS.value)
+    subjects = {directory.name: _trained(directory, image) for directory in directories}
+    for size in _SIZES.value:
+      subjects |= {f"{prior} {size}": _untrained(prior, size, image) for prior in _PRIORS.value}
+    peers = {
+      f"CompressAI {size}": stack.enter_context(_compressai(image, _PEERS[size]))
+      for size in _SIZES.value
+      if _COMPRESSAI.value and size in _PEERS
     }
-    if _COMPRESSAI.value:
-      peer = stack.enter_context(_compressai(image))
-      print(f"CompressAI mbt2018: {peer.note}")
-      for side in ("encode", "decode"):
-        tasks[f"CompressAI {side}"] = functools.partial(peer, side)
+    tasks = _tasks(subjects, peers)
+    hyperprior = HyperpriorCodec(image, _TFC_FILTERS, untrained.DEVIATION)
+    tasks |= {
+      (_TFC, what): functools.partial(timing.measure, getattr(hyperprior, what)) for what in PARTS
+    }
     timing.interleave(tasks, 1)  # Warm.
+    rates = [work.product_rate()]
     samples = timing.interleave(tasks, _RUNS.value)
-    timing.print_table(_rows(samples))
-    timing.print_ratios(samples, [(f"CompressAI {side}", side) for side in ("encode", "decode")])
+    rates.append(work.product_rate())
+    results = _results(samples, subjects, max(rates))
+    print(f"{image.shape[1]}x{image.shape[0]}, {os.cpu_count()} processors")
+    print(f"a float32 matrix product: {' and '.join(f'{r / 1e9:.0f}' for r in rates)} GFLOP/s")
+    for name, peer in peers.items():
+      print(f"{name}: {peer.note}")
+    print(f"{_TFC}: {hyperprior.bpp:.2f} bpp")
+    _print(results)
+    timing.print_quiet(samples)
+    if _OUTPUT.value:
+      folder = pathlib.Path(_OUTPUT.value)
+      folder.mkdir(parents=True, exist_ok=True)
+      record = {"processors": os.cpu_count(), "products_per_second": max(rates)}
+      record |= {"size": image.shape[:2], "runs": _RUNS.value, "results": results}
+      images.write_atomically(
+        str(folder / "results.json"), json.dumps(record, indent=1).encode() + b"\n"
+      )
+      plots.bars(results, folder / "codec.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 """CompressAI's mbt2018, the same model in PyTorch; runs under a Python that has CompressAI.
 
-The benchmarks start it as `python -m experiments.speed.peers codec IMAGE.npy LATENT_DEVIATION` or
-`... training BATCH.npy`; both files hold uint8.
+The benchmarks start it as
+
+    python -m experiments.speed.peers codec IMAGE.npy LATENT_DEVIATION QUALITY
+    python -m experiments.speed.peers training BATCH.npy
+
+Both files hold uint8.
 """
 
 import sys
@@ -14,22 +18,23 @@ import torch
 
 from experiments.speed import timing
 
-_QUALITY = 3  # N = M = 192.
+_TRAINING_QUALITY = 3  # N = M = 192.
 
 
-def codec(path: str, deviation: float) -> None:
+def codec(path: str, deviation: float, quality: int) -> None:
   """Serves `encode` and `decode` of one image [H, W, 3].
 
   Args:
     path: of the image.
     deviation: the standard deviation that the untrained model's latents are scaled to. It is also
       added to all predicted scales, so that latents and predictions agree roughly.
+    quality: 1 to 4 has N = M = 192, 5 to 8 M = 320.
   """
   image = np.load(path)
   height, width = image.shape[:2]
   x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
   x = torch.nn.functional.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
-  model = _model().eval()
+  model = _model(quality).eval()
   with torch.no_grad():
     gain = deviation / model.g_a(x).std()
     model.g_a[-1].weight *= gain
@@ -50,7 +55,7 @@ def codec(path: str, deviation: float) -> None:
 def training(path: str) -> None:
   """Serves `step`, one of gradient descent on a batch [B, H, W, 3], as CompressAI trains."""
   x = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).float() / 255
-  model = _model().train()
+  model = _model(_TRAINING_QUALITY).train()
   criterion = compressai.losses.RateDistortionLoss(lmbda=0.01)
   optimizers = compressai.optimizers.net_aux_optimizer(
     model, {"net": {"type": "Adam", "lr": 1e-4}, "aux": {"type": "Adam", "lr": 1e-3}}
@@ -68,13 +73,13 @@ def training(path: str) -> None:
   timing.serve({"step": step}, f"{torch.get_num_threads()} threads")
 
 
-def _model():
+def _model(quality):
   torch.manual_seed(0)
-  return compressai.zoo.mbt2018(_QUALITY, pretrained=False)
+  return compressai.zoo.mbt2018(quality, pretrained=False)
 
 
 if __name__ == "__main__":
   if sys.argv[1] == "codec":
-    codec(sys.argv[2], float(sys.argv[3]))
+    codec(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
   else:
     training(sys.argv[2])

@@ -10,10 +10,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Callable, NamedTuple
 
-__all__ = ["Peer", "Sample", "interleave", "measure", "print_ratios", "print_table", "serve"]
+__all__ = [
+  "Peer",
+  "Sample",
+  "interleave",
+  "measure",
+  "print_quiet",
+  "print_ratios",
+  "print_table",
+  "serve",
+]
 
 # A run during which others took more than this share of the machine is repeated.
 _DISTURBED = 0.1
@@ -39,16 +48,21 @@ def measure(function: Callable[[], Any]) -> Sample:
   """Times a call, again if others disturbed it; the least disturbed of at most 3 counts."""
   samples = []
   while len(samples) < _ATTEMPTS:
-    busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
+    busy, own, start = _busy_seconds(), _own_seconds(), time.perf_counter()
     result = function()
     seconds = time.perf_counter() - start
-    own, busy = time.process_time() - own, _busy_seconds() - busy
+    own, busy = _own_seconds() - own, _busy_seconds() - busy
     # The kernel counts in hundredths of a second, so without this short runs would look disturbed.
     others = max(0.0, busy - own - _TOLERANCE) / seconds / os.cpu_count()
     samples.append(Sample(seconds, others, result))
     if others <= _DISTURBED:
       break
   return min(samples, key=lambda sample: sample.others)
+
+
+def _own_seconds():
+  """Processor seconds of this process and of those that it waited for."""
+  return sum(os.times()[:4])
 
 
 def _busy_seconds():
@@ -58,7 +72,9 @@ def _busy_seconds():
   return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def interleave(tasks: dict[str, Callable[[], Sample]], runs: int) -> dict[str, list[Sample]]:
+def interleave(
+  tasks: dict[Hashable, Callable[[], Sample]], runs: int
+) -> dict[Hashable, list[Sample]]:
   """Runs tasks in turn, so that a machine that gets slower does so for all of them."""
   samples = {name: [] for name in tasks}
   for _ in range(runs):
@@ -76,11 +92,16 @@ def print_table(rows: dict[str, Sequence[float]]) -> None:
 
 
 def print_ratios(samples: dict[str, list[Sample]], pairs: Sequence[tuple[str, str]]) -> None:
-  """Prints how many times as long the first of each pair takes, and how quiet the machine was."""
+  """Prints how many times as long the first of each pair takes, and `print_quiet`."""
   medians = {name: statistics.median(s.seconds for s in runs) for name, runs in samples.items()}
   for slow, fast in pairs:
     if slow in medians:
       print(f"{slow} / {fast}: {medians[slow] / medians[fast]:.2f}")
+  print_quiet(samples)
+
+
+def print_quiet(samples: dict[Hashable, list[Sample]]) -> None:
+  """Prints how quiet the machine was."""
   others = max(sample.others for runs in samples.values() for sample in runs)
   print(f"Other processes took up to {100 * others:.0f} % of the machine.")
 

@@ -1,0 +1,69 @@
+"""Coding one image, whole and in parts, as functions that a benchmark can call."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen.coding import fixed_point, wavefront
+from bmshj_minnen.coding.frozen_prior import FrozenPrior, Networks
+
+__all__ = ["PARTS", "Coding"]
+
+# Of `Coding.encode` and `Coding.decode`, in the order in which they happen.
+PARTS = {
+  "encode": ("analysis", "entropy coding", "container"),
+  "decode": ("container", "entropy decoding", "synthesis"),
+}
+
+
+class _NoCoder:
+  """Stands in for the range coder; its state depends on all that would be coded."""
+
+  def push(self, handle, table, value):
+    return handle + tf.reduce_sum(table) + tf.reduce_sum(value)
+
+
+class Coding:
+  """An image and a codec; each method does one thing once.
+
+  Attributes:
+    bpp: of the file.
+  """
+
+  def __init__(self, codec: bmshj_minnen.Codec, frozen: FrozenPrior, image: np.ndarray):
+    self._codec, self._image = codec, image
+    self._data = codec.compress(image)
+    self.bpp = 8 * len(self._data) / (image.shape[0] * image.shape[1])
+    latents = codec.latents(self._data)
+    height, width, channels = latents.y_hat.shape
+    networks = Networks(frozen, fixed_point.exact_dtype())
+    y = tf.constant(latents.y_hat.reshape(-1, channels) / np.float32(frozen.y_step))
+    side = wavefront.Encoder(_NoCoder(), networks.unit, 0, y)
+    psi = tf.function(lambda z: networks.psi(z, height, width))
+    self._psi = functools.partial(psi, tf.constant(latents.z_hat))
+    loop = tf.function(
+      lambda psi: wavefront.scan(networks, side, tf.constant(0), psi, height, width, channels)
+    )
+    self._loop = functools.partial(loop, self._psi())
+
+  def encode(self) -> dict[str, float]:
+    """Compresses; returns the seconds of each part."""
+    seconds: dict[str, float] = {}
+    self._codec.compress(self._image, seconds)
+    return seconds
+
+  def decode(self) -> dict[str, float]:
+    """Decompresses; returns the seconds of each part."""
+    seconds: dict[str, float] = {}
+    self._codec.decompress(self._data, seconds)
+    return seconds
+
+  def h_s(self) -> None:
+    """Runs h_s in integers."""
+    self._psi()
+
+  def loop(self) -> None:
+    """Runs g_cm and g_ep at all positions in turn, without range coder."""
+    self._loop()

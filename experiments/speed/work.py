@@ -1,0 +1,58 @@
+"""How much arithmetic coding an image takes, and how fast this machine multiplies matrices."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+
+__all__ = ["operations", "product_rate"]
+
+_SIZE = 4096
+_RUNS = 5
+_BYTES = 2  # Products of exact networks: those of the high and of the low byte.
+
+
+def operations(
+  config: cfg.ModelConfig, weights: dict[str, np.ndarray], height: int, width: int
+) -> dict[str, float]:
+  """Multiplications and additions in the matrix products of an image of that size.
+
+  Args:
+    config: of the model.
+    weights: its arrays, named as in `bmshj_minnen.weights`.
+    height, width: of the image.
+
+  Returns:
+    For "encode" and "decode", of all convolutions and dense layers as the codec computes them.
+  """
+  y = -(-height // cfg.LATENT_STRIDE) * -(-width // cfg.LATENT_STRIDE)
+  # Positions of the coarser end of each layer, which a stride's products are counted at.
+  positions = {"g_a": [64 * y, 16 * y, 4 * y, y], "g_s": [y, 4 * y, 16 * y, 64 * y]}
+  positions |= {"h_a": [y, y / 4, y / 16], "h_s": [y / 16, y / 4, y]}
+  sums = dict.fromkeys(("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep"), 0.0)
+  for name, array in weights.items():
+    part, *rest = name.split("/")
+    if part not in sums or rest[-1] not in ("kernel", "gamma"):
+      continue
+    count = positions[part][int(rest[0])] if part in positions else y
+    if part == "g_s" and rest[-1] == "gamma":
+      count *= 4  # It follows the layer that doubles both sides.
+    taps = array.size * (12 / 25 if part == "g_cm" else 1)
+    sums[part] += 2 * count * taps
+  exact = _BYTES * (sums["h_s"] + sums["g_cm"] + sums["g_ep"])
+  return {"encode": sums["g_a"] + sums["h_a"] + exact, "decode": exact + sums["g_s"]}
+
+
+def product_rate() -> float:
+  """Float32 operations a second of TensorFlow's matrix product here: the best of some runs."""
+  a = tf.random.normal([_SIZE, _SIZE])
+  product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
+  product().numpy()
+  seconds = []
+  for _ in range(_RUNS):
+    start = time.perf_counter()
+    product().numpy()
+    seconds.append(time.perf_counter() - start)
+  return 2 * _SIZE**3 / min(seconds)
