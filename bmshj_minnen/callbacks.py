@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import model_directory
+from bmshj_minnen import distribution, model_directory
 
 __all__ = ["Board", "Checkpoints", "Guard", "Record", "TrainingError"]
 
@@ -42,7 +42,12 @@ class Checkpoints:
     return int(self._trainer.optimizer.iterations.numpy())
 
   def save(self):
-    """Writes a checkpoint and the model; interrupted halfway, the ones before stay whole."""
+    """Writes a checkpoint and the model; interrupted halfway, the ones before stay whole.
+
+    Of several machines only the chief writes.
+    """
+    if not distribution.is_chief(self._trainer.distribute_strategy):
+      return
     self._manager.save(checkpoint_number=self._trainer.optimizer.iterations.numpy())
     model_directory.save(self._trainer.model, self.directory, self._typical_images)
 

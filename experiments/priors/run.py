@@ -30,6 +30,10 @@ _STEPS = flags.DEFINE_integer("steps", 3000, "Training steps of each model.")
 _N = flags.DEFINE_integer("num_filters", 64, "N.")
 _M = flags.DEFINE_integer("latent_channels", 96, "M.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "At the start of the cosine.")
+_OPTIMIZER = flags.DEFINE_enum("optimizer", "adam", config.OPTIMIZERS, "Of the training.")
+_PRECISION = flags.DEFINE_enum(
+  "precision_policy", "float32", config.PRECISIONS, "Of the convolutions in training."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, crops and noise, the same for all.")
 
 
@@ -45,6 +49,8 @@ def _train(prior, lmbda, directory):
     "latent_channels": _M.value,
     "steps": _STEPS.value,
     "learning_rate": _LEARNING_RATE.value,
+    "optimizer": _OPTIMIZER.value,
+    "precision_policy": _PRECISION.value,
     "seed": _SEED.value,
     "schedule": "cosine",
     "crop": 128,
