@@ -128,7 +128,7 @@ class LatentCoder:
     psi = tiling.run(tiling.H_S, lambda z: self._psi(z).numpy(), z_hat, size, units)
     psi = psi.reshape(height * width, -1)
     order = wavefront.coding_order(has_context, height, width).numpy()
-    recent = wavefront.start(height, self._config.latent_channels)
+    recent = wavefront.start(height, width, self._config.latent_channels)
     y_hat = np.empty([height * width, self._config.latent_channels], np.float32)
     for segment in wavefront.segments(has_context, height, width):
       where = order[segment.begin : segment.end]

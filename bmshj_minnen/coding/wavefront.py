@@ -134,16 +134,19 @@ def scan(
     handle,
     tf.gather(psi, order),
     order,
-    start(height, channels),
+    start(height, width, channels),
     (tf.constant(0), _num_steps(networks.has_context, height, width)),
     (height, width),
   )
   return handle, tf.gather(latents, tf.math.invert_permutation(order))
 
 
-def start(height: tf.Tensor, channels: int) -> tf.Tensor:
-  """What precedes the first step: [8, height + 2, M] zeros."""
-  return tf.zeros([REACH, height + 2, channels])
+def start(height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
+  """What precedes the first step: [8, R, M] zeros.
+
+  R is the most rows that a step has positions in, and two above.
+  """
+  return tf.zeros([REACH, tf.minimum(height, (width + _SLOPE - 1) // _SLOPE) + 2, channels])
 
 
 def segments(has_context: bool, height: int, width: int) -> list[Segment]:
@@ -177,7 +180,7 @@ def scan_steps(
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
     where: [n] int32, what `side` is told of these positions.
-    recent: [8, height + 2, M], the last eight steps; row i of an image is at index i + 2.
+    recent: [8, R, M], the last eight steps; the first row of the last one is at index 2.
     steps: the first and the one after the last.
     size: height and width of the image of latents.
 
@@ -190,13 +193,16 @@ def scan_steps(
     first_row, count = _positions(networks.has_context, t, height, width)
     neighbours = None
     if networks.has_context:
-      neighbours = _causal_neighbours(recent, first_row, count)
+      # Rows that no later position can see make room, at most one a step.
+      done = first_row - _positions(True, t - 1, height, width)[0]
+      recent = tf.pad(recent[:, done:], [[0, 0], [0, done], [0, 0]])
+      neighbours = _causal_neighbours(recent, count)
     now = slice(start, start + count)
     mean, table = networks.parameters(tf.cast(psi[now], tf.float32), neighbours)
     handle, y_hat = side(handle, mean, table, where[now])
     latents = latents.write(t - first, y_hat)
     if networks.has_context:
-      padding = [[first_row + 2, height - first_row - count], [0, 0]]
+      padding = [[2, tf.shape(recent)[1] - 2 - count], [0, 0]]
       recent = tf.concat([recent[1:], tf.pad(y_hat, padding)[None]], 0)
     return t + 1, start + count, recent, handle, latents
 
@@ -233,18 +239,18 @@ def _positions(has_context, step, height, width):
   return first_row, tf.minimum(step // _SLOPE, height - 1) - first_row + 1
 
 
-def _causal_neighbours(recent: tf.Tensor, first_row: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+def _causal_neighbours(recent: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
   """ŷ at the 12 taps of the mask, in raster order of the taps.
 
   Args:
-    recent: as of `scan_steps`.
-    first_row, count: the rows of the current step.
+    recent: as of `scan_steps`, with the first row of the current step at index 2.
+    count: rows of the current step.
 
   Returns:
     [count, 12 M].
   """
-  two_above = recent[0:5, first_row : first_row + count]
-  above = recent[3:8, first_row + 1 : first_row + 1 + count]
-  left = recent[6:8, first_row + 2 : first_row + 2 + count]
+  two_above = recent[0:5, :count]
+  above = recent[3:8, 1 : 1 + count]
+  left = recent[6:8, 2 : 2 + count]
   taps = tf.transpose(tf.concat([two_above, above, left], 0), [1, 0, 2])
   return tf.reshape(taps, [count, 12 * recent.shape[-1]])
