@@ -2,6 +2,7 @@
 
 from typing import Callable
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["Graph"]
@@ -18,4 +19,11 @@ class Graph:
   def __call__(self, *args):
     if self._concrete is None:
       self._concrete = self._function.get_concrete_function()
-    return self._concrete(*map(tf.convert_to_tensor, args))
+    return self._concrete(*map(_tensor, args, self._signature))
+
+
+def _tensor(value, spec):
+  if isinstance(value, int):
+    # TensorFlow keeps every Python number that it ever made a tensor of.
+    value = np.asarray(value, spec.dtype.as_numpy_dtype)
+  return tf.convert_to_tensor(value)

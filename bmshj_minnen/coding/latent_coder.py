@@ -41,6 +41,7 @@ class LatentCoder:
     recent = tf.TensorSpec([None, None, m], tf.float32)
     numbers = [_NUMBER] * 4
     self._psi = Graph(self._psi_of, z)
+    self._layout = Graph(self._layout_of, _NUMBER, _NUMBER)
     self._start_encoder = Graph(self._push_z, z)
     self._start_decoder = Graph(self._pop_z, tf.TensorSpec([], tf.string), _NUMBER, _NUMBER)
     self._encode_steps = Graph(self._encode_some, _HANDLE, recent, *numbers, psi, y)
@@ -123,14 +124,14 @@ class LatentCoder:
 
   def _scan_array(self, steps, handle, z_hat, size, memory, progress):
     """The loop segment by segment; `steps` codes one of them."""
-    (height, width), has_context = size, self._networks.has_context
+    height, width = size
     units = tiling.units(tiling.H_S, self._config, memory)
     psi = tiling.run(tiling.H_S, lambda z: self._psi(z).numpy(), z_hat, size, units)
     psi = psi.reshape(height * width, -1)
-    order = wavefront.coding_order(has_context, height, width).numpy()
-    recent = wavefront.start(height, width, self._config.latent_channels)
+    order, sizes, recent = self._layout(height, width)
+    order = order.numpy()
     y_hat = np.empty([height * width, self._config.latent_channels], np.float32)
-    for segment in wavefront.segments(has_context, height, width):
+    for segment in wavefront.segments(sizes.numpy()):
       where = order[segment.begin : segment.end]
       numbers = (segment.first_step, segment.last_step, height, width)
       handle, recent, part = steps(handle, recent, numbers, psi[where], where)
@@ -164,6 +165,15 @@ class LatentCoder:
 
   def _decoder(self):
     return wavefront.Decoder(self._coder, self._networks.unit, self.z_channels)
+
+  def _layout_of(self, height, width):
+    """The order of coding, the sizes of its steps, and what precedes them."""
+    has_context = self._networks.has_context
+    return (
+      wavefront.coding_order(has_context, height, width),
+      wavefront.step_sizes(has_context, height, width),
+      wavefront.start(height, width, self._config.latent_channels),
+    )
 
   def _psi_of(self, z_hat):
     """H_s without cropping: [h', w', N] -> [4 h', 4 w', channels] int16."""

@@ -27,6 +27,7 @@ __all__ = [
   "scan_steps",
   "segments",
   "start",
+  "step_sizes",
   "wavefront_order",
 ]
 
@@ -149,13 +150,17 @@ def start(height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
   return tf.zeros([REACH, tf.minimum(height, (width + _SLOPE - 1) // _SLOPE) + 2, channels])
 
 
-def segments(has_context: bool, height: int, width: int) -> list[Segment]:
-  """Divides the steps of an image into runs of about 2^14 positions, or else of one step."""
+def step_sizes(has_context: bool, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+  """[steps] int32: how many positions each step of an image has."""
   steps = tf.range(_num_steps(has_context, height, width))
-  counts = _positions(has_context, steps, height, width)[1].numpy()
-  begins = np.concatenate([[0], np.cumsum(counts)])
-  edges = np.searchsorted(begins, np.arange(0, height * width, _SEGMENT))
-  edges = np.unique([*edges, len(counts)]).tolist()
+  return _positions(has_context, steps, height, width)[1]
+
+
+def segments(sizes: np.ndarray) -> list[Segment]:
+  """Divides steps of these sizes into runs of about 2^14 positions, or else of one step."""
+  begins = np.concatenate([[0], np.cumsum(sizes)])
+  edges = np.searchsorted(begins, np.arange(0, begins[-1], _SEGMENT))
+  edges = np.unique([*edges, len(sizes)]).tolist()
   return [
     Segment(first, last, int(begins[first]), int(begins[last]))
     for first, last in zip(edges, edges[1:])
