@@ -40,6 +40,8 @@ setup(
   extras_require={
     # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
     "evaluation": ["bjontegaard", "matplotlib", "pillow>=11.3", "pillow-heif"],
+    # Reads the checkpoints that CompressAI publishes.
+    "compressai": ["torch>=2.0"],
     # The messages of warm-up requests; it needs a TensorFlow of its version.
     "serving": ["tensorflow-serving-api>=2.14,<2.15"],
     "test": ["pytest", "pytest-xdist", "ruff"],

@@ -9,18 +9,22 @@ Sources are named by section of
 import dataclasses
 import json
 import pathlib
+from typing import Any, Optional
 
 __all__ = [
   "DISTORTIONS",
   "OPTIMIZERS",
   "PRECISIONS",
   "PRIORS",
+  "SCALE_OUTPUTS",
   "SCHEDULES",
   "STRATEGIES",
   "ModelConfig",
   "TrainConfig",
 ]
 
+# What a network output stands for: the index of a scale, or the scale itself.
+SCALE_OUTPUTS = ("index", "scale")
 # What each prior is made of (section 2 and table 1; the first two are from Ballé et al., 2018).
 PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregressive", "joint")
 DISTORTIONS = ("mse", "ms_ssim")
@@ -49,6 +53,9 @@ SCALE_INDEX_CENTER = 15.0
 # default of 0.2; integer networks apply it exactly.
 LEAKY_SLOPE = 51 / 256
 
+# Hidden layers of the learned densities: tensorflow-compression's default.
+DENSITY_FILTERS = (3, 3)
+
 LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one element near 30.
 
 # MS-SSIM (Wang et al., 2003) filters with 11x11 windows at five scales.
@@ -63,19 +70,37 @@ class ModelConfig:
     prior: one of `PRIORS`.
     num_filters: N, channels inside g_a, g_s and h_a, and of z (section 4: 192).
     latent_channels: M, channels of y (section 4: 192; 320 for the high rates, as in public code).
+    h_s_channels: of the first two layers of h_s; None: M and 3M/2 (table 1).
+    leaky_slope: of the leaky ReLUs; integer networks round it to 12 significant bits.
+    scale_output: one of `SCALE_OUTPUTS`.
+    density_filters: channels of the hidden layers of the learned densities.
+    medians: whether symbols with a learned density (z, or y in the factorized model) are counted
+      from a median a channel, which h_s (or g_s) adds again.
   """
 
   prior: str = "joint"
   num_filters: int = 192
   latent_channels: int = 192
+  h_s_channels: Optional[tuple[int, int]] = None
+  leaky_slope: float = LEAKY_SLOPE
+  scale_output: str = "index"
+  density_filters: tuple[int, ...] = DENSITY_FILTERS
+  medians: bool = False
 
   def __post_init__(self):
+    for name in ("h_s_channels", "density_filters"):  # JSON has lists only.
+      if isinstance(getattr(self, name), list):
+        object.__setattr__(self, name, tuple(getattr(self, name)))
     if self.prior not in PRIORS:
       raise ValueError(f"unknown prior {self.prior!r}: choose one of {', '.join(PRIORS)}")
     if self.num_filters < 1 or self.latent_channels < 1:
       raise ValueError(
         f"num_filters and latent_channels must be at least 1, "
         f"not {self.num_filters} and {self.latent_channels}"
+      )
+    if self.scale_output not in SCALE_OUTPUTS:
+      raise ValueError(
+        f"unknown scale_output {self.scale_output!r}: choose one of {', '.join(SCALE_OUTPUTS)}"
       )
 
   @property
@@ -88,9 +113,24 @@ class ModelConfig:
     """Whether the parameters depend on already decoded latents."""
     return self.prior in ("autoregressive", "joint")
 
+  @property
+  def slope(self) -> float:
+    """Of the negative half of the activations in h_a, h_s and g_ep."""
+    # Ballé et al. (2018) use ReLUs, Minnen et al. leaky ones.
+    return 0.0 if self.prior == "scale_hyperprior" else self.leaky_slope
+
+  def fields(self) -> dict[str, Any]:
+    """What `ModelConfig(**fields)` takes back: prior, N and M, and what is not by default."""
+    always = ("prior", "num_filters", "latent_channels")
+    return {
+      field.name: getattr(self, field.name)
+      for field in dataclasses.fields(self)
+      if field.name in always or getattr(self, field.name) != field.default
+    }
+
   def save(self, path: pathlib.Path) -> None:
     """Writes the configuration as JSON."""
-    path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+    path.write_text(json.dumps(self.fields(), indent=2) + "\n")
 
   @classmethod
   def load(cls, path: pathlib.Path) -> "ModelConfig":

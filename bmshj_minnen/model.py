@@ -13,6 +13,7 @@
 Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
 """
 
+import functools
 from typing import NamedTuple, Optional
 
 import tensorflow as tf
@@ -69,19 +70,24 @@ class Model(tf.keras.Model):
     self.g_a = layers.analysis_transform(n, m)
     self.g_s = layers.synthesis_transform(n)
     self.h_a = self.h_s = self.z_density = self.g_cm = self.g_ep = self.y_density = None
-    # Ballé et al. (2018) use ReLUs in h_a and h_s, Minnen et al. leaky ones.
-    scales_only = config.prior == "scale_hyperprior"
+    activation = functools.partial(tf.nn.leaky_relu, alpha=config.slope)
+    if not config.slope:
+      activation = tf.nn.relu
+    density = functools.partial(
+      entropy.FactorizedDensity, num_filters=config.density_filters, has_median=config.medians
+    )
     if config.has_hyperprior:
-      activation = {"activation": tf.nn.relu} if scales_only else {}
-      self.h_a = layers.hyper_analysis_transform(n, **activation)
-      self.h_s = layers.hyper_synthesis_transform(m, m if scales_only else 2 * m, **activation)
-      self.z_density = entropy.FactorizedDensity(n)
+      self.h_a = layers.hyper_analysis_transform(n, activation)
+      outputs = m if config.prior == "scale_hyperprior" else 2 * m
+      hidden = config.h_s_channels or (m, m * 3 // 2)
+      self.h_s = layers.hyper_synthesis_transform(hidden, outputs, activation)
+      self.z_density = density(n)
     if config.has_context:
       self.g_cm = layers.MaskedConv2D(2 * m, cfg.CONTEXT_SUPPORT, "A")
-      self.g_ep = layers.EntropyParameters(m)
+      self.g_ep = layers.EntropyParameters(m, activation)
     if config.prior == "factorized":
-      self.y_density = entropy.FactorizedDensity(m)
-    self.conditional = entropy.GaussianConditional()
+      self.y_density = density(m)
+    self.conditional = entropy.GaussianConditional(config.scale_output)
 
   def analysis(self, x: tf.Tensor) -> tf.Tensor:
     """Pixels [B, H, W, 3] in 0..255 -> y [B, ceil(H/16), ceil(W/16), M] float32."""
@@ -89,6 +95,8 @@ class Model(tf.keras.Model):
 
   def synthesis(self, y_hat: tf.Tensor) -> tf.Tensor:
     """ŷ [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] float32 on the 0..255 scale, not clipped."""
+    if self.y_density is not None:
+      y_hat = self.y_density.uncentered(y_hat)
     return tf.cast(self.g_s(y_hat), tf.float32) * 255.0
 
   def hyper_analysis(self, y: tf.Tensor) -> tf.Tensor:
@@ -100,7 +108,7 @@ class Model(tf.keras.Model):
 
   def hyper_synthesis(self, z_hat: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """ẑ -> psi [B, h, w, ...] float32, cropped to the `shape` of y."""
-    psi = self.h_s(z_hat)[:, : shape[1], : shape[2]]
+    psi = self.h_s(self.z_density.uncentered(z_hat))[:, : shape[1], : shape[2]]
     return tf.cast(psi, tf.float32)
 
   def parameters(
@@ -113,16 +121,16 @@ class Model(tf.keras.Model):
       y_hat: [B, h, w, M]; each position sees only those before it.
 
     Returns:
-      mean and continuous scale index in 0..63, each [B, h, w, M] float32.
+      mean and scale, each [B, h, w, M] float32.
     """
     if self.config.prior == "scale_hyperprior":
-      return tf.zeros_like(psi), self.conditional.scale_index(psi)
+      return tf.zeros_like(psi), self.conditional.scale_of_output(psi)
     features = psi
     if self.g_cm is not None:
       phi = tf.cast(self.g_cm(y_hat), tf.float32)
       features = self.g_ep(phi if psi is None else tf.concat([psi, phi], -1))
-    mean, raw_scale = tf.split(tf.cast(features, tf.float32), 2, axis=-1)
-    return mean, self.conditional.scale_index(raw_scale)
+    mean, output = tf.split(tf.cast(features, tf.float32), 2, axis=-1)
+    return mean, self.conditional.scale_of_output(output)
 
   def rate(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> Rate:
     """Bits of given latents (noisy ones in training, coded ones when estimating a file)."""
@@ -133,8 +141,7 @@ class Model(tf.keras.Model):
     if self.y_density is not None:
       y_bits = self.y_density.bits(y_hat)
     else:
-      mean, index = self.parameters(psi, y_hat)
-      y_bits = self.conditional.bits(y_hat, mean, self.conditional.scale(index))
+      y_bits = self.conditional.bits(y_hat, *self.parameters(psi, y_hat))
     return Rate(tf.reduce_sum(y_bits, axis=(1, 2, 3)), z_bits)
 
   def call(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, Rate]:

@@ -19,7 +19,15 @@ from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model
 
-__all__ = ["create_variables", "load", "load_for", "load_model", "load_weights", "save"]
+__all__ = [
+  "create_variables",
+  "load",
+  "load_config",
+  "load_for",
+  "load_model",
+  "load_weights",
+  "save",
+]
 
 _CONFIG = "config.json"
 _WEIGHTS = "weights.npz"
@@ -77,8 +85,8 @@ def load_for(file: bytes, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Cod
   )
 
 
-def load_model(model: str) -> Model:
-  """Builds a model and gives it its weights.
+def load_config(model: str) -> cfg.ModelConfig:
+  """What the weights of a model depend on.
 
   Args:
     model: a directory that training wrote, or the name of a model that ships.
@@ -89,9 +97,14 @@ def load_model(model: str) -> Model:
   directory = catalogue.find(model)
   if not (directory / _CONFIG).exists():
     raise ValueError(f"{directory} is not a model directory: it has no {_CONFIG}")
-  result = Model(cfg.ModelConfig.load(directory / _CONFIG))
+  return cfg.ModelConfig.load(directory / _CONFIG)
+
+
+def load_model(model: str) -> Model:
+  """Builds a model and gives it its weights; arguments and errors as of `load_config`."""
+  result = Model(load_config(model))
   create_variables(result)
-  load_weights(result, directory)
+  load_weights(result, model)
   return result
 
 

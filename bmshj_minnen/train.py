@@ -9,11 +9,12 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, distribution, training
+from bmshj_minnen import config, distribution, model_directory, training
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
 _DEFAULTS = config.TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
+_MODEL_FLAGS = ("prior", "num_filters", "latent_channels")
 
 flags.DEFINE_string("model_dir", None, "Where weights and logs go (models/PRIOR-λ by default).")
 flags.DEFINE_enum("prior", _MODEL.prior, config.PRIORS, "What predicts the latents.")
@@ -36,13 +37,23 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_enum("strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines.")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, crops and noise.")
-flags.DEFINE_string("init_from", "", "A model directory whose weights the run starts from.")
+flags.DEFINE_string(
+  "init_from", "", "A model directory that the run starts from; flags of the model may be left out."
+)
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
 
 
-def _from_flags(cls, **given):
-  names = {field.name for field in dataclasses.fields(cls)} - set(given)
-  return cls(**given, **{name: flags.FLAGS[name].value for name in names})
+def _model_config():
+  """What the flags say, and for those that are not given the model to start from."""
+  if not flags.FLAGS.init_from:
+    return config.ModelConfig(**{name: flags.FLAGS[name].value for name in _MODEL_FLAGS})
+  given = {name: flags.FLAGS[name].value for name in _MODEL_FLAGS if flags.FLAGS[name].present}
+  return dataclasses.replace(model_directory.load_config(flags.FLAGS.init_from), **given)
+
+
+def _train_config(**given):
+  names = {field.name for field in dataclasses.fields(config.TrainConfig)} - set(given)
+  return config.TrainConfig(**given, **{name: flags.FLAGS[name].value for name in names})
 
 
 def configs() -> tuple[config.ModelConfig, config.TrainConfig]:
@@ -51,9 +62,9 @@ def configs() -> tuple[config.ModelConfig, config.TrainConfig]:
   Raises:
     ValueError: they contradict each other, or a value is out of range.
   """
-  model_config = _from_flags(config.ModelConfig)
+  model_config = _model_config()
   model_dir = flags.FLAGS.model_dir or f"models/{model_config.prior}-{_LAMBDA.value:g}"
-  return model_config, _from_flags(config.TrainConfig, lmbda=_LAMBDA.value, model_dir=model_dir)
+  return model_config, _train_config(lmbda=_LAMBDA.value, model_dir=model_dir)
 
 
 def main(argv):

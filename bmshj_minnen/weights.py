@@ -49,6 +49,8 @@ def _weights(model):
       for variable in layer.density.trainable_variables:
         name = f"{part}/{variable.name.split(':')[0].split('/')[-1]}"
         weights[name] = (variable.read_value, variable.assign)
+      if layer.median is not None:
+        weights[f"{part}/median"] = _accessors(layer.median)
     elif part == "g_cm":
       weights[f"{part}/kernel"] = (lambda layer=layer: layer.kernel, layer.assign_kernel)
       weights[f"{part}/bias"] = (layer.bias.read_value, layer.bias.assign)

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,13 +14,35 @@ from bmshj_minnen.coding.frozen_prior import FrozenPrior
 
 N, M = 8, 12
 
+# What converted models have otherwise than those that are trained here.
+CONVERTED = {
+  "h_s_channels": (7, 10),
+  "leaky_slope": 0.01,
+  "scale_output": "scale",
+  "density_filters": (3, 3, 3, 3),
+  "medians": True,
+}
+
 
 @functools.cache
-def make_model(prior: str, seed: int = 1) -> bmshj_minnen.Model:
-  """An untrained model whose latents are not all zero, and whose tables get outliers."""
+def make_model(prior: str, seed: int = 1, **fields) -> bmshj_minnen.Model:
+  """An untrained model whose latents are not all zero, and whose tables get outliers.
+
+  Args:
+    prior: of the configuration.
+    seed: of the weights.
+    fields: of the configuration, all but N and M.
+  """
   tf.keras.utils.set_random_seed(seed)
-  model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, N, M))
+  model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, N, M, **fields))
   model_directory.create_variables(model)
+  if model.config.scale_output == "scale":
+    bias = model.g_ep.layers[2].bias if model.g_ep else model.h_s.layers[2].bias_parameter
+    scales = tf.linspace(0.0, 5.0, M)
+    bias.assign(tf.concat([tf.zeros(bias.shape[0] - M), scales], 0))
+  for density in (model.z_density, model.y_density):
+    if density is not None and density.median is not None:
+      density.median.assign(tf.linspace(-2.3, 1.9, density.median.shape[0]))
   layers = [model.g_a.layers[-1]] + ([model.h_a.layers[-1]] if model.h_a else [])
   for layer in layers:
     for part in (layer.kernel_parameter.real, layer.kernel_parameter.imag):
@@ -27,9 +50,23 @@ def make_model(prior: str, seed: int = 1) -> bmshj_minnen.Model:
   return model
 
 
-def make_codec(prior: str, folder: pathlib.Path) -> tuple[bmshj_minnen.Codec, FrozenPrior]:
-  """Saves and loads `make_model(prior)`."""
-  model = make_model(prior)
+def fields_of(codec: bmshj_minnen.Codec) -> dict[str, Any]:
+  """What `make_model` takes to make the codec's model again."""
+  fields = codec.config.fields()
+  del fields["num_filters"], fields["latent_channels"]
+  return fields
+
+
+def model_of(codec: bmshj_minnen.Codec) -> bmshj_minnen.Model:
+  """The model that `make_codec` made the codec of."""
+  return make_model(**fields_of(codec))
+
+
+def make_codec(
+  prior: str, folder: pathlib.Path, **fields
+) -> tuple[bmshj_minnen.Codec, FrozenPrior]:
+  """Saves and loads `make_model(prior, **fields)`."""
+  model = make_model(prior=prior, **fields)
   typical = tf.constant(photograph(128, 128)[None])
   model_directory.save(model, folder / prior, typical)
   return bmshj_minnen.load(folder / prior), freeze(model, typical)

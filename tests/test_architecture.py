@@ -14,13 +14,13 @@ _FLOORS = [
   ["config", "images", "data", "binaries", "batch", "catalogue", "classical"],
   ["layers", "entropy", "metrics", "distribution", "muon"],
   ["model"],
-  ["weights", "coding"],
+  ["weights", "coding", "compressai"],
   ["model_directory"],
   ["trainer", "callbacks", "report", "evaluation", "serving"],
   ["training"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
-_BINARIES = {"train", "compress", "decompress", "evaluate", "export", "info"}
+_BINARIES = {"train", "compress", "decompress", "evaluate", "export", "info", "convert"}
 
 
 def _module_name(path):

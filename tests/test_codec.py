@@ -17,9 +17,17 @@ from tests import codecs
 _SIZES = [(1, 1), (1, 40), (16, 16), (17, 33), (65, 31), (128, 96)]
 
 
-@pytest.fixture(scope="module", params=config.PRIORS)
+_CONVERTED = {
+  "converted joint": codecs.CONVERTED,
+  "converted scale_hyperprior": {**codecs.CONVERTED, "leaky_slope": config.LEAKY_SLOPE},
+  "converted factorized": {"density_filters": (3, 3, 3, 3), "medians": True},
+}
+
+
+@pytest.fixture(scope="module", params=[*config.PRIORS, *_CONVERTED])
 def case(request, tmp_path_factory):
-  return codecs.make_codec(request.param, tmp_path_factory.mktemp("models"))
+  prior, fields = request.param.split()[-1], _CONVERTED.get(request.param, {})
+  return codecs.make_codec(prior, tmp_path_factory.mktemp("models"), **fields)
 
 
 @pytest.mark.parametrize("size", _SIZES)
@@ -39,7 +47,7 @@ def test_pixels_are_the_models_own_reconstruction(case, size):
   data, latents = codec.compress_with_latents(codecs.photograph(*size))
   image = codec.decompress(data)
   assert image.dtype == np.uint8 and image.shape == (*size, 3)
-  model = codecs.make_model(codec.config.prior)
+  model = codecs.model_of(codec)
   float_image = model.synthesis(latents.y_hat[None])[0, : size[0], : size[1]]
   expected = np.clip(np.round(float_image), 0, 255)
   # Two float implementations of g_s may round a pixel differently.
@@ -51,7 +59,7 @@ def test_latents_are_rounded_around_the_means(case):
   codec, _ = case
   image = codecs.photograph(128, 96)
   _, latents = codec.compress_with_latents(image)
-  y = codecs.make_model(codec.config.prior).analysis(image[None])[0].numpy()
+  y = codecs.model_of(codec).analysis(image[None])[0].numpy()
   # Half a symbol, and half a step of the grid on top; float differences of g_a.
   assert np.abs(latents.y_hat - y).max() < 0.5 + 2.0**-4
   if codec.config.prior in ("factorized", "scale_hyperprior"):
@@ -151,14 +159,17 @@ def test_frozen_parameters_are_close_to_the_float_ones(case):
   if codec.config.prior == "factorized":
     assert not frozen.layers
     return
-  model = codecs.make_model(codec.config.prior)
+  model = codecs.model_of(codec)
   _, latents = codec.compress_with_latents(codecs.photograph(128, 96))
   y_hat = latents.y_hat
   height, width, m = y_hat.shape
   psi = neighbours = None
   if codec.config.has_hyperprior:
     psi = model.hyper_synthesis(latents.z_hat[None], [1, height, width, m])
-  mean, index = (p[0].numpy().reshape(-1, m) for p in model.parameters(psi, y_hat[None]))
+  mean, scale = (p[0].numpy().reshape(-1, m) for p in model.parameters(psi, y_hat[None]))
+  index = 63 * np.log(scale / 0.11) / np.log(256 / 0.11)
+  if frozen.thresholds is not None:
+    index += 0.5  # Up to the next one, not to the nearest.
   psi = codec._coder._networks.psi(tf.constant(latents.z_hat), height, width)
   if codec.config.has_context:
     padded = np.pad(y_hat / frozen.y_step, [(2, 0), (2, 2), (0, 0)])
@@ -219,7 +230,7 @@ def test_damage_and_wrong_models_raise(case, tmp_path):
 def test_limits_on_the_declared_size(case, tmp_path):
   codec, _ = case
   data = codec.compress(codecs.photograph(40, 41))
-  codecs.make_codec(codec.config.prior, tmp_path)
+  codecs.make_codec(folder=tmp_path, **codecs.fields_of(codec))
   small = bmshj_minnen.load(tmp_path / codec.config.prior, max_pixels=40 * 40)
   with pytest.raises(bmshj_minnen.BitstreamError, match="too large"):
     small.decompress(data)

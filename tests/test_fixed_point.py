@@ -1,5 +1,7 @@
 """Exact networks: integers in, the integers that int64 NumPy computes out."""
 
+import fractions
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -28,13 +30,13 @@ def _expected(layer, x):
   # Python floats of exact ratios: products * scale has at most 53 significant bits.
   scaled = products.astype(np.float64) * layer.scale
   if layer.slope != 256:
-    scaled = np.where(
-      products < 0, (products * layer.slope).astype(np.float64) / 256 * layer.scale, scaled
-    )
+    slope = fractions.Fraction(layer.slope)
+    negative = (products * slope.numerator).astype(np.float64) / (256 * slope.denominator)
+    scaled = np.where(products < 0, negative * layer.scale, scaled)
   return scaled
 
 
-@pytest.mark.parametrize("slope", [0, 51, 256])
+@pytest.mark.parametrize("slope", [0, 51, 256, 2621 / 2**10, (2**12 - 1) / 2**5])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_layers_equal_int64_numpy_at_the_extremes(dtype, slope):
   generator = np.random.default_rng(1)
@@ -85,9 +87,12 @@ def test_freezing_survives_huge_biases():
   assert np.isfinite(layer.compile(tf.float32)(tf.zeros([1, 4])).numpy()).all()
 
 
-def test_freezing_refuses_an_inexact_slope():
-  with pytest.raises(ValueError, match="multiple of 1/256"):
-    fixed_point.freeze_layer(np.ones((1, 1)), np.zeros(1), 1.0, 1.0, slope=0.01)
+@pytest.mark.parametrize(
+  ("slope", "expected"), [(0.0, 0), (51 / 256, 51), (1.0, 256), (0.01, 2621 / 2**10)]
+)
+def test_freezing_rounds_slopes_to_12_bits(slope, expected):
+  layer = fixed_point.freeze_layer(np.ones((1, 1)), np.zeros(1), 1.0, 1.0, slope)
+  assert layer.slope == expected
 
 
 @pytest.mark.parametrize("peak", [1e-9, 0.3, 1.0, 31.9, 8191.9])

@@ -179,7 +179,7 @@ def test_weights_without_zeros_are_masked_too(build_model, reference):
 
 
 def test_g_ep_has_the_widths_of_table_1():
-  g_ep = layers.EntropyParameters(192)
+  g_ep = layers.EntropyParameters(192, tf.nn.relu)
   assert g_ep(tf.zeros([1, 1, 1, 768])).shape == (1, 1, 1, 384)
   assert [tuple(layer.kernel.shape) for layer in g_ep.layers] == [
     (768, 640),

@@ -148,8 +148,8 @@ def test_later_latents_change_no_earlier_parameters(tiny_model, prior):
   psi = None if z_hat is None else model.hyper_synthesis(z_hat[None], [1, 5, 6, 6])
 
   def parameters(y_hat):
-    mean, index = model.parameters(psi, tf.constant(y_hat[None]))
-    return np.concatenate([mean[0], index[0]], -1).reshape(30, -1)
+    mean, scale = model.parameters(psi, tf.constant(y_hat[None]))
+    return np.concatenate([mean[0], scale[0]], -1).reshape(30, -1)
 
   before = parameters(y_hat)
   for position in range(30):

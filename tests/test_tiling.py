@@ -177,11 +177,16 @@ def test_segments_are_the_steps_in_order(has_context, size):
 
 
 @pytest.mark.parametrize(
-  ("prior", "size"), [("mean_scale_hyperprior", (260, 265)), ("joint", (130, 141))]
+  ("prior", "size", "fields"),
+  [
+    ("mean_scale_hyperprior", (260, 265), {}),
+    ("mean_scale_hyperprior", (260, 265), codecs.CONVERTED),
+    ("joint", (130, 141), {}),
+  ],
 )
-def test_pieces_give_the_payload_of_the_whole(prior, size, codec, folder):
+def test_pieces_give_the_payload_of_the_whole(prior, size, fields, tmp_path):
   """Enough latents for several segments, and for several steps of a prior without context."""
-  coder = (codec if prior == "joint" else codecs.make_codec(prior, folder)[0])._coder
+  coder = codecs.make_codec(prior, tmp_path, **fields)[0]._coder
   random = np.random.default_rng(0)
   height, width = size
   y = (5 * random.standard_normal([height, width, codecs.M])).astype(np.float32)

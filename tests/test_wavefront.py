@@ -27,17 +27,26 @@ def test_order_is_a_permutation_that_respects_the_mask(size):
         assert step[i + di, j + dj] < step[i, j]
 
 
-def _apply(layer, x):
-  """A `FixedLayer` on [fan_in] int64, rounded and saturated like every activation."""
+def _apply(layer, x, thresholds=None):
+  """A `FixedLayer` on [fan_in] int64, rounded and saturated like every activation.
+
+  With thresholds, the last outputs are scales, which become how many of these they exceed.
+  """
   x = (layer.weights.astype(np.int64).T @ x + layer.bias) * layer.scale
   if layer.slope != 256:
-    x = np.where(x < 0, x * (int(layer.slope) / 256), x)
-  return np.clip(np.round(x), -(2**15), 2**15 - 1).astype(np.int64)
+    x = np.where(x < 0, x * (float(layer.slope) / 256), x)
+  result = np.clip(np.round(x), -(2**15), 2**15 - 1).astype(np.int64)
+  if thresholds is not None:
+    exceeded = np.round(x[-codecs.M :, None]) > thresholds
+    result[-codecs.M :] = exceeded.sum(1)
+  return result
 
 
 def _psi(frozen, z_hat, height, width):
   """h_s position by position."""
   x = z_hat.astype(np.int64)
+  if frozen.config.medians:
+    x = np.concatenate([x, np.ones_like(x[..., :1])], -1)
   for i in range(3):
     rows, columns, channels = x.shape
     padded = np.zeros((rows + 2, columns + 2, channels), np.int64)
@@ -47,7 +56,8 @@ def _psi(frozen, z_hat, height, width):
     out = np.zeros((up * rows, up * columns, layer.weights.shape[1] // up**2), np.int64)
     for r in range(rows):
       for c in range(columns):
-        block = _apply(layer, padded[r : r + 3, c : c + 3].reshape(-1))
+        thresholds = frozen.thresholds if i == 2 and "g_cm" not in frozen.layers else None
+        block = _apply(layer, padded[r : r + 3, c : c + 3].reshape(-1), thresholds)
         out[up * r : up * r + up, up * c : up * c + up] = block.reshape(up, up, -1)
     x = out
   return x[:height, :width]
@@ -70,17 +80,19 @@ def _raster_decode(frozen, latents):
         taps = np.concatenate([padded[i + 2 + di, j + 2 + dj] for di, dj in _TAPS])
         features = np.concatenate([features, _apply(frozen.layers["g_cm"], taps)])
         for k in range(3):
-          features = _apply(frozen.layers[f"g_ep/{k}"], features)
+          last = frozen.thresholds if k == 2 else None
+          features = _apply(frozen.layers[f"g_ep/{k}"], features, last)
       residuals[i, j] = y_hat[i, j] - features[:m]
       indices[i, j] = np.clip(features[m:], 0, 63)
       padded[i + 2, j + 2] = y_hat[i, j]
   return residuals, indices
 
 
+@pytest.mark.parametrize("fields", [{}, codecs.CONVERTED], ids=["trained", "converted"])
 @pytest.mark.parametrize("prior", ["mean_scale_hyperprior", "autoregressive", "joint"])
 @pytest.mark.parametrize("size", [(144, 80), (16, 100), (70, 16)])
-def test_wavefront_equals_the_raster_reference(prior, size, tmp_path):
-  codec, frozen = codecs.make_codec(prior, tmp_path)
+def test_wavefront_equals_the_raster_reference(prior, size, fields, tmp_path):
+  codec, frozen = codecs.make_codec(prior, tmp_path, **fields)
   data, latents = codec.compress_with_latents(codecs.photograph(*size))
   residuals, indices = _raster_decode(frozen, latents)
   # ŷ differs from the reference's means by whole symbols everywhere: one mean that differs in its
@@ -120,9 +132,9 @@ def _decode_with(codec, frozen, data, z_hat, indices):
 
 
 def test_phases_are_the_transposed_convolution():
-  layer = transforms.hyper_synthesis_transform(4, 6).layers[0]
+  layer = transforms.hyper_synthesis_transform((4, 6), 6, tf.nn.relu).layers[0]
   x = np.random.default_rng(0).normal(size=(1, 5, 3, 7)).astype(np.float32)
   expected = layer(x)
   conv = tf.nn.conv2d(x, phases(layer.kernel.numpy()), 1, "SAME")
   result = tf.nn.depth_to_space(conv, 2) + layer.bias
-  np.testing.assert_allclose(tf.nn.leaky_relu(result, 51 / 256), expected, atol=1e-5)
+  np.testing.assert_allclose(tf.nn.relu(result), expected, atol=1e-5)

@@ -10,7 +10,8 @@ ICLR 2019), and they are multiplied by float32 matrix products that cannot round
 - so no partial sum of high or low products exceeds 255 * 2**16 < 2**24, below which float32
   represents every integer: neither order of summation, blocking nor FMA can matter.
 
-All else (256 * high + low, biases, leaky slopes of n/256, powers of two) is exact in float64.
+All else (256 * high + low, biases, leaky slopes of 12 significant bits, powers of two) is exact in
+float64.
 """
 
 import dataclasses
@@ -31,6 +32,8 @@ __all__ = [
 INT16_MAX = 2**15 - 1
 MAX_WEIGHT_SUM = 2**16
 _LOW = 256.0
+_MAX_BIAS = 2.0**40  # Products are below 2**31: slopes leave their sum below 2**53.
+_SLOPE_BITS = 12
 
 
 def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
@@ -51,19 +54,14 @@ class FixedLayer:
     weights: [fan_in, out] int32, absolute values of a column summing to at most 2**16.
     bias: [out] int64, in units of the products.
     scale: [out] float64 powers of two, from products to units of the output.
-    slope: of the negative half of the activation, in 1/256; 256: linear.
+    slope: of the negative half of the activation, in 1/256, with 12 significant bits at most; 256:
+      linear.
   """
 
   weights: np.ndarray
   bias: np.ndarray
   scale: np.ndarray
-  slope: int = 256
-
-  def arrays(self) -> dict[str, np.ndarray]:
-    """The layer as arrays that `FixedLayer(**arrays)` takes back."""
-    arrays = dataclasses.asdict(self)
-    arrays["slope"] = np.asarray(self.slope, np.int32)
-    return arrays
+  slope: float = 256
 
   def compile(self, dtype: tf.DType) -> "CompiledLayer":
     """The layer as a function of tensors; `dtype` is that of the matrix products."""
@@ -77,7 +75,7 @@ class CompiledLayer:
     self._weights = tf.constant(layer.weights, dtype)
     self._bias = tf.constant(layer.bias, tf.float64)
     self._scale = tf.constant(layer.scale, tf.float64)
-    self._slope = int(layer.slope) / 256.0
+    self._slope = float(layer.slope) / 256.0
     self._dtype = dtype
 
   def __call__(self, x: tf.Tensor) -> tf.Tensor:
@@ -107,7 +105,7 @@ def freeze_layer(
     bias: [out] float.
     input_step: what one unit of the input integers stands for, a power of two.
     output_step: the same of the outputs, scalar or [out].
-    slope: of the leaky ReLU behind the layer; a multiple of 1/256.
+    slope: of the leaky ReLU behind the layer, 0 to 1; rounded to 12 significant bits.
   """
   weights, bias = weights.astype(np.float64), bias.astype(np.float64)
   total = np.maximum(np.abs(weights).sum(0), 2.0**-40)
@@ -117,16 +115,21 @@ def freeze_layer(
   exponent -= np.abs(integers).sum(0) > MAX_WEIGHT_SUM
   integers = np.round(weights * 2.0**exponent)
   product_step = input_step * 2.0**-exponent
-  # 2**40 products are far outside any activation, and leave room below 2**53.
-  integer_bias = np.clip(np.round(bias / product_step), -(2.0**40), 2.0**40)
-  if round(slope * 256) != slope * 256:
-    raise ValueError(f"the slope must be a multiple of 1/256, not {slope}")
+  # 2**40 products are far outside any activation.
+  integer_bias = np.clip(np.round(bias / product_step), -_MAX_BIAS, _MAX_BIAS)
   return FixedLayer(
     integers.astype(np.int32),
     integer_bias.astype(np.int64),
     np.broadcast_to(product_step / output_step, bias.shape).copy(),
-    int(slope * 256),
+    _in_256ths(slope),
   )
+
+
+def _in_256ths(slope):
+  """The nearest number of `_SLOPE_BITS` significant bits, in 1/256."""
+  mantissa, exponent = np.frexp(256 * slope)
+  result = np.ldexp(np.round(np.ldexp(mantissa, _SLOPE_BITS)), exponent - _SLOPE_BITS)
+  return int(result) if result == int(result) else float(result)
 
 
 def exact_dtype() -> tf.DType:

@@ -8,11 +8,14 @@ from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.phases import phases
 from bmshj_minnen.entropy import range_coder
+from bmshj_minnen.entropy.gaussian_conditional import scale_table
 from bmshj_minnen.layers.masked_conv import causal_mask
 from bmshj_minnen.model import Model
 
 __all__ = ["freeze"]
 
+# Scales are multiples of this, a 7000th of the smallest in the table.
+_SCALE_STEP = 2.0**-16
 # Means lie on multiples of this or finer, whatever the largest latent.
 _COARSEST_MEAN_STEP = 2.0**-4
 
@@ -55,23 +58,30 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     layers["h_s/2"] = head.freeze(*last)
   density = model.conditional if model.y_density is None else model.y_density
   tables.append(range_coder.build_tables(density.coding_prior()))
-  return FrozenPrior(config, y_step, layers, range_coder.concatenate(tables))
+  return FrozenPrior(config, y_step, layers, range_coder.concatenate(tables), _thresholds(config))
 
 
 def _freeze_h_s(model, y, layers):
   """Adds the first two layers; returns psi, and weights, bias and input step of the third."""
-  x, step = tf.round(model.hyper_analysis(y)), 1.0
-  slope = 0.0 if model.config.prior == "scale_hyperprior" else cfg.LEAKY_SLOPE
+  x, step = model.z_density.uncentered(tf.round(model.hyper_analysis(y))), 1.0
   for i, layer in enumerate(model.h_s.layers):
     x = layer(x)
     weights, bias = layer.kernel.numpy(), layer.bias.numpy()
     if i < 2:
+      kernel = phases(weights)
+      if i == 0 and model.config.medians:
+        kernel = _with_medians(kernel, model.z_density.median.numpy())
       output_step = fixed_point.power_of_two_step(_peak(x))
       layers[f"h_s/{i}"] = fixed_point.freeze_layer(
-        _flat(phases(weights)), np.tile(bias, 4), step, output_step, slope
+        _flat(kernel), np.tile(bias, 4), step, output_step, model.config.slope
       )
       step = output_step
   return x[:, : y.shape[1], : y.shape[2]], (_flat(weights), bias, step)
+
+
+def _with_medians(kernel, median):
+  """A kernel whose last input is 1 wherever there is a sample, and adds what the medians do."""
+  return np.concatenate([kernel, np.einsum("yxio,i->yxo", kernel, median)[:, :, None]], 2)
 
 
 def _freeze_g_ep(model, x, step, head, layers):
@@ -84,25 +94,38 @@ def _freeze_g_ep(model, x, step, head, layers):
       break
     output_step = fixed_point.power_of_two_step(_peak(x))
     layers[f"g_ep/{i}"] = fixed_point.freeze_layer(
-      weights, bias, step, output_step, cfg.LEAKY_SLOPE
+      weights, bias, step, output_step, model.config.slope
     )
     step = output_step
 
 
 class _Head:
-  """Freezes the layer whose outputs are the means, on the grid of ŷ, and the scale indices."""
+  """Freezes the layer whose outputs are the means, on the grid of ŷ, and the scales.
+
+  These are indices, or multiples of `_SCALE_STEP`.
+  """
 
   def __init__(self, config, y_step):
     means = 0 if config.prior == "scale_hyperprior" else config.latent_channels
     scales = config.latent_channels
-    self._gain = np.repeat([1.0, cfg.SCALE_INDEX_GAIN], [means, scales])
-    self._center = np.repeat([0.0, cfg.SCALE_INDEX_CENTER], [means, scales])
-    self._step = np.repeat([y_step, 1.0], [means, scales])
+    gain, center, step = cfg.SCALE_INDEX_GAIN, cfg.SCALE_INDEX_CENTER, 1.0
+    if config.scale_output == "scale":
+      gain, center, step = 1.0, 0.0, _SCALE_STEP
+    self._gain = np.repeat([1.0, gain], [means, scales])
+    self._center = np.repeat([0.0, center], [means, scales])
+    self._step = np.repeat([y_step, step], [means, scales])
 
   def freeze(self, weights, bias, input_step):
     return fixed_point.freeze_layer(
       weights * self._gain, bias * self._gain + self._center, input_step, self._step
     )
+
+
+def _thresholds(config):
+  """The scales of all tables but the last, in whole `_SCALE_STEP`s, rounded down."""
+  if config.scale_output == "index" or config.prior == "factorized":
+    return None
+  return np.floor(scale_table()[:-1] / _SCALE_STEP).astype(np.int32)
 
 
 def _peak(x):

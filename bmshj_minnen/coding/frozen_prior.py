@@ -29,19 +29,24 @@ class FrozenPrior:
       of h_s act on 3x3 patches; strided ones give the 2x2 outputs of a position as channels.
     tables: of z (one a channel, if there is side information), then of y: one a scale, or for the
       factorized prior one a channel.
+    thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is how
+      many of them it exceeds. None if that layer gives indices.
   """
 
   config: cfg.ModelConfig
   y_step: float
   layers: dict[str, fixed_point.FixedLayer]
   tables: range_coder.Tables
+  thresholds: Optional[np.ndarray] = None
 
   def arrays(self) -> dict[str, np.ndarray]:
     """The prior as named arrays, from which `from_arrays` makes it again."""
     arrays = {
-      "config": np.asarray(json.dumps(dataclasses.asdict(self.config))),
+      "config": np.asarray(json.dumps(self.config.fields())),
       "y_step": np.asarray(self.y_step, np.float64),
     }
+    if self.thresholds is not None:
+      arrays["thresholds"] = self.thresholds
     for name, part in [*self.layers.items(), ("tables", self.tables)]:
       for field, value in dataclasses.asdict(part).items():
         arrays[f"{name}.{field}"] = np.asarray(value)
@@ -61,6 +66,7 @@ class FrozenPrior:
       float(arrays["y_step"]),
       {name: fixed_point.FixedLayer(**part) for name, part in sorted(parts.items())},
       tables,
+      arrays.get("thresholds"),
     )
 
   @property
@@ -90,6 +96,9 @@ class Networks:
     self._h_s = [layers[f"h_s/{i}"] for i in range(3) if f"h_s/{i}" in layers]
     self._g_cm = layers.get("g_cm")
     self._g_ep = [layers[f"g_ep/{i}"] for i in range(3) if f"g_ep/{i}" in layers]
+    self._thresholds = None
+    if frozen.thresholds is not None:
+      self._thresholds = tf.constant(frozen.thresholds, tf.float64)
     self.unit = 1.0 / frozen.y_step
     self.has_context = frozen.config.has_context
 
@@ -101,9 +110,12 @@ class Networks:
     if not self._h_s:
       return tf.zeros([height * width, 0])
     x = z_hat
+    if self._config.medians:
+      x = tf.pad(x, [[0, 0], [0, 0], [0, 1]], constant_values=1)
     for i, layer in enumerate(self._h_s):
       shape = tf.shape(x)
-      x = fixed_point.saturate(layer(_patches(x)))
+      is_last = i == 2 and not self._g_ep
+      x = (self._last if is_last else fixed_point.saturate)(layer(_patches(x)))
       x = tf.reshape(x, [1, shape[0], shape[1], x.shape[-1]])
       x = (x if i == 2 else tf.nn.depth_to_space(x, 2))[0]
     x = x[:height, :width]
@@ -130,11 +142,23 @@ class Networks:
     if self._g_cm is not None:
       phi = fixed_point.saturate(self._g_cm(neighbours))
       features = tf.concat([psi, phi], -1)
-    for layer in self._g_ep:
+    for layer in self._g_ep[:-1]:
       features = fixed_point.saturate(layer(features))
+    if self._g_ep:
+      features = self._last(self._g_ep[-1](features))
     mean = tf.zeros(shape) if self._config.prior == "scale_hyperprior" else features[:, :m]
     index = tf.clip_by_value(features[:, -m:], 0, cfg.NUM_SCALES - 1)
     return mean, tf.cast(index, tf.int32)
+
+  def _last(self, x):
+    """Outputs of the last layer [n, channels] -> means, if any, and scale indices, float32."""
+    if self._thresholds is None:
+      return fixed_point.saturate(x)
+    m = self._config.latent_channels
+    scale = tf.round(x[:, -m:])
+    index = tf.searchsorted(self._thresholds, tf.reshape(scale, [-1]))
+    index = tf.cast(tf.reshape(index, tf.shape(scale)), tf.float32)
+    return tf.concat([fixed_point.saturate(x[:, :-m]), index], 1)
 
 
 def _patches(x: tf.Tensor) -> tf.Tensor:

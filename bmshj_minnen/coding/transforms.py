@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen.coding.phases import phases
-from bmshj_minnen.config import LEAKY_SLOPE, ModelConfig
+from bmshj_minnen.config import ModelConfig
 
 __all__ = ["Transforms"]
 
@@ -25,7 +25,10 @@ class Transforms:
 
   def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray]):
     self._config = config
-    weights = {k: v for k, v in weights.items() if k.split("/")[0] in ("g_a", "g_s", "h_a")}
+    parts = ("g_a", "g_s", "h_a")
+    weights = {
+      k: v for k, v in weights.items() if k.split("/")[0] in parts or k == "y_density/median"
+    }
     # The last layer has three outputs; a transposed convolution is slow for so few.
     weights["g_s/3/kernel"] = phases(weights["g_s/3/kernel"])
     for i in range(3):
@@ -42,9 +45,8 @@ class Transforms:
 
   def h_a(self, y: tf.Tensor) -> tf.Tensor:
     """Y [1, h, w, M] -> z [1, ceil(h / 4), ceil(w / 4), N]."""
-    relu = self._config.prior == "scale_hyperprior"
-    slope = 0.0 if relu else LEAKY_SLOPE
-    x = tf.abs(y) if relu else y
+    slope = self._config.slope
+    x = tf.abs(y) if self._config.prior == "scale_hyperprior" else y
     x = tf.nn.leaky_relu(self._conv("h_a/0", x, 1), slope)
     x = tf.nn.leaky_relu(self._conv("h_a/1", x, 2), slope)
     return self._conv("h_a/2", x, 2)
@@ -52,6 +54,8 @@ class Transforms:
   def g_s(self, y_hat: tf.Tensor) -> tf.Tensor:
     """ŷ [1, h, w, M] -> [1, 16 h, 16 w, 3] in about 0..1."""
     x = y_hat
+    if "y_density/median" in self._weights:
+      x += self._weights["y_density/median"]
     for i in range(3):
       shape = tf.shape(x)
       kernel, bias = self._weights[f"g_s/{i}/kernel"], self._weights[f"g_s/{i}/bias"]

@@ -19,7 +19,20 @@ def scale_table() -> np.ndarray:
 
 
 class GaussianConditional:
-  """Π (N(mean, scale²) * U(-½, ½))(ŷ), scales taken from a log-spaced family."""
+  """Π (N(mean, scale²) * U(-½, ½))(ŷ), scales taken from a log-spaced family.
+
+  Args:
+    scale_output: what a network output stands for, one of `config.SCALE_OUTPUTS`.
+  """
+
+  def __init__(self, scale_output: str = "index"):
+    self._scale_output = scale_output
+
+  def scale_of_output(self, raw: tf.Tensor) -> tf.Tensor:
+    """Network outputs -> standard deviations, with gradients that lead back inside."""
+    if self._scale_output == "scale":
+      return tfc.lower_bound(raw, config.SCALE_MIN)
+    return self.scale(self.scale_index(raw))
 
   def scale_index(self, raw: tf.Tensor) -> tf.Tensor:
     """Network outputs -> continuous indices in 0..63, with gradients that lead back inside."""

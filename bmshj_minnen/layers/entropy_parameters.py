@@ -1,8 +1,8 @@
 """g_ep: 1x1 convolutions from (psi, phi) to the parameters of the latents (section 2)."""
 
-import tensorflow as tf
+from typing import Callable
 
-from bmshj_minnen.layers.transforms import leaky_relu
+import tensorflow as tf
 
 __all__ = ["EntropyParameters"]
 
@@ -14,11 +14,11 @@ class EntropyParameters(tf.keras.layers.Layer):
     layers: the three `Dense` layers, which are 1x1 convolutions.
   """
 
-  def __init__(self, latent_channels: int, **kwargs):
+  def __init__(self, latent_channels: int, activation: Callable, **kwargs):
     super().__init__(**kwargs)
     self.layers = [
-      tf.keras.layers.Dense(latent_channels * 10 // 3, activation=leaky_relu),
-      tf.keras.layers.Dense(latent_channels * 8 // 3, activation=leaky_relu),
+      tf.keras.layers.Dense(latent_channels * 10 // 3, activation=activation),
+      tf.keras.layers.Dense(latent_channels * 8 // 3, activation=activation),
       tf.keras.layers.Dense(latent_channels * 2),
     ]
 

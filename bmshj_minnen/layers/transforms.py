@@ -5,25 +5,19 @@ the real Fourier transform of the kernel, which trains in far fewer steps than p
 """
 
 import functools
+from typing import Callable
 
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bmshj_minnen import config
 from bmshj_minnen.layers.fourier_kernel import FourierKernel
 
 __all__ = [
   "analysis_transform",
   "hyper_analysis_transform",
   "hyper_synthesis_transform",
-  "leaky_relu",
   "synthesis_transform",
 ]
-
-
-def leaky_relu(x: tf.Tensor) -> tf.Tensor:
-  """max(x, LEAKY_SLOPE * x)."""
-  return tf.nn.leaky_relu(x, alpha=config.LEAKY_SLOPE)
 
 
 class _GDN(tfc.GDN):
@@ -94,7 +88,7 @@ def synthesis_transform(num_filters: int) -> tf.keras.Sequential:
   )
 
 
-def hyper_analysis_transform(num_filters: int, activation=leaky_relu) -> tf.keras.Sequential:
+def hyper_analysis_transform(num_filters: int, activation: Callable) -> tf.keras.Sequential:
   """h_a: y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float."""
   return tf.keras.Sequential(
     [
@@ -107,13 +101,13 @@ def hyper_analysis_transform(num_filters: int, activation=leaky_relu) -> tf.kera
 
 
 def hyper_synthesis_transform(
-  latent_channels: int, output_channels: int, activation=leaky_relu
+  hidden_channels: tuple[int, int], output_channels: int, activation: Callable
 ) -> tf.keras.Sequential:
   """h_s: ẑ [B, h', w', N] -> psi [B, 4 h', 4 w', output_channels] float."""
   return tf.keras.Sequential(
     [
-      _deconv(latent_channels, 5, stride=2, activation=activation),
-      _deconv(latent_channels * 3 // 2, 5, stride=2, activation=activation),
+      _deconv(hidden_channels[0], 5, stride=2, activation=activation),
+      _deconv(hidden_channels[1], 5, stride=2, activation=activation),
       _conv(output_channels, 3),
     ],
     name="h_s",

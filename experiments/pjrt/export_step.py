@@ -53,7 +53,7 @@ def export(
   if _LEARNING_RATE in programs["train"].arguments:
     state[_LEARNING_RATE] = run.optimizer.learning_rate.numpy()
   description = {
-    "model": dataclasses.asdict(model_config),
+    "model": model_config.fields(),
     "train": dataclasses.asdict(config),
     "tf32": tf32,
     "tensorflow": tf.__version__,

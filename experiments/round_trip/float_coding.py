@@ -24,20 +24,20 @@ class _FloatNetworks:
     """[h', w', N] -> [height * width, channels]."""
     if self._model.h_s is None:
       return tf.zeros([height * width, 0])
-    psi = self._model.h_s(z_hat[None])[0, :height, :width]
+    psi = self._model.hyper_synthesis(z_hat[None], [1, height, width])
     return tf.reshape(psi, [height * width, -1])
 
   def parameters(self, psi, neighbours):
-    """[n, ...] -> mean and continuous scale index, [n, M] each."""
+    """[n, ...] -> mean and scale, [n, M] each."""
     model = self._model
     features = psi
     if self.has_context:
       phi = tf.matmul(neighbours, self._kernel) + model.g_cm.bias
       features = model.g_ep(tf.concat([psi, phi], -1))
     if model.config.prior == "scale_hyperprior":
-      return tf.zeros_like(psi), model.conditional.scale_index(psi)
-    mean, raw = tf.split(features, 2, -1)
-    return mean, model.conditional.scale_index(raw)
+      return tf.zeros_like(psi), model.conditional.scale_of_output(psi)
+    mean, output = tf.split(features, 2, -1)
+    return mean, model.conditional.scale_of_output(output)
 
 
 class _Meter:
@@ -46,9 +46,8 @@ class _Meter:
   def __init__(self, model: Model, y):
     self._conditional, self._y = model.conditional, y
 
-  def __call__(self, bits, mean, index, where):
+  def __call__(self, bits, mean, scale, where):
     y_hat = tf.round(tf.gather(self._y, where) - mean) + mean
-    scale = self._conditional.scale(index)
     return bits + tf.reduce_sum(self._conditional.bits(y_hat, mean, scale)), y_hat
 
 

@@ -1,0 +1,76 @@
+"""The arrays of a PyTorch checkpoint, read without running anything that it holds."""
+
+import importlib
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+
+__all__ = ["read"]
+
+
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The arrays of a checkpoint; nothing in the file is run.
+
+  Args:
+    path: what `torch.save` wrote, a state or a dictionary that has it as "state_dict"; or an .npz
+      file of its arrays, which needs no PyTorch.
+
+  Raises:
+    OSError: there is no such file.
+    ValueError: it holds no such arrays, is damaged, or PyTorch is missing.
+  """
+  with path.open("rb"):  # A missing file is told from a damaged one.
+    pass
+  content = _read_npz(path) if path.suffix == ".npz" else _read_torch(path)
+  if isinstance(content, dict) and "state_dict" in content:
+    content = content["state_dict"]
+  if not isinstance(content, dict) or not content:
+    raise ValueError(f"{path} is not a checkpoint: it holds no named arrays")
+  return {str(name): _array(path, name, value) for name, value in content.items()}
+
+
+def _read_npz(path):
+  try:
+    with np.load(path) as arrays:
+      return dict(arrays)
+  except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _read_torch(path):
+  try:
+    torch = importlib.import_module("torch")
+  except ImportError as error:
+    raise ValueError(
+      "reading PyTorch's files needs PyTorch: pip install 'bmshj_minnen[compressai]'"
+    ) from error
+  try:
+    _check_sums(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+  except Exception as error:  # Whatever unpickling of arbitrary bytes comes to.
+    reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+    raise ValueError(
+      f"{path} is not a PyTorch checkpoint of weights alone, or is damaged ({reason})"
+    ) from error
+
+
+def _check_sums(path):
+  """PyTorch's files are archives since 1.6, but it does not look at their checksums."""
+  if zipfile.is_zipfile(path):
+    with zipfile.ZipFile(path) as archive:
+      damaged = archive.testzip()
+    if damaged:
+      raise ValueError(f"wrong checksum of {damaged}")
+
+
+def _array(path, name, value: Any):
+  if isinstance(value, np.ndarray):
+    return value
+  try:
+    # float32 holds bfloat16, which NumPy lacks.
+    return (value.float() if value.is_floating_point() else value).numpy()
+  except (AttributeError, RuntimeError, TypeError) as error:  # No tensor, or no ordinary one.
+    kind = type(value).__name__
+    raise ValueError(f"{path} is not a checkpoint: {name} is a {kind}") from error

@@ -1,0 +1,59 @@
+"""Makes a model directory of weights that CompressAI trained.
+
+python -m bmshj_minnen.convert --from_compressai=mbt2018-4-456e2af9.pth.tar --output=mbt2018-4
+"""
+
+import pathlib
+
+from absl import app, flags
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import data, model_directory, weights
+from bmshj_minnen.compressai import checkpoint, conversion
+from bmshj_minnen.model import Model
+
+_SOURCE = flags.DEFINE_string(
+  "from_compressai", None, "A checkpoint, or an .npz file of its arrays, which needs no PyTorch."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "The model directory.")
+
+_CROP = 256  # Pixels; the photographs whose activations set the ranges of the integer networks.
+
+
+def _convert(source, output):
+  if output.exists():
+    raise ValueError(f"{output} exists; give another --output")
+  state = checkpoint.read(source)
+  try:
+    config, arrays = conversion.convert(state)
+  except ValueError as error:
+    raise ValueError(f"{source}: {error}") from error
+  model = Model(config)
+  model_directory.create_variables(model)
+  weights.assign(model, arrays)
+  photographs = (*data.bundled_photographs(), *data.held_out_photographs())
+  (typical,) = data.validation_crops(photographs, _CROP, len(photographs))
+  model_directory.save(model, output, typical)
+  name = conversion.name_of(config.prior)
+  print(f"{name}, N = {config.num_filters}, M = {config.latent_channels}: {output}")
+
+
+def main(argv):
+  """Flags -> one library call."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  with binaries.one_line_errors():
+    if not _SOURCE.value or not _OUTPUT.value:
+      raise ValueError("give --from_compressai=CHECKPOINT and --output=DIR")
+    _convert(pathlib.Path(_SOURCE.value), pathlib.Path(_OUTPUT.value))
+
+
+def run():
+  """The console entry point."""
+  app.run(main)
+
+
+if __name__ == "__main__":
+  run()

@@ -1,0 +1,1 @@
+"""CompressAI as a second opinion on every layer."""

@@ -1,0 +1,56 @@
+"""How far a converted model is from what CompressAI computed, layer by layer."""
+
+import numpy as np
+
+from bmshj_minnen import Model, weights
+
+__all__ = ["differences", "from_medians"]
+
+
+def from_medians(model: Model, values: np.ndarray, density: str, sign: int = 1) -> np.ndarray:
+  """Values [..., C] as CompressAI counts them, of those counted from the medians; or back."""
+  median = weights.to_arrays(model).get(f"{density}/median")
+  return values if median is None else values + sign * median
+
+
+def differences(model: Model, oracle: dict[str, np.ndarray]) -> dict[str, float]:
+  """The largest difference of each quantity, relative to its largest value.
+
+  Each is computed of CompressAI's inputs to it, so that only this layer or network counts.
+
+  Args:
+    model: the converted model.
+    oracle: what `experiments.compressai.oracle` wrote for an image.
+  """
+  results = {}
+
+  def compare(name, ours, theirs):
+    results[name] = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+  y, y_hat = oracle["y"], oracle["y_hat"]
+  compare("y", from_medians(model, model.analysis(oracle["image"][None])[0], "y_density"), y)
+  pixels = model.synthesis(from_medians(model, y_hat, "y_density", -1)[None])[0] / 255
+  compare("x_hat", pixels, oracle["x_hat"])
+  if model.config.prior == "factorized":
+    symbols = from_medians(model, y_hat, "y_density", -1)
+    compare("bits of y_hat", model.y_density.bits(symbols), oracle["y_bits"])
+    return results
+  z_hat = from_medians(model, oracle["z_hat"], "z_density", -1)
+  z = model.hyper_analysis(y[None])[0]
+  compare("z", from_medians(model, z, "z_density"), oracle["z"])
+  compare("bits of z_hat", model.z_density.bits(z_hat), oracle["z_bits"])
+  psi = model.hyper_synthesis(z_hat[None], [1, *y.shape])
+  for prefix, context, name in (
+    ("", np.round(y), ""),
+    ("coded_", oracle["coded_y_hat"], ", coded"),
+  ):
+    mean, scale = (p[0].numpy() for p in model.parameters(psi, context[None]))
+    if model.config.prior != "scale_hyperprior":
+      compare(f"mean{name}", mean, oracle[f"{prefix}mean"])
+    # Of each scale, not of the largest: the tables are spaced by their logarithms.
+    theirs = oracle[f"{prefix}scale"]
+    results[f"scale{name}"] = float(np.abs(scale / theirs - 1).max())
+    if not prefix:
+      symbols = np.round(y - mean) + mean
+      compare("bits of y_hat", model.conditional.bits(symbols, mean, scale), oracle["y_bits"])
+  return results

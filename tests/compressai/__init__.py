@@ -1,0 +1,1 @@
+"""What CompressAI computes with small random models."""
