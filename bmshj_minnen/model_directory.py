@@ -24,6 +24,7 @@ __all__ = ["create_variables", "load", "load_for", "load_model", "load_weights",
 _CONFIG = "config.json"
 _WEIGHTS = "weights.npz"
 _CODER = "coder.npz"
+CODEC_FILES = (_WEIGHTS, _CODER)  # What `load` reads.
 
 
 def create_variables(model: Model) -> None:

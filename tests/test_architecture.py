@@ -16,11 +16,20 @@ _FLOORS = [
   ["model"],
   ["weights", "coding"],
   ["model_directory"],
-  ["trainer", "callbacks", "report", "evaluation", "serving"],
+  ["trainer", "callbacks", "report", "evaluation", "serving", "corpus"],
   ["training"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
-_BINARIES = {"train", "compress", "decompress", "evaluate", "export", "info"}
+_BINARIES = {
+  "train",
+  "compress",
+  "decompress",
+  "evaluate",
+  "export",
+  "info",
+  "beam_compress",
+  "beam_decompress",
+}
 
 
 def _module_name(path):
