@@ -13,7 +13,7 @@ import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
 
-__all__ = ["ImageError", "encode_image", "read_image", "write_atomically", "write_image"]
+__all__ = ["ImageError", "encode_image", "is_deep", "read_image", "write_atomically", "write_image"]
 
 # Of the photographs that are looked for in folders.
 SUFFIXES = frozenset(
@@ -89,7 +89,7 @@ def _load(path, content, note):
       # The further pictures of phones' files (MPO) are previews and depths.
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
-      tiles, deep = list(image.tile), _is_deep(image)
+      tiles, deep = list(image.tile), is_deep(image)
       image.load()
       if deep:
         note("more than 8 bits a channel are rounded to 8")
@@ -123,7 +123,7 @@ def _refuse_unsupported(path, image):
   elif image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8:
     if not all(";16" in mode for mode in raw_modes):
       problem = "of a layout that is not supported"  # Pillow misreads separate 16-bit planes.
-  if _is_deep(image) and "transparency" in image.info:
+  if is_deep(image) and "transparency" in image.info:
     problem = "of 16 bits with a transparent colour, which is not supported"
   if problem:
     raise ImageError(f"{path}: {problem}; convert it to 8-bit RGB first")
@@ -134,7 +134,7 @@ def _raw_mode(tile):
   return str(args[0] if isinstance(args, tuple) else args)
 
 
-def _is_deep(image):
+def is_deep(image: PIL.Image.Image) -> bool:
   """Whether a file that is not yet decoded has more than 8 bits a channel."""
   return image.mode.startswith("I") or any(
     ";16" in _raw_mode(tile) or (tile[0].startswith("ppm") and tile[3][1:] > (255,))

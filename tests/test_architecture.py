@@ -12,8 +12,8 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
   ["config", "images", "data", "binaries", "batch", "catalogue", "classical"],
-  ["layers", "entropy", "metrics", "distribution"],
-  ["model"],
+  ["layers", "entropy", "metrics", "distribution", "crops"],
+  ["model", "datasets"],
   ["weights", "coding"],
   ["model_directory"],
   ["trainer", "callbacks", "report", "evaluation", "serving", "corpus"],
@@ -29,6 +29,7 @@ _BINARIES = {
   "info",
   "beam_compress",
   "beam_decompress",
+  "prepare",
 }
 
 
