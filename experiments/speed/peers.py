@@ -1,20 +1,20 @@
 """CompressAI's mbt2018, the same model in PyTorch; runs under a Python that has CompressAI.
 
 The benchmarks start it as `python -m experiments.speed.peers codec IMAGE.npy LATENT_DEVIATION` or
-`... training BATCH.npy`; both files hold uint8.
+`... training BATCH.npy N`; both files hold uint8.
 """
 
 import sys
 
 import compressai.losses
+import compressai.models
 import compressai.optimizers
-import compressai.zoo
 import numpy as np
 import torch
 
 from experiments.speed import timing
 
-_QUALITY = 3  # N = M = 192.
+_NUM_FILTERS = 192  # N = M of the codec, those of `mbt2018` with quality 3.
 
 
 def codec(path: str, deviation: float) -> None:
@@ -29,7 +29,7 @@ def codec(path: str, deviation: float) -> None:
   height, width = image.shape[:2]
   x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
   x = torch.nn.functional.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
-  model = _model().eval()
+  model = _model(_NUM_FILTERS).eval()
   with torch.no_grad():
     gain = deviation / model.g_a(x).std()
     model.g_a[-1].weight *= gain
@@ -47,10 +47,10 @@ def codec(path: str, deviation: float) -> None:
     )
 
 
-def training(path: str) -> None:
+def training(path: str, num_filters: int) -> None:
   """Serves `step`, one of gradient descent on a batch [B, H, W, 3], as CompressAI trains."""
   x = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).float() / 255
-  model = _model().train()
+  model = _model(num_filters).train()
   criterion = compressai.losses.RateDistortionLoss(lmbda=0.01)
   optimizers = compressai.optimizers.net_aux_optimizer(
     model, {"net": {"type": "Adam", "lr": 1e-4}, "aux": {"type": "Adam", "lr": 1e-3}}
@@ -68,13 +68,14 @@ def training(path: str) -> None:
   timing.serve({"step": step}, f"{torch.get_num_threads()} threads")
 
 
-def _model():
+def _model(num_filters):
+  """What `compressai.zoo.mbt2018` makes, but of any size N = M."""
   torch.manual_seed(0)
-  return compressai.zoo.mbt2018(_QUALITY, pretrained=False)
+  return compressai.models.JointAutoregressiveHierarchicalPriors(num_filters, num_filters)
 
 
 if __name__ == "__main__":
   if sys.argv[1] == "codec":
     codec(sys.argv[2], float(sys.argv[3]))
   else:
-    training(sys.argv[2])
+    training(sys.argv[2], int(sys.argv[3]))
