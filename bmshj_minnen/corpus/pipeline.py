@@ -8,18 +8,14 @@
 What becomes what is as in `batch`. Paths are any that Beam's file systems know, such as gs://.
 """
 
-import csv
 import dataclasses
 import hashlib
-import io
 import os
 import posixpath
 import re
-import secrets
 from typing import Any, Optional, Protocol
 
 import apache_beam as beam
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.metrics.metric import MetricsFilter
@@ -28,8 +24,9 @@ from apache_beam.runners.runner import PipelineState
 from apache_beam.utils import shared
 
 from bmshj_minnen import batch
+from bmshj_minnen.corpus import storage
 
-__all__ = ["FAILURE_COLUMNS", "MANIFEST_COLUMNS", "Corpus", "Outcome", "Task", "read_file", "run"]
+__all__ = ["FAILURE_COLUMNS", "MANIFEST_COLUMNS", "Corpus", "Outcome", "Task", "run"]
 
 MANIFEST_COLUMNS = ("source", "file", "source_bytes", "bytes", "width", "height", "bpp", "sha256")
 FAILURE_COLUMNS = ("source", "reason")
@@ -40,7 +37,7 @@ _RUNNERS = {
 }
 _GLOB = re.compile(r"[*?\[]")
 _FAILED = "failed"
-# What is left of an error of `_write_file`, or of Beam's own writing, in that of the pipeline.
+# What the error of a pipeline says about one of `storage.write_file`, or of writing a table.
 _UNWRITTEN = re.compile(r"(?:OSError|_WriteError): (.*) \[while running '(?:Convert|Write )")
 
 
@@ -146,8 +143,8 @@ def run(corpus: Corpus, task: Task, runner: str, arguments: list[str]) -> Outcom
     | "Convert" >> beam.ParDo(_Convert(task, corpus.output)).with_outputs(_FAILED, main="ok")
   )
   failures = (found[_FAILED], converted[_FAILED]) | "All failures" >> beam.Flatten()
-  _write_table(converted.ok, corpus.output, "manifest", MANIFEST_COLUMNS)
-  _write_table(failures, corpus.output, "failures", FAILURE_COLUMNS)
+  storage.write_table(converted.ok, corpus.output, "manifest", MANIFEST_COLUMNS)
+  storage.write_table(failures, corpus.output, "failures", FAILURE_COLUMNS)
   return _outcome(_finish(pipeline))
 
 
@@ -270,7 +267,7 @@ class _Convert(beam.DoFn):
   def _existing(self, source, target):
     if not FileSystems.exists(target):
       return None
-    result = read_file(target)
+    result = storage.read_file(target)
     size = self._task.finished(self._codec, source, result)
     if size is None:
       return None
@@ -278,10 +275,10 @@ class _Convert(beam.DoFn):
     return result, *size
 
   def _made(self, source, target):
-    content = read_file(source)
+    content = storage.read_file(source)
     result, height, width = self._task.convert(self._codec, source, content)
     try:
-      _write_file(target, result)
+      storage.write_file(target, result)
     except OSError as error:
       raise _WriteError(f"{target}: {error}") from error
     _count(files=1, bytes_in=len(content), bytes_out=len(result))
@@ -301,41 +298,6 @@ def _count(**numbers):
   """Adds to what `Outcome` reports."""
   for name, number in numbers.items():
     Metrics.counter(__name__, name).inc(number)
-
-
-def read_file(path: str) -> bytes:
-  """The content of a file on any of Beam's file systems."""
-  with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-    return file.read()
-
-
-def _write_file(path, content):
-  """Writes to a temporary name, then renames, so that the file is whole or not there."""
-  temporary = f"{path}.{secrets.randbits(48)}.tmp"
-  with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-    file.write(content)
-  FileSystems.rename([temporary], [path])
-
-
-def _write_table(rows, output, name, columns):
-  _ = (
-    rows
-    | f"Format {name}" >> beam.Map(_line)
-    | f"Write {name}"
-    >> beam.io.WriteToText(
-      FileSystems.join(output, name),
-      ".csv",
-      num_shards=1,
-      shard_name_template="",
-      header=_line(columns),
-    )
-  )
-
-
-def _line(row):
-  buffer = io.StringIO()
-  csv.writer(buffer, lineterminator="").writerow(row)
-  return buffer.getvalue()
 
 
 def _outcome(result):

@@ -13,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from bmshj_minnen import images, model_directory
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.corpus import pipeline
+from bmshj_minnen.corpus import storage
 
 __all__ = ["Compression", "Decompression"]
 
@@ -92,7 +92,7 @@ class Decompression:
 
   def finished(self, codecs: "_Codecs", path: str, result: bytes) -> Optional[tuple[int, int]]:
     """Height and width, if the result is a PNG of the size that the source declares."""
-    header, _ = bitstream.parse(pipeline.read_file(path))
+    header, _ = bitstream.parse(storage.read_file(path))
     size = header.height, header.width
     try:
       with PIL.Image.open(io.BytesIO(result)) as image:
@@ -127,7 +127,7 @@ def _load(model, memory, max_pixels=bitstream.DEFAULT_MAX_PIXELS):
   else:
     with tempfile.TemporaryDirectory() as folder:
       for name in model_directory.CODEC_FILES:
-        content = pipeline.read_file(FileSystems.join(model, name))
+        content = storage.read_file(FileSystems.join(model, name))
         pathlib.Path(folder, name).write_bytes(content)
       codec = model_directory.load(folder, max_pixels)
   codec.memory = memory
