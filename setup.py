@@ -38,6 +38,7 @@ setup(
     "setuptools<81",
   ],
   extras_require={
+    "beam": ["apache-beam"],
     # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
     "evaluation": ["bjontegaard", "matplotlib", "pillow>=11.3", "pillow-heif"],
     # Reads the checkpoints that CompressAI publishes.

@@ -13,12 +13,12 @@ from typing import Callable, Generic, Optional, TypeVar
 
 import tqdm
 
-__all__ = ["Job", "Outcome", "Plan", "Request", "Work", "make_plan", "run"]
+__all__ = ["Job", "Outcome", "Plan", "Request", "Work", "make_plan", "reason", "run"]
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 
-_TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `images.write_atomically` may leave behind.
+TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `images.write_atomically` may leave behind.
 _PATIENCE = 2.0  # Seconds before progress is shown.
 _BAR = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
 # After these, the other files could not be written either.
@@ -155,9 +155,9 @@ def _find(path, suffixes, recursive):
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = os.sep.join(parts[:fixed]) or (os.sep if os.path.isabs(path) else os.curdir)
     for source in sorted(glob.glob(path, recursive=True)):
-      if os.path.isfile(source) and not _TEMPORARY.search(source):
+      if os.path.isfile(source) and not TEMPORARY.search(source):
         yield source, os.path.relpath(source, root)
-  elif not _TEMPORARY.search(path):
+  elif not TEMPORARY.search(path):
     yield path, os.path.basename(path)
 
 
@@ -260,7 +260,7 @@ class _State:
         self._bar.write(f"note: {line}", file=sys.stderr)
       if error is not None:
         self.outcome.failed += 1
-        self._bar.write(f"error: {_one_line(job, error)}", file=sys.stderr)
+        self._bar.write(f"error: {job.source}: {reason(job.source, error)}", file=sys.stderr)
         if getattr(error, "errno", None) in _FULL:
           self.stop()
       else:
@@ -284,11 +284,11 @@ class _Part:
       self._done = fraction
 
 
-def _one_line(job, error):
-  """What went wrong with a job, beginning with its source."""
+def reason(source: str, error: Exception) -> str:
+  """What went wrong with a file, in a line that does not repeat its name."""
   text = str(error)
   if isinstance(error, OSError) and error.filename:
     text = f"{error.filename}: {error.strerror}"
   elif not isinstance(error, (ValueError, OSError)):
     text = f"{type(error).__name__}: {text}"
-  return f"{job.source}: {' '.join(text.split()).removeprefix(f'{job.source}: ')}"
+  return " ".join(text.split()).removeprefix(f"{source}: ")

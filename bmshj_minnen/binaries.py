@@ -15,6 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Pillow's warnings and logs precede what `images` reports, or are about what it accepts.
 warnings.filterwarnings("ignore", module="PIL")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+# Without its extra `gcp`, which few need, Beam says so whenever it is imported.
+logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
 
 __all__ = ["one_line_errors"]
 

@@ -159,6 +159,7 @@ class TrainConfig:
     train_glob, validation_glob: patterns of photographs; empty: the bundled ones.
     dataset, data_dir: a tensorflow-datasets name and its folder, instead of `train_glob`.
     crop: side of the square training crops, pixels.
+    downscale: whether JPEGs are made smaller by random factors first, which hides their blocks.
     batch: crops a step, of all devices together.
     steps: length of the whole run.
     optimizer: one of `OPTIMIZERS`: Adam, as all over the field; `Muon`, which needs fewer steps.
@@ -181,6 +182,7 @@ class TrainConfig:
   dataset: str = ""
   data_dir: str = ""
   crop: int = 256
+  downscale: bool = False
   batch: int = 8
   steps: int = 1_000_000
   optimizer: str = "adam"

@@ -1,5 +1,6 @@
 """Files <-> 8-bit sRGB arrays."""
 
+import functools
 import io
 import logging
 import os
@@ -12,7 +13,7 @@ import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
 
-__all__ = ["ImageError", "read_image", "write_atomically", "write_image"]
+__all__ = ["ImageError", "encode_image", "is_deep", "read_image", "write_atomically", "write_image"]
 
 # Of the photographs that are looked for in folders.
 SUFFIXES = frozenset(
@@ -37,6 +38,7 @@ def read_image(
   path: str,
   alpha: Optional[str] = None,
   note: Callable[[str], None] = logging.getLogger(__name__).warning,
+  content: Optional[bytes] = None,
 ) -> np.ndarray:
   """Reads a photograph in any format that Pillow reads, as it is meant to be seen.
 
@@ -49,6 +51,7 @@ def read_image(
     alpha: what becomes of transparency: laid on "white" or "black", or "drop" for the colours
       without it; None refuses it. A channel that is opaque throughout is dropped in any case.
     note: called with one line for whatever is lost: further pictures, bits, a broken profile.
+    content: of the file, where it was read already; then `path` is for messages only.
 
   Returns:
     [H, W, 3] uint8.
@@ -60,7 +63,7 @@ def read_image(
   """
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
-  image = _load(path, lambda text: note(f"{path}: {text}"))
+  image = _load(path, content, lambda text: note(f"{path}: {text}"))
   if not image.has_transparency_data:
     return np.asarray(_to_srgb(path, image, note))
   image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
@@ -74,26 +77,31 @@ def read_image(
   return np.asarray(PIL.Image.composite(colours, background, opacity))
 
 
-def _load(path, note):
+def _open(path, content):
+  return PIL.Image.open(path if content is None else io.BytesIO(content))
+
+
+def _load(path, content, note):
   """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
-    with PIL.Image.open(path) as image:
+    with _open(path, content) as image:
       _refuse_unsupported(path, image)
       # The further pictures of phones' files (MPO) are previews and depths.
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
-      tiles, deep = list(image.tile), _is_deep(image)
+      tiles, deep = list(image.tile), is_deep(image)
       image.load()
       if deep:
         note("more than 8 bits a channel are rounded to 8")
-        image = _rounded(path, image, tiles)
+        image = _rounded(functools.partial(_open, path, content), image, tiles)
       return _upright(image, note)
   except ImageError:
     raise
   except FileNotFoundError as error:
     raise ImageError(f"{path}: no such file") from error
   except PIL.UnidentifiedImageError as error:
-    reason = "of no known format" if os.path.getsize(path) else "the file is empty"
+    size = os.path.getsize(path) if content is None else len(content)
+    reason = "of no known format" if size else "the file is empty"
     raise ImageError(f"{path}: not a readable image ({reason})") from error
   except Exception as error:  # Damaged files make Pillow raise nearly anything.
     reason = " ".join(str(error).split()) or type(error).__name__
@@ -115,7 +123,7 @@ def _refuse_unsupported(path, image):
   elif image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8:
     if not all(";16" in mode for mode in raw_modes):
       problem = "of a layout that is not supported"  # Pillow misreads separate 16-bit planes.
-  if _is_deep(image) and "transparency" in image.info:
+  if is_deep(image) and "transparency" in image.info:
     problem = "of 16 bits with a transparent colour, which is not supported"
   if problem:
     raise ImageError(f"{path}: {problem}; convert it to 8-bit RGB first")
@@ -126,7 +134,7 @@ def _raw_mode(tile):
   return str(args[0] if isinstance(args, tuple) else args)
 
 
-def _is_deep(image):
+def is_deep(image: PIL.Image.Image) -> bool:
   """Whether a file that is not yet decoded has more than 8 bits a channel."""
   return image.mode.startswith("I") or any(
     ";16" in _raw_mode(tile) or (tile[0].startswith("ppm") and tile[3][1:] > (255,))
@@ -134,7 +142,7 @@ def _is_deep(image):
   )
 
 
-def _rounded(path, image, tiles):
+def _rounded(open_again, image, tiles):
   """The 8-bit image whose levels are nearest to v * 255 / 65535 = v / 257."""
   if tiles[0][0].startswith("ppm") and image.mode == "RGB":
     return image  # Pillow's reader has rounded.
@@ -145,10 +153,10 @@ def _rounded(path, image, tiles):
     return _like(image, levels, "L")
   if _raw_mode(tiles[0]) == "LA;16B":
     # As long as RGBA; v = 256 * high + low = 257 * high + (low - high).
-    high_and_low = np.asarray(_reread(path, {"LA;16B": "RGBA"}), np.int16)
+    high_and_low = np.asarray(_reread(open_again, {"LA;16B": "RGBA"}), np.int16)
     return _like(image, _nearest(high_and_low[..., ::2], high_and_low[..., 1::2]), "LA")
   names = {_raw_mode(tile) for tile in tiles}
-  low = _reread(path, {name: name[:-4] + _OTHER_BYTE[name[-4:]] for name in names})
+  low = _reread(open_again, {name: name[:-4] + _OTHER_BYTE[name[-4:]] for name in names})
   return _like(image, _nearest(np.asarray(image), np.asarray(low)), image.mode)
 
 
@@ -164,9 +172,9 @@ def _like(image, levels, mode):
   return result
 
 
-def _reread(path, raw_modes):
+def _reread(open_again, raw_modes):
   """Decodes a file again, unpacking its bytes in other ways."""
-  with PIL.Image.open(path) as image:
+  with open_again() as image:
     tiles = []
     for codec, box, offset, args in image.tile:
       name = raw_modes[_raw_mode((codec, box, offset, args))]
@@ -232,11 +240,15 @@ def write_image(path: str, image: np.ndarray) -> None:
   Raises:
     OSError: as `write_atomically`.
   """
-  suffix = pathlib.Path(path).suffix.lower()
+  write_atomically(path, encode_image(image, pathlib.Path(path).suffix.lower()))
+
+
+def encode_image(image: np.ndarray, suffix: str = ".png") -> bytes:
+  """The file that `write_image` writes."""
   image_format = {".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}.get(suffix, "PNG")
   buffer = io.BytesIO()
   PIL.Image.fromarray(image).save(buffer, format=image_format)
-  write_atomically(path, buffer.getvalue())
+  return buffer.getvalue()
 
 
 def write_atomically(path: str, data: bytes) -> None:

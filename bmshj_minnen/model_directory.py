@@ -32,6 +32,7 @@ __all__ = [
 _CONFIG = "config.json"
 _WEIGHTS = "weights.npz"
 _CODER = "coder.npz"
+CODEC_FILES = (_WEIGHTS, _CODER)  # What `load` reads.
 
 
 def create_variables(model: Model) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Optional
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import callbacks, data, distribution
+from bmshj_minnen import callbacks, crops, data, distribution
 from bmshj_minnen import config as cfg
 from bmshj_minnen.trainer import build
 
@@ -51,7 +51,7 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
     logging.warning("On a CPU, mixed_bfloat16 convolutions are many times slower than float32.")
   with strategy.scope():
     trainer = build(model_config, config)
-  held_out = data.validation_crops(validation.paths, config.crop, config.batch)
+  held_out = crops.validation_crops(validation.paths, config.crop, config.batch)
   checkpoints = callbacks.Checkpoints(trainer, directory, next(iter(held_out)))
   first_step = checkpoints.restore()
   if not first_step:
@@ -142,7 +142,7 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
         initial_epoch=epoch,
         epochs=epoch + epochs,
         validation_data=strategy.distribute_datasets_from_function(
-          functools.partial(data.for_every_device, held_out)
+          functools.partial(crops.for_every_device, held_out)
         ),
         validation_steps=len(held_out),
         callbacks=observers,
@@ -157,13 +157,12 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
 
 
 def _batches(config, photographs, first_step, part):
+  settings = (config.crop, config.batch, config.seed, first_step, config.steps, part)
   if photographs:
-    return data.photograph_crops(
-      photographs.paths, config.crop, config.batch, config.seed, first_step, config.steps, part
-    )
-  return data.dataset_crops(
-    config.dataset, config.data_dir, config.crop, config.batch, config.seed, first_step, part
-  )
+    return crops.photograph_crops(photographs.paths, *settings, config.downscale)
+  from bmshj_minnen import datasets  # Seconds to import, and needed for this alone.
+
+  return datasets.dataset_crops(config.dataset, config.data_dir, *settings, config.downscale)
 
 
 def _segments(first_step, last_step, every):

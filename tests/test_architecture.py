@@ -12,15 +12,26 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
   ["config", "images", "data", "binaries", "batch", "catalogue", "classical"],
-  ["layers", "entropy", "metrics", "distribution", "muon"],
-  ["model"],
+  ["layers", "entropy", "metrics", "distribution", "crops", "muon"],
+  ["model", "datasets"],
   ["weights", "coding", "compressai"],
   ["model_directory"],
-  ["trainer", "callbacks", "report", "evaluation", "serving"],
+  ["trainer", "callbacks", "report", "evaluation", "serving", "corpus"],
   ["training"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
-_BINARIES = {"train", "compress", "decompress", "evaluate", "export", "info", "convert"}
+_BINARIES = {
+  "train",
+  "prepare",
+  "compress",
+  "decompress",
+  "evaluate",
+  "export",
+  "info",
+  "convert",
+  "beam_compress",
+  "beam_decompress",
+}
 
 
 def _module_name(path):

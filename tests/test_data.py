@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen import data
+from bmshj_minnen import crops, data
 
 _CROP = 32
 
@@ -36,7 +36,7 @@ def photographs(tmp_path_factory):
 
 def _crops(paths, batch=2, seed=0, first_step=0, last_step=8):
   return list(
-    data.photograph_crops(paths, _CROP, batch, seed, first_step, last_step).as_numpy_iterator()
+    crops.photograph_crops(paths, _CROP, batch, seed, first_step, last_step).as_numpy_iterator()
   )
 
 
@@ -122,7 +122,7 @@ def test_what_is_found_trains_on_its_own_colours(tmp_path, name, mode):
   except data.DataError:
     assert name == "palette.bmp"  # TensorFlow misreads its palette.
     return
-  (crop,) = data.photograph_crops(found.paths, _CROP, 1, 0, 0, 1).as_numpy_iterator()
+  (crop,) = crops.photograph_crops(found.paths, _CROP, 1, 0, 0, 1).as_numpy_iterator()
   with PIL.Image.open(path) as image:
     expected = np.asarray(image.convert("RGB"), np.int32)
   errors = [np.abs(crop[0] - e).max() for e in (expected, expected[:, ::-1])]
@@ -187,7 +187,7 @@ def test_one_photograph_is_enough(photographs):
 
 
 def test_validation_crops_are_central(photographs):
-  batches = list(data.validation_crops(photographs, _CROP, batch=2).as_numpy_iterator())
+  batches = list(crops.validation_crops(photographs, _CROP, batch=2).as_numpy_iterator())
   assert [len(batch) for batch in batches] == [2, 2, 1]
   for i, crop in enumerate(np.concatenate(batches)):
     image = np.asarray(PIL.Image.open(photographs[i]))
@@ -209,87 +209,75 @@ def test_bundled_photographs_are_usable_and_none_is_held_out():
   assert len(contents) == len(set(names)) == len(names)
 
 
-# dataset_crops.
+def test_crops_are_the_same_whether_photographs_are_kept_in_memory_or_not(monkeypatch):
+  paths = tuple(data.bundled_photographs())
+  kept = [batch.numpy() for batch in crops.photograph_crops(paths, 64, 3, 7, 2, 6)]
+  monkeypatch.setattr(crops, "_MEMORY", 0)
+  read = [batch.numpy() for batch in crops.photograph_crops(paths, 64, 3, 7, 2, 6)]
+  np.testing.assert_array_equal(kept, read)
+
+
+# downscale.
 
 
 @pytest.fixture(scope="module")
-def dataset_dir(tmp_path_factory):
-  """A folder for the datasets `tiny_photographs` and `tiny_greys`, made when first asked for."""
-  import tensorflow_datasets as tfds
-
-  class _Tiny(tfds.core.GeneratorBasedBuilder):
-    VERSION = tfds.core.Version("1.0.0")
-    channels = 3
-
-    def _info(self):
-      image = tfds.features.Image(shape=(None, None, self.channels))
-      features = tfds.features.FeaturesDict({"image": image})
-      return tfds.core.DatasetInfo(builder=self, features=features)
-
-    def _split_generators(self, dl_manager):
-      return {"train": self._generate_examples(0), "test": self._generate_examples(100)}
-
-    def _generate_examples(self, blue):
-      # Two large photographs and one that is too small, its blue is 9.
-      for i, size in enumerate([(40, 33), (35, 60), (31, 60)]):
-        rows, columns = np.indices(size)
-        image = np.stack([rows, columns, np.full_like(rows, blue + (i if i < 2 else 9))], -1)
-        yield i, {"image": image[..., : self.channels].astype(np.uint8)}
-
-  class TinyPhotographs(_Tiny):
-    pass
-
-  class TinyGreys(_Tiny):
-    channels = 1
-
-  # To define these classes is to register them.
-  del TinyPhotographs, TinyGreys
-  tfds.disable_progress_bar()
-  return str(tmp_path_factory.mktemp("tfds"))
+def slopes(tmp_path_factory):
+  """A JPEG and a PNG of 180x230; red and green tell the place, blue is fine texture."""
+  folder = tmp_path_factory.mktemp("slopes")
+  rows, columns = np.indices([180, 230])
+  image = np.stack([rows, columns, 60 + _noise(180, 230)[..., 0] // 2], -1).astype(np.uint8)
+  jpeg, png = str(folder / "slopes.jpg"), str(folder / "slopes.png")
+  PIL.Image.fromarray(image).save(jpeg, quality=100, subsampling=0)
+  PIL.Image.fromarray(image).save(png)
+  return jpeg, png
 
 
-def test_dataset_crops_are_parts_of_its_training_images(dataset_dir):
-  dataset = data.dataset_crops("tiny_photographs", dataset_dir, _CROP, 4, seed=0, first_step=0)
-  assert dataset.element_spec == tf.TensorSpec([4, _CROP, _CROP, 3], tf.uint8)
-  crops = np.concatenate(list(dataset.take(10).as_numpy_iterator()))
-  for crop in crops:
+def _places(crop):
+  """Factor, top and left of a crop of `slopes`, by lines fitted where no border is felt."""
+  middle = slice(4, _CROP - 4)
+  at = np.arange(_CROP)[middle] + 0.5
+  (down, top), (right, left) = (
+    np.polyfit(at, crop[middle, middle, channel].mean(axis) + 0.5, 1)
+    for channel, axis in ((0, 1), (1, 0))
+  )
+  return down, right, top, left
+
+
+def _downscaled(path, count, **kwargs):
+  batches = crops.photograph_crops((path,), _CROP, 1, 3, 0, count, downscale=True, **kwargs)
+  return np.concatenate(list(batches.as_numpy_iterator()))
+
+
+def test_jpegs_are_downscaled_by_factors_drawn_uniformly_and_cropped_anywhere(slopes):
+  factors = []
+  whole = PIL.Image.fromarray(tf.io.decode_image(tf.io.read_file(slopes[0])).numpy())
+  near = list(itertools.product(range(-3, 4), range(-2, 3), range(-2, 3)))
+  for crop in _downscaled(slopes[0], 60):
     upright = crop[:, ::-1] if crop[0, 0, 1] > crop[0, -1, 1] else crop
-    rows, columns = np.indices([_CROP, _CROP])
-    np.testing.assert_array_equal(upright[..., 0], rows + upright[0, 0, 0])
-    np.testing.assert_array_equal(upright[..., 1], columns + upright[0, 0, 1])
-  # Neither the small image nor the test split; the dataset goes on for ever, and changes.
-  assert set(np.unique(crops[..., 2])) == {0, 1}
-  assert len(np.unique(crops, axis=0)) > 20
+    down, right, top, left = _places(upright)
+    assert down == pytest.approx(right, abs=0.1)  # Squares stay squares.
+    estimate = round(_CROP * (down + right) / 2), round(top), round(left)
+    errors = {}
+    for side, top, left in np.add(estimate, near):
+      part = whole.crop((left, top, left + side, top + side))
+      expected = part.resize((_CROP, _CROP), PIL.Image.Resampling.BICUBIC)
+      errors[np.abs(np.asarray(expected, int) - upright).max()] = side
+    assert min(errors) <= 2
+    factors.append(_CROP / errors[min(errors)])
+  # Uniform from 32/180 to 1: mean and extremes.
+  assert min(factors) == pytest.approx(_CROP / 180, abs=0.06)
+  assert max(factors) == pytest.approx(1, abs=0.06)
+  assert np.mean(factors) == pytest.approx((_CROP / 180 + 1) / 2, abs=4 * 0.237 / 60**0.5)
 
 
-@pytest.mark.parametrize(
-  "name, crop, words",
-  [
-    ("no_such_dataset", 32, "'no_such_dataset'"),
-    ("tiny_greys", 32, "no RGB feature"),
-    ("tiny_photographs", 64, "at least 64x64"),
-  ],
-)
-def test_unusable_datasets_are_one_line(dataset_dir, monkeypatch, name, crop, words):
-  def connect(*_):
-    raise OSError("this test has no network")
-
-  monkeypatch.setattr("socket.socket.connect", connect)
-  with pytest.raises(data.DataError) as caught:
-    data.dataset_crops(name, dataset_dir, crop, 2, seed=0, first_step=0)
-  message = str(caught.value)
-  assert "\n" not in message and name in message and words in message
+def test_what_was_not_a_jpeg_is_not_downscaled(slopes):
+  for crop in _downscaled(slopes[1], 20):
+    np.testing.assert_array_equal(np.abs(np.diff(crop[..., 1].astype(int), axis=1)), 1)
 
 
-def test_dataset_that_is_not_on_disk_is_one_line(dataset_dir, tmp_path):
-  with pytest.raises(data.DataError) as caught:
-    data.dataset_crops("tiny_photographs:9.9.9", str(tmp_path), _CROP, 2, seed=0, first_step=0)
-  assert "\n" not in str(caught.value) and "tiny_photographs:9.9.9" in str(caught.value)
-
-
-def test_crops_are_the_same_whether_photographs_are_kept_in_memory_or_not(monkeypatch):
-  paths = tuple(data.bundled_photographs())
-  kept = [batch.numpy() for batch in data.photograph_crops(paths, 64, 3, 7, 2, 6)]
-  monkeypatch.setattr(data, "_MEMORY", 0)
-  read = [batch.numpy() for batch in data.photograph_crops(paths, 64, 3, 7, 2, 6)]
-  np.testing.assert_array_equal(kept, read)
+def test_downscaled_crops_are_a_function_of_seed_and_step_too(slopes, monkeypatch):
+  whole = _downscaled(slopes[0], 12)
+  rest = crops.photograph_crops((slopes[0],), _CROP, 1, 3, 7, 12, downscale=True)
+  np.testing.assert_array_equal(np.concatenate(list(rest.as_numpy_iterator())), whole[7:])
+  monkeypatch.setattr(crops, "_MEMORY", 0)
+  np.testing.assert_array_equal(_downscaled(slopes[0], 12), whole)

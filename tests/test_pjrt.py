@@ -16,6 +16,7 @@ from tensorflow.compiler.xla.service import hlo_pb2
 
 import bmshj_minnen
 from bmshj_minnen import config, data, model_directory, trainer, training
+from bmshj_minnen.crops import photograph_crops
 from experiments.pjrt import export_step, import_state, step_file, variables
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -36,7 +37,7 @@ def _replace(config_, **changes):
 
 def _crops(steps, train):
   """[steps, batch, crop, crop, 3] uint8."""
-  batches = data.photograph_crops(
+  batches = photograph_crops(
     tuple(data.bundled_photographs()), train.crop, train.batch, 0, 0, steps
   )
   return np.stack(list(batches.as_numpy_iterator()))

@@ -14,7 +14,7 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import callbacks, data, trainer, training
+from bmshj_minnen import callbacks, crops, trainer, training
 from bmshj_minnen import config as cfg
 from experiments.pjrt import step_file, variables
 
@@ -60,7 +60,7 @@ def import_state(
   training.write_record(
     directory, model_config, config, run=json.loads((run / "run.json").read_text())
   )
-  typical = next(iter(data.validation_crops(validation.paths, config.crop, config.batch)))
+  typical = next(iter(crops.validation_crops(validation.paths, config.crop, config.batch)))
   callbacks.Checkpoints(result, directory, typical).save()
   shutil.copyfile(run / "metrics.csv", directory / "metrics.csv")
   return directory

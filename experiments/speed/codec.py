@@ -37,7 +37,6 @@ _COMPRESSAI = flags.DEFINE_string(
   "compressai_python", "", "A Python with CompressAI; its untrained mbt2018 is timed, too."
 )
 
-_PEERS = {"192x192": "3", "192x320": "5"}  # Qualities of mbt2018 with that N x M.
 _TFC, _TFC_FILTERS = "tfc bmshj2018 192x192", 192
 
 
@@ -65,10 +64,10 @@ def _subject(codec, frozen, arrays, image):
 
 
 @contextlib.contextmanager
-def _compressai(image, quality):
+def _compressai(image, size):
   with tempfile.NamedTemporaryFile(suffix=".npy") as file:
     np.save(file.name, image)
-    arguments = ("codec", file.name, str(untrained.DEVIATION), quality)
+    arguments = ("codec", file.name, str(untrained.DEVIATION), *size.split("x"))
     with timing.Peer(_COMPRESSAI.value, *arguments) as peer:
       yield peer
 
@@ -137,9 +136,9 @@ def main(argv):
     for size in _SIZES.value:
       subjects |= {f"{prior} {size}": _untrained(prior, size, image) for prior in _PRIORS.value}
     peers = {
-      f"CompressAI {size}": stack.enter_context(_compressai(image, _PEERS[size]))
+      f"CompressAI {size}": stack.enter_context(_compressai(image, size))
       for size in _SIZES.value
-      if _COMPRESSAI.value and size in _PEERS
+      if _COMPRESSAI.value
     }
     tasks = _tasks(subjects, peers)
     hyperprior = HyperpriorCodec(image, _TFC_FILTERS, untrained.DEVIATION)

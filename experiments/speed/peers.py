@@ -2,39 +2,37 @@
 
 The benchmarks start it as
 
-    python -m experiments.speed.peers codec IMAGE.npy LATENT_DEVIATION QUALITY
-    python -m experiments.speed.peers training BATCH.npy
+    python -m experiments.speed.peers codec IMAGE.npy LATENT_DEVIATION N M
+    python -m experiments.speed.peers training BATCH.npy N
 
-Both files hold uint8.
+Both files hold uint8; training has N = M.
 """
 
 import sys
 
 import compressai.losses
+import compressai.models
 import compressai.optimizers
-import compressai.zoo
 import numpy as np
 import torch
 
 from experiments.speed import timing
 
-_TRAINING_QUALITY = 3  # N = M = 192.
 
-
-def codec(path: str, deviation: float, quality: int) -> None:
+def codec(path: str, deviation: float, num_filters: int, latent_channels: int) -> None:
   """Serves `encode` and `decode` of one image [H, W, 3].
 
   Args:
     path: of the image.
     deviation: the standard deviation that the untrained model's latents are scaled to. It is also
       added to all predicted scales, so that latents and predictions agree roughly.
-    quality: 1 to 4 has N = M = 192, 5 to 8 M = 320.
+    num_filters, latent_channels: N and M.
   """
   image = np.load(path)
   height, width = image.shape[:2]
   x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
   x = torch.nn.functional.pad(x, (0, -width % 64, 0, -height % 64), mode="replicate")
-  model = _model(quality).eval()
+  model = _model(num_filters, latent_channels).eval()
   with torch.no_grad():
     gain = deviation / model.g_a(x).std()
     model.g_a[-1].weight *= gain
@@ -52,10 +50,10 @@ def codec(path: str, deviation: float, quality: int) -> None:
     )
 
 
-def training(path: str) -> None:
+def training(path: str, num_filters: int) -> None:
   """Serves `step`, one of gradient descent on a batch [B, H, W, 3], as CompressAI trains."""
   x = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).float() / 255
-  model = _model(_TRAINING_QUALITY).train()
+  model = _model(num_filters, num_filters).train()
   criterion = compressai.losses.RateDistortionLoss(lmbda=0.01)
   optimizers = compressai.optimizers.net_aux_optimizer(
     model, {"net": {"type": "Adam", "lr": 1e-4}, "aux": {"type": "Adam", "lr": 1e-3}}
@@ -73,13 +71,14 @@ def training(path: str) -> None:
   timing.serve({"step": step}, f"{torch.get_num_threads()} threads")
 
 
-def _model(quality):
+def _model(num_filters, latent_channels):
+  """What `compressai.zoo.mbt2018` makes, but of any size."""
   torch.manual_seed(0)
-  return compressai.zoo.mbt2018(quality, pretrained=False)
+  return compressai.models.JointAutoregressiveHierarchicalPriors(num_filters, latent_channels)
 
 
 if __name__ == "__main__":
   if sys.argv[1] == "codec":
-    codec(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+    codec(sys.argv[2], float(sys.argv[3]), *map(int, sys.argv[4:]))
   else:
-    training(sys.argv[2])
+    training(sys.argv[2], int(sys.argv[3]))

@@ -26,7 +26,7 @@ _BATCH = flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops a step.")
 _CROP = flags.DEFINE_integer("crop", _DEFAULTS.crop, "Side of the crops, pixels.")
 _RUNS = flags.DEFINE_integer("runs", 7, "Steps that medians are taken of.", lower_bound=1)
 _COMPRESSAI = flags.DEFINE_string(
-  "compressai_python", "", "A Python with CompressAI; its mbt2018 (N = M = 192) is timed, too."
+  "compressai_python", "", "A Python with CompressAI; its mbt2018 of the same N = M is timed, too."
 )
 _OURS, _TFC, _PEER = "this model", "tfc scale hyperprior", "CompressAI mbt2018"
 
@@ -59,7 +59,7 @@ def _step(name, model, x):
 def _compressai(x):
   with tempfile.NamedTemporaryFile(suffix=".npy") as file:
     np.save(file.name, x)
-    with timing.Peer(_COMPRESSAI.value, "training", file.name) as peer:
+    with timing.Peer(_COMPRESSAI.value, "training", file.name, str(_NUM_FILTERS.value)) as peer:
       yield peer
 
 

@@ -1,0 +1,1 @@
+"""Compressing and decompressing a corpus with Apache Beam (the extra `beam`)."""

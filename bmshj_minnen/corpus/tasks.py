@@ -1,0 +1,134 @@
+"""What a corpus goes through: compressing and decompressing, as on the command line."""
+
+import dataclasses
+import io
+import logging
+import pathlib
+import tempfile
+from typing import ClassVar, Optional
+
+import PIL.Image
+from apache_beam.io.filesystems import FileSystems
+
+from bmshj_minnen import images, model_directory
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.corpus import storage
+
+__all__ = ["Compression", "Decompression"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Compression:
+  """A photograph becomes the file that `compress` writes.
+
+  Attributes:
+    model: a directory, on any of Beam's file systems, or the name of a model that ships.
+    alpha: see `images.read_image`.
+    memory: bytes that the networks take for a file, roughly.
+  """
+
+  model: str
+  alpha: Optional[str] = None
+  memory: int = 2**30
+
+  suffixes: ClassVar = images.SUFFIXES
+  new_suffix: ClassVar = ".tfci"
+  compresses: ClassVar = True
+
+  def load(self) -> Codec:
+    """The codec of the model."""
+    return _load(self.model, self.memory)
+
+  def convert(self, codec: Codec, path: str, content: bytes) -> tuple[bytes, int, int]:
+    """The compressed file, and height and width."""
+    image = images.read_image(path, self.alpha, _LOG.warning, content)
+    return codec.compress(image), *image.shape[:2]
+
+  def finished(self, codec: Codec, path: str, result: bytes) -> Optional[tuple[int, int]]:
+    """Height and width, if the result is whole.
+
+    Raises:
+      ValueError: it is of another model.
+    """
+    try:
+      header, _ = bitstream.parse(result)
+    except bitstream.BitstreamError:
+      return None
+    if header.fingerprint != codec.fingerprint:
+      raise ValueError("its result is there already, made with another model; use another --output")
+    is_whole = header.checksum == header.expected_checksum
+    return (header.height, header.width) if is_whole else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Decompression:
+  """A compressed file becomes a PNG.
+
+  Attributes:
+    model: a directory, on any of Beam's file systems; empty: the shipped one that wrote each file.
+    max_pixels: the largest image that is accepted.
+    memory: bytes that the networks take for a file, roughly.
+  """
+
+  model: str = ""
+  max_pixels: int = bitstream.DEFAULT_MAX_PIXELS
+  memory: int = 2**30
+
+  suffixes: ClassVar = frozenset((".tfci",))
+  new_suffix: ClassVar = ".png"
+  compresses: ClassVar = False
+
+  def load(self) -> "_Codecs":
+    """The codecs that are needed."""
+    return _Codecs(self)
+
+  def convert(self, codecs: "_Codecs", path: str, content: bytes) -> tuple[bytes, int, int]:
+    """The photograph as PNG, and height and width."""
+    image = codecs.of(content).decompress(content)
+    return images.encode_image(image), *image.shape[:2]
+
+  def finished(self, codecs: "_Codecs", path: str, result: bytes) -> Optional[tuple[int, int]]:
+    """Height and width, if the result is a PNG of the size that the source declares."""
+    header, _ = bitstream.parse(storage.read_file(path))
+    size = header.height, header.width
+    try:
+      with PIL.Image.open(io.BytesIO(result)) as image:
+        image.load()
+        return size if (image.height, image.width) == size else None
+    except (OSError, SyntaxError, ValueError):
+      return None
+
+
+class _Codecs:
+  """One codec, or for each file that of the shipped model that wrote it."""
+
+  def __init__(self, settings: Decompression):
+    self._settings = settings
+    self._codec = None
+    if settings.model:
+      self._codec = _load(settings.model, settings.memory, settings.max_pixels)
+
+  def of(self, content: bytes) -> Codec:
+    """The codec for a file."""
+    if self._codec is not None:
+      return self._codec
+    codec = model_directory.load_for(content, self._settings.max_pixels)
+    codec.memory = self._settings.memory
+    return codec
+
+
+def _load(model, memory, max_pixels=bitstream.DEFAULT_MAX_PIXELS):
+  """A codec; a model that is elsewhere is copied first."""
+  if "://" not in model:
+    codec = model_directory.load(model, max_pixels)
+  else:
+    with tempfile.TemporaryDirectory() as folder:
+      for name in model_directory.CODEC_FILES:
+        content = storage.read_file(FileSystems.join(model, name))
+        pathlib.Path(folder, name).write_bytes(content)
+      codec = model_directory.load(folder, max_pixels)
+  codec.memory = memory
+  return codec

@@ -1,0 +1,196 @@
+"""Crops of photographs for training, as tf.data pipelines that decode ahead of the steps."""
+
+import concurrent.futures
+from typing import Callable
+
+import PIL.Image
+import tensorflow as tf
+
+__all__ = [
+  "for_every_device",
+  "indexed_crops",
+  "photograph_crops",
+  "streamed_crops",
+  "validation_crops",
+]
+
+_WHOLE = tf.distribute.InputContext()  # One machine with one device.
+_MEMORY = 2**31  # Decoded photographs of up to so many bytes together are kept.
+
+
+def photograph_crops(
+  paths: tuple[str, ...],
+  crop: int,
+  batch: int,
+  seed: int,
+  first_step: int,
+  last_step: int,
+  part: tf.distribute.InputContext = _WHOLE,
+  downscale: bool = False,
+) -> tf.data.Dataset:
+  """Random crops of usable photographs, flipped at random; see `indexed_crops`."""
+  args = (crop, batch, seed, first_step, last_step, part, downscale)
+  return indexed_crops(_reader(paths), len(paths), *args)
+
+
+def indexed_crops(
+  photograph_at: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+  count: int,
+  crop: int,
+  batch: int,
+  seed: int,
+  first_step: int,
+  last_step: int,
+  part: tf.distribute.InputContext = _WHOLE,
+  downscale: bool = False,
+) -> tf.data.Dataset:
+  """Random crops, flipped at random, as a function of the seed and the step alone.
+
+  A run that resumes at a step sees the crops that it would have seen without the interruption:
+  epoch e visits the photographs in a permutation that depends on (seed, e) only.
+
+  Args:
+    photograph_at: index -> photograph [H, W, 3] uint8, and whether it was stored as JPEG.
+    count: of the photographs.
+    crop: side of the crops, pixels.
+    batch: crops a step, of all devices together.
+    seed: of the order, the places and the flips.
+    first_step, last_step: the steps for which there are crops, the last one exclusive.
+    part: of which devices the crops are.
+    downscale: whether JPEGs are made smaller before they are cropped, which hides their blocks:
+      by a factor between 1 and the one that makes the crop of the whole of the shorter side.
+
+  Returns:
+    Batches [batch / devices, crop, crop, 3] uint8, for each step one a device.
+  """
+
+  def example(position):
+    epoch = tf.cast(position // count, tf.int32)
+    index = tf.random.experimental.index_shuffle(
+      tf.cast(position % count, tf.int32), tf.stack([seed, epoch]), count - 1
+    )
+    return _random_crop(*photograph_at(index), crop, _seed(seed, position), downscale)
+
+  positions = _part_of(tf.data.Dataset.range(first_step * batch, last_step * batch), batch, part)
+  examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+  return _batches(examples, batch, part)
+
+
+def streamed_crops(
+  photographs: tf.data.Dataset,
+  crop: int,
+  batch: int,
+  seed: int,
+  first_step: int,
+  part: tf.distribute.InputContext = _WHOLE,
+  downscale: bool = False,
+) -> tf.data.Dataset:
+  """As `indexed_crops`, of endless (photograph, whether JPEG) in the order in which they come."""
+  examples = _part_of(photographs.enumerate(first_step * batch), batch, part).map(
+    lambda position, photograph: _random_crop(*photograph, crop, _seed(seed, position), downscale),
+    num_parallel_calls=tf.data.AUTOTUNE,
+    deterministic=True,
+  )
+  return _batches(examples, batch, part)
+
+
+def _seed(seed, position):
+  return tf.stack([seed, tf.cast(position, tf.int32)])
+
+
+def _part_of(examples, batch, part):
+  """Those of the examples of all steps that one machine trains on."""
+  machines = part.num_input_pipelines
+  if machines == 1:
+    return examples
+  return examples.batch(batch // machines).shard(machines, part.input_pipeline_id).unbatch()
+
+
+def _batches(examples, batch, part):
+  return examples.batch(batch // part.num_replicas_in_sync, drop_remainder=True).prefetch(2)
+
+
+def _reader(paths):
+  """A function from an index to that photograph, [H, W, 3] uint8, and whether it is a JPEG.
+
+  Photographs that fit are decoded once; decoding them again for every crop takes as long as
+  training a small model.
+  """
+  files = tf.constant(paths)
+  total, is_jpeg = 0, []
+  for path in paths:
+    with PIL.Image.open(path) as image:
+      total += image.width * image.height * 3
+      is_jpeg.append(image.format in ("JPEG", "MPO"))
+  is_jpeg = tf.constant(is_jpeg)
+  if total > _MEMORY:
+    return lambda index: (_decode(files[index]), is_jpeg[index])
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    images = list(pool.map(_decode, paths))
+  shapes = tf.stack([tf.shape(image) for image in images])
+  starts = tf.cumsum(tf.reduce_prod(tf.cast(shapes, tf.int64), 1), exclusive=True)
+  pixels = tf.concat([tf.reshape(image, [-1]) for image in images], 0)
+
+  def photograph_at(index):
+    size = tf.reduce_prod(tf.cast(shapes[index], tf.int64))
+    image = tf.reshape(tf.slice(pixels, [starts[index]], [size]), shapes[index])
+    return image, is_jpeg[index]
+
+  return photograph_at
+
+
+def _decode(path):
+  return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+
+
+def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.Dataset:
+  """The central crop of each photograph.
+
+  Returns:
+    Batches [<= batch, crop, crop, 3] uint8.
+  """
+
+  def example(path):
+    image = _decode(path)
+    top = (tf.shape(image)[0] - crop) // 2
+    left = (tf.shape(image)[1] - crop) // 2
+    return tf.ensure_shape(image[top : top + crop, left : left + crop], [crop, crop, 3])
+
+  return tf.data.Dataset.from_tensor_slices(list(paths)).map(example).batch(batch)
+
+
+def for_every_device(batches: tf.data.Dataset, part: tf.distribute.InputContext) -> tf.data.Dataset:
+  """Batches such that each device of a machine gets all of them, and none a part of one.
+
+  Convolutions fail where a device gets nothing of a last batch.
+  """
+  devices = part.num_replicas_in_sync // part.num_input_pipelines
+  return batches.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(devices))
+
+
+def _random_crop(image, is_jpeg, crop, seed, downscale):
+  side = _side_to_downscale(tf.shape(image), is_jpeg, crop, seed) if downscale else crop
+  image = tf.image.stateless_random_crop(image, [side, side, 3], seed)
+  if downscale:
+    image = tf.cond(side == crop, lambda: image, lambda: _resize(image, crop))
+    image = tf.ensure_shape(image, [crop, crop, 3])
+  return tf.image.stateless_random_flip_left_right(image, seed)
+
+
+def _side_to_downscale(shape, is_jpeg, crop, seed):
+  """The side of the square that becomes a crop, for a factor drawn uniformly.
+
+  To scale this square down is to scale the photograph down and crop it, but for the square's edges,
+  and costs no more than the crop.
+  """
+  shorter = tf.minimum(shape[0], shape[1])
+  smallest = tf.cast(crop / shorter, tf.float32)
+  seed = tf.random.experimental.stateless_fold_in(seed, 1)
+  factor = tf.random.stateless_uniform([], seed, smallest, 1.0)
+  side = tf.cast(tf.round(crop / factor), tf.int32)
+  return tf.where(is_jpeg, tf.clip_by_value(side, crop, shorter), crop)
+
+
+def _resize(image, crop):
+  image = tf.image.resize(image, [crop, crop], "bicubic", antialias=True)
+  return tf.saturate_cast(tf.round(image), tf.uint8)

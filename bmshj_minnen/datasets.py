@@ -1,0 +1,203 @@
+"""Training on tensorflow-datasets: any by name, and one's own photographs, prepared once."""
+
+import concurrent.futures
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Callable, Optional
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from bmshj_minnen import batch as batches
+from bmshj_minnen import crops, data, images
+
+__all__ = ["dataset_crops", "prepare"]
+
+_VERSION = "1.0.0"
+_MIN_SIZE = "min_size"  # Metadata of what `prepare` writes: the shortest side in it.
+_AT_ONCE = 64  # Photographs in memory while preparing.
+_ENCODED = {"image": tfds.decode.SkipDecoding()}
+
+
+class _Photographs(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Encoded photographs under the name that the user chose."""
+
+  VERSION = tfds.core.Version(_VERSION)
+
+  def __init__(self, name, examples, min_size, data_dir):
+    self.name = name
+    self._examples, self._min_size = examples, min_size
+    super().__init__(data_dir=data_dir, file_format="array_record")
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=f"Photographs whose sides are at least {self._min_size} pixels.",
+      features=tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(None, None, 3))}),
+      metadata=tfds.core.MetadataDict({_MIN_SIZE: self._min_size}),
+    )
+
+  def _split_generators(self, dl_manager):
+    return {"train": self._generate_examples()}
+
+  def _generate_examples(self):
+    for path, content in self._examples:
+      yield path, {"image": io.BytesIO(content)}
+
+
+def prepare(
+  patterns: list[str],
+  name: str,
+  data_dir: str,
+  min_size: int,
+  alpha: Optional[str] = None,
+  skip: Callable[[str, str], None] = lambda path, reason: None,
+) -> int:
+  """Writes photographs as a dataset: sharded, shuffled, and with access to each of them.
+
+  A photograph is stored byte for byte if TensorFlow reads it as `images.read_image` does (8-bit RGB
+  as PNG or JPEG that needs no turning and no other colours), else as a PNG of what that returns.
+  Interrupted, it leaves nothing that would be taken for a dataset.
+
+  Args:
+    patterns: of photographs, as of `data.find_files`.
+    name: of the dataset, in lower case with underscores.
+    data_dir: the folder of tensorflow-datasets.
+    min_size: the shortest side that is taken, pixels; the largest crop to train with.
+    alpha: see `images.read_image`.
+    skip: is told of each file that is left out, and why.
+
+  Returns:
+    How many photographs are in it.
+
+  Raises:
+    DataError: there is nothing to write, or such a dataset already, or the name is none.
+  """
+  paths = data.find_files(patterns)
+  if not name.isidentifier() or name != name.lower():
+    raise data.DataError(
+      f"{name!r} is no name for a dataset: use a-z, 0-9 and _, such as my_photos"
+    )
+  examples = _examples(paths, min_size, alpha, skip)
+  # Looked at now, so that a dataset without photographs is not begun.
+  first = next(examples, None)
+  if first is None:
+    raise data.DataError(f"none of the {len(paths)} files of {', '.join(patterns)} is usable")
+  builder = _Photographs(name, itertools.chain([first], examples), min_size, data_dir or None)
+  if builder.is_prepared():
+    raise data.DataError(f"there is a dataset {name!r} in {builder.data_dir}: give another --name")
+  builder.download_and_prepare()
+  return builder.info.splits["train"].num_examples
+
+
+def _examples(paths, min_size, alpha, skip) -> Iterator[tuple[str, bytes]]:
+  """Paths and contents to be stored."""
+
+  def load(path):
+    try:
+      return _stored(path, min_size, alpha), ""
+    except (ValueError, OSError) as error:
+      return None, batches.reason(path, error)
+
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    for start in range(0, len(paths), _AT_ONCE):
+      some = paths[start : start + _AT_ONCE]
+      for path, (content, reason) in zip(some, pool.map(load, some)):
+        if content is None:
+          skip(path, reason)
+        else:
+          yield os.path.abspath(path), content
+
+
+def _stored(path, min_size, alpha):
+  with open(path, "rb") as file:
+    content = file.read()
+  image = images.read_image(path, alpha, note=lambda text: None, content=content)
+  if min(image.shape[:2]) < min_size:
+    raise ValueError(f"smaller than {min_size} pixels")
+  with PIL.Image.open(io.BytesIO(content)) as plain:
+    as_it_is = plain.format in ("PNG", "JPEG", "MPO") and plain.mode == "RGB"
+    as_it_is = as_it_is and "transparency" not in plain.info and not images.is_deep(plain)
+    if as_it_is and np.array_equal(np.asarray(plain), image):
+      return content
+  return images.encode_image(image)
+
+
+def dataset_crops(
+  name: str,
+  data_dir: str,
+  crop: int,
+  batch: int,
+  seed: int,
+  first_step: int,
+  last_step: int,
+  part: tf.distribute.InputContext,
+  downscale: bool = False,
+) -> tf.data.Dataset:
+  """Random crops of the training split of a dataset with an RGB `image` feature.
+
+  What `prepare` wrote gives crops that are a function of the seed and the step alone, see
+  `crops.indexed_crops`. Any other is read in its own order, roughly shuffled, and by a run that
+  resumes in another one; images smaller than the crop are left out.
+
+  Args:
+    name, data_dir: as tensorflow-datasets takes them.
+    crop, batch, seed, first_step, last_step, part, downscale: see `crops.indexed_crops`.
+
+  Returns:
+    Batches [batch / devices, crop, crop, 3] uint8, for each step one a device of `part`.
+
+  Raises:
+    DataError: the dataset is unknown, not on disk and not to be had, has no images, or was prepared
+      for smaller crops.
+  """
+  try:
+    builder = tfds.builder(name, data_dir=data_dir or None)
+    builder.download_and_prepare()
+  except Exception as error:  # tfds raises many kinds, all of them about this dataset.
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise data.DataError(f"cannot load dataset {name!r}: {reason}") from error
+  feature = dict(builder.info.features.items()).get("image")
+  if not isinstance(feature, tfds.features.Image) or feature.shape[-1] != 3:
+    raise data.DataError(f"dataset {name!r} has no RGB feature called 'image'")
+  settings = (crop, batch, seed, first_step)
+  min_size = (builder.info.metadata or {}).get(_MIN_SIZE)
+  if min_size is None:
+    photographs = _photographs(builder, name, crop, seed + first_step)
+    return crops.streamed_crops(photographs, *settings, part, downscale)
+  if crop > min_size:
+    raise data.DataError(
+      f"dataset {name!r} was prepared for crops of at most {min_size}x{min_size}: "
+      f"prepare another one with --min_size={crop}"
+    )
+  source = builder.as_data_source(split="train", decoders=_ENCODED)
+
+  def photograph_at(index):
+    content = tf.numpy_function(lambda i: source[int(i)]["image"], [index], tf.string)
+    return _decode(tf.ensure_shape(content, []))
+
+  return crops.indexed_crops(photograph_at, len(source), *settings, last_step, part, downscale)
+
+
+def _photographs(builder, name, crop, seed):
+  """Endless photographs of at least the size of a crop; they are shuffled before being decoded."""
+  contents = builder.as_dataset(split="train", shuffle_files=True, decoders=_ENCODED)
+  contents = contents.map(lambda example: example["image"])
+
+  def large_ones(contents):
+    decoded = contents.map(_decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return decoded.filter(lambda image, _: tf.reduce_min(tf.shape(image)[:2]) >= crop)
+
+  if next(iter(large_ones(contents)), None) is None:
+    raise data.DataError(f"no image of dataset {name!r} is at least {crop}x{crop}")
+  return large_ones(contents.shuffle(256, seed=seed).repeat())
+
+
+def _decode(content):
+  """The encoded photograph -> [H, W, 3] uint8, and whether it is a JPEG."""
+  image = tf.io.decode_image(content, channels=3, expand_animations=False)
+  return tf.ensure_shape(image, [None, None, 3]), tf.io.is_jpeg(content)

@@ -1,0 +1,54 @@
+"""Makes a dataset of one's own photographs, once, for `train --dataset=NAME --data_dir=DIR`.
+
+python -m bmshj_minnen.prepare --photographs='photos/**/*.*' --name=my_photos --data_dir=datasets
+"""
+
+import sys
+
+from absl import app, flags
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import config, datasets, images
+
+_PHOTOGRAPHS = flags.DEFINE_multi_string(
+  "photographs", None, "A glob; ** stands for folders; may be repeated.", required=True
+)
+_NAME = flags.DEFINE_string("name", None, "Of the dataset, such as my_photos.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "The folder of tensorflow-datasets.")
+_MIN_SIZE = flags.DEFINE_integer(
+  "min_size",
+  config.TrainConfig(model_dir="").crop,
+  "Leave out photographs with shorter sides, pixels; the largest --crop to train with.",
+  lower_bound=1,
+)
+_ALPHA = flags.DEFINE_enum(
+  "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
+)
+
+
+def main(argv):
+  """Flags -> one library call."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}; does a glob need quotes?")
+  skipped = []
+
+  def skip(path, reason):
+    skipped.append(path)
+    print(f"skipped: {path}: {reason}", file=sys.stderr)
+
+  with binaries.one_line_errors():
+    count = datasets.prepare(
+      _PHOTOGRAPHS.value, _NAME.value, _DATA_DIR.value, _MIN_SIZE.value, _ALPHA.value, skip
+    )
+    print(f"prepared {count} photographs, {len(skipped)} skipped")
+
+
+def run():
+  """The console entry point."""
+  app.run(main)
+
+
+if __name__ == "__main__":
+  run()

@@ -1,0 +1,48 @@
+"""What a million photographs cost at a measured rate: the arithmetic, line by line.
+
+`python -m experiments.scaling.cost --per_second=5 --cores=2 --megapixels=0.393`
+"""
+
+from absl import app, flags
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+_PER_SECOND = flags.DEFINE_float(
+  "per_second", None, "Photographs a second, as measured.", lower_bound=0.0, required=True
+)
+_CORES = flags.DEFINE_integer("cores", 2, "With which that was measured.", lower_bound=1)
+_MEGAPIXELS = flags.DEFINE_float("megapixels", 768 * 512 / 1e6, "Of a photograph there.")
+_TO_MEGAPIXELS = flags.DEFINE_list("to_megapixels", ["12"], "Sizes to scale to.")
+# An assumption, not a quotation: about what the large clouds ask for an x86 core on demand
+# (two hardware threads, of which one is a core here), 2023 to 2025; look up your own.
+_PRICE = flags.DEFINE_float("price", 0.045, "Of a core, US dollars an hour.", lower_bound=0.0)
+_PHOTOGRAPHS = 1_000_000
+
+
+def lines(per_second: float, cores: int, price: float, megapixels: float) -> list[str]:
+  """The arithmetic for photographs of one size, in Markdown."""
+  seconds = _PHOTOGRAPHS / per_second
+  core_hours = seconds * cores / 3600
+  return [
+    f"{megapixels:.3g} megapixels: 1,000,000 photographs / {per_second:.4g} a second "
+    f"= {seconds:,.0f} s",
+    f"  x {cores} cores / 3600 = {core_hours:,.0f} core hours",
+    f"  x {price:.4g} dollars = {core_hours * price:,.2f} dollars, "
+    f"{1e6 * core_hours * price / _PHOTOGRAPHS / megapixels:,.2f} a million megapixels",
+  ]
+
+
+def main(argv):
+  """Prints the lines for the measured size and those it is scaled to."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  with binaries.one_line_errors():
+    print(*lines(_PER_SECOND.value, _CORES.value, _PRICE.value, _MEGAPIXELS.value), sep="\n")
+    for size in map(float, _TO_MEGAPIXELS.value):
+      # The time of the networks and of coding grows with the pixels (experiments/robustness).
+      rate = _PER_SECOND.value * _MEGAPIXELS.value / size
+      print(*lines(rate, _CORES.value, _PRICE.value, size), sep="\n")
+
+
+if __name__ == "__main__":
+  app.run(main)

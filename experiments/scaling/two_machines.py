@@ -1,0 +1,113 @@
+"""Two training workers on 127.0.0.1, one of them killed and started again; then a compression.
+
+`python -m experiments.scaling.two_machines --images='kodak/*.png'`
+"""
+
+import csv
+import glob
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import app, flags
+
+from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen import data, images, metrics
+
+_IMAGES = flags.DEFINE_string("images", "", "What to compress; empty: the held-out photograph.")
+_TRAIN_GLOB = flags.DEFINE_string("train_glob", "", "What to train on; empty: bundled photographs.")
+_NUM_FILTERS = flags.DEFINE_integer("num_filters", 32, "N = M of the joint model.")
+_STEPS = flags.DEFINE_integer("steps", 300, "Of the whole run.")
+_SAVE_EVERY = flags.DEFINE_integer("save_every", 50, "Steps between checkpoints.")
+_KILL_AFTER = flags.DEFINE_integer("kill_after", 100, "Steps after which one worker is killed.")
+
+
+def _free_addresses(count):
+  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+  addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+  for s in sockets:
+    s.close()
+  return addresses
+
+
+def _start(index, addresses, model_dir):
+  task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+  command = [sys.executable, "-m", "bmshj_minnen.train", f"--model_dir={model_dir}"]
+  command += [f"--num_filters={_NUM_FILTERS.value}", f"--latent_channels={_NUM_FILTERS.value}"]
+  command += ["--crop=128", "--learning_rate=1e-3", f"--train_glob={_TRAIN_GLOB.value}"]
+  command += [f"--steps={_STEPS.value}", f"--save_every={_SAVE_EVERY.value}"]
+  command += ["--strategy=multi_worker"]
+  return subprocess.Popen(
+    command,
+    env={**os.environ, "TF_CONFIG": json.dumps(task)},
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+
+
+def _rows(model_dir):
+  if not (model_dir / "metrics.csv").exists():
+    return []
+  with open(model_dir / "metrics.csv") as file:
+    return list(csv.DictReader(file))
+
+
+def _train(model_dir):
+  """The run with its interruption."""
+  addresses = _free_addresses(2)
+  workers = [_start(index, addresses, model_dir) for index in (0, 1)]
+  try:
+    while not any(int(row["step"]) >= _KILL_AFTER.value for row in _rows(model_dir)):
+      if any(worker.poll() is not None for worker in workers):
+        raise RuntimeError("a worker ended too early")
+      time.sleep(0.1)
+    workers[1].send_signal(signal.SIGKILL)
+    workers[1].wait()
+    print(f"worker 1 killed with -9 after step {_rows(model_dir)[-1]['step']}", flush=True)
+    workers[1] = _start(1, addresses, model_dir)
+    print("exit statuses:", [worker.wait() for worker in workers])
+  finally:
+    for worker in workers:
+      worker.kill()
+  for row in _rows(model_dir):
+    print(f"step {row['step']:>6}  loss {float(row['loss']):.4f}  val {float(row['val_loss']):.4f}")
+
+
+def _compress(model_dir, folder, pattern):
+  """Through files and back: what it took and how it looks."""
+  (folder / "in").mkdir()
+  for path in glob.glob(pattern) if pattern else data.held_out_photographs():
+    (folder / "in" / pathlib.Path(path).name).symlink_to(os.path.abspath(path))
+  for program, source, target in (("compress", "in", "small"), ("decompress", "small", "back")):
+    command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={model_dir}"]
+    command += [f"--output_dir={folder / target}", str(folder / source)]
+    subprocess.run(command, check=True)
+  bits, psnrs = [], []
+  for path in sorted((folder / "in").iterdir()):
+    x = images.read_image(str(path))
+    x_hat = images.read_image(str(folder / "back" / f"{path.stem}.png"))
+    size = os.path.getsize(folder / "small" / f"{path.stem}.tfci")
+    bits.append(8 * size / (x.shape[0] * x.shape[1]))
+    psnrs.append(metrics.psnr(x, x_hat))
+  count = len(bits)
+  print(f"{count} photographs: {sum(bits) / count:.4f} bpp, {sum(psnrs) / count:.2f} dB")
+
+
+def main(_):
+  """Trains, then compresses."""
+  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+    folder = pathlib.Path(temporary)
+    _train(folder / "model")
+    _compress(folder / "model", folder, _IMAGES.value)
+
+
+if __name__ == "__main__":
+  app.run(main)
