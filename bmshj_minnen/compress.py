@@ -12,22 +12,14 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import batch, catalogue, images, model_directory, report
+from bmshj_minnen import batch, catalogue, file_flags, images, model_directory, report
 
 _MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
 _QUALITY = flags.DEFINE_integer("quality", None, "Number of a shipped model; 1: smallest files.")
 _ALPHA = flags.DEFINE_enum(
   "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
 )
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Compress everything that is named to here.")
-_RECURSIVE = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
-_SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep compressed files that are there.")
-_JOBS = flags.DEFINE_integer(
-  "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
-)
-_MEMORY = flags.DEFINE_float(
-  "memory", 2.0, "GiB that the networks of all jobs take; images come on top.", lower_bound=0.0
-)
+_FILES = file_flags.FileFlags("compressed")
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
@@ -52,21 +44,17 @@ def _convert(codec, model, image, progress):
 
 def main(argv):
   """Flags -> one library call."""
-  request = batch.Request(
-    tuple(argv[1:]), _OUTPUT_DIR.value, _RECURSIVE.value, _SKIP_EXISTING.value
-  )
   with binaries.one_line_errors():
-    plan = batch.make_plan(request, images.SUFFIXES, ".tfci")
+    plan = batch.make_plan(_FILES.request(argv[1:]), images.SUFFIXES, ".tfci")
     name = _model_name()
-    codec = model_directory.load(name)
-    codec.memory = int(_MEMORY.value * 2**30 / _JOBS.value)
+    codec = model_directory.load(name, memory=_FILES.memory)
     model = model_directory.load_model(name) if _VERBOSE.value else None
     work = batch.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),
       functools.partial(_convert, codec, model),
       images.write_atomically,
     )
-    outcome = batch.run(plan, work, _JOBS.value, "compressed")
+    outcome = batch.run(plan, work, _FILES.jobs, "compressed")
     sys.exit(int(outcome.failed > 0))
 
 

@@ -13,21 +13,13 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import batch, images, model_directory, report
+from bmshj_minnen import batch, file_flags, images, model_directory, report
 from bmshj_minnen.coding import bitstream
 
 _MODEL = flags.DEFINE_string(
   "model", "", "The model directory that compressed; not needed for models that ship."
 )
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Decompress all that is named to PNGs here.")
-_RECURSIVE = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
-_SKIP_EXISTING = flags.DEFINE_bool("skip_existing", False, "Keep photographs that are there.")
-_JOBS = flags.DEFINE_integer(
-  "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
-)
-_MEMORY = flags.DEFINE_float(
-  "memory", 2.0, "GiB that the networks of all jobs take; images come on top.", lower_bound=0.0
-)
+_FILES = file_flags.FileFlags("decompressed")
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels",
   bitstream.DEFAULT_MAX_PIXELS,
@@ -39,31 +31,31 @@ _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph 
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
 
 
+def _limits():
+  return _MAX_PIXELS.value, _FILES.memory
+
+
 def _convert(codec, original, data, progress):
   seconds: dict[str, float] = {}
-  codec = codec or model_directory.load_for(data, _MAX_PIXELS.value)
-  codec.memory = int(_MEMORY.value * 2**30 / _JOBS.value)
+  codec = codec or model_directory.load_for(data, *_limits())
   image = codec.decompress(data, seconds, progress)
   return image, report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
 
 
 def main(argv):
   """Flags -> one library call."""
-  request = batch.Request(
-    tuple(argv[1:]), _OUTPUT_DIR.value, _RECURSIVE.value, _SKIP_EXISTING.value
-  )
   with binaries.one_line_errors():
-    if _ORIGINAL.value and _OUTPUT_DIR.value:
+    if _ORIGINAL.value and _FILES.output_dir:
       raise ValueError("--original is for one file, not for --output_dir")
-    plan = batch.make_plan(request, frozenset((".tfci",)), ".png")
+    plan = batch.make_plan(_FILES.request(argv[1:]), frozenset((".tfci",)), ".png")
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
-    codec = model_directory.load(_MODEL.value, _MAX_PIXELS.value) if _MODEL.value else None
+    codec = model_directory.load(_MODEL.value, *_limits()) if _MODEL.value else None
     work = batch.Work(
       lambda path, note: pathlib.Path(path).read_bytes(),
       functools.partial(_convert, codec, original),
       images.write_image,
     )
-    outcome = batch.run(plan, work, _JOBS.value, "decompressed")
+    outcome = batch.run(plan, work, _FILES.jobs, "decompressed")
     sys.exit(int(outcome.failed > 0))
 
 

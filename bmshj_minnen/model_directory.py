@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from bmshj_minnen import catalogue, images, weights
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
@@ -56,21 +56,29 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
   _save_arrays(directory / _CODER, freeze(model, typical_images).arrays(), np.savez_compressed)
 
 
-def load(model: str = catalogue.DEFAULT, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Codec:
+def load(
+  model: str = catalogue.DEFAULT,
+  max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
+  memory: int = tiling.DEFAULT_MEMORY,
+) -> Codec:
   """The codec of a model.
 
   Args:
     model: a directory that training wrote, or the name of a model that ships.
-    max_pixels: the largest image that the codec decompresses.
+    max_pixels, memory: as of `Codec`.
 
   Raises:
     ValueError: there is no such model.
   """
   directory = catalogue.find(model)
-  return Codec(_frozen(directory), _load_arrays(directory, _WEIGHTS), max_pixels)
+  return Codec(_frozen(directory), _load_arrays(directory, _WEIGHTS), max_pixels, memory)
 
 
-def load_for(file: bytes, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Codec:
+def load_for(
+  file: bytes,
+  max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
+  memory: int = tiling.DEFAULT_MEMORY,
+) -> Codec:
   """The codec of the shipped model that wrote a file.
 
   Raises:
@@ -80,7 +88,7 @@ def load_for(file: bytes, max_pixels: int = bitstream.DEFAULT_MAX_PIXELS) -> Cod
   fingerprint = bitstream.parse(file)[0].fingerprint
   for name in catalogue.names():
     if _shipped_fingerprint(name) == fingerprint:
-      return _shipped_codec(name, max_pixels)
+      return _shipped_codec(name, max_pixels, memory)
   raise ValueError(
     f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
   )

@@ -115,20 +115,15 @@ class _Codecs:
     """The codec for a file."""
     if self._codec is not None:
       return self._codec
-    codec = model_directory.load_for(content, self._settings.max_pixels)
-    codec.memory = self._settings.memory
-    return codec
+    return model_directory.load_for(content, self._settings.max_pixels, self._settings.memory)
 
 
 def _load(model, memory, max_pixels=bitstream.DEFAULT_MAX_PIXELS):
   """A codec; a model that is elsewhere is copied first."""
   if "://" not in model:
-    codec = model_directory.load(model, max_pixels)
-  else:
-    with tempfile.TemporaryDirectory() as folder:
-      for name in model_directory.CODEC_FILES:
-        content = storage.read_file(FileSystems.join(model, name))
-        pathlib.Path(folder, name).write_bytes(content)
-      codec = model_directory.load(folder, max_pixels)
-  codec.memory = memory
-  return codec
+    return model_directory.load(model, max_pixels, memory)
+  with tempfile.TemporaryDirectory() as folder:
+    for name in model_directory.CODEC_FILES:
+      content = storage.read_file(FileSystems.join(model, name))
+      pathlib.Path(folder, name).write_bytes(content)
+    return model_directory.load(folder, max_pixels, memory)
