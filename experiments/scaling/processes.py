@@ -34,7 +34,7 @@ _MODEL = flags.DEFINE_string("model", "joint-mse-1", "That compresses: a directo
 _FILES = flags.DEFINE_list("files", ["20", "120"], "Photographs, little and more.")
 _WIDTH = flags.DEFINE_integer("width", 768, "Of the photographs.")
 _HEIGHT = flags.DEFINE_integer("height", 512, "Of the photographs.")
-_STEPS = flags.DEFINE_list("steps", ["5", "45"], "Training steps, little and more.")
+_STEPS = flags.DEFINE_list("steps", ["10", "160"], "Training steps, little and more.")
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 64, "N = M of the model that is trained.")
 _CROP = flags.DEFINE_integer("crop", 128, "Side of the training crops, pixels.")
 _BATCH = flags.DEFINE_integer("batch", 8, "Training crops a step, of all processes together.")
