@@ -23,7 +23,7 @@ _IMPORT = "import of TensorFlow and tfc"
 
 
 def _run(*arguments):
-  subprocess.run([sys.executable, *map(str, arguments)], check=True)
+  subprocess.run([sys.executable, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
 
 
 def main(argv):
