@@ -10,7 +10,7 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import data, model_directory, weights
+from bmshj_minnen import crops, data, model_directory, weights
 from bmshj_minnen.compressai import checkpoint, conversion
 from bmshj_minnen.model import Model
 
@@ -34,7 +34,7 @@ def _convert(source, output):
   model_directory.create_variables(model)
   weights.assign(model, arrays)
   photographs = (*data.bundled_photographs(), *data.held_out_photographs())
-  (typical,) = data.validation_crops(photographs, _CROP, len(photographs))
+  (typical,) = crops.validation_crops(photographs, _CROP, len(photographs))
   model_directory.save(model, output, typical)
   name = conversion.name_of(config.prior)
   print(f"{name}, N = {config.num_filters}, M = {config.latent_channels}: {output}")
