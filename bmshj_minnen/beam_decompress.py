@@ -11,28 +11,19 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen import file_flags
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.corpus import pipeline, tasks
 
-_INPUT = flags.DEFINE_multi_string(
-  "input",
-  None,
-  "A file, a folder or a glob, such as gs://bucket/**; may be repeated.",
-  required=True,
-)
-_OUTPUT = flags.DEFINE_string("output", None, "The folder for results.", required=True)
+_CORPUS = file_flags.CorpusFlags()
 _MODEL = flags.DEFINE_string(
   "model", "", "The model directory that compressed; not needed for models that ship."
 )
-_RUNNER = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels",
   bitstream.DEFAULT_MAX_PIXELS,
   "Refuse files that declare more pixels.",
   lower_bound=1,
-)
-_MEMORY = flags.DEFINE_float(
-  "memory", 1.0, "GiB that the networks take for a file; images come on top.", lower_bound=0.0
 )
 
 
@@ -40,10 +31,10 @@ def main(argv):
   """Flags -> one library call; flags that are not known here are Beam's."""
   logging.set_verbosity(logging.WARNING)
   with binaries.one_line_errors():
-    corpus = pipeline.Corpus(tuple(_INPUT.value), _OUTPUT.value)
-    task = tasks.Decompression(_MODEL.value, _MAX_PIXELS.value, int(_MEMORY.value * 2**30))
+    corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
+    task = tasks.Decompression(_MODEL.value, _MAX_PIXELS.value, _CORPUS.memory)
     task.load()  # Tells of a wrong model before workers start.
-    outcome = pipeline.run(corpus, task, _RUNNER.value, argv[1:])
+    outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("decompressed"))
     sys.exit(int(outcome.failures > 0))
 

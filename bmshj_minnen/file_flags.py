@@ -1,4 +1,4 @@
-"""The flags that `compress` and `decompress` share: which files, and how many at a time."""
+"""The flags that programs for many files share: which files, where to, and what they may take."""
 
 from collections.abc import Sequence
 from typing import Optional
@@ -7,11 +7,13 @@ from absl import flags
 
 from bmshj_minnen import batch
 
-__all__ = ["FileFlags"]
+__all__ = ["CorpusFlags", "FileFlags"]
+
+_GIB = 2**30
 
 
 class FileFlags:
-  """Defines the flags; their values are known once they are parsed.
+  """Defines those of `compress` and `decompress`; their values are known once they are parsed.
 
   Args:
     verb: what becomes of the files, such as "compressed".
@@ -49,4 +51,41 @@ class FileFlags:
   @property
   def memory(self) -> int:
     """Bytes that the networks may take for one of them."""
-    return int(self._memory.value * 2**30 / self.jobs)
+    return int(self._memory.value * _GIB / self.jobs)
+
+
+class CorpusFlags:
+  """Defines those of `beam_compress` and `beam_decompress`; their values are known once parsed."""
+
+  def __init__(self):
+    self._input = flags.DEFINE_multi_string(
+      "input",
+      None,
+      "A file, a folder or a glob, such as gs://bucket/**; may be repeated.",
+      required=True,
+    )
+    self._output = flags.DEFINE_string("output", None, "The folder for results.", required=True)
+    self._runner = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
+    self._memory = flags.DEFINE_float(
+      "memory", 1.0, "GiB that the networks take for a file; images come on top.", lower_bound=0.0
+    )
+
+  @property
+  def inputs(self) -> tuple[str, ...]:
+    """What is to be converted."""
+    return tuple(self._input.value)
+
+  @property
+  def output(self) -> str:
+    """Where results go."""
+    return self._output.value
+
+  @property
+  def runner(self) -> str:
+    """Beam's name of what runs the pipeline."""
+    return self._runner.value
+
+  @property
+  def memory(self) -> int:
+    """Bytes that the networks may take for a file."""
+    return int(self._memory.value * _GIB)
