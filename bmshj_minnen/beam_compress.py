@@ -28,7 +28,7 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)
   with binaries.one_line_errors():
     corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
-    task = tasks.Compression(_MODEL.value, _ALPHA.value, _CORPUS.memory)
+    task = tasks.Compression(_MODEL.value, _ALPHA.value, _CORPUS.memory, _CORPUS.precision)
     task.load()  # Tells of a wrong model before workers start.
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("compressed"))

@@ -47,7 +47,7 @@ def main(argv):
   with binaries.one_line_errors():
     plan = batch.make_plan(_FILES.request(argv[1:]), images.SUFFIXES, ".tfci")
     name = _model_name()
-    codec = model_directory.load(name, memory=_FILES.memory)
+    codec = model_directory.load(name, memory=_FILES.memory, precision=_FILES.precision)
     model = model_directory.load_model(name) if _VERBOSE.value else None
     work = batch.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),

@@ -12,6 +12,7 @@ import pathlib
 from typing import Any, Optional
 
 __all__ = [
+  "CODEC_PRECISIONS",
   "DISTORTIONS",
   "OPTIMIZERS",
   "PRECISIONS",
@@ -30,7 +31,8 @@ PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregres
 DISTORTIONS = ("mse", "ms_ssim")
 OPTIMIZERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine", "step")
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # Of training.
+CODEC_PRECISIONS = ("float32", "bfloat16")
 STRATEGIES = ("default", "mirrored", "multi_worker")
 
 # Table 1: g_a halves the resolution four times, h_a twice more.

@@ -32,7 +32,7 @@ _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --o
 
 
 def _limits():
-  return _MAX_PIXELS.value, _FILES.memory
+  return _MAX_PIXELS.value, _FILES.memory, _FILES.precision
 
 
 def _convert(codec, original, data, progress):

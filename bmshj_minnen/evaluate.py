@@ -9,7 +9,7 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import classical, evaluation
+from bmshj_minnen import classical, evaluation, file_flags
 
 _MODEL = flags.DEFINE_multi_string(
   "model", [], "A model directory, a pattern of them, or a name; may be repeated."
@@ -26,6 +26,7 @@ flags.register_validator(
   lambda values: all(value.isdecimal() for value in values),
   "give whole numbers, such as 20,40,60",
 )
+_PRECISION = file_flags.define_precision()
 _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
 
 
@@ -42,6 +43,7 @@ def main(argv):
       label=_LABEL.value,
       codecs=_CODECS.value,
       qualities=[int(quality) for quality in _QUALITIES.value],
+      precision=_PRECISION.value,
       keep_files=_KEEP_FILES.value,
     )
     for entry in evaluation.evaluate(config):

@@ -12,6 +12,7 @@ on, and one table collects many codecs.
 
 import csv
 import dataclasses
+import functools
 import glob
 import hashlib
 import io
@@ -30,7 +31,7 @@ from absl import logging
 from bmshj_minnen import catalogue, classical, images, metrics, model_directory
 from bmshj_minnen import config as cfg
 
-__all__ = ["EvaluationConfig", "Row", "averages", "evaluate", "ms_ssim_db", "read_rows"]
+__all__ = ["EvaluationConfig", "Row", "averages", "evaluate", "read_rows"]
 
 _TABLE = "images.csv"
 _AVERAGES = "averages.json"
@@ -48,6 +49,7 @@ class EvaluationConfig:
     label: what the models are called as a codec; empty: by their prior.
     codecs: names of `classical.FORMATS`.
     qualities: settings of all these codecs; empty: those of `classical.FORMATS`.
+    precision: of the models' codecs; models in bfloat16 are settings of their own.
     keep_files: whether the compressed files stay in the output folder.
   """
 
@@ -57,6 +59,7 @@ class EvaluationConfig:
   label: str = ""
   codecs: Sequence[str] = ()
   qualities: Sequence[int] = ()
+  precision: str = "float32"
   keep_files: bool = False
 
 
@@ -72,7 +75,7 @@ class Row:
     bytes: size of the compressed file.
     bpp: its bits, headers and all, for each pixel.
     psnr_db: of 8-bit RGB, the error averaged over all channels.
-    ms_ssim, ms_ssim_db: of 8-bit RGB, averaged over channels; see `ms_ssim_db`.
+    ms_ssim, ms_ssim_db: of 8-bit RGB, averaged over channels; see `metrics.ms_ssim_db`.
     encode_s, decode_s: seconds between pixels and bytes, after a first run to warm up.
   """
 
@@ -157,14 +160,9 @@ def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
     entry = {"codec": codec, "setting": setting, "version": group[0].version, "images": len(group)}
     for name in ("bytes", "bpp", "psnr_db", "ms_ssim", "encode_s", "decode_s"):
       entry[name] = round(statistics.fmean(getattr(row, name) for row in group), _DIGITS)
-    entry["ms_ssim_db"] = round(ms_ssim_db(entry["ms_ssim"]), _DIGITS)
+    entry["ms_ssim_db"] = round(metrics.ms_ssim_db(entry["ms_ssim"]), _DIGITS)
     result.append(entry)
   return result
-
-
-def ms_ssim_db(ms_ssim: float) -> float:
-  """-10 log10(1 - MS-SSIM), which tells good images apart; inf if they are equal."""
-  return -10 * math.log10(1 - ms_ssim) if ms_ssim < 1 else ms_ssim * math.inf
 
 
 def read_rows(path: pathlib.Path) -> list[Row]:
@@ -241,7 +239,7 @@ def _contenders(config):
   contenders = []
   for pattern in config.models:
     for directory in sorted(glob.glob(pattern)) or [pattern]:
-      contenders.append(_model(catalogue.find(directory), config.label))
+      contenders.append(_model(catalogue.find(directory), config.label, config.precision))
   for name in config.codecs:
     contenders += _classical(name, config.qualities)
   if not contenders:
@@ -253,14 +251,17 @@ def _contenders(config):
   return contenders
 
 
-def _model(directory, label):
+def _model(directory, label, precision):
   files = sorted(directory.glob("*.npz"))
   if not files:
     raise ValueError(f"{directory} is not a trained model: it has no weights")
   digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
   codec = label or cfg.ModelConfig.load(directory / "config.json").prior
   setting = directory.resolve().name
-  return _Contender(codec, setting, digest[:8], ".tfci", lambda: model_directory.load(directory))
+  if precision != "float32":
+    setting += f" {precision}"
+  load = functools.partial(model_directory.load, directory, precision=precision)
+  return _Contender(codec, setting, digest[:8], ".tfci", load)
 
 
 def _classical(name, qualities):
@@ -308,7 +309,8 @@ def _measure_one(contender, codec, photograph, folder):
   height, width = x.shape[:2]
   size = file.stat().st_size
   ms_ssim = float(metrics.ms_ssim(x, x_hat))
-  figures = (8 * size / (height * width), metrics.psnr(x, x_hat), ms_ssim, ms_ssim_db(ms_ssim))
+  ms_ssim_db = metrics.ms_ssim_db(ms_ssim)
+  figures = (8 * size / (height * width), metrics.psnr(x, x_hat), ms_ssim, ms_ssim_db)
   figures = (round(figure, _DIGITS) for figure in (*figures, encode_s, decode_s))
   names = (contender.codec, contender.setting, contender.version, photograph.name, photograph.crc32)
   return Row(*names, width, height, size, *figures)

@@ -1,11 +1,13 @@
 """PSNR and MS-SSIM, as losses in training and on 8-bit images when reporting."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config
 
-__all__ = ["ms_ssim", "mse", "psnr"]
+__all__ = ["ms_ssim", "ms_ssim_db", "mse", "psnr"]
 
 # Wang et al. (2003): exponents from the finest scale to the coarsest, an 11x11 Gaussian window.
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -25,6 +27,11 @@ def psnr(x: np.ndarray, x_hat: np.ndarray) -> float:
   """Peak signal to noise ratio of two uint8 images of one shape, dB; inf if they are equal."""
   error = np.mean(np.square(x.astype(np.float64) - x_hat.astype(np.float64)))
   return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+def ms_ssim_db(ms_ssim: float) -> float:
+  """-10 log10(1 - MS-SSIM), which tells good images apart; inf if they are equal."""
+  return -10 * math.log10(1 - ms_ssim) if ms_ssim < 1 else math.inf
 
 
 def ms_ssim(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:

@@ -60,24 +60,27 @@ def load(
   model: str = catalogue.DEFAULT,
   max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
+  precision: str = "float32",
 ) -> Codec:
   """The codec of a model.
 
   Args:
     model: a directory that training wrote, or the name of a model that ships.
-    max_pixels, memory: as of `Codec`.
+    max_pixels, memory, precision: as of `Codec`.
 
   Raises:
     ValueError: there is no such model.
   """
   directory = catalogue.find(model)
-  return Codec(_frozen(directory), _load_arrays(directory, _WEIGHTS), max_pixels, memory)
+  weights_ = _load_arrays(directory, _WEIGHTS)
+  return Codec(_frozen(directory), weights_, max_pixels, memory, precision)
 
 
 def load_for(
   file: bytes,
   max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
+  precision: str = "float32",
 ) -> Codec:
   """The codec of the shipped model that wrote a file.
 
@@ -88,7 +91,7 @@ def load_for(
   fingerprint = bitstream.parse(file)[0].fingerprint
   for name in catalogue.names():
     if _shipped_fingerprint(name) == fingerprint:
-      return _shipped_codec(name, max_pixels, memory)
+      return _shipped_codec(name, max_pixels, memory, precision)
   raise ValueError(
     f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
   )

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config, model_directory
+from bmshj_minnen import config, model_directory, weights
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
@@ -53,6 +53,25 @@ def test_pixels_are_the_models_own_reconstruction(case, size):
   # Two float implementations of g_s may round a pixel differently.
   assert np.abs(image - expected).max() <= 1
   assert np.mean(image != expected) < 0.01
+
+
+def test_bfloat16_is_rounding_of_the_same_transforms(case):
+  codec, frozen = case
+  image = codecs.photograph(65, 31)
+  arrays = weights.to_arrays(codecs.model_of(codec))
+  half = bmshj_minnen.Codec(frozen, arrays, precision="bfloat16")
+  y = codec.analyze(image)[0].numpy()
+  error = half.analyze(image)[0].numpy() - y
+  assert 0 < np.sqrt(np.mean(error**2)) < 2**-6 * np.sqrt(np.mean(y**2))
+  data, sent = half.compress_with_latents(image)
+  assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
+  levels, half_levels = (c.decompress(data).astype(float) for c in (codec, half))
+  assert np.sqrt(np.mean((levels - half_levels) ** 2)) < 4
+
+
+def test_an_unknown_precision_is_named():
+  with pytest.raises(ValueError, match="'float8' is none of float32, bfloat16"):
+    bmshj_minnen.load(precision="float8")
 
 
 def test_latents_are_rounded_around_the_means(case):

@@ -11,7 +11,7 @@ import PIL.Image
 from apache_beam.io.filesystems import FileSystems
 
 from bmshj_minnen import images, model_directory
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.corpus import storage
 
@@ -27,12 +27,13 @@ class Compression:
   Attributes:
     model: a directory, on any of Beam's file systems, or the name of a model that ships.
     alpha: see `images.read_image`.
-    memory: bytes that the networks take for a file, roughly.
+    memory, precision: as of `Codec`.
   """
 
   model: str
   alpha: Optional[str] = None
-  memory: int = 2**30
+  memory: int = tiling.DEFAULT_MEMORY
+  precision: str = "float32"
 
   suffixes: ClassVar = images.SUFFIXES
   new_suffix: ClassVar = ".tfci"
@@ -40,7 +41,7 @@ class Compression:
 
   def load(self) -> Codec:
     """The codec of the model."""
-    return _load(self.model, self.memory)
+    return _load(self.model, bitstream.DEFAULT_MAX_PIXELS, self.memory, self.precision)
 
   def convert(self, codec: Codec, path: str, content: bytes) -> tuple[bytes, int, int]:
     """The compressed file, and height and width."""
@@ -70,12 +71,13 @@ class Decompression:
   Attributes:
     model: a directory, on any of Beam's file systems; empty: the shipped one that wrote each file.
     max_pixels: the largest image that is accepted.
-    memory: bytes that the networks take for a file, roughly.
+    memory, precision: as of `Codec`.
   """
 
   model: str = ""
   max_pixels: int = bitstream.DEFAULT_MAX_PIXELS
-  memory: int = 2**30
+  memory: int = tiling.DEFAULT_MEMORY
+  precision: str = "float32"
 
   suffixes: ClassVar = frozenset((".tfci",))
   new_suffix: ClassVar = ".png"
@@ -106,24 +108,22 @@ class _Codecs:
   """One codec, or for each file that of the shipped model that wrote it."""
 
   def __init__(self, settings: Decompression):
-    self._settings = settings
-    self._codec = None
-    if settings.model:
-      self._codec = _load(settings.model, settings.memory, settings.max_pixels)
+    self._settings = settings.max_pixels, settings.memory, settings.precision
+    self._codec = _load(settings.model, *self._settings) if settings.model else None
 
   def of(self, content: bytes) -> Codec:
     """The codec for a file."""
     if self._codec is not None:
       return self._codec
-    return model_directory.load_for(content, self._settings.max_pixels, self._settings.memory)
+    return model_directory.load_for(content, *self._settings)
 
 
-def _load(model, memory, max_pixels=bitstream.DEFAULT_MAX_PIXELS):
+def _load(model, *settings):
   """A codec; a model that is elsewhere is copied first."""
   if "://" not in model:
-    return model_directory.load(model, max_pixels, memory)
+    return model_directory.load(model, *settings)
   with tempfile.TemporaryDirectory() as folder:
     for name in model_directory.CODEC_FILES:
       content = storage.read_file(FileSystems.join(model, name))
       pathlib.Path(folder, name).write_bytes(content)
-    return model_directory.load(folder, max_pixels, memory)
+    return model_directory.load(folder, *settings)

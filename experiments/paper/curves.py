@@ -9,7 +9,7 @@ import bjontegaard
 import numpy as np
 from scipy import interpolate
 
-from bmshj_minnen import evaluation
+from bmshj_minnen import evaluation, metrics
 
 __all__ = [
   "METRICS",
@@ -81,7 +81,7 @@ def published(metric: str) -> dict[str, Curve]:
     for row in csv.DictReader(file):
       if row["metric"] == METRICS[metric].published:
         value = float(row["value"])
-        quality = evaluation.ms_ssim_db(value) if metric == "ms_ssim" else value
+        quality = metrics.ms_ssim_db(value) if metric == "ms_ssim" else value
         points.setdefault(row["codec"], []).append((float(row["bpp"]), quality))
   return {codec: curve(own) for codec, own in points.items()}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -27,6 +28,9 @@ from experiments.speed.bmshj2018 import HyperpriorCodec
 from experiments.speed.coding import PARTS, Coding
 from experiments.speed.photographs import photograph
 
+_PRECISIONS = flags.DEFINE_list(
+  "precisions", ["float32"], "Of the codecs; bfloat16 is for AVX512-BF16 and AMX."
+)
 _SIZES = flags.DEFINE_list("sizes", ["192x192", "192x320"], "N x M of the untrained models.")
 _PRIORS = flags.DEFINE_list("priors", list(config.PRIORS), "Of the untrained models.")
 _MODELS = flags.DEFINE_list("models", [catalogue.DEFAULT], "Trained models, too.")
@@ -42,25 +46,32 @@ _TFC, _TFC_FILTERS = "tfc bmshj2018 192x192", 192
 
 class _Subject(NamedTuple):
   coding: Coding
-  operations: dict[str, float]
+  operations: dict[str, work.Operations]
+  precision: str
 
 
 def _trained(directory, image):
   with np.load(directory / "coder.npz") as arrays:
     frozen = FrozenPrior.from_arrays(dict(arrays))
   with np.load(directory / "weights.npz") as arrays:
-    return _subject(bmshj_minnen.load(directory), frozen, dict(arrays), image)
+    return _subjects(directory.name, frozen, dict(arrays), image)
 
 
 def _untrained(prior, size, image):
   model = untrained.model(config.ModelConfig(prior, *map(int, size.split("x"))), image)
   frozen, arrays = freeze(model, tf.constant(image[None])), weights.to_arrays(model)
-  return _subject(bmshj_minnen.Codec(frozen, arrays), frozen, arrays, image)
+  return _subjects(f"{prior} {size}", frozen, arrays, image)
 
 
-def _subject(codec, frozen, arrays, image):
-  operations = work.operations(codec.config, arrays, *image.shape[:2])
-  return _Subject(Coding(codec, frozen, image), operations)
+def _subjects(name, frozen, arrays, image):
+  """One for each precision, named with it unless it is the default."""
+  operations = work.operations(frozen.config, arrays, *image.shape[:2])
+  subjects = {}
+  for precision in _PRECISIONS.value:
+    codec = bmshj_minnen.Codec(frozen, arrays, precision=precision)
+    subject = _Subject(Coding(codec, frozen, image), operations, precision)
+    subjects[name if precision == "float32" else f"{name} {precision}"] = subject
+  return subjects
 
 
 @contextlib.contextmanager
@@ -70,6 +81,10 @@ def _compressai(image, size):
     arguments = ("codec", file.name, str(untrained.DEVIATION), *size.split("x"))
     with timing.Peer(_COMPRESSAI.value, *arguments) as peer:
       yield peer
+
+
+def _rates():
+  return {p: work.product_rate(p) for p in dict.fromkeys(["float32", *_PRECISIONS.value])}
 
 
 def _tasks(subjects, peers):
@@ -85,7 +100,7 @@ def _tasks(subjects, peers):
   return tasks
 
 
-def _results(samples, subjects, rate):
+def _results(samples, subjects, rates):
   """One entry for each model and side, medians in seconds."""
   results = []
   for (name, side), runs in samples.items():
@@ -96,9 +111,12 @@ def _results(samples, subjects, rate):
     if name in subjects:
       parts = {p: statistics.median(s.result[p] for s in runs) for p in PARTS[side]}
       exact = {w: statistics.median(s.seconds for s in samples[name, w]) for w in ("h_s", "loop")}
-      arithmetic = subjects[name].operations[side] / rate / entry["seconds"]
+      operations = subjects[name].operations[side]
+      arithmetic = operations.exact / rates["float32"]
+      arithmetic += operations.float / rates[subjects[name].precision]
+      share = arithmetic / entry["seconds"]
       bpp = subjects[name].coding.bpp
-      entry |= {"bpp": bpp, "parts": parts, **exact, "share_of_products": arithmetic}
+      entry |= {"bpp": bpp, "parts": parts, **exact, "share_of_products": share}
     results.append(entry)
   return results
 
@@ -118,11 +136,13 @@ def _print(results):
           cells += [f"{1000 * part:.0f}" for part in parts]
           cells += [f"{100 * entry['share_of_products']:.0f} %"]
         print(f"| {entry['model']} | {' | '.join(cells)} |")
-  pairs = [(f"CompressAI {size}", f"joint {size}") for size in _SIZES.value]
-  for theirs, ours in [*pairs, (_TFC, "joint 192x192")]:
-    for side in PARTS:
-      if (theirs, side) in seconds and (ours, side) in seconds:
-        print(f"{theirs} / {ours}, {side}: {seconds[theirs, side] / seconds[ours, side]:.2f}")
+  for entry in results:
+    ours, side = entry["model"], entry["side"]
+    peers = [f"CompressAI {size}" for size in _SIZES.value if ours.startswith(f"joint {size}")]
+    peers += [_TFC] if ours.startswith("joint 192x192") else []
+    for theirs in peers:
+      if (theirs, side) in seconds:
+        print(f"{theirs} / {ours}, {side}: {seconds[theirs, side] / entry['seconds']:.2f}")
 
 
 def main(argv):
@@ -131,10 +151,11 @@ def main(argv):
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with binaries.one_line_errors(), contextlib.ExitStack() as stack:
     image = photograph(_IMAGE.value)
-    directories = map(catalogue.find, _MODELS.value)
-    subjects = {directory.name: _trained(directory, image) for directory in directories}
-    for size in _SIZES.value:
-      subjects |= {f"{prior} {size}": _untrained(prior, size, image) for prior in _PRIORS.value}
+    subjects = {}
+    for directory in map(catalogue.find, _MODELS.value):
+      subjects |= _trained(directory, image)
+    for size, prior in itertools.product(_SIZES.value, _PRIORS.value):
+      subjects |= _untrained(prior, size, image)
     peers = {
       f"CompressAI {size}": stack.enter_context(_compressai(image, size))
       for size in _SIZES.value
@@ -146,12 +167,13 @@ def main(argv):
       (_TFC, what): functools.partial(timing.measure, getattr(hyperprior, what)) for what in PARTS
     }
     timing.interleave(tasks, 1)  # Warm.
-    rates = [work.product_rate()]
+    before = _rates()
     samples = timing.interleave(tasks, _RUNS.value)
-    rates.append(work.product_rate())
-    results = _results(samples, subjects, max(rates))
+    rates = {precision: max(before[precision], rate) for precision, rate in _rates().items()}
+    results = _results(samples, subjects, rates)
     print(f"{image.shape[1]}x{image.shape[0]}, {os.cpu_count()} processors")
-    print(f"a float32 matrix product: {' and '.join(f'{r / 1e9:.0f}' for r in rates)} GFLOP/s")
+    for precision, rate in rates.items():
+      print(f"a {precision} matrix product: {rate / 1e9:.0f} GFLOP/s")
     for name, peer in peers.items():
       print(f"{name}: {peer.note}")
     print(f"{_TFC}: {hyperprior.bpp:.2f} bpp")
@@ -160,7 +182,7 @@ def main(argv):
     if _OUTPUT.value:
       folder = pathlib.Path(_OUTPUT.value)
       folder.mkdir(parents=True, exist_ok=True)
-      record = {"processors": os.cpu_count(), "products_per_second": max(rates)}
+      record = {"processors": os.cpu_count(), "products_per_second": rates}
       record |= {"size": image.shape[:2], "runs": _RUNS.value, "results": results}
       images.write_atomically(
         str(folder / "results.json"), json.dumps(record, indent=1).encode() + b"\n"

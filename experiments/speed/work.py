@@ -1,22 +1,30 @@
 """How much arithmetic coding an image takes, and how fast this machine multiplies matrices."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 
-__all__ = ["operations", "product_rate"]
+__all__ = ["Operations", "operations", "product_rate"]
 
 _SIZE = 4096
 _RUNS = 5
 _BYTES = 2  # Products of exact networks: those of the high and of the low byte.
 
 
+class Operations(NamedTuple):
+  """Of the float transforms, and of the exact networks, whose products are always in float32."""
+
+  float: float
+  exact: float
+
+
 def operations(
   config: cfg.ModelConfig, weights: dict[str, np.ndarray], height: int, width: int
-) -> dict[str, float]:
+) -> dict[str, Operations]:
   """Multiplications and additions in the matrix products of an image of that size.
 
   Args:
@@ -42,12 +50,15 @@ def operations(
     taps = array.size * (12 / 25 if part == "g_cm" else 1)
     sums[part] += 2 * count * taps
   exact = _BYTES * (sums["h_s"] + sums["g_cm"] + sums["g_ep"])
-  return {"encode": sums["g_a"] + sums["h_a"] + exact, "decode": exact + sums["g_s"]}
+  return {
+    "encode": Operations(sums["g_a"] + sums["h_a"], exact),
+    "decode": Operations(sums["g_s"], exact),
+  }
 
 
-def product_rate() -> float:
-  """Float32 operations a second of TensorFlow's matrix product here: the best of some runs."""
-  a = tf.random.normal([_SIZE, _SIZE])
+def product_rate(dtype: str) -> float:
+  """Operations a second of TensorFlow's matrix product here: the best of some runs."""
+  a = tf.cast(tf.random.normal([_SIZE, _SIZE]), dtype)
   product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
   product().numpy()
   seconds = []
