@@ -29,7 +29,6 @@ def main(argv):
   with binaries.one_line_errors():
     corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
     task = tasks.Compression(_MODEL.value, _ALPHA.value, _CORPUS.memory, _CORPUS.precision)
-    task.load()  # Tells of a wrong model before workers start.
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("compressed"))
     sys.exit(int(outcome.failures > 0))

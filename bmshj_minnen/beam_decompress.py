@@ -33,7 +33,6 @@ def main(argv):
   with binaries.one_line_errors():
     corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
     task = tasks.Decompression(_MODEL.value, _MAX_PIXELS.value, _CORPUS.memory, _CORPUS.precision)
-    task.load()  # Tells of a wrong model before workers start.
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("decompressed"))
     sys.exit(int(outcome.failures > 0))

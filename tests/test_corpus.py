@@ -241,14 +241,14 @@ def test_sources_of_one_result_and_strange_names_are_reported(tree):
   assert "UTF-8" in failures["\\udcff.png"]
 
 
-def test_a_worker_loads_the_codec_once(tree):
+def test_the_codec_is_loaded_once_to_check_it_and_once_a_worker(tree):
   for i in range(30):
     (tree / f"{i}.png").write_text("")
   log = tree.parent / "log"
   arguments = ["--direct_num_workers=4", "--direct_running_mode=multi_threading"]
   outcome = _run(_Lengths(str(log)), tree.parent / "out", tree, arguments=arguments)
   assert outcome.files == 34
-  assert log.read_text() == "loaded\n"
+  assert log.read_text() == "loaded\n" * 2
 
 
 def test_what_cannot_be_written_ends_the_run(tree):

@@ -124,10 +124,12 @@ def run(corpus: Corpus, task: Task, runner: str, arguments: list[str]) -> Outcom
     arguments: of Beam and its runner, as on a command line.
 
   Raises:
-    ValueError: an input matches nothing, or Beam does not know the runner or an argument.
+    ValueError: there is no such model, an input matches nothing, or Beam does not know the runner
+      or an argument.
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
   """
+  task.load()  # Tells of a wrong model before workers start.
   patterns = [p for path in corpus.inputs for p in _patterns(path, task)]
   options = PipelineOptions(arguments, runner=_RUNNERS.get(runner, runner))
   _refuse_unknown(arguments, runner, options)
