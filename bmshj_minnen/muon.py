@@ -15,12 +15,14 @@ _ITERATIONS = 5
 # Gives steps about as long as Adam's, so that one learning rate does for both (J. Liu et al., "Muon
 # is scalable for LLM training", 2025, https://arxiv.org/abs/2502.16982, section 2.2).
 _RMS = 0.2
+# Of a matrix that is made orthogonal at once: its cost grows with their cube, and g_ep has 640.
+_MAX_COLUMNS = 192
 
 
 class Muon(tf.keras.optimizers.Adam):
   """Muon for the kernels of convolutions and dense layers, Adam for all else.
 
-  A kernel is a matrix with one column for each output channel.
+  A kernel is a matrix with one column for each output channel; if there are many, some matrices.
   """
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
@@ -46,12 +48,12 @@ def orthogonalize(x: tf.Tensor) -> tf.Tensor:
   x = tf.math.divide_no_nan(x, tf.norm(x))
   gram = tf.matmul(x, x, transpose_a=True)
   identity = tf.eye(x.shape[1], dtype=x.dtype)
-  product = identity
   a, b, c = _POLYNOMIAL
-  for _ in range(_ITERATIONS):
+  product = factor = a * identity + tf.matmul(b * identity + c * gram, gram)
+  for _ in range(_ITERATIONS - 1):
+    gram = tf.matmul(tf.matmul(factor, gram), factor)
     factor = a * identity + tf.matmul(b * identity + c * gram, gram)
     product = tf.matmul(product, factor)
-    gram = tf.matmul(tf.matmul(factor, gram), factor)
   return tf.matmul(x, product)
 
 
@@ -64,6 +66,13 @@ def _step(gradient, output_axis):
   axes = [i for i in range(len(gradient.shape)) if i != output_axis] + [output_axis]
   last = tf.transpose(gradient, axes)
   matrix = tf.reshape(last, [-1, gradient.shape[output_axis]])
-  length = _RMS * max(matrix.shape) ** 0.5
-  step = tf.reshape(length * orthogonalize(matrix), last.shape)
+  blocks = tf.split(matrix, _block_sizes(matrix.shape[1]), axis=1)
+  step = tf.concat([_RMS * max(b.shape) ** 0.5 * orthogonalize(b) for b in blocks], 1)
+  step = tf.reshape(step, last.shape)
   return tf.transpose(step, [axes.index(i) for i in range(len(axes))])
+
+
+def _block_sizes(columns):
+  """Divides output channels among as few about equal blocks as `_MAX_COLUMNS` allows."""
+  count = -(-columns // _MAX_COLUMNS)
+  return [columns // count + (i < columns % count) for i in range(count)]
