@@ -116,6 +116,11 @@ class ModelConfig:
     return self.prior in ("autoregressive", "joint")
 
   @property
+  def h_s_hidden(self) -> tuple[int, int]:
+    """Channels of the first two layers of h_s."""
+    return self.h_s_channels or (self.latent_channels, self.latent_channels * 3 // 2)
+
+  @property
   def slope(self) -> float:
     """Of the negative half of the activations in h_a, h_s and g_ep."""
     # Ballé et al. (2018) use ReLUs, Minnen et al. leaky ones.

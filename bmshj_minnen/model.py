@@ -79,8 +79,7 @@ class Model(tf.keras.Model):
     if config.has_hyperprior:
       self.h_a = layers.hyper_analysis_transform(n, activation)
       outputs = m if config.prior == "scale_hyperprior" else 2 * m
-      hidden = config.h_s_channels or (m, m * 3 // 2)
-      self.h_s = layers.hyper_synthesis_transform(hidden, outputs, activation)
+      self.h_s = layers.hyper_synthesis_transform(config.h_s_hidden, outputs, activation)
       self.z_density = density(n)
     if config.has_context:
       self.g_cm = layers.MaskedConv2D(2 * m, cfg.CONTEXT_SUPPORT, "A")

@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen import catalogue, images, weights
+from bmshj_minnen import catalogue, images, weights, widening
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
@@ -123,10 +123,15 @@ def load_model(model: str) -> Model:
 def load_weights(model: Model, source: str) -> None:
   """Gives a built model the weights of another one, a directory or the name of one that ships.
 
+  A model that has more latents but the same shape otherwise gets them embedded, see `widening`.
+
   Raises:
     ValueError: there are no such weights, or they are of a model of another shape.
   """
-  weights.assign(model, _load_arrays(catalogue.find(source), _WEIGHTS))
+  arrays, config = _load_arrays(catalogue.find(source), _WEIGHTS), load_config(source)
+  if widening.can_widen(config, model.config):
+    arrays = widening.widen(arrays, config, weights.to_arrays(model), model.config)
+  weights.assign(model, arrays)
 
 
 def _frozen(directory):

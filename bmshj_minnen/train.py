@@ -9,7 +9,7 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, distribution, model_directory, training
+from bmshj_minnen import config, distribution, model_directory, training, widening
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
 _DEFAULTS = config.TrainConfig(model_dir="")
@@ -39,7 +39,9 @@ flags.DEFINE_enum(
 flags.DEFINE_enum("strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines.")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, crops and noise.")
 flags.DEFINE_string(
-  "init_from", "", "A model directory that the run starts from; flags of the model may be left out."
+  "init_from",
+  "",
+  "A model directory that the run starts from; flags of the model may be left out, or M be more.",
 )
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
 
@@ -48,8 +50,11 @@ def _model_config():
   """What the flags say, and for those that are not given the model to start from."""
   if not flags.FLAGS.init_from:
     return config.ModelConfig(**{name: flags.FLAGS[name].value for name in _MODEL_FLAGS})
+  source = model_directory.load_config(flags.FLAGS.init_from)
   given = {name: flags.FLAGS[name].value for name in _MODEL_FLAGS if flags.FLAGS[name].present}
-  return dataclasses.replace(model_directory.load_config(flags.FLAGS.init_from), **given)
+  if given.get("latent_channels", 0) > source.latent_channels:
+    source = widening.widened(source, given["latent_channels"])
+  return dataclasses.replace(source, **given)
 
 
 def _train_config(**given):

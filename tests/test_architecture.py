@@ -14,7 +14,7 @@ _FLOORS = [
   ["config", "images", "data", "binaries", "batch", "catalogue", "classical"],
   ["layers", "entropy", "metrics", "distribution", "crops", "muon", "file_flags"],
   ["model", "datasets"],
-  ["weights", "coding", "compressai"],
+  ["weights", "widening", "coding", "compressai"],
   ["model_directory"],
   ["trainer", "callbacks", "report", "evaluation", "serving", "corpus"],
   ["training"],

@@ -26,7 +26,10 @@ _IMAGES = flags.DEFINE_string("images", "", "A pattern of photographs to measure
 _MODELS = flags.DEFINE_string("models", "models/priors", "Where the trained models go.")
 _RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Where the measurements go.")
 _LAMBDAS = flags.DEFINE_list("lambdas", ["0.005", "0.02"], "λ of R + λD; each prior at each.")
-_STEPS = flags.DEFINE_integer("steps", 3000, "Training steps of each model.")
+_STEPS = flags.DEFINE_integer("steps", 2500, "Training steps of each model at the first λ.")
+_FINE_TUNING = flags.DEFINE_integer(
+  "fine_tuning_steps", 1000, "At another λ, from the model of the same prior at the first; 0: none."
+)
 _N = flags.DEFINE_integer("num_filters", 64, "N.")
 _M = flags.DEFINE_integer("latent_channels", 96, "M.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "At the start of the cosine.")
@@ -37,8 +40,15 @@ _PRECISION = flags.DEFINE_enum(
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, crops and noise, the same for all.")
 
 
-def _train(prior, lmbda, directory):
-  """In a process of its own, which gives back its memory and resumes by itself."""
+def _train(prior, lmbda):
+  """In a process of its own, which gives back its memory and resumes by itself.
+
+  Returns:
+    The model directory.
+  """
+  directory = f"{_MODELS.value}/{prior}-{lmbda}"
+  first = _LAMBDAS.value[0]
+  is_tuned = _FINE_TUNING.value and lmbda != first
   flags_ = {
     "prior": prior,
     "lambda": lmbda,
@@ -47,7 +57,8 @@ def _train(prior, lmbda, directory):
     "validation_glob": _VALIDATION.value,
     "num_filters": _N.value,
     "latent_channels": _M.value,
-    "steps": _STEPS.value,
+    "init_from": f"{_MODELS.value}/{prior}-{first}" if is_tuned else "",
+    "steps": _FINE_TUNING.value if is_tuned else _STEPS.value,
     "learning_rate": _LEARNING_RATE.value,
     "optimizer": _OPTIMIZER.value,
     "precision_policy": _PRECISION.value,
@@ -58,6 +69,7 @@ def _train(prior, lmbda, directory):
   }
   command = [f"--{name}={value}" for name, value in flags_.items()]
   subprocess.run([sys.executable, "-m", "bmshj_minnen.train", *command], check=True)
+  return directory
 
 
 def main(argv):
@@ -68,11 +80,9 @@ def main(argv):
   results = pathlib.Path(_RESULTS.value)
   with binaries.one_line_errors():
     if _IMAGES.value:
-      directories = []
       # Rate by rate, so that an unfinished study has whole columns.
-      for lmbda, prior in itertools.product(_LAMBDAS.value, config.PRIORS):
-        directories.append(f"{_MODELS.value}/{prior}-{lmbda}")
-        _train(prior, lmbda, directories[-1])
+      cases = itertools.product(_LAMBDAS.value, config.PRIORS)
+      directories = [_train(prior, lmbda) for lmbda, prior in cases]
       evaluation.evaluate(
         evaluation.EvaluationConfig(_IMAGES.value, str(results), models=directories)
       )

@@ -1,0 +1,76 @@
+"""More latents for a trained model, which goes on from what it has learned.
+
+What a model of more latents computes from the old ones is at first what the old model did: its
+weights are embedded, and the zeros around them keep the new latents out (a case of Chen, Goodfellow
+& Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bmshj_minnen.config import ModelConfig
+
+__all__ = ["can_widen", "widen", "widened"]
+
+
+def widened(source: ModelConfig, latent_channels: int) -> ModelConfig:
+  """The configuration with other latents; the hidden layers of h_s stay as they are."""
+  hidden = source.h_s_hidden if source.has_hyperprior else None
+  return dataclasses.replace(source, latent_channels=latent_channels, h_s_channels=hidden)
+
+
+def can_widen(source: ModelConfig, target: ModelConfig) -> bool:
+  """Whether `target` is `source` with more latents."""
+  is_more = source.latent_channels < target.latent_channels
+  return is_more and widened(source, target.latent_channels) == target
+
+
+def widen(
+  arrays: dict[str, np.ndarray],
+  source: ModelConfig,
+  initial: dict[str, np.ndarray],
+  target: ModelConfig,
+) -> dict[str, np.ndarray]:
+  """Embeds weights.
+
+  Args:
+    arrays: the trained ones, named as in `bmshj_minnen.weights`.
+    source: their model.
+    initial: of a new model, random; what concerns new latents is taken from there.
+    target: the new model, see `can_widen`.
+
+  Returns:
+    Arrays like `initial`.
+  """
+  inputs, outputs = _places(source, target)
+  result = {name: np.array(array, np.float32) for name, array in initial.items()}
+  for name, old in arrays.items():
+    new, (layer, _, kind) = result[name], name.rpartition("/")
+    if kind == "kernel":
+      rows = _first(inputs.get(layer), old.shape[-2])
+      columns = _first(outputs.get(layer), old.shape[-1])
+      new[..., columns] = 0
+      new[..., rows[:, None], columns] = old
+    elif new.shape == old.shape:
+      new[...] = old
+    else:
+      new[_first(outputs.get(layer), len(old))] = old
+  return result
+
+
+def _places(source, target):
+  """Layer -> where its old inputs, and its old outputs, are now, unless they come first."""
+  old, new = np.arange(source.latent_channels), target.latent_channels
+  means_and_scales = np.concatenate([old, new + old])
+  if not source.has_context:
+    return {}, {"h_s/2": means_and_scales}  # Or scales alone.
+  inputs = {}
+  if source.has_hyperprior:
+    both = np.arange(2 * len(old))
+    inputs["g_ep/0"] = np.concatenate([both, 2 * new + both])  # Psi, then phi.
+  return inputs, {"g_ep/2": means_and_scales}
+
+
+def _first(places, count):
+  return np.arange(count) if places is None else places[:count]
