@@ -31,7 +31,7 @@ def psnr(x: np.ndarray, x_hat: np.ndarray) -> float:
 
 def ms_ssim_db(ms_ssim: float) -> float:
   """-10 log10(1 - MS-SSIM), which tells good images apart; inf if they are equal."""
-  return -10 * math.log10(1 - ms_ssim) if ms_ssim < 1 else math.inf
+  return -10 * math.log10(1 - ms_ssim) if ms_ssim < 1 else ms_ssim * math.inf  # NaN stays NaN.
 
 
 def ms_ssim(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
