@@ -189,13 +189,15 @@ def test_frozen_parameters_are_close_to_the_float_ones(case):
   index = 63 * np.log(scale / 0.11) / np.log(256 / 0.11)
   if frozen.thresholds is not None:
     index += 0.5  # Up to the next one, not to the nearest.
-  psi = codec._coder._networks.psi(tf.constant(latents.z_hat), height, width)
+  networks = codec._coder._networks
+  psi = networks.psi(tf.constant(latents.z_hat), height, width)
   if codec.config.has_context:
     padded = np.pad(y_hat / frozen.y_step, [(2, 0), (2, 2), (0, 0)])
     taps = [(r, c) for r in range(3) for c in range(5) if (r, c) < (2, 2)]
     neighbours = np.concatenate([padded[r : r + height, c : c + width] for r, c in taps], -1)
-    neighbours = tf.constant(neighbours.reshape(-1, 12 * m), tf.float32)
-  fixed_mean, fixed_index = (p.numpy() for p in codec._coder._networks.parameters(psi, neighbours))
+    neighbours = networks.split(tf.constant(neighbours.reshape(-1, 12 * m), tf.float32))
+  parameters = networks.parameters(networks.prepare(psi), neighbours)
+  fixed_mean, fixed_index = (p.numpy() for p in parameters)
   assert np.abs(fixed_mean * frozen.y_step - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
   assert np.abs(fixed_index - index).max() < 0.5 + 0.2
 

@@ -24,6 +24,10 @@ def _extreme_layer(generator, slope=256):
   return fixed_point.FixedLayer(weights.astype(np.int32), bias, scale, slope)
 
 
+def _split(x):
+  return fixed_point.split(tf.constant(x, tf.float32))
+
+
 def _expected(layer, x):
   """The layer in Python integers and int64."""
   products = x.astype(np.int64) @ layer.weights.astype(np.int64) + layer.bias
@@ -45,7 +49,7 @@ def test_layers_equal_int64_numpy_at_the_extremes(dtype, slope):
   # Every partial sum grows monotonically in these rows: the worst case for float32.
   x[0], x[1] = 2**15 - 1, -(2**15)
   x[2] = np.where(layer.weights[:, 3] > 0, 2**15 - 1, -(2**15))
-  result = layer.compile(dtype)(tf.constant(x, tf.float32)).numpy()
+  result = layer.compile(dtype)(_split(x)).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
 
 
@@ -56,6 +60,13 @@ def test_float32_would_round_without_the_split():
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   plain = tf.matmul(tf.constant(x, tf.float32), tf.constant(layer.weights, tf.float32)).numpy()
   assert (plain != x @ layer.weights.astype(np.int64)).any()
+
+
+def test_parts_are_low_bytes_and_multiples_of_256_that_fit_a_signed_byte():
+  x = np.arange(-(2**15), 2**15)
+  high, low = _split(x).numpy()
+  np.testing.assert_array_equal(high, (x >> 8) * 256)
+  np.testing.assert_array_equal(low, x & 255)
 
 
 def test_saturate_rounds_half_to_even_into_16_bits():
@@ -76,7 +87,7 @@ def test_freezing_stays_within_the_bound_and_close():
   mantissa, _ = np.frexp(layer.scale)
   np.testing.assert_array_equal(mantissa, 0.5)  # Powers of two.
   x = generator.integers(-(2**12), 2**12, size=(64, _FAN_IN))
-  result = layer.compile(tf.float64)(tf.constant(x, tf.float32)).numpy() * 2.0**-6
+  result = layer.compile(tf.float64)(_split(x)).numpy() * 2.0**-6
   expected = x * 2.0**-8 @ weights + bias
   error = np.std(result - expected, axis=0) / np.std(expected, axis=0).clip(1e-9)
   assert error[np.arange(_OUT) != 5].max() < 0.05
@@ -84,7 +95,7 @@ def test_freezing_stays_within_the_bound_and_close():
 
 def test_freezing_survives_huge_biases():
   layer = fixed_point.freeze_layer(np.full((4, 1), 1e-30), np.array([1e30]), 1.0, 1.0)
-  assert np.isfinite(layer.compile(tf.float32)(tf.zeros([1, 4])).numpy()).all()
+  assert np.isfinite(layer.compile(tf.float32)(tf.zeros([2, 1, 4])).numpy()).all()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,42 @@ def test_order_is_a_permutation_that_respects_the_mask(size):
         assert step[i + di, j + dj] < step[i, j]
 
 
+class _Taps:
+  """Stands in for the networks: means are what the neighbours are."""
+
+  has_context, num_parts = True, 1
+
+  def prepare(self, psi):
+    return psi
+
+  def split(self, y_hat):
+    return y_hat[None]
+
+  def parameters(self, prepared, neighbours):
+    return neighbours[0], tf.zeros_like(prepared)
+
+
+@pytest.mark.parametrize(
+  "size", [(1, 1), (1, 9), (40, 1), (40, 2), (9, 5), (5, 40), (13, 31), (16, 16)]
+)
+def test_every_step_sees_the_neighbours_that_the_mask_lets_it_see(size):
+  height, width = size
+  y = np.random.default_rng(0).integers(1, 100, size=(height, width, 2)).astype(np.float32)
+  seen = np.full([height * width, 24], -1, np.float32)
+
+  def side(handle, mean, table, where):
+    seen[where.numpy()] = mean.numpy()
+    return handle, tf.gather(tf.reshape(y, [-1, 2]), where)
+
+  # Eagerly, so that `side` may have effects.
+  none = tf.zeros([height * width, 1])
+  _, y_hat = wavefront.scan(_Taps(), side, tf.constant(0), none, *map(tf.constant, size), 2)
+  np.testing.assert_array_equal(y_hat.numpy(), y.reshape(-1, 2))
+  padded = np.pad(y, [(2, 2), (2, 2), (0, 0)])
+  expected = [padded[2 + i : 2 + i + height, 2 + j : 2 + j + width] for i, j in _TAPS]
+  np.testing.assert_array_equal(seen, np.concatenate(expected, -1).reshape(-1, 24))
+
+
 def _apply(layer, x, thresholds=None):
   """A `FixedLayer` on [fan_in] int64, rounded and saturated like every activation.
 

@@ -5,13 +5,14 @@ such bit turns the rest of a file to garbage. Here weights and activations are i
 of Ballé, Johnston & Minnen, "Integer Networks for Data Compression with Latent-Variable Models",
 ICLR 2019), and they are multiplied by float32 matrix products that cannot round:
 
-- an activation is a 16-bit integer a = 256 * high + low, -128 <= high < 128, 0 <= low < 256;
+- an activation is a 16-bit integer, split into its low byte, 0 to 255, and what is left, -128 to
+  127 times 256;
 - the absolute integer weights of an output channel sum to at most 2**16;
-- so no partial sum of high or low products exceeds 255 * 2**16 < 2**24, below which float32
-  represents every integer: neither order of summation, blocking nor FMA can matter.
+- so no partial sum of products exceeds 255 * 2**16 < 2**24, or as many times 256, and float32
+  represents each of these: neither order of summation, blocking nor FMA can matter.
 
-All else (256 * high + low, biases, leaky slopes of 12 significant bits, powers of two) is exact in
-float64.
+All else (the sum of both parts, biases, leaky slopes of 12 significant bits, powers of two) is
+exact in float64.
 """
 
 import dataclasses
@@ -21,16 +22,19 @@ import numpy as np
 import tensorflow as tf
 
 __all__ = [
+  "NUM_PARTS",
   "CompiledLayer",
   "FixedLayer",
   "exact_dtype",
   "freeze_layer",
   "power_of_two_step",
   "saturate",
+  "split",
 ]
 
 INT16_MAX = 2**15 - 1
 MAX_WEIGHT_SUM = 2**16
+NUM_PARTS = 2  # Of an activation.
 _LOW = 256.0
 _MAX_BIAS = 2.0**40  # Products are below 2**31: slopes leave their sum below 2**53.
 _SLOPE_BITS = 12
@@ -43,7 +47,13 @@ def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
 
 def saturate(x: tf.Tensor) -> tf.Tensor:
   """Rounds to 16-bit integers, float32."""
-  return tf.cast(tf.clip_by_value(tf.round(x), -INT16_MAX - 1, INT16_MAX), tf.float32)
+  return tf.clip_by_value(tf.cast(tf.round(x), tf.float32), -INT16_MAX - 1, INT16_MAX)
+
+
+def split(x: tf.Tensor) -> tf.Tensor:
+  """16-bit integers [...] -> [NUM_PARTS, ...]: multiples of 256, and low bytes; float32."""
+  high = _LOW * tf.floor(x * (1 / _LOW))
+  return tf.stack([high, x - high])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,23 +82,30 @@ class CompiledLayer:
   """A `FixedLayer` held in tensors."""
 
   def __init__(self, layer: FixedLayer, dtype: tf.DType):
-    self._weights = tf.constant(layer.weights, dtype)
-    self._bias = tf.constant(layer.bias, tf.float64)
-    self._scale = tf.constant(layer.scale, tf.float64)
+    # Powers of two change no rounding. Beyond these bounds all outputs are 0, or saturate.
+    scale = np.clip(layer.scale, 2.0**-64, 2.0**64)
+    self._weights = tf.constant(layer.weights * scale, dtype)
+    self._bias = tf.constant(layer.bias * scale, tf.float64)
     self._slope = float(layer.slope) / 256.0
     self._dtype = dtype
 
-  def __call__(self, x: tf.Tensor) -> tf.Tensor:
-    """[n, fan_in] float32 of 16-bit integers -> [n, out] float64, scaled but not yet rounded."""
-    x = (self._products(x) + self._bias) * self._scale
-    return x if self._slope == 1 else tf.maximum(x, x * self._slope)
+  def __call__(self, parts: tf.Tensor) -> tf.Tensor:
+    """[2, n, fan_in] of `split` -> [n, out] float64, not yet rounded."""
+    return self.activate(self.sums(parts))
 
-  def _products(self, x):
-    high = tf.floor(x / _LOW)
-    both = tf.cast(tf.concat([high, x - _LOW * high], 0), self._dtype)
-    both = tf.cast(tf.matmul(both, self._weights), tf.float64)
-    high, low = tf.split(both, 2)
-    return _LOW * high + low
+  def sums(self, parts: tf.Tensor) -> tf.Tensor:
+    """Scaled weights^T input + bias: [2, n, fan_in] of `split` -> [n, out] float64."""
+    return self.products(parts) + self._bias
+
+  def products(self, parts: tf.Tensor) -> tf.Tensor:
+    """Scaled weights^T input: [2, n, fan_in] of `split` -> [n, out] float64."""
+    rows = tf.reshape(tf.cast(parts, self._dtype), [-1, self._weights.shape[0]])
+    high, low = tf.split(tf.cast(tf.matmul(rows, self._weights), tf.float64), 2)
+    return high + low
+
+  def activate(self, sums: tf.Tensor) -> tf.Tensor:
+    """Sums [n, out] float64 -> the same through the slope, not yet rounded."""
+    return sums if self._slope == 1 else tf.nn.leaky_relu(sums, self._slope)
 
 
 def freeze_layer(
@@ -154,7 +171,7 @@ def exact_dtype() -> tf.DType:
   layer = FixedLayer(weights, np.zeros(out, np.int64), np.ones(out))
   expected = x.astype(np.int64) @ weights
   for dtype in (tf.float32, tf.float64):
-    result = layer.compile(dtype)(tf.constant(x, tf.float32)).numpy()
+    result = layer.compile(dtype)(split(tf.constant(x, tf.float32))).numpy()
     if np.array_equal(result, expected):
       return dtype
     logging.warning(

@@ -88,7 +88,10 @@ class Networks:
   Attributes:
     unit: 1 / y_step, the distance of neighbouring symbols on the grid of ŷ.
     has_context: whether `parameters` needs neighbours.
+    num_parts: that `split` makes of ŷ.
   """
+
+  num_parts = fixed_point.NUM_PARTS
 
   def __init__(self, frozen: FrozenPrior, dtype: tf.DType):
     self._config = frozen.config
@@ -96,6 +99,12 @@ class Networks:
     self._h_s = [layers[f"h_s/{i}"] for i in range(3) if f"h_s/{i}" in layers]
     self._g_cm = layers.get("g_cm")
     self._g_ep = [layers[f"g_ep/{i}"] for i in range(3) if f"g_ep/{i}" in layers]
+    if self._g_cm is not None:
+      # The first layer is linear: psi's part of it can be had for all positions at once.
+      first = frozen.layers["g_ep/0"]
+      of_psi, of_phi = np.split(first.weights, [-frozen.layers["g_cm"].bias.size])
+      self._of_psi = dataclasses.replace(first, weights=of_psi).compile(dtype)
+      self._g_ep[0] = dataclasses.replace(first, weights=of_phi).compile(dtype)
     self._thresholds = None
     if frozen.thresholds is not None:
       self._thresholds = tf.constant(frozen.thresholds, tf.float64)
@@ -115,37 +124,45 @@ class Networks:
     for i, layer in enumerate(self._h_s):
       shape = tf.shape(x)
       is_last = i == 2 and not self._g_ep
-      x = (self._last if is_last else fixed_point.saturate)(layer(_patches(x)))
+      x = layer(_patches(fixed_point.split(x)))
+      x = self._last(x) if is_last else fixed_point.saturate(x)
       x = tf.reshape(x, [1, shape[0], shape[1], x.shape[-1]])
       x = (x if i == 2 else tf.nn.depth_to_space(x, 2))[0]
     x = x[:height, :width]
     return tf.reshape(x, [height * width, x.shape[-1]])
 
+  def prepare(self, psi: tf.Tensor) -> tf.Tensor:
+    """What `parameters` takes of psi: [n, channels] of 16-bit integers -> [n, ...]."""
+    psi = tf.cast(psi, tf.float32)
+    return psi if self._g_cm is None else self._of_psi.sums(fixed_point.split(psi))
+
+  def split(self, y_hat: tf.Tensor) -> tf.Tensor:
+    """What `parameters` takes of neighbours: [n, M] -> [2, n, M]."""
+    return fixed_point.split(y_hat)
+
   def parameters(
-    self, psi: tf.Tensor, neighbours: Optional[tf.Tensor]
+    self, prepared: tf.Tensor, neighbours: Optional[tf.Tensor]
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Entropy parameters of n positions.
 
     Args:
-      psi: [n, channels].
-      neighbours: [n, 12 M], ŷ at the taps of the causal mask, or None without context.
+      prepared: [n, ...] of `prepare`.
+      neighbours: [2, n, 12 M], ŷ at the taps of the causal mask, or None without context.
 
     Returns:
       mean [n, M] float32 on the grid of ŷ, and table index [n, M] int32: of the scale, or of the
       channel for the factorized prior.
     """
     m = self._config.latent_channels
-    shape = tf.stack([tf.shape(psi)[0], m])
+    shape = tf.stack([tf.shape(prepared)[0], m])
     if self._config.prior == "factorized":
       return tf.zeros(shape), tf.broadcast_to(tf.range(m), shape)
-    features = psi
+    features = prepared
     if self._g_cm is not None:
-      phi = fixed_point.saturate(self._g_cm(neighbours))
-      features = tf.concat([psi, phi], -1)
-    for layer in self._g_ep[:-1]:
-      features = fixed_point.saturate(layer(features))
-    if self._g_ep:
-      features = self._last(self._g_ep[-1](features))
+      first, second, third = self._g_ep
+      phi = _rounded(self._g_cm(neighbours))
+      features = _rounded(first.activate(first.products(phi) + prepared))
+      features = self._last(third(_rounded(second(features))))
     mean = tf.zeros(shape) if self._config.prior == "scale_hyperprior" else features[:, :m]
     index = tf.clip_by_value(features[:, -m:], 0, cfg.NUM_SCALES - 1)
     return mean, tf.cast(index, tf.int32)
@@ -161,9 +178,14 @@ class Networks:
     return tf.concat([fixed_point.saturate(x[:, :-m]), index], 1)
 
 
+def _rounded(x: tf.Tensor) -> tf.Tensor:
+  """Outputs of a layer -> what the next one takes."""
+  return fixed_point.split(fixed_point.saturate(x))
+
+
 def _patches(x: tf.Tensor) -> tf.Tensor:
-  """[h, w, C] -> [h * w, 9 C], the 3x3 neighbourhoods, zeros outside."""
-  height, width = tf.shape(x)[0], tf.shape(x)[1]
-  padded = tf.pad(x, [[1, 1], [1, 1], [0, 0]])
-  taps = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
-  return tf.reshape(tf.concat(taps, -1), [height * width, 9 * x.shape[-1]])
+  """[parts, h, w, C] -> [parts, h * w, 9 C], the 3x3 neighbourhoods, zeros outside."""
+  height, width = tf.shape(x)[1], tf.shape(x)[2]
+  padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+  taps = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+  return tf.reshape(tf.concat(taps, -1), [x.shape[0], height * width, 9 * x.shape[-1]])

@@ -32,7 +32,10 @@ __all__ = [
 ]
 
 _SLOPE = 3  # Columns that a row lags behind the one above it.
-REACH = 8  # Steps back to the farthest neighbour: two rows up, two columns left.
+# The 12 taps of the mask in raster order: rows up, and steps back, of which a column is one.
+_UP = np.repeat([2, 1, 0], [5, 5, 2])
+_BACK = _SLOPE * _UP + 2 - np.arange(12) % 5
+REACH = int(_BACK.max())  # 8: two rows up, two columns left.
 _BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
 _SEGMENT = 2**14  # Positions that are in tensors at the same time; no part of the format.
 
@@ -135,19 +138,21 @@ def scan(
     handle,
     tf.gather(psi, order),
     order,
-    start(height, width, channels),
+    start(networks.num_parts, height, width, channels),
     (tf.constant(0), _num_steps(networks.has_context, height, width)),
     (height, width),
   )
   return handle, tf.gather(latents, tf.math.invert_permutation(order))
 
 
-def start(height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
-  """What precedes the first step: [8, R, M] zeros.
+def start(parts: int, height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
+  """What precedes the first step: [8, parts, R, M] zeros.
 
-  R is the most rows that a step has positions in, and two above.
+  R is the most rows that a step has positions in, and two: what is read of a step lies between the
+  second row above its first and the row below its last.
   """
-  return tf.zeros([REACH, tf.minimum(height, (width + _SLOPE - 1) // _SLOPE) + 2, channels])
+  rows = tf.minimum(height, (width + _SLOPE - 1) // _SLOPE) + 2
+  return tf.zeros([REACH, parts, rows, channels])
 
 
 def step_sizes(has_context: bool, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -185,7 +190,8 @@ def scan_steps(
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
     where: [n] int32, what `side` is told of these positions.
-    recent: [8, R, M], the last eight steps; the first row of the last one is at index 2.
+    recent: [8, parts, R, M], ŷ of the last eight steps as `networks` split it: row i of step t is
+      at [t % 8, :, i % R], and where a step has no row there are zeros.
     steps: the first and the one after the last.
     size: height and width of the image of latents.
 
@@ -193,22 +199,21 @@ def scan_steps(
     The next state, the next `recent`, and ŷ [n, M] float32 on its grid, in the order of coding.
   """
   (first, last), (height, width), channels = steps, size, recent.shape[-1]
+  prepared = networks.prepare(psi)
 
   def step(t, start, recent, handle, latents):
     first_row, count = _positions(networks.has_context, t, height, width)
     neighbours = None
     if networks.has_context:
-      # Rows that no later position can see make room, at most one a step.
-      done = first_row - _positions(True, t - 1, height, width)[0]
-      recent = tf.pad(recent[:, done:], [[0, 0], [0, done], [0, 0]])
-      neighbours = _causal_neighbours(recent, count)
+      neighbours = _causal_neighbours(recent, t, first_row, count)
     now = slice(start, start + count)
-    mean, table = networks.parameters(tf.cast(psi[now], tf.float32), neighbours)
+    mean, table = networks.parameters(prepared[now], neighbours)
     handle, y_hat = side(handle, mean, table, where[now])
     latents = latents.write(t - first, y_hat)
     if networks.has_context:
-      padding = [[2, tf.shape(recent)[1] - 2 - count], [0, 0]]
-      recent = tf.concat([recent[1:], tf.pad(y_hat, padding)[None]], 0)
+      rows = tf.pad(networks.split(y_hat), [[0, 0], [0, tf.shape(recent)[2] - count], [0, 0]])
+      rows = tf.roll(rows, first_row, 1)
+      recent = tf.tensor_scatter_nd_update(recent, [[t % REACH]], rows[None])
     return t + 1, start + count, recent, handle, latents
 
   latents = tf.TensorArray(
@@ -221,7 +226,7 @@ def scan_steps(
     shape_invariants=(
       tf.TensorShape([]),
       tf.TensorShape([]),
-      tf.TensorShape([REACH, None, channels]),
+      recent.shape,
       tf.TensorShape([]),
       tf.TensorShape(None),
     ),
@@ -244,18 +249,11 @@ def _positions(has_context, step, height, width):
   return first_row, tf.minimum(step // _SLOPE, height - 1) - first_row + 1
 
 
-def _causal_neighbours(recent: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-  """ŷ at the 12 taps of the mask, in raster order of the taps.
-
-  Args:
-    recent: as of `scan_steps`, with the first row of the current step at index 2.
-    count: rows of the current step.
-
-  Returns:
-    [count, 12 M].
-  """
-  two_above = recent[0:5, :count]
-  above = recent[3:8, 1 : 1 + count]
-  left = recent[6:8, 2 : 2 + count]
-  taps = tf.transpose(tf.concat([two_above, above, left], 0), [1, 0, 2])
-  return tf.reshape(taps, [count, 12 * recent.shape[-1]])
+def _causal_neighbours(recent, step, first_row, count):
+  """ŷ at the 12 taps of the mask, in raster order of the taps: [parts, count, 12 M]."""
+  _, parts, rows, channels = tf.unstack(tf.shape(recent))
+  row = (first_row + tf.range(count)[:, None] - _UP) % rows
+  place = (step - _BACK) % REACH * parts * rows + row
+  places = place + rows * tf.range(parts)[:, None, None]
+  taps = tf.gather(tf.reshape(recent, [-1, channels]), places)
+  return tf.reshape(taps, [parts, count, 12 * recent.shape[3]])

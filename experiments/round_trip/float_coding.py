@@ -12,6 +12,8 @@ __all__ = ["float_bits"]
 class _FloatNetworks:
   """h_s, g_cm and g_ep in floating point, with the interface of the exact `Networks`."""
 
+  num_parts = 1
+
   def __init__(self, model: Model):
     self._model = model
     self.has_context = model.config.has_context
@@ -27,12 +29,20 @@ class _FloatNetworks:
     psi = self._model.hyper_synthesis(z_hat[None], [1, height, width])
     return tf.reshape(psi, [height * width, -1])
 
+  def prepare(self, psi):
+    """Nothing."""
+    return psi
+
+  def split(self, y_hat):
+    """[n, M] -> [1, n, M]."""
+    return y_hat[None]
+
   def parameters(self, psi, neighbours):
-    """[n, ...] -> mean and scale, [n, M] each."""
+    """[n, channels] and [1, n, 12 M] -> mean and scale, [n, M] each."""
     model = self._model
     features = psi
     if self.has_context:
-      phi = tf.matmul(neighbours, self._kernel) + model.g_cm.bias
+      phi = tf.matmul(neighbours[0], self._kernel) + model.g_cm.bias
       features = model.g_ep(tf.concat([psi, phi], -1))
     if model.config.prior == "scale_hyperprior":
       return tf.zeros_like(psi), model.conditional.scale_of_output(psi)
