@@ -2,7 +2,7 @@
 
 An output folder holds
 
-    images.csv       one row a codec, setting and photograph (see `Row`)
+    images.csv       one row a codec, setting and photograph (see `measurements.Row`)
     averages.json    averages over the photographs, one entry a codec and setting
     files/           the compressed files, if they are kept
 
@@ -10,16 +10,13 @@ Rows that are there already are not measured again, so that an evaluation that w
 on, and one table collects many codecs.
 """
 
-import csv
 import dataclasses
 import functools
 import glob
 import hashlib
-import io
 import json
 import math
 import pathlib
-import statistics
 import tempfile
 import time
 import zlib
@@ -30,12 +27,12 @@ from absl import logging
 
 from bmshj_minnen import catalogue, classical, images, metrics, model_directory
 from bmshj_minnen import config as cfg
+from bmshj_minnen.measurements import DIGITS, Row, Table, averages
 
-__all__ = ["EvaluationConfig", "Row", "averages", "evaluate", "read_rows"]
+__all__ = ["EvaluationConfig", "evaluate"]
 
 _TABLE = "images.csv"
 _AVERAGES = "averages.json"
-_DIGITS = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,44 +56,8 @@ class EvaluationConfig:
   label: str = ""
   codecs: Sequence[str] = ()
   qualities: Sequence[int] = ()
-  precision: str = "float32"
+  precision: str = cfg.CODEC_PRECISIONS[0]
   keep_files: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """One photograph through one file.
-
-  Attributes:
-    codec, setting: the curve and the point on it.
-    version: of a model, a hash of its weights; else the encoder's version.
-    image, crc32: the photograph's file name and the checksum of that file.
-    width, height: pixels.
-    bytes: size of the compressed file.
-    bpp: its bits, headers and all, for each pixel.
-    psnr_db: of 8-bit RGB, the error averaged over all channels.
-    ms_ssim, ms_ssim_db: of 8-bit RGB, averaged over channels; see `metrics.ms_ssim_db`.
-    encode_s, decode_s: seconds between pixels and bytes, after a first run to warm up.
-  """
-
-  codec: str
-  setting: str
-  version: str
-  image: str
-  crc32: str
-  width: int
-  height: int
-  bytes: int
-  bpp: float
-  psnr_db: float
-  ms_ssim: float
-  ms_ssim_db: float
-  encode_s: float
-  decode_s: float
-
-
-_FIELDS = dataclasses.fields(Row)
-_NAMES = [field.name for field in _FIELDS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +85,13 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
   contenders = _contenders(config)
   output = pathlib.Path(config.output)
   output.mkdir(parents=True, exist_ok=True)
-  table = _Table(output / _TABLE)
-  table.drop_outdated(contenders, photographs)
-  missing = [(c, p) for c in contenders for p in photographs if not table.has(c, p)]
+  table = Table(output / _TABLE)
+  table.drop_outdated(
+    {(c.codec, c.setting): c.version for c in contenders}, {p.name: p.crc32 for p in photographs}
+  )
+  missing = [
+    (c, p) for c in contenders for p in photographs if not table.has(c.codec, c.setting, p.name)
+  ]
   done = 0
   try:
     for contender in contenders:
@@ -144,76 +109,6 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
     text = json.dumps(entries, indent=2, allow_nan=False) + "\n"
     images.write_atomically(str(output / _AVERAGES), text.encode())
   return result
-
-
-def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
-  """Averages over the photographs, one entry a codec and setting, in order of appearance.
-
-  PSNR is averaged in decibels. `ms_ssim_db` is that of the average MS-SSIM, which is the only thing
-  that publications give.
-  """
-  groups: dict[tuple[str, str], list[Row]] = {}
-  for row in rows:
-    groups.setdefault((row.codec, row.setting), []).append(row)
-  result = []
-  for (codec, setting), group in groups.items():
-    entry = {"codec": codec, "setting": setting, "version": group[0].version, "images": len(group)}
-    for name in ("bytes", "bpp", "psnr_db", "ms_ssim", "encode_s", "decode_s"):
-      entry[name] = round(statistics.fmean(getattr(row, name) for row in group), _DIGITS)
-    entry["ms_ssim_db"] = round(metrics.ms_ssim_db(entry["ms_ssim"]), _DIGITS)
-    result.append(entry)
-  return result
-
-
-def read_rows(path: pathlib.Path) -> list[Row]:
-  """The whole rows of a table; none if there is no such file.
-
-  Raises:
-    ValueError: the file is something else.
-  """
-  if not path.exists():
-    return []
-  # A line that was cut off would still parse, with wrong digits at its end.
-  lines = [
-    line for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")
-  ]
-  reader = csv.DictReader(lines)
-  if lines and reader.fieldnames != _NAMES:
-    raise ValueError(f"{path} is not a table of evaluations: delete it, or give another folder")
-  try:
-    return [Row(**{field.name: field.type(row[field.name]) for field in _FIELDS}) for row in reader]
-  except (TypeError, ValueError) as error:
-    raise ValueError(f"{path}, line {reader.line_num}, is damaged: delete the line") from error
-
-
-class _Table:
-  """Rows in memory and in a file, which is usable whenever the program ends."""
-
-  def __init__(self, path: pathlib.Path):
-    self._path = path
-    self.rows = read_rows(path)
-
-  def has(self, contender, photograph) -> bool:
-    key = (contender.codec, contender.setting, photograph.name)
-    return any((row.codec, row.setting, row.image) == key for row in self.rows)
-
-  def drop_outdated(self, contenders, photographs):
-    """Forgets rows of other versions of codecs and photographs, and rewrites the file."""
-    versions = {(c.codec, c.setting): c.version for c in contenders}
-    checksums = {photograph.name: photograph.crc32 for photograph in photographs}
-    self.rows = [
-      row
-      for row in self.rows
-      if versions.get((row.codec, row.setting), row.version) == row.version
-      and checksums.get(row.image, row.crc32) == row.crc32
-    ]
-    text = _csv_line(_NAMES) + "".join(map(_csv_line, map(dataclasses.astuple, self.rows)))
-    images.write_atomically(str(self._path), text.encode())
-
-  def add(self, row: Row):
-    self.rows.append(row)
-    with open(self._path, "a", newline="", encoding="utf-8") as file:
-      file.write(_csv_line(dataclasses.astuple(row)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +153,7 @@ def _model(directory, label, precision):
   digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
   codec = label or cfg.ModelConfig.load(directory / "config.json").prior
   setting = directory.resolve().name
-  if precision != "float32":
+  if precision != cfg.CODEC_PRECISIONS[0]:
     setting += f" {precision}"
   load = functools.partial(model_directory.load, directory, precision=precision)
   return _Contender(codec, setting, digest[:8], ".tfci", load)
@@ -311,12 +206,6 @@ def _measure_one(contender, codec, photograph, folder):
   ms_ssim = float(metrics.ms_ssim(x, x_hat))
   ms_ssim_db = metrics.ms_ssim_db(ms_ssim)
   figures = (8 * size / (height * width), metrics.psnr(x, x_hat), ms_ssim, ms_ssim_db)
-  figures = (round(figure, _DIGITS) for figure in (*figures, encode_s, decode_s))
+  figures = (round(figure, DIGITS) for figure in (*figures, encode_s, decode_s))
   names = (contender.codec, contender.setting, contender.version, photograph.name, photograph.crc32)
   return Row(*names, width, height, size, *figures)
-
-
-def _csv_line(values):
-  buffer = io.StringIO()
-  csv.writer(buffer, lineterminator="\n").writerow(values)
-  return buffer.getvalue()

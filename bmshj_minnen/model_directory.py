@@ -60,7 +60,7 @@ def load(
   model: str = catalogue.DEFAULT,
   max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
-  precision: str = "float32",
+  precision: str = cfg.CODEC_PRECISIONS[0],
 ) -> Codec:
   """The codec of a model.
 
@@ -80,7 +80,7 @@ def load_for(
   file: bytes,
   max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
-  precision: str = "float32",
+  precision: str = cfg.CODEC_PRECISIONS[0],
 ) -> Codec:
   """The codec of the shipped model that wrote a file.
 

@@ -13,7 +13,7 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 _FLOORS = [
   ["config", "images", "data", "binaries", "batch", "catalogue", "classical"],
   ["layers", "entropy", "metrics", "distribution", "crops", "muon", "file_flags"],
-  ["model", "datasets"],
+  ["model", "datasets", "measurements"],
   ["weights", "widening", "coding", "compressai"],
   ["model_directory"],
   ["trainer", "callbacks", "report", "evaluation", "serving", "corpus"],

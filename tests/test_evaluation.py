@@ -15,7 +15,7 @@ import pytest
 from skimage import metrics as skimage_metrics
 
 import bmshj_minnen
-from bmshj_minnen import classical, evaluation
+from bmshj_minnen import classical, evaluation, measurements
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -129,10 +129,10 @@ def test_a_table_is_usable_wherever_it_is_cut_off(evaluate, tmp_path):
   evaluate(codecs=["jpeg420"], qualities=[20])
   table = tmp_path / "images.csv"
   whole = table.read_bytes()
-  rows = evaluation.read_rows(table)
+  rows = measurements.read_rows(table)
   for length in range(0, len(whole), 7):
     table.write_bytes(whole[:length])
-    assert evaluation.read_rows(table) == rows[: max(0, whole[:length].count(b"\n") - 1)]
+    assert measurements.read_rows(table) == rows[: max(0, whole[:length].count(b"\n") - 1)]
 
 
 def test_being_interrupted_keeps_what_was_measured(evaluate, tmp_path, monkeypatch):
@@ -197,7 +197,7 @@ def test_small_and_lossless_pictures_have_no_figure_that_json_lacks(tmp_path):
   evaluation.evaluate(config)
   (entry,) = json.loads((tmp_path / "averages.json").read_text())
   assert entry["psnr_db"] is None and entry["ms_ssim"] is None
-  (row,) = evaluation.read_rows(tmp_path / "images.csv")
+  (row,) = measurements.read_rows(tmp_path / "images.csv")
   assert row.psnr_db == math.inf and math.isnan(row.ms_ssim)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import interpolate
 
-from bmshj_minnen import evaluation
+from bmshj_minnen import measurements
 from experiments.paper import curves, panels, plots, tables
 from tests import codecs
 
@@ -107,9 +107,9 @@ def test_published_ms_ssim_is_in_decibels():
 
 
 def test_the_results_in_the_tree_belong_together():
-  rows = evaluation.read_rows(_STUDY / "results" / "images.csv")
+  rows = measurements.read_rows(_STUDY / "results" / "images.csv")
   averages = json.loads((_STUDY / "results" / "averages.json").read_text())
-  assert averages == evaluation.averages(rows)
+  assert averages == measurements.averages(rows)
   assert {entry["images"] for entry in averages} == {24}
   assert (_STUDY / "results" / "tables.md").read_text("utf-8") == tables.all_tables(rows, "jpeg420")
 
@@ -124,7 +124,7 @@ def _rows():
         names = (codec, str(step), "v", image, "0")
         db = 28 + 3 * step
         quality = (db, 1 - 10 ** (-db / 20), db / 2)
-        rows.append(evaluation.Row(*names, 768, 512, int(bpp * 49152), bpp, *quality, 0.1, 0.1))
+        rows.append(measurements.Row(*names, 768, 512, int(bpp * 49152), bpp, *quality, 0.1, 0.1))
   return rows
 
 

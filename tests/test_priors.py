@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from bmshj_minnen import evaluation
+from bmshj_minnen import measurements
 from experiments.priors import tables
 
 
 def _row(prior, lmbda, bpp, psnr):
   figures = {"bpp": bpp, "psnr_db": psnr, "ms_ssim": 0.9, "ms_ssim_db": 10.0}
   figures.update(encode_s=1.0, decode_s=1.0, bytes=1, width=1, height=1, version="", crc32="")
-  return evaluation.Row(codec=prior, setting=f"{prior}-{lmbda}", image="a.png", **figures)
+  return measurements.Row(codec=prior, setting=f"{prior}-{lmbda}", image="a.png", **figures)
 
 
 _ROWS = [

@@ -62,7 +62,7 @@ class Codec:
     weights: dict[str, np.ndarray],
     max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
     memory: int = tiling.DEFAULT_MEMORY,
-    precision: str = "float32",
+    precision: str = cfg.CODEC_PRECISIONS[0],
   ):
     self.config = frozen.config
     self.fingerprint = frozen.fingerprint

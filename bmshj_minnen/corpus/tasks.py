@@ -13,6 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from bmshj_minnen import images, model_directory
 from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
 
 __all__ = ["Compression", "Decompression"]
@@ -33,7 +34,7 @@ class Compression:
   model: str
   alpha: Optional[str] = None
   memory: int = tiling.DEFAULT_MEMORY
-  precision: str = "float32"
+  precision: str = CODEC_PRECISIONS[0]
 
   suffixes: ClassVar = images.SUFFIXES
   new_suffix: ClassVar = ".tfci"
@@ -77,7 +78,7 @@ class Decompression:
   model: str = ""
   max_pixels: int = bitstream.DEFAULT_MAX_PIXELS
   memory: int = tiling.DEFAULT_MEMORY
-  precision: str = "float32"
+  precision: str = CODEC_PRECISIONS[0]
 
   suffixes: ClassVar = frozenset((".tfci",))
   new_suffix: ClassVar = ".png"

@@ -9,7 +9,7 @@ import bjontegaard
 import numpy as np
 from scipy import interpolate
 
-from bmshj_minnen import evaluation, metrics
+from bmshj_minnen import measurements, metrics
 
 __all__ = [
   "METRICS",
@@ -86,16 +86,16 @@ def published(metric: str) -> dict[str, Curve]:
   return {codec: curve(own) for codec, own in points.items()}
 
 
-def measured(rows: Sequence[evaluation.Row], metric: str) -> dict[str, Curve]:
+def measured(rows: Sequence[measurements.Row], metric: str) -> dict[str, Curve]:
   """By codec, a curve through the averages over images at each setting."""
   points: dict[str, list[tuple[float, float]]] = {}
-  for entry in evaluation.averages(rows):
+  for entry in measurements.averages(rows):
     point = (entry["bpp"], entry[METRICS[metric].column])
     points.setdefault(entry["codec"], []).append(point)
   return {codec: curve(own) for codec, own in points.items()}
 
 
-def measured_by_image(rows: Sequence[evaluation.Row], metric: str) -> dict[str, dict[str, Curve]]:
+def measured_by_image(rows: Sequence[measurements.Row], metric: str) -> dict[str, dict[str, Curve]]:
   """By image and codec, a curve through the settings."""
   images = sorted({row.image for row in rows})
   return {image: measured([row for row in rows if row.image == image], metric) for image in images}

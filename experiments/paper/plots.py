@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from bmshj_minnen import evaluation
+from bmshj_minnen import measurements
 from experiments.paper import curves, tables
 
 __all__ = ["plot_all"]
@@ -31,7 +31,7 @@ _MEASURED = {
 _OURS = ["red", "crimson", "orangered", "firebrick", "salmon"]
 
 
-def plot_all(rows: Sequence[evaluation.Row], anchor: str, folder: pathlib.Path) -> None:
+def plot_all(rows: Sequence[measurements.Row], anchor: str, folder: pathlib.Path) -> None:
   """Writes PNG files.
 
   `METRIC.png` has the curves of averages, `METRIC_savings.png` what they save against the measured

@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import classical, evaluation, images
+from bmshj_minnen import classical, evaluation, images, measurements
 from experiments.paper import plots, tables
 
 _RESULTS = flags.DEFINE_string(
@@ -37,7 +37,7 @@ def main(argv):
           _IMAGES.value, str(results), _MODEL.value, _LABEL.value, _CODECS.value
         )
       )
-    rows = evaluation.read_rows(results / "images.csv")
+    rows = measurements.read_rows(results / "images.csv")
     if _ANCHOR.value not in {row.codec for row in rows}:
       raise ValueError(f"{results} has no measurements of {_ANCHOR.value}: give --images")
     text = tables.all_tables(rows, _ANCHOR.value)

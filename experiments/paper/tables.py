@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmshj_minnen import classical, evaluation
+from bmshj_minnen import classical, measurements
 from experiments.paper import curves
 
 __all__ = ["PUBLISHED_ANCHORS", "all_tables", "our_codecs", "published_rates"]
@@ -21,7 +21,7 @@ _PUBLISHED_TESTS = ["minnen-2018-neurips-opt-mse", "minnen-2018-neurips-opt-msss
 _PUBLISHED_COLUMNS = ["minnen-2018-neurips-opt-mse", "balle-2018-iclr-opt-mse", "bpg444", "jpeg420"]
 
 
-def our_codecs(rows: Sequence[evaluation.Row]) -> list[str]:
+def our_codecs(rows: Sequence[measurements.Row]) -> list[str]:
   """Codecs of a table that are not classical ones."""
   return list(dict.fromkeys(row.codec for row in rows if row.codec not in classical.FORMATS))
 
@@ -33,7 +33,7 @@ def published_rates(metric: str) -> dict[str, float]:
   return {codec: curves.bd_rate(anchor, joint) for codec, anchor in points.items()}
 
 
-def all_tables(rows: Sequence[evaluation.Row], anchor: str) -> str:
+def all_tables(rows: Sequence[measurements.Row], anchor: str) -> str:
   """Everything that the study tells in numbers.
 
   Args:
@@ -89,7 +89,7 @@ def _single_points(rows, metric):
   named = _named_curves(rows, metric)
   columns = _columns(rows)
   lines = []
-  for entry in evaluation.averages([row for row in rows if row.codec in our_codecs(rows)]):
+  for entry in measurements.averages([row for row in rows if row.codec in our_codecs(rows)]):
     quality = entry[curves.METRICS[metric].column]
     rates = [curves.relative_rate(named[column], entry["bpp"], quality) for column in columns]
     name = f"{entry['codec']} {entry['setting']}"
@@ -125,7 +125,7 @@ def _averages(rows):
       *(f"{entry['bpp']:.4f}", f"{entry['psnr_db']:.3f}", f"{entry['ms_ssim']:.5f}"),
       f"{entry['ms_ssim_db']:.3f}",
     ]
-    for entry in evaluation.averages(rows)
+    for entry in measurements.averages(rows)
   ]
   return "## Averages over images\n\n" + _table(head, lines)
 

@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, evaluation, images
+from bmshj_minnen import config, evaluation, images, measurements
 from experiments.priors import tables
 
 _HERE = pathlib.Path(__file__).parent
@@ -86,7 +86,7 @@ def main(argv):
       evaluation.evaluate(
         evaluation.EvaluationConfig(_IMAGES.value, str(results), models=directories)
       )
-    text = tables.all_tables(evaluation.read_rows(results / "images.csv"))
+    text = tables.all_tables(measurements.read_rows(results / "images.csv"))
     images.write_atomically(str(results / "tables.md"), text.encode())
     print(text)
 

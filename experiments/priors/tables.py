@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmshj_minnen import config, evaluation
+from bmshj_minnen import config, measurements
 from experiments.paper import curves
 
 __all__ = ["all_tables", "savings"]
 
 
-def all_tables(rows: Sequence[evaluation.Row]) -> str:
+def all_tables(rows: Sequence[measurements.Row]) -> str:
   """Averages of each model, and what the joint prior saves against each other one."""
   averages = sorted(
-    evaluation.averages(rows),
+    measurements.averages(rows),
     key=lambda entry: (_lambda(entry["setting"]), config.PRIORS.index(entry["codec"])),
   )
   lines = ["| prior | λ | bpp | PSNR, dB | MS-SSIM | R + λ·MSE |", "|---|---:|---:|---:|---:|---:|"]
@@ -30,7 +30,7 @@ def all_tables(rows: Sequence[evaluation.Row]) -> str:
   return "\n".join(lines) + "\n"
 
 
-def savings(rows: Sequence[evaluation.Row]) -> dict[str, float]:
+def savings(rows: Sequence[measurements.Row]) -> dict[str, float]:
   """Bjøntegaard rate of the joint prior against each other one, over average curves, per cent."""
   measured = curves.measured(rows, "psnr")
   return {
