@@ -9,10 +9,14 @@ __all__ = ["Graph"]
 
 
 class Graph:
-  """A function traced once, when it is first called, for all sizes."""
+  """A function traced once, when it is first called, for all sizes.
+
+  Conditions and loops on tensors must be TensorFlow's own: finding Python's (AutoGraph) would take
+  longer than all the rest of the first call.
+  """
 
   def __init__(self, function: Callable, *signature: tf.TensorSpec):
-    self._function = tf.function(function, signature)
+    self._function = tf.function(function, signature, autograph=False)
     self._signature = signature
     self._concrete = None
 
