@@ -95,16 +95,17 @@ class Networks:
 
   def __init__(self, frozen: FrozenPrior, dtype: tf.DType):
     self._config = frozen.config
-    layers = {name: layer.compile(dtype) for name, layer in frozen.layers.items()}
+    fixed = dict(frozen.layers)
+    if frozen.config.has_context:
+      # The first layer is linear: psi's part of it can be had for all positions at once.
+      first = fixed["g_ep/0"]
+      of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
+      self._of_psi = dataclasses.replace(first, weights=of_psi).compile(dtype)
+      fixed["g_ep/0"] = dataclasses.replace(first, weights=of_phi)
+    layers = {name: layer.compile(dtype) for name, layer in fixed.items()}
     self._h_s = [layers[f"h_s/{i}"] for i in range(3) if f"h_s/{i}" in layers]
     self._g_cm = layers.get("g_cm")
     self._g_ep = [layers[f"g_ep/{i}"] for i in range(3) if f"g_ep/{i}" in layers]
-    if self._g_cm is not None:
-      # The first layer is linear: psi's part of it can be had for all positions at once.
-      first = frozen.layers["g_ep/0"]
-      of_psi, of_phi = np.split(first.weights, [-frozen.layers["g_cm"].bias.size])
-      self._of_psi = dataclasses.replace(first, weights=of_psi).compile(dtype)
-      self._g_ep[0] = dataclasses.replace(first, weights=of_phi).compile(dtype)
     self._thresholds = None
     if frozen.thresholds is not None:
       self._thresholds = tf.constant(frozen.thresholds, tf.float64)
