@@ -42,14 +42,15 @@ def _expected(layer, x):
 
 @pytest.mark.parametrize("slope", [0, 51, 256, 2621 / 2**10, (2**12 - 1) / 2**5])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
-def test_layers_equal_int64_numpy_at_the_extremes(dtype, slope):
+@pytest.mark.parametrize("blocks", [(1, 1), (5, 3)])
+def test_layers_equal_int64_numpy_at_the_extremes(blocks, dtype, slope):
   generator = np.random.default_rng(1)
   layer = _extreme_layer(generator, slope)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   # Every partial sum grows monotonically in these rows: the worst case for float32.
   x[0], x[1] = 2**15 - 1, -(2**15)
   x[2] = np.where(layer.weights[:, 3] > 0, 2**15 - 1, -(2**15))
-  result = layer.compile(dtype)(_split(x)).numpy()
+  result = layer.compile(dtype, blocks)(_split(x)).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
 
 

@@ -73,18 +73,29 @@ class FixedLayer:
   scale: np.ndarray
   slope: float = 256
 
-  def compile(self, dtype: tf.DType) -> "CompiledLayer":
-    """The layer as a function of tensors; `dtype` is that of the matrix products."""
-    return CompiledLayer(self, dtype)
+  def compile(self, dtype: tf.DType, blocks: tuple[int, int] = (1, 1)) -> "CompiledLayer":
+    """The layer as a function of tensors.
+
+    Args:
+      dtype: of the matrix products.
+      blocks: how many parts the rows and the columns of the weights are cut into. Blocks are
+        multiplied at the same time, which for a few rows of input keeps threads busier than one
+        product that they share.
+    """
+    return CompiledLayer(self, dtype, blocks)
 
 
 class CompiledLayer:
   """A `FixedLayer` held in tensors."""
 
-  def __init__(self, layer: FixedLayer, dtype: tf.DType):
+  def __init__(self, layer: FixedLayer, dtype: tf.DType, blocks: tuple[int, int]):
     # Powers of two change no rounding. Beyond these bounds all outputs are 0, or saturate.
     scale = np.clip(layer.scale, 2.0**-64, 2.0**64)
-    self._weights = tf.constant(layer.weights * scale, dtype)
+    rows, columns = blocks
+    self._weights = [
+      [tf.constant(block, dtype) for block in np.array_split(part, columns, axis=1)]
+      for part in np.array_split(layer.weights * scale, rows)
+    ]
     self._bias = tf.constant(layer.bias * scale, tf.float64)
     self._slope = float(layer.slope) / 256.0
     self._dtype = dtype
@@ -99,8 +110,13 @@ class CompiledLayer:
 
   def products(self, parts: tf.Tensor) -> tf.Tensor:
     """Scaled weights^T input: [2, n, fan_in] of `split` -> [n, out] float64."""
-    rows = tf.reshape(tf.cast(parts, self._dtype), [-1, self._weights.shape[0]])
-    high, low = tf.split(tf.cast(tf.matmul(rows, self._weights), tf.float64), 2)
+    fan_ins = [blocks[0].shape[0] for blocks in self._weights]
+    rows = tf.reshape(tf.cast(parts, self._dtype), [-1, sum(fan_ins)])
+    products = [
+      tf.concat([tf.matmul(some, block) for block in blocks], 1)
+      for some, blocks in zip(tf.split(rows, fan_ins, 1), self._weights)
+    ]
+    high, low = tf.split(tf.cast(tf.add_n(products), tf.float64), 2)
     return high + low
 
   def activate(self, sums: tf.Tensor) -> tf.Tensor:

@@ -102,7 +102,10 @@ class Networks:
       of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
       self._of_psi = dataclasses.replace(first, weights=of_psi).compile(dtype)
       fixed["g_ep/0"] = dataclasses.replace(first, weights=of_phi)
-    layers = {name: layer.compile(dtype) for name, layer in fixed.items()}
+    layers = {
+      name: layer.compile(dtype, (1, 1) if name.startswith("h_s") else _blocks(layer))
+      for name, layer in fixed.items()
+    }
     self._h_s = [layers[f"h_s/{i}"] for i in range(3) if f"h_s/{i}" in layers]
     self._g_cm = layers.get("g_cm")
     self._g_ep = [layers[f"g_ep/{i}"] for i in range(3) if f"g_ep/{i}" in layers]
@@ -177,6 +180,12 @@ class Networks:
     index = tf.searchsorted(self._thresholds, tf.reshape(scale, [-1]))
     index = tf.cast(tf.reshape(index, tf.shape(scale)), tf.float32)
     return tf.concat([fixed_point.saturate(x[:, :-m]), index], 1)
+
+
+def _blocks(layer):
+  """How to cut a layer for the few positions of a step; bounds are where measured times cross."""
+  size = layer.weights.size
+  return (1, 1) if size > 2**21 else (2, 2) if size > 2**19 else (2, 1)
 
 
 def _rounded(x: tf.Tensor) -> tf.Tensor:

@@ -38,7 +38,7 @@ class LatentCoder:
     y = tf.TensorSpec([None, m], tf.float32)
     z = tf.TensorSpec([None, None, self.z_channels], tf.float32)
     psi = tf.TensorSpec([None, None], tf.int16)
-    recent = tf.TensorSpec([None, None, None, m], tf.float32)
+    recent = tf.TensorSpec([None, m], tf.float32)
     numbers = [_NUMBER] * 4
     self._psi = Graph(self._psi_of, z)
     self._layout = Graph(self._layout_of, _NUMBER, _NUMBER)
@@ -147,7 +147,6 @@ class LatentCoder:
     return self._scan_some(self._decoder(), handle, recent, first, last, height, width, psi)
 
   def _scan_some(self, side, handle, recent, first, last, height, width, psi):
-    recent.set_shape([wavefront.REACH, self._networks.num_parts, None, None])
     where = tf.range(tf.shape(psi)[0])
     return wavefront.scan_steps(
       self._networks, side, handle, psi, where, recent, (first, last), (height, width)

@@ -17,7 +17,6 @@ from bmshj_minnen.coding.frozen_prior import Networks
 from bmshj_minnen.entropy.range_coder import MAX_VALUE, RangeCoder
 
 __all__ = [
-  "REACH",
   "Decoder",
   "Encoder",
   "Segment",
@@ -35,7 +34,7 @@ _SLOPE = 3  # Columns that a row lags behind the one above it.
 # The 12 taps of the mask in raster order: rows up, and steps back, of which a column is one.
 _UP = np.repeat([2, 1, 0], [5, 5, 2])
 _BACK = _SLOPE * _UP + 2 - np.arange(12) % 5
-REACH = int(_BACK.max())  # 8: two rows up, two columns left.
+_REACH = int(_BACK.max())  # 8: two rows up, two columns left.
 _BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
 _SEGMENT = 2**14  # Positions that are in tensors at the same time; no part of the format.
 
@@ -68,11 +67,10 @@ class Encoder:
 
   def __call__(self, handle, mean, table, where):
     symbol = tf.round((tf.gather(self._y, where) - mean) / self._unit)
-    value = tf.cast(tf.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE), tf.int32)
-    handle = self._coder.push(
-      handle, tf.reshape(table, [-1]) + self._first_table, tf.reshape(value, [-1])
-    )
-    return handle, fixed_point.saturate(mean + tf.cast(value, tf.float32) * self._unit)
+    symbol = tf.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE)
+    value = tf.cast(tf.reshape(symbol, [-1]), tf.int32)
+    handle = self._coder.push(handle, tf.reshape(table, [-1]) + self._first_table, value)
+    return handle, fixed_point.saturate(mean + symbol * self._unit)
 
 
 class Decoder:
@@ -146,13 +144,12 @@ def scan(
 
 
 def start(parts: int, height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
-  """What precedes the first step: [8, parts, R, M] zeros.
+  """What precedes the first step: [parts * (8 R + 1), M] zeros.
 
-  R is the most rows that a step has positions in, and two: what is read of a step lies between the
-  second row above its first and the row below its last.
+  R is the most positions that a step has.
   """
-  rows = tf.minimum(height, (width + _SLOPE - 1) // _SLOPE) + 2
-  return tf.zeros([REACH, parts, rows, channels])
+  most = tf.minimum(height, (width + _SLOPE - 1) // _SLOPE)
+  return tf.zeros([parts * (_REACH * most + 1), channels])
 
 
 def step_sizes(has_context: bool, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -190,31 +187,32 @@ def scan_steps(
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
     where: [n] int32, what `side` is told of these positions.
-    recent: [8, parts, R, M], ŷ of the last eight steps as `networks` split it: row i of step t is
-      at [t % 8, :, i % R], and where a step has no row there are zeros.
+    recent: [parts * (8 R + 1), M], ŷ of the last eight steps as `networks` split it. In each part,
+      row i of step t is at R (t % 8) + i % R, and zeros, for what is outside the image, at 8 R.
     steps: the first and the one after the last.
     size: height and width of the image of latents.
 
   Returns:
     The next state, the next `recent`, and ŷ [n, M] float32 on its grid, in the order of coding.
   """
-  (first, last), (height, width), channels = steps, size, recent.shape[-1]
+  (first, last), channels = steps, recent.shape[-1]
   prepared = networks.prepare(psi)
+  ends = tf.cumsum(step_sizes(networks.has_context, *size)[first:last])
+  if networks.has_context:
+    slots, taps = _slots(networks.num_parts, tf.shape(recent)[0], steps, size)
 
-  def step(t, start, recent, handle, latents):
-    first_row, count = _positions(networks.has_context, t, height, width)
+  def step(t, begin, recent, handle, latents):
+    end = tf.gather(ends, t - first)
     neighbours = None
     if networks.has_context:
-      neighbours = _causal_neighbours(recent, t, first_row, count)
-    now = slice(start, start + count)
-    mean, table = networks.parameters(prepared[now], neighbours)
-    handle, y_hat = side(handle, mean, table, where[now])
+      neighbours = tf.gather(recent, taps[:, begin:end])
+      neighbours = tf.reshape(neighbours, [networks.num_parts, -1, _UP.size * channels])
+    mean, table = networks.parameters(prepared[begin:end], neighbours)
+    handle, y_hat = side(handle, mean, table, where[begin:end])
     latents = latents.write(t - first, y_hat)
     if networks.has_context:
-      rows = tf.pad(networks.split(y_hat), [[0, 0], [0, tf.shape(recent)[2] - count], [0, 0]])
-      rows = tf.roll(rows, first_row, 1)
-      recent = tf.tensor_scatter_nd_update(recent, [[t % REACH]], rows[None])
-    return t + 1, start + count, recent, handle, latents
+      recent = tf.tensor_scatter_nd_update(recent, slots[:, begin:end], networks.split(y_hat))
+    return t + 1, end, recent, handle, latents
 
   latents = tf.TensorArray(
     tf.float32, last - first, infer_shape=False, element_shape=[None, channels]
@@ -230,7 +228,7 @@ def scan_steps(
       tf.TensorShape([]),
       tf.TensorShape(None),
     ),
-    parallel_iterations=1,
+    parallel_iterations=8,  # An encoder's range coder may lag behind.
   )
   return handle, recent, latents.concat()
 
@@ -249,11 +247,25 @@ def _positions(has_context, step, height, width):
   return first_row, tf.minimum(step // _SLOPE, height - 1) - first_row + 1
 
 
-def _causal_neighbours(recent, step, first_row, count):
-  """ŷ at the 12 taps of the mask, in raster order of the taps: [parts, count, 12 M]."""
-  _, parts, rows, channels = tf.unstack(tf.shape(recent))
-  row = (first_row + tf.range(count)[:, None] - _UP) % rows
-  place = (step - _BACK) % REACH * parts * rows + row
-  places = place + rows * tf.range(parts)[:, None, None]
-  taps = tf.gather(tf.reshape(recent, [-1, channels]), places)
-  return tf.reshape(taps, [parts, count, 12 * recent.shape[3]])
+def _slots(parts, num_slots, steps, size):
+  """Where `recent` has the positions of some steps, and their neighbours.
+
+  Returns:
+    [parts, n, 1], and [parts, n, 12] at the taps of the mask, in raster order of the taps.
+  """
+  a_part = num_slots // parts
+  most = a_part // _REACH
+  step = tf.range(*steps)
+  first_row, count = _positions(True, step, *size)
+  row = tf.ragged.range(first_row, first_row + count).values[:, None]
+  step = tf.repeat(step, count)[:, None]
+
+  def slot(step, row):
+    return step % _REACH * most + row % most
+
+  up, back = row - _UP, step - _BACK
+  column = back - _SLOPE * up
+  is_inside = (up >= 0) & (column >= 0) & (column < size[1])
+  taps = tf.where(is_inside, slot(back, up), _REACH * most)
+  begins = a_part * tf.range(parts)[:, None, None]
+  return begins + slot(step, row), begins + taps
