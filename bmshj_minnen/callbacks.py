@@ -1,6 +1,7 @@
 """What happens around the training steps: guarding, saving, recording, showing."""
 
 import csv
+import pathlib
 import time
 
 import numpy as np
@@ -23,7 +24,15 @@ class TrainingError(RuntimeError):
 class Checkpoints:
   """Weights and optimizer state, and beside them the files that a codec is made from."""
 
-  def __init__(self, trainer, directory, typical_images):
+  def __init__(self, trainer: tf.keras.Model, directory: pathlib.Path, typical_images: tf.Tensor):
+    """All machines must make theirs.
+
+    Args:
+      trainer: a compiled `Trainer` with all variables made, the optimizer's too.
+      directory: the model directory; made if it is missing.
+      typical_images: [B, H, W, 3] in 0..255; they set the ranges of the integer networks, see
+        `freeze`.
+    """
     self._trainer = trainer
     self.directory = directory
     self._typical_images = typical_images
@@ -35,13 +44,41 @@ class Checkpoints:
     )
 
   def restore(self) -> int:
-    """Goes back to the newest checkpoint; returns its step, 0 if there is none."""
-    if self._manager.latest_checkpoint:
-      self._manager.checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
-      logging.info("Resuming from %s.", self._manager.latest_checkpoint)
+    """Goes back to the newest checkpoint that is whole; returns its step, 0 if there is none.
+
+    Raises:
+      ValueError: the checkpoint has other variables than the trainer, or none is whole.
+    """
+    paths = self._manager.checkpoints[::-1]
+    for path in paths:
+      try:
+        self._restore(path)
+      except (IndexError, tf.errors.OpError) as error:  # What truncated files give.
+        logging.warning("%s is damaged: %s", path, " ".join(str(error).split()))
+      else:
+        logging.info("Resuming from %s.", path)
+        break
+    else:
+      if paths:
+        raise ValueError(
+          f"{self.directory}: no checkpoint is whole; to start again from its weights, give "
+          f"--init_from={self.directory} and another --model_dir"
+        )
     return int(self._trainer.optimizer.iterations.numpy())
 
-  def save(self):
+  def _restore(self, path):
+    status = self._manager.checkpoint.restore(path)
+    try:
+      status.assert_consumed()
+    except AssertionError as error:
+      status.expect_partial()  # Or TensorFlow, too, lists at its end what did not fit.
+      # Of a model with the same configuration only the optimizer can have others.
+      raise ValueError(
+        f"{self.directory} was trained with another --schedule or --precision_policy: "
+        "give the same, or another --model_dir"
+      ) from error
+
+  def save(self) -> None:
     """Writes a checkpoint and the model; interrupted halfway, the ones before stay whole.
 
     Of several machines only the chief writes.
@@ -55,7 +92,7 @@ class Checkpoints:
 class Guard(tf.keras.callbacks.Callback):
   """Stops a run that has lost its way before it overwrites a good checkpoint."""
 
-  def __init__(self, model_dir):
+  def __init__(self, model_dir: str):
     super().__init__()
     self._model_dir = model_dir
     self._steps = 0
@@ -81,7 +118,7 @@ class Guard(tf.keras.callbacks.Callback):
 class Record(tf.keras.callbacks.Callback):
   """Saves, and adds a row to metrics.csv."""
 
-  def __init__(self, checkpoints):
+  def __init__(self, checkpoints: Checkpoints):
     super().__init__()
     self._checkpoints = checkpoints
     self._start = time.time()
@@ -94,10 +131,9 @@ class Record(tf.keras.callbacks.Callback):
     }
     row.update({name: float(value) for name, value in logs.items()})
     path = self._checkpoints.directory / "metrics.csv"
-    new = not path.exists()
     with open(path, "a", newline="") as file:
       writer = csv.DictWriter(file, row)
-      if new:
+      if not file.tell():  # A run that was killed may have left an empty file.
         writer.writeheader()
       writer.writerow(row)
 
@@ -105,7 +141,7 @@ class Record(tf.keras.callbacks.Callback):
 class Board(tf.keras.callbacks.Callback):
   """Scalars and reconstructions for TensorBoard, by step."""
 
-  def __init__(self, folder, held_out):
+  def __init__(self, folder: pathlib.Path, held_out: tf.data.Dataset):
     super().__init__()
     self._writer = tf.summary.create_file_writer(str(folder))
     self._images = next(iter(held_out))[:_NUM_IMAGES]

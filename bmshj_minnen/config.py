@@ -1,4 +1,4 @@
-"""Every number of the paper, of training and of the file format, once, with its source.
+"""Every number of the paper and of training, once, with its source.
 
 Sources are named by section of
 
@@ -8,6 +8,7 @@ Sources are named by section of
 
 import dataclasses
 import json
+import math
 import pathlib
 from typing import Any, Optional
 
@@ -135,13 +136,13 @@ class ModelConfig:
       if field.name in always or getattr(self, field.name) != field.default
     }
 
-  def save(self, path: pathlib.Path) -> None:
-    """Writes the configuration as JSON."""
-    path.write_text(json.dumps(self.fields(), indent=2) + "\n")
+  def to_json(self) -> str:
+    """The text of a file that `load` reads."""
+    return json.dumps(self.fields(), indent=2) + "\n"
 
   @classmethod
   def load(cls, path: pathlib.Path) -> "ModelConfig":
-    """Reads what `save` wrote.
+    """Reads a file that holds what `to_json` returned.
 
     Raises:
       ValueError: the file is not such a configuration.
@@ -203,10 +204,12 @@ class TrainConfig:
   save_every: int = 500
 
   def __post_init__(self):
+    if not all(map(math.isfinite, (self.lmbda, self.learning_rate, self.clip_norm))):
+      raise ValueError("lambda, the learning rate and clip_norm must be finite")
     if self.lmbda <= 0 or self.learning_rate <= 0:
       raise ValueError("lambda and the learning rate must be above 0")
-    if self.seed < 0:
-      raise ValueError("the seed must not be negative")
+    if not 0 <= self.seed < 2**31:
+      raise ValueError(f"the seed must be 0 to {2**31 - 1}, not {self.seed}")
     if self.distortion not in DISTORTIONS:
       raise ValueError(
         f"unknown distortion {self.distortion!r}: choose one of {', '.join(DISTORTIONS)}"

@@ -117,11 +117,12 @@ def _defect(path: str, min_size: int) -> Optional[str]:
         return "not JPEG, PNG, GIF or BMP"
       if image.mode not in ("RGB", "RGBA", "P", "CMYK"):
         return "grey or more than 8 bits"
-      if image.format == "BMP" and image.mode != "RGB":
-        return "BMP with a palette"  # Which TensorFlow misreads.
+      # TensorFlow misreads palettes and masks, and refuses 16 bits.
+      if image.format == "BMP" and image.tile[0][3][0] not in ("BGR", "BGRX"):
+        return "BMP other than plain 24 or 32 bits"
       if min(image.size) < min_size:
         return f"smaller than {min_size} pixels"
       image.load()
-  except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+  except Exception:  # Damaged files make Pillow raise nearly anything.
     return "unreadable"
   return None

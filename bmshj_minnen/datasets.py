@@ -4,6 +4,7 @@ import concurrent.futures
 import io
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from typing import Callable, Optional
 
@@ -78,7 +79,7 @@ def prepare(
     DataError: there is nothing to write, or such a dataset already, or the name is none.
   """
   paths = data.find_files(patterns)
-  if not name.isidentifier() or name != name.lower():
+  if not re.fullmatch("[a-z_][a-z0-9_]*", name):
     raise data.DataError(
       f"{name!r} is no name for a dataset: use a-z, 0-9 and _, such as my_photos"
     )

@@ -7,6 +7,7 @@ variable TF_CONFIG; all write and read one model directory, on a file system tha
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -30,7 +31,7 @@ class WorkerLostError(RuntimeError):
 
 
 @contextlib.contextmanager
-def lost_workers():
+def lost_workers() -> Iterator[None]:
   """Tells the loss of a machine from other errors.
 
   Raises:

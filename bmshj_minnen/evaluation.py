@@ -16,6 +16,7 @@ import glob
 import hashlib
 import json
 import math
+import os
 import pathlib
 import tempfile
 import time
@@ -78,8 +79,8 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
     The averages of the whole table.
 
   Raises:
-    ValueError: no photographs, not a model, an unknown or missing codec, or one that cannot code a
-      photograph.
+    ValueError: no photographs, or files that are none; not a model, an unknown or missing codec, or
+      one that cannot code a photograph. But for the last, nothing was measured yet.
   """
   photographs = _find_photographs(config.images)
   contenders = _contenders(config)
@@ -119,14 +120,23 @@ class _Photograph:
 
 
 def _find_photographs(pattern):
-  found = {}
-  for path in sorted(glob.glob(pattern, recursive=True)):
+  found, unreadable = {}, []
+  paths = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
+  for path in paths:
     name = pathlib.Path(path).name
     if name in found:
       raise ValueError(f"two photographs are called {name}: rename one of them")
-    found[name] = _Photograph(path, name, f"{zlib.crc32(pathlib.Path(path).read_bytes()):08x}")
+    content = pathlib.Path(path).read_bytes()
+    found[name] = _Photograph(path, name, f"{zlib.crc32(content):08x}")
+    try:
+      images.read_image(path, content=content, note=logging.debug)
+    except images.ImageError as error:
+      unreadable.append(str(error))
   if not found:
     raise ValueError(f"no file matches {pattern}")
+  if unreadable:  # Averages over fewer photographs than were meant would mislead.
+    counts = f"{len(unreadable)} of {len(paths)} files cannot be measured"
+    raise ValueError(f"{counts}, leave them out of {pattern}: {'; '.join(unreadable)}")
   return list(found.values())
 
 

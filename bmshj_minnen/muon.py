@@ -4,6 +4,8 @@ K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 202
 https://kellerjordan.github.io/posts/muon
 """
 
+import re
+
 import tensorflow as tf
 
 __all__ = ["Muon", "orthogonalize"]
@@ -17,6 +19,8 @@ _ITERATIONS = 5
 _RMS = 0.2
 # Of a matrix that is made orthogonal at once: its cost grows with their cube, and g_ep has 640.
 _MAX_COLUMNS = 192
+# tfc's Fourier coefficients; a replica's variable is `kernel_real/replica_1:0`.
+_FOURIER_NAME = re.compile(r"_(real|imag)(/replica_\d+)?:0$")
 
 
 class Muon(tf.keras.optimizers.Adam):
@@ -58,8 +62,8 @@ def orthogonalize(x: tf.Tensor) -> tf.Tensor:
 
 
 def _output_axis(variable):
-  # tfc's Fourier coefficients are [in, out, height, width], all other kernels [..., in, out].
-  return 1 if variable.name.endswith(("_real:0", "_imag:0")) else len(variable.shape) - 1
+  # Fourier coefficients are [in, out, height, width], all other kernels [..., in, out].
+  return 1 if _FOURIER_NAME.search(variable.name) else len(variable.shape) - 1
 
 
 def _step(gradient, output_axis):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 
 from absl import app, flags, logging
@@ -78,6 +79,8 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   logging.set_verbosity(logging.INFO)
+  # A machine that is taken away, or a job whose time is over, ends like Ctrl-C: saved.
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
   with binaries.one_line_errors():
     model_config, train_config = configs()
     try:

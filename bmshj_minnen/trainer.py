@@ -1,5 +1,7 @@
 """The training step: one definition, for Keras's `fit` and for whoever else runs it."""
 
+from typing import Union
+
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
@@ -22,7 +24,8 @@ class Trainer(tf.keras.Model):
     self._metrics = [tf.keras.metrics.Mean(name) for name in Losses._fields]
 
   @property
-  def metrics(self):
+  def metrics(self) -> list[tf.keras.metrics.Metric]:
+    """Means of the losses, which `fit` resets before each epoch and each validation."""
     return self._metrics
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -87,7 +90,9 @@ class Trainer(tf.keras.Model):
     return {metric.name: metric.result() for metric in self._metrics}
 
 
-def learning_rate(config: cfg.TrainConfig):
+def learning_rate(
+  config: cfg.TrainConfig,
+) -> Union[float, tf.keras.optimizers.schedules.LearningRateSchedule]:
   """The schedule as Keras takes it: a number, or a function of the step."""
   if config.schedule == "cosine":
     return tf.keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.01)

@@ -22,11 +22,14 @@ from typing import Any, Optional
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import callbacks, crops, data, distribution
+from bmshj_minnen import callbacks, crops, data, distribution, images
 from bmshj_minnen import config as cfg
 from bmshj_minnen.trainer import build
 
 __all__ = ["check_same_model", "find_validation", "train", "write_record"]
+
+_WEIGHTS = "weights.npz"
+_RECORD = "train.json"
 
 
 def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Path:
@@ -38,8 +41,10 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   Raises:
     DataError: nothing to train on.
     TrainingError: the loss is not finite, or the rate collapsed.
-    ValueError: `model_dir` or `init_from` hold a model of another shape, or the batch does not
+    ValueError: `model_dir` or `init_from` hold a model of another shape, `model_dir` has a
+      checkpoint of another schedule or precision or a model without one, or the batch does not
       divide among the devices.
+    KeyboardInterrupt: Ctrl-C; the run was saved.
     WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
   strategy = distribution.make_strategy(config)
@@ -55,7 +60,12 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   checkpoints = callbacks.Checkpoints(trainer, directory, next(iter(held_out)))
   first_step = checkpoints.restore()
   if not first_step:
+    _refuse_model_without_checkpoint(directory)
     trainer.load_initial_weights()
+  if first_step >= config.steps:
+    logging.info("%s is already trained for %d steps.", directory, first_step)
+    checkpoints.save()
+    return directory
   if distribution.is_chief(strategy):
     write_record(
       directory,
@@ -67,13 +77,18 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
       validation=validation.paths,
       validation_skipped=validation.skipped,
     )
-  if first_step >= config.steps:
-    logging.info("%s is already trained for %d steps.", directory, first_step)
-    checkpoints.save()
-  else:
-    with distribution.lost_workers():
-      _fit(trainer, checkpoints, photographs, held_out, first_step)
+  with distribution.lost_workers():
+    _fit(trainer, checkpoints, photographs, held_out, first_step)
   return directory
+
+
+def _refuse_model_without_checkpoint(directory):
+  """Raises where a run from the start would overwrite a model."""
+  if (directory / _WEIGHTS).exists():
+    raise ValueError(
+      f"{directory} holds a trained model, but no checkpoint to go on from: "
+      f"give --init_from={directory} and another --model_dir"
+    )
 
 
 def _find_data(config):
@@ -110,12 +125,16 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
   Raises:
     ValueError: `directory` holds a model of another configuration.
   """
-  if (directory / "config.json").exists():
-    existing = cfg.ModelConfig.load(directory / "config.json")
-    if existing != model_config:
-      raise ValueError(
-        f"{directory} holds another model ({existing}); give its flags, or another --model_dir"
-      )
+  if not (directory / _WEIGHTS).exists():  # What never was trained is in nobody's way.
+    return
+  existing = dataclasses.asdict(cfg.ModelConfig.load(directory / "config.json"))
+  asked = dataclasses.asdict(model_config)
+  others = [f"{name}={value}" for name, value in existing.items() if value != asked[name]]
+  if others:
+    raise ValueError(
+      f"{directory} holds another model, of {', '.join(others)}: "
+      "give its flags, or another --model_dir"
+    )
 
 
 def _fit(trainer, checkpoints, photographs, held_out, first_step):
@@ -154,6 +173,7 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
       int(trainer.optimizer.iterations.numpy()),
       config.model_dir,
     )
+    raise
 
 
 def _batches(config, photographs, first_step, part):
@@ -184,13 +204,32 @@ def _segments(first_step, last_step, every):
 def write_record(
   directory: pathlib.Path, model_config: cfg.ModelConfig, config: cfg.TrainConfig, **details: Any
 ) -> None:
-  """Writes config.json and train.json: flags, versions, and `details` of the run."""
+  """Writes config.json and train.json: flags, versions, and `details` of the run.
+
+  Each file is whole or not there. Flags of earlier runs in the directory stay, as `earlier_flags`,
+  if they were others.
+  """
   directory.mkdir(parents=True, exist_ok=True)
-  model_config.save(directory / "config.json")
+  images.write_atomically(str(directory / "config.json"), model_config.to_json().encode())
   packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
   versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
-  record = {"flags": dataclasses.asdict(config), "versions": versions, **details}
-  (directory / "train.json").write_text(json.dumps(record, indent=2) + "\n")
+  flags = dataclasses.asdict(config)
+  record = {"flags": flags, "earlier_flags": _earlier_flags(directory / _RECORD, flags)}
+  text = json.dumps({**record, "versions": versions, **details}, indent=2) + "\n"
+  images.write_atomically(str(directory / _RECORD), text.encode())
+
+
+def _earlier_flags(path, flags):
+  """Flags of the runs that are recorded; says where the new ones differ from the last of them."""
+  if not path.exists():
+    return []
+  record = json.loads(path.read_text())
+  last = record["flags"]
+  others = [f"{k}={last[k]} -> {v}" for k, v in flags.items() if k in last and last[k] != v]
+  if not others:
+    return record.get("earlier_flags", [])
+  logging.warning("%s goes on with other flags: %s.", path.parent, ", ".join(others))
+  return [*record.get("earlier_flags", []), last]
 
 
 def _version(package) -> Optional[str]:

@@ -216,13 +216,12 @@ def test_converted_models_are_fine_tuned(directory, tmp_path):
 def test_what_is_not_by_default_alone_is_written(tmp_path):
   """So that directories and files of models that were trained here stay as they are."""
   plain = config.ModelConfig("joint", 8, 12)
-  plain.save(tmp_path / "plain.json")
-  assert (tmp_path / "plain.json").read_text() == (
+  assert plain.to_json() == (
     '{\n  "prior": "joint",\n  "num_filters": 8,\n  "latent_channels": 12\n}\n'
   )
   for changes in ({"leaky_slope": 0.01}, {"density_filters": (3, 4, 5)}, codecs.CONVERTED):
     changed = dataclasses.replace(plain, **changes)
-    changed.save(tmp_path / "changed.json")
+    (tmp_path / "changed.json").write_text(changed.to_json())
     assert config.ModelConfig.load(tmp_path / "changed.json") == changed
     assert set(changed.fields()) - set(plain.fields()) == set(changes)
   with pytest.raises(ValueError, match="index, scale"):

@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import struct
 
 import numpy as np
 import PIL.Image
@@ -87,6 +88,17 @@ def test_files_truncated_anywhere_stop_nothing(tmp_path, file_format):
   assert found.paths == (good,)
 
 
+def test_whatever_pillow_raises_stops_nothing(tmp_path):
+  good = _save(tmp_path / "good.png", _noise(8, 8))
+  damaged = bytearray(pathlib.Path(_save(tmp_path / "damaged.dds", _noise(8, 8))).read_bytes())
+  damaged[80:84] = bytes(4)  # What kind of pixels it has.
+  (tmp_path / "damaged.dds").write_bytes(damaged)
+  with pytest.raises(NotImplementedError):
+    PIL.Image.open(tmp_path / "damaged.dds")
+  found = data.find_photographs([str(tmp_path / "*")], min_size=8)
+  assert found.paths == (good,) and found.skipped == {"unreadable": 1}
+
+
 def test_nothing_to_train_on_is_one_line(tmp_path):
   with pytest.raises(data.DataError, match="no file matches .*nothing") as caught:
     data.find_photographs([str(tmp_path / "nothing" / "*.png")], min_size=32)
@@ -100,6 +112,28 @@ def test_nothing_to_train_on_is_one_line(tmp_path):
   assert "1 unreadable" in str(caught.value)
 
 
+# Name -> bits a pixel and a channel, lowest bits of red, green and blue, whether masks say so.
+_BMPS = {
+  "16_bits.bmp": (16, 5, (10, 5, 0), False),
+  "32_bits.bmp": (32, 8, (16, 8, 0), False),
+  "masks.bmp": (32, 8, (24, 16, 8), True),
+}
+
+
+def _save_bmp(path, image):
+  """Pillow itself writes 24 bits alone."""
+  bits, depth, shifts, has_masks = _BMPS[path.name]
+  channels = np.moveaxis(image.astype(np.uint32) >> (8 - depth), -1, 0)
+  pixels = sum(channel << shift for channel, shift in zip(channels, shifts))
+  pixels = pixels[::-1].astype(f"<u{bits // 8}").tobytes()
+  masks = struct.pack("<3I", *(255 << shift for shift in shifts)) if has_masks else b""
+  start = 54 + len(masks)
+  header = struct.pack("<2s3I", b"BM", start + len(pixels), 0, start)
+  info = (40, image.shape[1], image.shape[0], 1, bits, 3 if has_masks else 0, len(pixels))
+  path.write_bytes(header + struct.pack("<3I2H6I", *info, 0, 0, 0, 0) + masks + pixels)
+  return str(path)
+
+
 @pytest.mark.parametrize(
   "name, mode",
   [
@@ -111,16 +145,17 @@ def test_nothing_to_train_on_is_one_line(tmp_path):
     ("palette.gif", "P"),
     ("rgb.bmp", "RGB"),
     ("palette.bmp", "P"),
+    *((name, None) for name in _BMPS),
   ],
 )
 def test_what_is_found_trains_on_its_own_colours(tmp_path, name, mode):
   """TensorFlow reads the crops, Pillow chose the files: both must see the same pixels."""
   smooth = np.kron(_noise(4, 4), np.ones([8, 8, 1], np.uint8))  # JPEG decoders differ in edges.
-  path = _save(tmp_path / name, smooth, mode)
+  path = _save(tmp_path / name, smooth, mode) if mode else _save_bmp(tmp_path / name, smooth)
   try:
     found = data.find_photographs([path], _CROP)
   except data.DataError:
-    assert name == "palette.bmp"  # TensorFlow misreads its palette.
+    assert name in ("palette.bmp", "16_bits.bmp", "masks.bmp")  # TensorFlow misreads them.
     return
   (crop,) = crops.photograph_crops(found.paths, _CROP, 1, 0, 0, 1).as_numpy_iterator()
   with PIL.Image.open(path) as image:

@@ -219,6 +219,7 @@ def test_training_reads_a_prepared_dataset(prepared, tmp_path):
     ("*.webm", "fine", "no file matches"),
     ("sub/text.png", "fine", "none of the 1 files"),
     ("0.jpg", "My photos", "no name for a dataset"),
+    ("0.jpg", "ünï", "no name for a dataset"),
     ("0.jpg", "my_photos", "give another --name"),
   ],
 )

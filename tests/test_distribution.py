@@ -12,9 +12,11 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config, data, distribution, training
+from bmshj_minnen.muon import Muon
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _FLAGS = ["--num_filters=8", "--latent_channels=12", "--crop=64", "--batch=4", "--steps=24"]
@@ -76,21 +78,57 @@ def test_two_machines_one_of_them_killed_train_like_one_device(one_device, tmp_p
   assert bmshj_minnen.load(tmp_path).compress(image)
 
 
+_TWO_DEVICES = """
+import sys
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+devices = ["CPU:0", "CPU:1"]
+"""
+_TRAIN = """
+from bmshj_minnen import distribution, train
+distribution.make_strategy = lambda config: tf.distribute.MirroredStrategy(devices)
+train.run()
+"""
+_MUON = """
+from bmshj_minnen.muon import Muon
+gradient = np.load(sys.argv[1])
+strategy = tf.distribute.MirroredStrategy(devices)
+with strategy.scope():
+  kernel = tf.Variable(tf.zeros(gradient.shape), name="kernel_real")
+  optimizer = Muon(0.01)
+  optimizer.build([kernel])
+
+@tf.function
+def step():
+  optimizer.apply_gradients([(tf.constant(gradient) / 2, kernel)])
+
+strategy.run(step)
+np.save(sys.argv[1], [value.numpy() for value in kernel.values])
+"""
+
+
+def _run_on_two_devices(program, *arguments):
+  command = [sys.executable, "-c", _TWO_DEVICES + program, *arguments]
+  subprocess.run(command, cwd=_ROOT, check=True)
+
+
 def test_two_devices_of_a_machine_train_like_one(one_device, tmp_path):
-  program = (
-    "import sys, tensorflow as tf;"
-    "cpu = tf.config.list_physical_devices('CPU')[0];"
-    "two = [tf.config.LogicalDeviceConfiguration()] * 2;"
-    "tf.config.set_logical_device_configuration(cpu, two);"
-    "from bmshj_minnen import distribution, train;"
-    "devices = ['CPU:0', 'CPU:1'];"
-    "distribution.make_strategy = lambda config: tf.distribute.MirroredStrategy(devices);"
-    "train.run()"
-  )
-  arguments = [*_FLAGS, f"--model_dir={tmp_path}", "--strategy=mirrored"]
-  subprocess.run([sys.executable, "-c", program, *arguments], cwd=_ROOT, check=True)
+  _run_on_two_devices(_TRAIN, *_FLAGS, f"--model_dir={tmp_path}", "--strategy=mirrored")
   np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-4)
   assert json.loads((tmp_path / "train.json").read_text())["devices"] == 2
+
+
+def test_muon_moves_the_kernels_of_two_devices_as_that_of_one(tmp_path):
+  gradient = np.random.default_rng(0).normal(size=(4, 6, 5, 3)).astype(np.float32)
+  kernel, optimizer = tf.Variable(tf.zeros(gradient.shape), name="kernel_real"), Muon(0.01)
+  optimizer.build([kernel])
+  optimizer.apply_gradients([(tf.constant(gradient), kernel)])
+  np.save(tmp_path / "kernel.npy", gradient)
+  _run_on_two_devices(_MUON, tmp_path / "kernel.npy")
+  for moved in np.load(tmp_path / "kernel.npy"):
+    np.testing.assert_allclose(moved, kernel, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def evaluate(folder, tmp_path):
 
 @pytest.fixture
 def compressed(monkeypatch):
-  """Counts what the classical codecs compress, beyond the first run of each that warms up."""
+  """Sizes of all that the classical codecs compress, the run of each that warms up included."""
   compress = classical.PillowCodec.compress
   sizes = []
 
@@ -216,6 +216,18 @@ def test_wrong_requests(fields, match, evaluate, tmp_path):
   with pytest.raises(ValueError, match=match):
     evaluate(**fields)
   assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_no_photographs_are_named_before_anything_is_measured(tmp_path):
+  bmshj_minnen.write_image(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
+  (tmp_path / "b.png").write_bytes(b"")
+  (tmp_path / "c.png").mkdir()
+  (tmp_path / "d.png").write_text("text")
+  output = tmp_path / "output"
+  config = evaluation.EvaluationConfig(str(tmp_path / "*.png"), str(output), codecs=["webp"])
+  with pytest.raises(ValueError, match=r"2 of 3 files cannot be measured.*b\.png.*; .*d\.png"):
+    evaluation.evaluate(config)
+  assert not output.exists()
 
 
 def test_a_photograph_that_a_codec_cannot_code_is_named(tmp_path):

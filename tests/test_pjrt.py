@@ -162,6 +162,22 @@ def test_a_run_that_is_killed_goes_on_as_if_it_had_not(finished, runner, tmp_pat
 
 
 @needs_jax
+def test_a_table_that_was_only_just_opened_gets_its_header(runner, tmp_path):
+  (tmp_path / "metrics.csv").touch()
+  program = """
+import pathlib, run_step
+table = run_step._Table(pathlib.Path("metrics.csv"))
+table.forget_after(0)
+table.add({"step": 4, "loss": 3.0})
+table.add({"step": 8, "loss": 2.0})
+table.forget_after(4)
+"""
+  environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(runner.parent)}
+  subprocess.run([_JAX_PYTHON, "-c", program], cwd=tmp_path, env=environment, check=True)
+  assert _rows(tmp_path) == [{"step": "4", "loss": "3.0"}]
+
+
+@needs_jax
 def test_a_run_that_is_interrupted_saves_where_it_is(finished, runner, tmp_path):
   reached = _stop(signal.SIGINT, runner, finished, tmp_path)
   assert 4 <= reached < _STEPS

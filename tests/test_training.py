@@ -1,9 +1,13 @@
 """Training: it learns, it repeats itself, it resumes, and it stops with a line when it is lost."""
 
+import contextlib
 import csv
 import dataclasses
 import json
+import math
 import pathlib
+import resource
+import types
 
 import numpy as np
 import PIL.Image
@@ -67,6 +71,43 @@ def test_a_run_leaves_its_record(tmp_path):
   assert any(tag.startswith("reconstruction") for tag in tags)
 
 
+@contextlib.contextmanager
+def _files_of_at_most(size):
+  """As on a full disk: what is written beyond the first bytes is an error."""
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_the_files_of_a_model_directory_whole(tiny_model, tmp_path):
+  model = tiny_model("factorized")
+  training.write_record(tmp_path, model.config, _config(tmp_path))
+  before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+  assert set(before) == {"config.json", "train.json"}
+  with _files_of_at_most(len(before["config.json"])), pytest.raises(OSError, match="train.json"):
+    training.write_record(tmp_path, model.config, _config(tmp_path))
+  with _files_of_at_most(10), pytest.raises(OSError, match="config.json"):
+    model_directory.save(model, tmp_path, tf.zeros([1, 64, 64, 3]))
+  assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_table_that_was_only_just_opened_gets_its_header(tmp_path):
+  (tmp_path / "metrics.csv").touch()
+  record = callbacks.Record(types.SimpleNamespace(directory=tmp_path, save=lambda: None))
+  optimizer = types.SimpleNamespace(iterations=tf.Variable(7))
+  record.set_model(types.SimpleNamespace(optimizer=optimizer))
+  for loss in (3.0, 2.0):
+    record.on_epoch_end(0, {"loss": loss})
+  with open(tmp_path / "metrics.csv") as file:
+    assert [(row["step"], row["loss"]) for row in csv.DictReader(file)] == [
+      ("7", "3.0"),
+      ("7", "2.0"),
+    ]
+
+
 def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(tmp_path):
   runs = {name: tmp_path / name for name in ("whole", "again", "resumed", "seed")}
   training.train(_MODEL, _config(runs["whole"], schedule="constant"))
@@ -88,7 +129,8 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
 
   guard_end = callbacks.Guard.on_train_batch_end
   monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", interrupt)
-  training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
+  with pytest.raises(KeyboardInterrupt):
+    training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
   assert bmshj_minnen.load(tmp_path / "model").compress(np.zeros((8, 8, 3), np.uint8))
   monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", guard_end)
   training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
@@ -98,9 +140,31 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
 def test_a_finished_run_says_so_and_keeps_its_weights(tmp_path):
   directory = training.train(_MODEL, _config(tmp_path))
   before = bmshj_minnen.load(directory).fingerprint
-  training.train(_MODEL, _config(tmp_path))
+  record = (directory / "train.json").read_text()
+  training.train(_MODEL, _config(tmp_path, lmbda=0.5))
   assert bmshj_minnen.load(directory).fingerprint == before
   assert len(_losses(tmp_path)) == 2
+  assert (directory / "train.json").read_text() == record
+
+
+def test_a_record_keeps_the_flags_of_earlier_runs(tmp_path):
+  runs = [_config(tmp_path, lmbda=lmbda) for lmbda in (0.1, 0.1, 0.2, 0.3)]
+  for run in runs:
+    training.write_record(tmp_path, _MODEL, run)
+  record = json.loads((tmp_path / "train.json").read_text())
+  assert record["flags"]["lmbda"] == 0.3
+  assert [flags["lmbda"] for flags in record["earlier_flags"]] == [0.1, 0.2]
+
+
+def test_a_model_without_a_checkpoint_is_not_overwritten(tiny_model, tmp_path):
+  model = tiny_model("factorized")
+  config_ = _config(tmp_path)
+  directory = pathlib.Path(config_.model_dir)
+  model_directory.save(model, directory, tf.zeros([1, 64, 64, 3]))
+  before = (directory / "weights.npz").read_bytes()
+  with pytest.raises(ValueError, match="no checkpoint to go on from: give --init_from="):
+    training.train(model.config, config_)
+  assert (directory / "weights.npz").read_bytes() == before
 
 
 def test_nan_stops_before_it_is_saved(tmp_path):
@@ -166,11 +230,44 @@ def test_gdn_is_float32_whatever_the_convolutions_are():
 
 def test_another_models_directory_is_refused(tmp_path):
   training.train(_MODEL, _config(tmp_path, steps=1))
-  with pytest.raises(ValueError, match="holds another model"):
+  with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):
     training.train(dataclasses.replace(_MODEL, prior="autoregressive"), _config(tmp_path))
   other = dataclasses.replace(_MODEL, latent_channels=16)
   with pytest.raises(ValueError, match="weights are of another model"):
     training.train(other, _config(tmp_path / "b", init_from=str(tmp_path / "model")))
+
+
+@pytest.mark.parametrize(
+  "changes", [{"schedule": "constant"}, {"precision_policy": "mixed_float16"}]
+)
+def test_a_checkpoint_with_other_optimizer_variables_is_refused(changes, tmp_path):
+  model = config.ModelConfig("factorized", 2, 2)
+  ours, other = (trainer.build(model, _config(tmp_path, **each)) for each in ({}, changes))
+  for name, run in (("ours", ours), ("other", other)):
+    callbacks.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3])).save()
+  for name, run in (("ours", other), ("other", ours)):
+    checkpoints = callbacks.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3]))
+    with pytest.raises(ValueError, match="another --schedule or --precision_policy") as caught:
+      checkpoints.restore()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
+  run = trainer.build(config.ModelConfig("factorized", 2, 2), _config(tmp_path))
+  images = tf.zeros([1, 64, 64, 3])
+  checkpoints = callbacks.Checkpoints(run, tmp_path, images)
+  for step in (3, 5):
+    run.optimizer.iterations.assign(step)
+    checkpoints.save()
+  for step, left in ((5, 3), (3, None)):
+    (file,) = tmp_path.glob(f"checkpoints/ckpt-{step}.data-*")
+    file.write_bytes(file.read_bytes()[:-1000])
+    again = callbacks.Checkpoints(run, tmp_path, images)
+    if left:
+      assert again.restore() == left
+    else:
+      with pytest.raises(ValueError, match="no checkpoint is whole.*--init_from="):
+        again.restore()
 
 
 def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
@@ -186,6 +283,9 @@ def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
   [
     ({"crop": 100}, "multiple of 64"),
     ({"lmbda": -1.0}, "above 0"),
+    ({"lmbda": math.nan}, "finite"),
+    ({"clip_norm": math.inf}, "finite"),
+    ({"seed": 2**31}, "the seed must be 0 to 2147483647, not 2147483648"),
     ({"distortion": "lpips"}, "mse, ms_ssim"),
     ({"distortion": "ms_ssim", "crop": 128}, "at least 176"),
     ({"schedule": "none"}, "constant"),

@@ -75,7 +75,7 @@ def _size(path):
     with PIL.Image.open(path) as image:
       image.load()
       return image.size if image.mode in ("RGB", "P", "CMYK") else None
-  except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+  except Exception:  # Damaged files make Pillow raise nearly anything.
     return None
 
 

@@ -187,16 +187,15 @@ class _Table:
 
   def add(self, row):
     """Appends a row."""
-    new = not self._path.exists()
     with open(self._path, "a", newline="") as file:
       writer = csv.DictWriter(file, row)
-      if new:
+      if not file.tell():  # A run that was killed may have left an empty file.
         writer.writeheader()
       writer.writerow(row)
 
   def forget_after(self, step):
     """A run that was killed may have left a row that its checkpoint knows nothing of."""
-    if self._path.exists():
+    if self._path.exists() and self._path.stat().st_size:
       header, *rows = self._path.read_text().splitlines(keepends=True)
       kept = [row for row in rows if int(row.split(",")[0]) <= step]
       self._path.write_text("".join([header, *kept]))
