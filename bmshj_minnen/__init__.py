@@ -6,6 +6,8 @@ The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), shipped, or trained 
     codec = bmshj_minnen.load("default")
     data = codec.compress(image)      # [H, W, 3] uint8 -> bytes
     image = codec.decompress(data)    # and back
+
+`load_for(data)` is the codec of the shipped model that wrote a file.
 """
 
 import importlib
@@ -20,6 +22,7 @@ _MODULES = {
   "ModelConfig": "config",
   "TrainConfig": "config",
   "load": "model_directory",
+  "load_for": "model_directory",
   "load_model": "model_directory",
   "read_image": "images",
   "write_image": "images",

@@ -11,16 +11,12 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import catalogue, file_flags, images
+from bmshj_minnen import file_flags
 from bmshj_minnen.corpus import pipeline, tasks
 
 _CORPUS = file_flags.CorpusFlags()
-_MODEL = flags.DEFINE_string(
-  "model", catalogue.DEFAULT, "A model directory, or the name of one that ships."
-)
-_ALPHA = flags.DEFINE_enum(
-  "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
-)
+_MODEL = file_flags.define_model()
+_ALPHA = file_flags.define_alpha()
 
 
 def main(argv):

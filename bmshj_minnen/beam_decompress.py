@@ -12,19 +12,11 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
 from bmshj_minnen import file_flags
-from bmshj_minnen.coding import bitstream
 from bmshj_minnen.corpus import pipeline, tasks
 
 _CORPUS = file_flags.CorpusFlags()
-_MODEL = flags.DEFINE_string(
-  "model", "", "The model directory that compressed; not needed for models that ship."
-)
-_MAX_PIXELS = flags.DEFINE_integer(
-  "max_pixels",
-  bitstream.DEFAULT_MAX_PIXELS,
-  "Refuse files that declare more pixels.",
-  lower_bound=1,
-)
+_MODEL = file_flags.define_decoding_model()
+_MAX_PIXELS = file_flags.define_max_pixels()
 
 
 def main(argv):

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 
 # TensorFlow's start-up notices would bury the one line that matters.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,15 +22,38 @@ logging.getLogger().addFilter(lambda record: "apitools not found" not in str(rec
 __all__ = ["one_line_errors"]
 
 _INTERRUPTED = 130  # As of a shell.
+# Of TensorFlow's errors those about files, which `OSError` is not a base of.
+_FILE_ERRORS = (
+  "DataLossError",
+  "FailedPreconditionError",
+  "NotFoundError",
+  "PermissionDeniedError",
+  "ResourceExhaustedError",
+)
+
+# File names need not be UTF-8.
+if hasattr(sys.stdout, "reconfigure"):
+  sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _hook(kind, error, trace, hook=sys.excepthook):
+  """Of Ctrl-C while TensorFlow is being imported, which takes seconds, one line is enough."""
+  if issubclass(kind, KeyboardInterrupt):
+    print("interrupted", file=sys.stderr)
+  else:
+    hook(kind, error, trace)
+
+
+sys.excepthook = _hook
 
 
 @contextlib.contextmanager
-def one_line_errors():
+def one_line_errors() -> Iterator[None]:
   """Turns an error that the user can mend into one line on stderr and exit status 1.
 
-  These are `ValueError` (with `BitstreamError`, `ImageError` and `DataError`), `TrainingError`
-  and `OSError`; anything else is a defect and keeps its traceback. Ctrl-C gives one line, too, and
-  a shell's exit status for it.
+  These are `ValueError` (with `BitstreamError`, `ImageError` and `DataError`), `TrainingError`,
+  `OSError` and TensorFlow's errors about files; anything else is a defect and keeps its traceback.
+  Ctrl-C gives one line, too, and a shell's exit status for it.
   """
   try:
     yield
@@ -42,6 +66,16 @@ def one_line_errors():
     if type(error).__name__ != "TrainingError":
       raise
     _fail(error)
+  except Exception as error:
+    if not _is_of_files(error):
+      raise
+    _fail(error)
+
+
+def _is_of_files(error):
+  # If it is one of TensorFlow's, that is imported already.
+  errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+  return bool(errors) and isinstance(error, tuple(getattr(errors, name) for name in _FILE_ERRORS))
 
 
 def _fail(error):

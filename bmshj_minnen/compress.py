@@ -5,6 +5,7 @@ python -m bmshj_minnen.compress --quality=1 --output_dir=OUT files, folders or g
 """
 
 import functools
+import os
 import sys
 
 from absl import app, flags
@@ -12,13 +13,20 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import batch, catalogue, file_flags, images, model_directory, report
-
-_MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
-_QUALITY = flags.DEFINE_integer("quality", None, "Number of a shipped model; 1: smallest files.")
-_ALPHA = flags.DEFINE_enum(
-  "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
+from bmshj_minnen import (
+  batch,
+  catalogue,
+  file_flags,
+  images,
+  model_directory,
+  planning,
+  report,
 )
+from bmshj_minnen.coding import bitstream
+
+_MODEL = file_flags.define_model()
+_QUALITY = flags.DEFINE_integer("quality", None, "Number of a shipped model; 1: smallest files.")
+_ALPHA = file_flags.define_alpha()
 _FILES = file_flags.FileFlags("compressed")
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
@@ -42,10 +50,21 @@ def _convert(codec, model, image, progress):
   return data, [*lines, f"estimated bits   {bits:.0f} ({bpp:.4f} bpp)"]
 
 
+def _refuse_to_overwrite(target):
+  """Raises for a result's name that belongs to something else, such as a photograph."""
+  if os.path.isfile(target):
+    with open(target, "rb") as file:
+      if file.read(len(bitstream.MAGIC)) not in (bitstream.MAGIC, b""):
+        raise ValueError(f"{target} would be overwritten, but is no compressed file")
+
+
 def main(argv):
   """Flags -> one library call."""
   with binaries.one_line_errors():
-    plan = batch.make_plan(_FILES.request(argv[1:]), images.SUFFIXES, ".tfci")
+    plan = planning.make_plan(_FILES.request(argv[1:]), images.SUFFIXES, ".tfci")
+    if not plan.is_folder:
+      for job in plan.jobs:
+        _refuse_to_overwrite(job.target)
     name = _model_name()
     codec = model_directory.load(name, memory=_FILES.memory, precision=_FILES.precision)
     model = model_directory.load_model(name) if _VERBOSE.value else None

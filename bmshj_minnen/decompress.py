@@ -13,19 +13,11 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import batch, file_flags, images, model_directory, report
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen import batch, file_flags, images, model_directory, planning, report
 
-_MODEL = flags.DEFINE_string(
-  "model", "", "The model directory that compressed; not needed for models that ship."
-)
+_MODEL = file_flags.define_decoding_model()
 _FILES = file_flags.FileFlags("decompressed")
-_MAX_PIXELS = flags.DEFINE_integer(
-  "max_pixels",
-  bitstream.DEFAULT_MAX_PIXELS,
-  "Refuse files that declare more pixels.",
-  lower_bound=1,
-)
+_MAX_PIXELS = file_flags.define_max_pixels()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph to compare with.")
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
@@ -47,7 +39,9 @@ def main(argv):
   with binaries.one_line_errors():
     if _ORIGINAL.value and _FILES.output_dir:
       raise ValueError("--original is for one file, not for --output_dir")
-    plan = batch.make_plan(_FILES.request(argv[1:]), frozenset((".tfci",)), ".png")
+    plan = planning.make_plan(_FILES.request(argv[1:]), frozenset((".tfci",)), ".png")
+    for job in plan.jobs:
+      images.lossless_format(job.target)  # Complains before anything is done.
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
     codec = model_directory.load(_MODEL.value, *_limits()) if _MODEL.value else None
     work = batch.Work(

@@ -10,10 +10,11 @@ from absl import app, flags, logging
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen import file_flags
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.serving import saved_models
 
-_MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
+_MODEL = file_flags.define_model()
 _OUTPUT = flags.DEFINE_string(
   "output", None, "BASE/VERSION; writes BASE/codec/VERSION and BASE/stock/VERSION."
 )

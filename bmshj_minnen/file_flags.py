@@ -1,16 +1,57 @@
-"""The flags that programs for many files share: which files, where to, and what they may take."""
+"""The flags that programs share: which files, where to, and what they may take."""
 
+import math
 from collections.abc import Sequence
 from typing import Optional
 
 from absl import flags
 
-from bmshj_minnen import batch
+from bmshj_minnen import images, planning
+from bmshj_minnen.coding import bitstream
 from bmshj_minnen.config import CODEC_PRECISIONS
 
-__all__ = ["CorpusFlags", "FileFlags", "define_precision"]
+__all__ = [
+  "CorpusFlags",
+  "FileFlags",
+  "define_alpha",
+  "define_decoding_model",
+  "define_max_pixels",
+  "define_model",
+  "define_precision",
+]
+
+flags.disclaim_key_flags()  # They are those of the program, whose `--help` is to list them.
 
 _GIB = 2**30
+
+
+def define_model() -> flags.FlagHolder:
+  """Defines `--model` of programs that need one."""
+  return flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
+
+
+def define_decoding_model() -> flags.FlagHolder:
+  """Defines `--model` of programs that decompress."""
+  return flags.DEFINE_string(
+    "model", "", "The model directory that compressed; not needed for models that ship."
+  )
+
+
+def define_alpha() -> flags.FlagHolder:
+  """Defines `--alpha`."""
+  return flags.DEFINE_enum(
+    "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
+  )
+
+
+def define_max_pixels() -> flags.FlagHolder:
+  """Defines `--max_pixels` of programs that decompress."""
+  return flags.DEFINE_integer(
+    "max_pixels",
+    bitstream.DEFAULT_MAX_PIXELS,
+    "Refuse files that declare more pixels.",
+    lower_bound=1,
+  )
 
 
 def define_precision() -> flags.FlagHolder:
@@ -22,6 +63,12 @@ def define_precision() -> flags.FlagHolder:
     "Of g_a and g_s; bfloat16 takes half the time on processors with AVX512-BF16 or AMX, and far "
     "longer on others.",
   )
+
+
+def _define_memory(default, words):
+  holder = flags.DEFINE_float("memory", default, f"GiB that the networks {words}", lower_bound=0.0)
+  flags.register_validator("memory", math.isfinite, "give a number")
+  return holder
 
 
 class FileFlags:
@@ -40,14 +87,12 @@ class FileFlags:
     self._jobs = flags.DEFINE_integer(
       "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
     )
-    self._memory = flags.DEFINE_float(
-      "memory", 2.0, "GiB that the networks of all jobs take; images come on top.", lower_bound=0.0
-    )
+    self._memory = _define_memory(2.0, "of all jobs take; images come on top.")
     self._precision = define_precision()
 
-  def request(self, paths: Sequence[str]) -> batch.Request:
+  def request(self, paths: Sequence[str]) -> planning.Request:
     """What is asked for with these arguments."""
-    return batch.Request(
+    return planning.Request(
       tuple(paths), self.output_dir, self._recursive.value, self._skip_existing.value
     )
 
@@ -84,9 +129,7 @@ class CorpusFlags:
     )
     self._output = flags.DEFINE_string("output", None, "The folder for results.", required=True)
     self._runner = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
-    self._memory = flags.DEFINE_float(
-      "memory", 1.0, "GiB that the networks take for a file; images come on top.", lower_bound=0.0
-    )
+    self._memory = _define_memory(1.0, "take for a file; images come on top.")
     self._precision = define_precision()
 
   @property

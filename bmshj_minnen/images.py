@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import pathlib
+import secrets
 from typing import Callable, Optional
 
 import numpy as np
@@ -13,12 +14,33 @@ import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
 
-__all__ = ["ImageError", "encode_image", "is_deep", "read_image", "write_atomically", "write_image"]
+__all__ = [
+  "ImageError",
+  "encode_image",
+  "is_deep",
+  "lossless_format",
+  "read_image",
+  "write_atomically",
+  "write_image",
+]
 
 # Of the photographs that are looked for in folders.
 SUFFIXES = frozenset(
-  (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+  f".{suffix}"
+  for suffix in (
+    *("png", "jpg", "jpeg", "jpe", "jfif", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm"),
+    *("jp2", "j2k", "jpx", "avif", "tga"),
+  )
 )
+# What is written, by suffix; all of it lossless.
+_FORMATS = {
+  "": "PNG",
+  ".png": "PNG",
+  ".ppm": "PPM",
+  ".bmp": "BMP",
+  ".tif": "TIFF",
+  ".tiff": "TIFF",
+}
 # What may become of transparency.
 ALPHA = ("white", "black", "drop")
 
@@ -235,17 +257,30 @@ def _apply(transform, pixels):
 
 
 def write_image(path: str, image: np.ndarray) -> None:
-  """Writes [H, W, 3] uint8 in the lossless format of the path's suffix (PNG unless known).
+  """Writes [H, W, 3] uint8 in the lossless format of the path's suffix, PNG if it has none.
 
   Raises:
     OSError: as `write_atomically`.
+    ValueError: as `lossless_format`.
   """
-  write_atomically(path, encode_image(image, pathlib.Path(path).suffix.lower()))
+  write_atomically(path, encode_image(image, lossless_format(path)))
 
 
-def encode_image(image: np.ndarray, suffix: str = ".png") -> bytes:
+def lossless_format(path: str) -> str:
+  """Pillow's name of the format that the suffix of a path asks for.
+
+  Raises:
+    ValueError: it is not one of those that are written.
+  """
+  suffix = pathlib.Path(path).suffix.lower()
+  if suffix not in _FORMATS:
+    suffixes = ", ".join(filter(None, _FORMATS))
+    raise ValueError(f"{path}: pictures are written without loss, with one of {suffixes}")
+  return _FORMATS[suffix]
+
+
+def encode_image(image: np.ndarray, image_format: str = "PNG") -> bytes:
   """The file that `write_image` writes."""
-  image_format = {".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}.get(suffix, "PNG")
   buffer = io.BytesIO()
   PIL.Image.fromarray(image).save(buffer, format=image_format)
   return buffer.getvalue()
@@ -254,13 +289,16 @@ def encode_image(image: np.ndarray, suffix: str = ".png") -> bytes:
 def write_atomically(path: str, data: bytes) -> None:
   """Writes a file that is either whole or not there: to a temporary name, then renamed.
 
-  A device is written to directly. A process that is killed may leave PATH.NUMBER.tmp behind.
+  A device is written to directly. A process that is killed may leave .NUMBER.tmp behind,
+  in the same folder.
 
   Raises:
     OSError: it cannot be written; names the path, not the temporary one.
   """
   device = os.path.exists(path) and not os.path.isfile(path)
-  temporary = path if device else f"{path}.{os.getpid()}.tmp"
+  # Short, for the path's own name may be as long as names can be.
+  name = f".{secrets.randbits(48)}.tmp"
+  temporary = path if device else os.path.join(os.path.dirname(path), name)
   try:
     with open(temporary, "wb") as file:
       file.write(data)

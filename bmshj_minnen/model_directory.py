@@ -6,6 +6,7 @@ Wherever a model directory is read, the name of one that ships does as well, see
 import functools
 import io
 import pathlib
+import threading
 import zipfile
 
 import numpy as np
@@ -48,12 +49,16 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
     model: a built model.
     directory: made if it is missing.
     typical_images: [B, H, W, 3], see `freeze`.
+
+  Raises:
+    ValueError: a layer is of a kind that codecs do not know; nothing was written.
   """
+  arrays, frozen = weights.to_arrays(model), freeze(model, typical_images)
   directory.mkdir(parents=True, exist_ok=True)
-  model.config.save(directory / _CONFIG)
-  _save_arrays(directory / _WEIGHTS, weights.to_arrays(model), np.savez)
+  images.write_atomically(str(directory / _CONFIG), model.config.to_json().encode())
+  _save_arrays(directory / _WEIGHTS, arrays, np.savez)
   # Integers compress well, floats do not.
-  _save_arrays(directory / _CODER, freeze(model, typical_images).arrays(), np.savez_compressed)
+  _save_arrays(directory / _CODER, frozen.arrays(), np.savez_compressed)
 
 
 def load(
@@ -88,10 +93,11 @@ def load_for(
     BitstreamError: the file is damaged.
     ValueError: no shipped model wrote it.
   """
-  fingerprint = bitstream.parse(file)[0].fingerprint
-  for name in catalogue.names():
-    if _shipped_fingerprint(name) == fingerprint:
-      return _shipped_codec(name, max_pixels, memory, precision)
+  fingerprint = bitstream.parse_intact(file)[0].fingerprint
+  with _SHIPPED:
+    for name in catalogue.names():
+      if _shipped_fingerprint(name) == fingerprint:
+        return _shipped_codec(name, max_pixels, memory, precision)
   raise ValueError(
     f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
   )
@@ -138,7 +144,8 @@ def _frozen(directory):
   return FrozenPrior.from_arrays(_load_arrays(directory, _CODER))
 
 
-# What ships does not change; many files need it.
+# What ships does not change; many files need it. Caches alone let threads make it at once.
+_SHIPPED = threading.Lock()
 _shipped_codec = functools.lru_cache(maxsize=None)(load)
 
 

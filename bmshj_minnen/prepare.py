@@ -10,7 +10,7 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, datasets, images
+from bmshj_minnen import config, datasets, file_flags
 
 _PHOTOGRAPHS = flags.DEFINE_multi_string(
   "photographs", None, "A glob; ** stands for folders; may be repeated.", required=True
@@ -23,9 +23,7 @@ _MIN_SIZE = flags.DEFINE_integer(
   "Leave out photographs with shorter sides, pixels; the largest --crop to train with.",
   lower_bound=1,
 )
-_ALPHA = flags.DEFINE_enum(
-  "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
-)
+_ALPHA = file_flags.define_alpha()
 
 
 def main(argv):

@@ -1,9 +1,11 @@
 """What `--verbose` prints about one file."""
 
+import math
 from typing import Optional
 
 import numpy as np
 
+from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
 from bmshj_minnen.coding.codec import Latents
 from bmshj_minnen.model import Model
@@ -20,14 +22,23 @@ def estimated_bits(model: Model, latents: Latents) -> float:
 def lines(
   x: Optional[np.ndarray], x_hat: np.ndarray, num_bytes: int, seconds: dict[str, float]
 ) -> list[str]:
-  """Size, quality (where the original x is known; both [H, W, 3] uint8) and times, as text."""
+  """Size, quality (where the original x is known; both [H, W, 3] uint8) and times, as text.
+
+  Raises:
+    ValueError: the original is of another size.
+  """
   height, width = x_hat.shape[:2]
   text = [
     f"size             {width}x{height}",
     f"bytes            {num_bytes} ({8 * num_bytes / (height * width):.4f} bpp)",
   ]
   if x is not None:
+    if x.shape != x_hat.shape:
+      size = f"{x.shape[1]}x{x.shape[0]}"
+      raise ValueError(f"the original is {size}, the file {width}x{height}")
     text.append(f"PSNR             {metrics.psnr(x, x_hat):.3f} dB")
-    text.append(f"MS-SSIM          {float(metrics.ms_ssim(x, x_hat)):.5f}")
+    ms_ssim = float(metrics.ms_ssim(x, x_hat))
+    small = f"none of sides below {cfg.MS_SSIM_MIN_SIZE}"
+    text.append(f"MS-SSIM          {small if math.isnan(ms_ssim) else format(ms_ssim, '.5f')}")
   text += [f"{name + ' ':17}{value:.3f} s" for name, value in seconds.items()]
   return text

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import batch, binaries, images
+from bmshj_minnen import batch, binaries, images, planning
 from tests import codecs
 
 _SUFFIXES = frozenset((".png", ".jpg"))
@@ -28,6 +28,7 @@ def tree(tmp_path, monkeypatch):
     "in/notes.txt",
     "in/.hidden.png",
     "in/a.png.12.tmp",
+    "in/.12.tmp",
     "in/sub/a.png",
     "in/sub/deep/c.d.png",
     "in/.folder/e.png",
@@ -42,7 +43,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def _plan(*paths, output_dir="out", **options):
-  return batch.make_plan(batch.Request(paths, output_dir, **options), _SUFFIXES, ".bin")
+  return planning.make_plan(planning.Request(paths, output_dir, **options), _SUFFIXES, ".bin")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_which_files_become_what(tree, paths, recursive, expected):
 
 def test_one_file_needs_no_folder(tree):
   plan = _plan("in/a.png", "x.bin", output_dir=None)
-  assert plan.jobs == [batch.Job("in/a.png", "x.bin")] and not plan.is_folder
+  assert plan.jobs == [planning.Job("in/a.png", "x.bin")] and not plan.is_folder
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_one_file_needs_no_folder(tree):
     (["in/a.png", "in/sub/a.png"], {}, ["in/a.png", "in/sub/a.png", "out/a.bin", "rename"]),
     (["in", "in/sub/a.png"], {}, ["in/a.png", "in/sub/a.png", "out/a.bin"]),
     (["*/missing*"], {}, ["no file matches */missing*"]),
-    (["in/a.png.12.tmp"], {}, ["no file matches"]),
+    (["in/.12.tmp"], {}, ["no file matches"]),
     ([], {}, ["give files"]),
     (["in/a.png"], {"output_dir": None}, ["--output_dir"]),
     (["in", "x.bin"], {"output_dir": None}, ["--output_dir"]),
@@ -137,7 +138,7 @@ def test_sources_are_never_results(tree):
 def test_what_exists_is_skipped_if_asked(tree):
   os.mkdir("out")
   pathlib.Path("out/a.bin").touch()
-  pathlib.Path("out/B.bin.7.tmp").touch()  # Of a killed run: not a result.
+  pathlib.Path("out/.7.tmp").touch()  # Of a killed run: not a result.
   assert len(_plan("in").jobs) == 3
   plan = _plan("in", skip_existing=True)
   assert [job.source for job in plan.jobs] == ["in/B.JPG", "in/odd[1].png"]

@@ -9,8 +9,10 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import bmshj_minnen
+from bmshj_minnen import binaries, report
 from experiments.robustness import sample_files
 from tests import codecs
 
@@ -68,6 +70,19 @@ def test_verbose_round_trip(folder, codec):
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), expected)
   for word in ("PSNR", "entropy decoding", "synthesis"):
     assert word in result.stdout
+
+
+@pytest.mark.parametrize("shape", [(21, 30, 3), (1, 1, 3)])
+def test_an_original_of_another_size_is_told(shape):
+  decoded = np.zeros((20, 30, 3), np.uint8)
+  size = f"{shape[1]}x{shape[0]}"
+  with pytest.raises(ValueError, match=f"^the original is {size}, the file 30x20$"):
+    report.lines(np.zeros(shape, np.uint8), decoded, 5, {})
+
+
+def test_photographs_too_small_for_ms_ssim_are_told():
+  image = np.zeros((175, 200, 3), np.uint8)
+  assert "MS-SSIM          none of sides below 176" in report.lines(image, image, 5, {})
 
 
 _DAMAGE = {
@@ -167,7 +182,7 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   process.kill()
   assert process.wait() == -signal.SIGKILL
   # What a run that is killed within a write would leave.
-  (out / "0.tfci.4711.tmp").write_bytes(b"BMM")
+  (out / ".4711.tmp").write_bytes(b"BMM")
   good = (folder / "good.tfci").read_bytes()
   first = {path: path.stat().st_mtime_ns for path in out.glob("**/*.tfci")}
   assert 3 <= len(first) < len(names)
@@ -187,13 +202,29 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     (["--quality=99", "in.png", "x.tfci"], "no quality 99: choose one of 1"),
     (["--quality=1", "--model=joint", "in.png", "x.tfci"], "not both"),
     (["--model=joint", "in.png", "no/such/folder/x.tfci"], "No such file"),
+    (["--memory=inf", "in.png", "x.tfci"], "give a number"),
+    (["in.png", "second.jpx"], "second.jpx would be overwritten"),
+    (["in.png", "second.raw"], "second.raw would be overwritten, but is no compressed file"),
   ],
 )
 def test_bad_arguments_of_compress(args, match, folder):
+  precious = [folder / "second.jpx", folder / "second.raw"]
+  for path in precious:
+    path.write_bytes(b"a photograph")
   result = _run("compress", *args, cwd=folder)
   assert result.returncode == 1
-  assert result.stderr.count("\n") == 1 and match in result.stderr
+  assert "Traceback" not in result.stderr and match in result.stderr
   assert not (folder / "x.tfci").exists()
+  assert all(path.read_bytes() == b"a photograph" for path in precious)
+
+
+def test_pictures_are_not_written_under_the_names_of_lossy_formats(folder, tmp_path):
+  target = tmp_path / "photo.jpg"
+  target.write_bytes(b"a photograph")
+  result = _run("decompress", f"--model={folder / 'joint'}", folder / "good.tfci", target)
+  assert result.returncode == 1
+  assert result.stderr.count("\n") == 1 and "with one of .png, .ppm" in result.stderr
+  assert target.read_bytes() == b"a photograph"
 
 
 def test_shipped_models_need_no_directory(folder, tmp_path):
@@ -207,7 +238,7 @@ def test_shipped_models_need_no_directory(folder, tmp_path):
   assert foreign.returncode == 1 and "give the --model that wrote it" in foreign.stderr
 
 
-def test_train_needs_no_flags_but_takes_them(tmp_path):
+def test_train_needs_neither_photographs_nor_a_folder(tmp_path):
   flags = ["--lambda=0.02", "--steps=2", "--save_every=1", "--num_filters=4"]
   flags += ["--latent_channels=6", "--crop=64", "--batch=1"]
   result = _run("train", *flags, cwd=tmp_path)
@@ -224,3 +255,34 @@ def test_train_refuses_in_one_line(tmp_path):
   result = _run("train", "--train_glob=nothing/*.png", cwd=tmp_path)
   assert result.returncode == 1
   assert result.stderr.splitlines()[-1] == "error: no file matches nothing/*.png"
+
+
+def _python(code, **environment):
+  return subprocess.run(
+    [sys.executable, "-c", f"from bmshj_minnen import binaries; {code}"],
+    capture_output=True,
+    text=True,
+    cwd=_ROOT,
+    env={**os.environ, **environment},
+    check=False,
+  )
+
+
+def test_ctrl_c_during_the_imports_is_one_line():
+  result = _python("raise KeyboardInterrupt")
+  assert (result.returncode, result.stderr) == (-signal.SIGINT, "interrupted\n")
+  assert "Traceback" in _python("1 / 0").stderr
+
+
+def test_names_that_are_no_utf_8_can_be_printed():
+  result = _python(r"print('caf\udce9')", PYTHONIOENCODING="utf-8:strict")
+  assert (result.returncode, result.stdout) == (0, "caf\\udce9\n")
+
+
+def test_errors_of_tensorflow_about_files_are_one_line(capsys):
+  with pytest.raises(SystemExit), binaries.one_line_errors():
+    tf.io.write_file(f"{__file__}/below", "")
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith("error: ") and "test_binaries.py" in line
+  with pytest.raises(tf.errors.InvalidArgumentError), binaries.one_line_errors():
+    tf.reshape(tf.zeros(3), [2])

@@ -36,6 +36,15 @@ def test_round_trip(size, payload):
   assert header.fingerprint == _FINGERPRINT
 
 
+def test_whatever_holds_bytes_is_read():
+  for kind in (bytearray, memoryview):
+    header, payload = bitstream.unpack(kind(_GOLDEN), _FINGERPRINT)
+    assert (header.width, payload) == (3, _PAYLOAD)
+  for wrong in ("photo.tfci", None, np.frombuffer(_GOLDEN, np.uint8)):
+    with pytest.raises(TypeError, match="expected the bytes of a file"):
+      bitstream.unpack(wrong, _FINGERPRINT)
+
+
 @pytest.mark.parametrize("length", range(len(_GOLDEN)))
 def test_every_truncation_is_named(length):
   with pytest.raises(BitstreamError, match="truncated|empty") as info:
@@ -49,6 +58,8 @@ def test_every_flipped_bit_raises(bit):
   data[bit // 8] ^= 1 << bit % 8
   with pytest.raises(BitstreamError):
     bitstream.unpack(bytes(data), _FINGERPRINT)
+  with pytest.raises(BitstreamError):  # Whatever model it is of.
+    bitstream.parse_intact(bytes(data))
 
 
 @pytest.mark.parametrize(

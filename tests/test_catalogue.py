@@ -1,10 +1,15 @@
 """The shipped models: found by name, ordered by rate, as good as their numbers say."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import catalogue, classical, data, metrics, report
+from bmshj_minnen import catalogue, classical, data, metrics, model_directory, report
+from bmshj_minnen.coding import bitstream
 
 
 def test_names_and_qualities_count_up_in_rate():
@@ -36,3 +41,43 @@ def test_the_shipped_models_compress_a_photograph_they_have_not_seen():
     jpeg_image = classical.PillowCodec("jpeg420", quality).decompress(jpeg)
     assert psnr[-1] > metrics.psnr(image, jpeg_image)
   assert bpp == sorted(bpp) and psnr == sorted(psnr)
+
+
+def _file(fingerprint):
+  return bitstream.pack(fingerprint, tf.constant(1), tf.constant(1), tf.constant(b"")).numpy()
+
+
+def test_damage_to_a_fingerprint_is_no_other_model():
+  data = _file(b"abcd")
+  with pytest.raises(ValueError, match="no shipped model") as caught:
+    model_directory.load_for(data)
+  assert not isinstance(caught.value, bmshj_minnen.BitstreamError)
+  for bit in range(8 * 4, 8 * 8):
+    damaged = bytearray(data)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(bmshj_minnen.BitstreamError, match="wrong checksum"):
+      model_directory.load_for(bytes(damaged))
+
+
+def test_threads_that_need_the_same_shipped_codec_share_it(monkeypatch):
+  name = catalogue.names()[0]
+  data = _file(bmshj_minnen.load(name).fingerprint)
+  make, made, loaded = model_directory.Codec, [], []
+
+  def slow(*args):
+    time.sleep(0.2)
+    made.append(make(*args))
+    return made[-1]
+
+  monkeypatch.setattr(model_directory, "Codec", slow)
+
+  def load():
+    # Settings that no other test has, or a codec might be there already.
+    loaded.append(model_directory.load_for(data, max_pixels=98765))
+
+  threads = [threading.Thread(target=load) for _ in range(3)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert len(made) == 1 and loaded == made * 3

@@ -18,6 +18,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen import images
+from bmshj_minnen.corpus import outcome as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
 from experiments.robustness import sample_files
 from tests import codecs
@@ -83,7 +84,7 @@ def test_every_file_is_what_compress_makes_and_stands_in_the_manifest(kinds, cod
     assert float(row["bpp"]) == pytest.approx(8 * len(data) / image[..., 0].size, abs=1e-4)
     assert int(row["bytes"]) == len(data) and int(row["source_bytes"]) == path.stat().st_size
     assert row["sha256"] == hashlib.sha256(data).hexdigest()
-  assert outcome == pipeline.Outcome(
+  assert outcome == outcomes.Outcome(
     files=len(rows),
     failures=len(_BAD),
     bytes_in=sum(int(row["source_bytes"]) for row in rows),

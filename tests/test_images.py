@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 
-from bmshj_minnen import images
+from bmshj_minnen import images, planning
 
 
 @pytest.fixture
@@ -249,6 +249,18 @@ def test_written_files_replace_older_ones(tmp_path):
   images.write_atomically(str(path), b"second")
   assert path.read_bytes() == b"second"
   assert os.listdir(tmp_path) == ["file"]
+
+
+def test_results_have_names_of_any_length_and_leftovers_are_told(tmp_path, monkeypatch):
+  replace, temporary = os.replace, []
+  monkeypatch.setattr(os, "replace", lambda old, new: (temporary.append(old), replace(old, new)))
+  path = tmp_path / ("n" * os.pathconf(tmp_path, "PC_NAME_MAX"))
+  images.write_atomically(str(path), b"result")
+  assert path.read_bytes() == b"result"
+  assert planning.TEMPORARY.search(temporary[0])
+  monkeypatch.chdir(tmp_path)
+  images.write_atomically("short", b"result")
+  assert sorted(os.listdir()) == [path.name, "short"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

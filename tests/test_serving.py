@@ -162,6 +162,11 @@ def test_what_only_batches_can_do_wrong(served, codec):
   assert text == f"images too large together: 120000 pixels of {_MAX_PIXELS}"
   text = _status(served.signatures["compress_pixels"], pixels=np.zeros([1, 0, 5, 3], np.uint8))
   assert text == "sides must be 1 to 65536 pixels, not 0x5"
+  # Without an image, so that 2^32 pixels need no memory.
+  for shape in ([1, 257, 256, 3], [0, 65536, 65536, 3]):
+    text = _status(served.signatures["compress_pixels"], pixels=np.zeros(shape, np.uint8))
+    size = f"{shape[1]}x{shape[2]}"
+    assert text == f"image too large: expected at most {_MAX_PIXELS} pixels, found {size}"
 
 
 def test_bad_photographs_are_named(served):

@@ -25,6 +25,7 @@ __all__ = [
   "checksum_of",
   "pack",
   "parse",
+  "parse_intact",
   "unpack",
 ]
 
@@ -100,7 +101,11 @@ def parse(data: bytes) -> tuple[Header, bytes]:
 
   Raises:
     BitstreamError: not this format, another version, truncated, or trailing bytes.
+    TypeError: not bytes.
   """
+  if not isinstance(data, (bytes, bytearray, memoryview)):
+    raise TypeError(f"expected the bytes of a file, not {type(data).__name__}")
+  data = bytes(data)
   if not data:
     raise BitstreamError("the file is empty", 0, f"at least {HEADER_SIZE} bytes", 0)
   if data[:3] != MAGIC[: len(data)]:
@@ -123,6 +128,16 @@ def parse(data: bytes) -> tuple[Header, bytes]:
   return Header(data[4:8], height, width, data[16:20], checksum), payload
 
 
+def parse_intact(data: bytes) -> tuple[Header, bytes]:
+  """Like `parse`, but with a wrong checksum a `BitstreamError`, too: what the header says is so."""
+  header, payload = parse(data)
+  if header.checksum != header.expected_checksum:
+    raise BitstreamError(
+      "damaged: wrong checksum", 16, header.expected_checksum.hex(), header.checksum.hex()
+    )
+  return header, payload
+
+
 def unpack(
   data: bytes, fingerprint: bytes, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[Header, bytes]:
@@ -134,13 +149,9 @@ def unpack(
     max_pixels: the largest image that is accepted.
 
   Raises:
-    BitstreamError: as `parse`, and another model, damaged, or too large.
+    BitstreamError: as `parse_intact`, and another model, or too large.
   """
-  header, payload = parse(data)
-  if header.checksum != header.expected_checksum:
-    raise BitstreamError(
-      "damaged: wrong checksum", 16, header.expected_checksum.hex(), header.checksum.hex()
-    )
+  header, payload = parse_intact(data)
   if header.fingerprint != fingerprint:
     raise BitstreamError(
       "compressed with another model",

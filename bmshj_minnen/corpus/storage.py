@@ -18,11 +18,16 @@ def read_file(path: str) -> bytes:
 
 
 def write_file(path: str, content: bytes) -> None:
-  """Writes to a temporary name, then renames, so that the file is whole or not there."""
-  temporary = f"{path}.{secrets.randbits(48)}.tmp"
+  """Writes to .NUMBER.tmp in the same folder, then renames: the file is whole or not there."""
+  folder, _ = FileSystems.split(path)
+  temporary = FileSystems.join(folder, f".{secrets.randbits(48)}.tmp")
   with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
     file.write(content)
-  FileSystems.rename([temporary], [path])
+  try:
+    FileSystems.rename([temporary], [path])
+  except BaseException:
+    FileSystems.delete([temporary])
+    raise
 
 
 def write_table(rows: beam.PCollection, output: str, name: str, columns: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import pathlib
 import tempfile
 from typing import ClassVar, Optional
 
-import PIL.Image
+import PIL.PngImagePlugin
 from apache_beam.io.filesystems import FileSystems
 
 from bmshj_minnen import images, model_directory
@@ -56,13 +56,12 @@ class Compression:
       ValueError: it is of another model.
     """
     try:
-      header, _ = bitstream.parse(result)
+      header, _ = bitstream.parse_intact(result)
     except bitstream.BitstreamError:
       return None
     if header.fingerprint != codec.fingerprint:
       raise ValueError("its result is there already, made with another model; use another --output")
-    is_whole = header.checksum == header.expected_checksum
-    return (header.height, header.width) if is_whole else None
+    return header.height, header.width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +97,12 @@ class Decompression:
     header, _ = bitstream.parse(storage.read_file(path))
     size = header.height, header.width
     try:
-      with PIL.Image.open(io.BytesIO(result)) as image:
+      # Not `PIL.Image.open`, which takes large ones for an attack.
+      with PIL.PngImagePlugin.PngImageFile(io.BytesIO(result)) as image:
+        if (image.height, image.width) != size:
+          return None
         image.load()
-        return size if (image.height, image.width) == size else None
+        return size
     except (OSError, SyntaxError, ValueError):
       return None
 

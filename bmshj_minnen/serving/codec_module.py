@@ -5,7 +5,7 @@ import tensorflow as tf
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.serving import container, photographs
-from bmshj_minnen.serving.refusal import label, refuse_if
+from bmshj_minnen.serving.refusal import label, refuse_if, refuse_size
 
 __all__ = ["CodecModule"]
 
@@ -17,8 +17,8 @@ class CodecModule(tf.Module):
   first is decoded. One bad item ends the call with an InvalidArgument status that names it.
 
   Args:
-    codec: whose files these are; its `max_pixels` bounds each photograph, and what the files of
-      one batch declare together.
+    codec: whose files these are; its `max_pixels` bounds each image, and what the files of one
+      batch declare together.
   """
 
   def __init__(self, codec: Codec):
@@ -49,11 +49,8 @@ class CodecModule(tf.Module):
 
   def compress_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
     """[B, H, W, 3] uint8 -> `file_bytes` [B] string."""
-    shape = tf.shape(pixels)
-    height, width = tf.strings.as_string(shape[1]), tf.strings.as_string(shape[2])
-    outside = (tf.reduce_min(shape[1:3]) < 1) | (tf.reduce_max(shape[1:3]) > bitstream.MAX_SIDE)
-    message = [f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not ", height, "x", width]
-    pixels = refuse_if(outside, message, pixels)
+    size = tf.shape(pixels, tf.int64)[1:3]
+    pixels = refuse_size(size, self._codec.max_pixels, "", pixels)
     return {"file_bytes": _each(lambda item: self._compress(item[1]), (pixels,), tf.string)}
 
   def decompress(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

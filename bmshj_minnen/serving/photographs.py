@@ -5,9 +5,8 @@ What the graph cannot read alike, such as colour profiles, is refused, not read 
 
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream
 from bmshj_minnen.serving import headers, profiles
-from bmshj_minnen.serving.refusal import refuse_if
+from bmshj_minnen.serving.refusal import refuse_if, refuse_size
 
 __all__ = ["read"]
 
@@ -41,32 +40,17 @@ def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
   header = tf.cond(
     is_png, lambda: headers.png_header(octets, end), lambda: headers.jpeg_header(octets, end)
   )
-  data = _refuse_size(header, data, where, max_pixels)
+  size = tf.stack([header.height, header.width])
+  message = [where, "not a readable image (damaged header)"]
+  size = refuse_if(tf.reduce_any(size < 1), message, size)
+  data = refuse_size(size, max_pixels, where, data)
   data = _refuse_unsupported(header, data, where, is_png)
-  rgba = _decode(data, is_png, tf.stack([header.height, header.width]))
+  rgba = _decode(data, is_png, size)
   message = [where, "not a readable image (damaged, or too large for TensorFlow's decoder)"]
   rgba = refuse_if(tf.size(rgba) == 0, message, rgba)
   transparent = header.alpha & tf.reduce_any(rgba[..., 3:] != 255)
   rgb = refuse_if(transparent, [where, "has transparency; lay it on a colour"], rgba[..., :3])
   return _upright(rgb, headers.orientation(octets, end, header.exif))
-
-
-def _refuse_size(header, data, where, max_pixels):
-  height, width = header.height, header.width
-  size = [tf.strings.as_string(height), "x", tf.strings.as_string(width)]
-  for bad, problem in [
-    (tf.minimum(height, width) < 1, ["not a readable image (damaged header)"]),
-    (
-      tf.maximum(height, width) > bitstream.MAX_SIDE,
-      [f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not ", *size],
-    ),
-    (
-      height * width > max_pixels,
-      [f"image too large: expected at most {max_pixels} pixels, found ", *size],
-    ),
-  ]:
-    data = refuse_if(bad, [where, *problem], data)
-  return data
 
 
 def _refuse_unsupported(header, data, where, is_png):
