@@ -6,8 +6,8 @@ Kernels are [height, width, in, out]; those of 1x1 convolutions are [in, out].
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_compression as tfc
 
+from bmshj_minnen.layers.parametrisation import quantities
 from bmshj_minnen.model import Model
 
 __all__ = ["assign", "to_arrays"]
@@ -50,40 +50,12 @@ def _weights(model):
         name = f"{part}/{variable.name.split(':')[0].split('/')[-1]}"
         weights[name] = (variable.read_value, variable.assign)
       if layer.median is not None:
-        weights[f"{part}/median"] = _accessors(layer.median)
+        weights[f"{part}/median"] = (layer.median.read_value, layer.median.assign)
     elif part == "g_cm":
       weights[f"{part}/kernel"] = (lambda layer=layer: layer.kernel, layer.assign_kernel)
       weights[f"{part}/bias"] = (layer.bias.read_value, layer.bias.assign)
     else:
       for i, sublayer in enumerate(layer.layers):
-        weights.update(_layer_weights(f"{part}/{i}", sublayer))
+        for quantity, access in quantities(sublayer).items():
+          weights[f"{part}/{i}/{quantity}"] = access
   return weights
-
-
-def _layer_weights(name, layer):
-  kernel = layer.kernel_parameter if isinstance(layer, tfc.SignalConv2D) else layer.kernel
-  bias = layer.bias_parameter if isinstance(layer, tfc.SignalConv2D) else layer.bias
-  weights = {
-    f"{name}/kernel": _accessors(kernel),
-    f"{name}/bias": _accessors(bias),
-  }
-  if isinstance(layer.activation, tfc.GDN):
-    weights[f"{name}/beta"] = _accessors(layer.activation.beta_parameter)
-    weights[f"{name}/gamma"] = _accessors(layer.activation.gamma_parameter)
-  return weights
-
-
-def _accessors(parameter):
-  """Reads and writes a variable, or what a tfc reparametrisation stands for."""
-  if not isinstance(parameter, tfc.Parameter):
-    return parameter.read_value, parameter.assign
-
-  def put(value):
-    arguments = {}
-    if isinstance(parameter, tfc.GDNParameter):
-      arguments = {"minimum": parameter.minimum, "offset": parameter.offset}
-    source = type(parameter)(value, **arguments)
-    for ours, given in zip(parameter.trainable_variables, source.trainable_variables):
-      ours.assign(given)
-
-  return parameter, put

@@ -305,3 +305,10 @@ def test_arrays_of_another_model_are_refused_by_name(build_model, prior):
       weights.assign(model, {**arrays, name: arrays[name][..., :-1]})
   with pytest.raises(ValueError, match="g_x/kernel"):
     weights.assign(model, {**arrays, "g_x/kernel": np.zeros(1, np.float32)})
+
+
+def test_layers_that_codecs_do_not_know_are_refused_by_kind(build_model):
+  model = build_model("factorized")
+  model.g_a.layers.append(tf.keras.layers.BatchNormalization())
+  with pytest.raises(ValueError, match="codecs do not know a BatchNormalization"):
+    weights.to_arrays(model)

@@ -1,6 +1,7 @@
 """Large images in tiles: the whole network's result, from bounded memory."""
 
 import dataclasses
+import pathlib
 import subprocess
 import sys
 
@@ -10,9 +11,11 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
-from bmshj_minnen.coding import tiling, wavefront
+from bmshj_minnen.coding import latent_coder, tiling, wavefront
+from bmshj_minnen.entropy import range_coder
 from tests import codecs
 
+_ROOT = pathlib.Path(__file__).parent.parent
 _FIELDS = [tiling.G_A, tiling.H_A, tiling.H_S, tiling.G_S]
 _TINY = 1  # Bytes: the smallest tiles, of 16x16 units.
 # Several small tiles both ways, whole latents and hyper-latents and not; and a strip.
@@ -207,6 +210,31 @@ def test_pieces_give_the_payload_of_the_whole(prior, size, fields, tmp_path):
   np.testing.assert_array_equal(z_received, z_hat)
 
 
+def test_a_step_without_context_is_65536_positions(tmp_path):
+  """Popped as the format has it: 2^16 positions in raster order, then what escaped of these."""
+  _, frozen = codecs.make_codec("mean_scale_hyperprior", tmp_path)
+  last = frozen.layers["h_s/2"]
+  # Biases alone: every position has the same means and tables.
+  last = dataclasses.replace(last, weights=np.zeros_like(last.weights))
+  frozen = dataclasses.replace(frozen, layers={**frozen.layers, "h_s/2": last})
+  mean, index = np.split(np.clip(np.round(last.bias * last.scale), -(2**15), 2**15 - 1), 2)
+  table = np.clip(index, 0, 63).astype(np.int32) + codecs.N  # Behind those of z.
+  height, width = 260, 265
+  random = np.random.default_rng(0)
+  symbols = random.integers(-30, 31, [height * width, codecs.M])  # Many are in no table.
+  y = (frozen.y_step * mean + symbols).astype(np.float32).reshape(height, width, -1)
+  z_hat = random.integers(-9, 10, [65, 67, codecs.N]).astype(np.float32)
+  payload, _ = latent_coder.LatentCoder(frozen).encode_array(y, z_hat)
+  reader = range_coder.RangeCoder(frozen.tables)
+  handle = reader.start_decoder(payload)
+  handle, received = reader.pop(handle, tf.tile(tf.range(codecs.N), [65 * 67]))
+  np.testing.assert_array_equal(received, z_hat.reshape(-1))
+  for step in (symbols[: 2**16], symbols[2**16 :]):
+    handle, received = reader.pop(handle, tf.constant(np.tile(table, len(step))))
+    np.testing.assert_array_equal(received, step.reshape(-1))
+  assert range_coder.finish_decoder(handle)
+
+
 def test_progress_goes_from_nothing_to_all(codec, tiny):
   image, fractions = _image(521, 300), []
   data = tiny(codec.compress, image, None, fractions.append)
@@ -222,14 +250,15 @@ _PEAK = """
 import sys
 import numpy as np
 import bmshj_minnen
+from tests import codecs
 
 codec = bmshj_minnen.load(sys.argv[1])
 codec.memory = int(sys.argv[2])
 
 def peak(side):
-  open("/proc/self/clear_refs", "w").write("5")  # Forgets the peak so far.
+  codecs.forget_peak()
   codec.decompress(codec.compress(np.zeros([side, side, 3], np.uint8)))
-  return int(next(l for l in open("/proc/self/status") if "VmHWM" in l).split()[1]) * 1024
+  return codecs.peak()
 
 peak(64)
 print(peak(768), peak(1792))
@@ -239,7 +268,7 @@ print(peak(768), peak(1792))
 def test_memory_hardly_grows_with_the_image(codec, folder):
   """Only what is kept of every pixel and latent is added."""
   command = [sys.executable, "-c", _PEAK, str(folder / "joint"), str(2**24)]
-  result = subprocess.run(command, check=True, capture_output=True, text=True)
+  result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT)
   small, large = map(int, result.stdout.split())
   pixels = 1792**2 - 768**2
   assert large - small < 12 * pixels  # One layer alone, [H / 2, W / 2, 8] float32, takes 8.

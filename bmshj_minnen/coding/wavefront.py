@@ -67,10 +67,12 @@ class Encoder:
 
   def __call__(self, handle, mean, table, where):
     symbol = tf.round((tf.gather(self._y, where) - mean) / self._unit)
-    symbol = tf.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE)
-    value = tf.cast(tf.reshape(symbol, [-1]), tf.int32)
-    handle = self._coder.push(handle, tf.reshape(table, [-1]) + self._first_table, value)
-    return handle, fixed_point.saturate(mean + symbol * self._unit)
+    value = tf.cast(tf.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE), tf.int32)
+    handle = self._coder.push(
+      handle, tf.reshape(table, [-1]) + self._first_table, tf.reshape(value, [-1])
+    )
+    # Through integers: no -0, which the decoder would not get.
+    return handle, fixed_point.saturate(mean + tf.cast(value, tf.float32) * self._unit)
 
 
 class Decoder:

@@ -43,13 +43,13 @@ class Tables:
   escape: np.ndarray
 
 
-def build_tables(prior) -> Tables:
+def build_tables(prior: tfc.UniformNoiseAdapter) -> Tables:
   """One table for each density of a batch; the densities are sampled at the integers.
 
   Tables are built once, when a model is frozen, and stored: another machine could get other ones.
 
   Args:
-    prior: a tfc distribution with `prob`, such as `NoisyNormal` or `NoisyDeepFactorized`.
+    prior: the densities, such as `NoisyNormal` or `NoisyDeepFactorized`.
   """
 
   # In a graph tfc finds the tails of learned densities ten times faster than eagerly.

@@ -27,21 +27,27 @@ def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
 
   import bmshj_minnen
   from bmshj_minnen import config, data, model_directory
+  from experiments import untrained
 
   image = bmshj_minnen.read_image(data.bundled_photographs()[0])[:side, :side]
   bmshj_minnen.write_image(str(folder / "image.png"), image)
   for prior in config.PRIORS:
-    tf.keras.utils.set_random_seed(1)
-    model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, channels, channels))
-    model_directory.create_variables(model)
-    kernel = model.g_a.layers[-1].kernel_parameter
-    for part in (kernel.real, kernel.imag):
-      part.assign(20 * part)  # Untrained latents are all zero otherwise.
+    fields = bmshj_minnen.ModelConfig(prior, channels, channels)
+    model = untrained.model(fields, image, untrained.LARGE_DEVIATION)
     model_directory.save(model, folder / "models" / prior, tf.constant(image[None]))
 
 
-def run_worker(folder, threads, onednn, isa, decode) -> bool:
-  """Runs `worker.py` under one setting; returns whether it succeeded."""
+def run_worker(folder: pathlib.Path, threads: int, onednn: int, isa: str, decode: bool) -> bool:
+  """Runs `worker.py` under one setting, of `THREADS`, `ONEDNN` and `ISA`.
+
+  Args:
+    folder: that `make_models` wrote to.
+    threads, onednn, isa: the setting.
+    decode: whether it decodes the files of all settings, or else writes its own.
+
+  Returns:
+    Whether it succeeded.
+  """
   environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(onednn), "TF_CPP_MIN_LOG_LEVEL": "3"}
   environment.pop("ONEDNN_MAX_CPU_ISA", None)
   if isa:

@@ -34,7 +34,7 @@ _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", requi
 _CSV = flags.DEFINE_string("csv", None, "Where the table goes, too.")
 
 
-def measure(codec, model, path: str) -> dict[str, object]:
+def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> dict[str, object]:
   """One photograph through a file: what the table shows of it."""
   image = bmshj_minnen.read_image(path)
   pixels = image.shape[0] * image.shape[1]

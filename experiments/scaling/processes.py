@@ -10,10 +10,8 @@ crops), `speed-up` against one process on one core.
 
 import contextlib
 import csv
-import json
 import os
 import pathlib
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from absl import app, flags
 from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
+from experiments.scaling import cluster
 from experiments.scaling.files import make_photographs
 
 _KINDS = flags.DEFINE_list("kinds", ["beam", "training"], "What is measured.")
@@ -74,10 +73,6 @@ def _beam(folder, processes, cores, files):
 def _training(folder, processes, cores, steps):
   """Seconds of a run of so many steps."""
   del folder
-  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(processes)]
-  addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-  for s in sockets:
-    s.close()
   with tempfile.TemporaryDirectory() as model_dir:
     command = ["bmshj_minnen.train", f"--model_dir={model_dir}", f"--steps={steps}"]
     command += [f"--num_filters={_NUM_FILTERS.value}", f"--latent_channels={_NUM_FILTERS.value}"]
@@ -85,10 +80,7 @@ def _training(folder, processes, cores, steps):
     if processes == 1:
       return _run([command], [range(cores)], [{}])
     command += ["--strategy=multi_worker"]
-    environments = []
-    for index in range(processes):
-      task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-      environments.append({"TF_CONFIG": json.dumps(task)})
+    environments = cluster.environments(processes)
     return _run([command] * processes, [[i] for i in range(cores)], environments)
 
 

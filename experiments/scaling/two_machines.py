@@ -5,11 +5,9 @@
 
 import csv
 import glob
-import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +19,7 @@ from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
 
 # isort: split
 from bmshj_minnen import data, images, metrics
+from experiments.scaling import cluster
 
 _IMAGES = flags.DEFINE_string("images", "", "What to compress; empty: the held-out photograph.")
 _TRAIN_GLOB = flags.DEFINE_string("train_glob", "", "What to train on; empty: bundled photographs.")
@@ -30,16 +29,7 @@ _SAVE_EVERY = flags.DEFINE_integer("save_every", 50, "Steps between checkpoints.
 _KILL_AFTER = flags.DEFINE_integer("kill_after", 100, "Steps after which one worker is killed.")
 
 
-def _free_addresses(count):
-  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-  addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-  for s in sockets:
-    s.close()
-  return addresses
-
-
-def _start(index, addresses, model_dir):
-  task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+def _start(environment, model_dir):
   command = [sys.executable, "-m", "bmshj_minnen.train", f"--model_dir={model_dir}"]
   command += [f"--num_filters={_NUM_FILTERS.value}", f"--latent_channels={_NUM_FILTERS.value}"]
   command += ["--crop=128", "--learning_rate=1e-3", f"--train_glob={_TRAIN_GLOB.value}"]
@@ -47,7 +37,7 @@ def _start(index, addresses, model_dir):
   command += ["--strategy=multi_worker"]
   return subprocess.Popen(
     command,
-    env={**os.environ, "TF_CONFIG": json.dumps(task)},
+    env={**os.environ, **environment},
     stdout=subprocess.DEVNULL,
     stderr=subprocess.DEVNULL,
   )
@@ -62,8 +52,8 @@ def _rows(model_dir):
 
 def _train(model_dir):
   """The run with its interruption."""
-  addresses = _free_addresses(2)
-  workers = [_start(index, addresses, model_dir) for index in (0, 1)]
+  environments = cluster.environments(2)
+  workers = [_start(environment, model_dir) for environment in environments]
   try:
     while not any(int(row["step"]) >= _KILL_AFTER.value for row in _rows(model_dir)):
       if any(worker.poll() is not None for worker in workers):
@@ -72,7 +62,7 @@ def _train(model_dir):
     workers[1].send_signal(signal.SIGKILL)
     workers[1].wait()
     print(f"worker 1 killed with -9 after step {_rows(model_dir)[-1]['step']}", flush=True)
-    workers[1] = _start(1, addresses, model_dir)
+    workers[1] = _start(environments[1], model_dir)
     print("exit statuses:", [worker.wait() for worker in workers])
   finally:
     for worker in workers:
