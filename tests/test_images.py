@@ -39,7 +39,7 @@ def _read_silently(path):
 # What is read.
 
 
-@pytest.mark.parametrize("suffix", [".png", ".PNG", ".ppm", ".bmp", ".tif", ".tiff", ".xyz", ""])
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".ppm", ".bmp", ".tif", ".tiff", ""])
 def test_what_is_written_is_read_bit_for_bit(tmp_path, rgb, suffix):
   path = str(tmp_path / f"image{suffix}")
   images.write_image(path, rgb)
@@ -57,13 +57,20 @@ def test_sides_of_one_pixel(tmp_path, shape):
 
 @pytest.mark.parametrize(
   "suffix, file_format",
-  [(".png", "PNG"), (".ppm", "PPM"), (".BMP", "BMP"), (".tiff", "TIFF"), (".jpg", "PNG")],
+  [(".png", "PNG"), (".ppm", "PPM"), (".BMP", "BMP"), (".tiff", "TIFF"), ("", "PNG")],
 )
 def test_suffix_chooses_a_lossless_format(tmp_path, rgb, suffix, file_format):
   path = str(tmp_path / f"image{suffix}")
   images.write_image(path, rgb)
   with PIL.Image.open(path) as image:
     assert image.format == file_format
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".WEBP", ".xyz"])
+def test_nothing_is_written_under_the_suffix_of_another_format(tmp_path, rgb, suffix):
+  with pytest.raises(ValueError, match="without loss, with one of .png, .ppm, .bmp, .tif, .tiff$"):
+    images.write_image(str(tmp_path / f"image{suffix}"), rgb)
+  assert os.listdir(tmp_path) == []
 
 
 def test_grey_is_repeated_in_three_channels(tmp_path, rgb):

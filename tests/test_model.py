@@ -309,6 +309,6 @@ def test_arrays_of_another_model_are_refused_by_name(build_model, prior):
 
 def test_layers_that_codecs_do_not_know_are_refused_by_kind(build_model):
   model = build_model("factorized")
-  model.g_a.layers.append(tf.keras.layers.BatchNormalization())
+  model.g_a.add(tf.keras.layers.BatchNormalization())
   with pytest.raises(ValueError, match="codecs do not know a BatchNormalization"):
     weights.to_arrays(model)
