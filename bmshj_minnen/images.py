@@ -27,10 +27,7 @@ __all__ = [
 # Of the photographs that are looked for in folders.
 SUFFIXES = frozenset(
   f".{suffix}"
-  for suffix in (
-    *("png", "jpg", "jpeg", "jpe", "jfif", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm"),
-    *("jp2", "j2k", "jpx", "avif", "tga"),
-  )
+  for suffix in ("png jpg jpeg jpe jfif webp tif tiff bmp gif ppm pgm jp2 j2k jpx avif tga".split())
 )
 # What is written, by suffix; all of it lossless.
 _FORMATS = {

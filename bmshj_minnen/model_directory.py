@@ -22,12 +22,14 @@ from bmshj_minnen.model import Model
 
 __all__ = [
   "create_variables",
+  "has_weights",
   "load",
   "load_config",
   "load_for",
   "load_model",
   "load_weights",
   "save",
+  "save_config",
 ]
 
 _CONFIG = "config.json"
@@ -55,10 +57,20 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
   """
   arrays, frozen = weights.to_arrays(model), freeze(model, typical_images)
   directory.mkdir(parents=True, exist_ok=True)
-  images.write_atomically(str(directory / _CONFIG), model.config.to_json().encode())
+  save_config(model.config, directory)
   _save_arrays(directory / _WEIGHTS, arrays, np.savez)
   # Integers compress well, floats do not.
   _save_arrays(directory / _CODER, frozen.arrays(), np.savez_compressed)
+
+
+def save_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:
+  """Writes what `load_config` reads, whole or not at all; the directory must be there."""
+  images.write_atomically(str(directory / _CONFIG), config.to_json().encode())
+
+
+def has_weights(directory: pathlib.Path) -> bool:
+  """Whether a directory holds a model, trained or on its way."""
+  return (directory / _WEIGHTS).exists()
 
 
 def load(

@@ -22,13 +22,12 @@ from typing import Any, Optional
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import callbacks, crops, data, distribution, images
+from bmshj_minnen import callbacks, crops, data, distribution, images, model_directory
 from bmshj_minnen import config as cfg
 from bmshj_minnen.trainer import build
 
 __all__ = ["check_same_model", "find_validation", "train", "write_record"]
 
-_WEIGHTS = "weights.npz"
 _RECORD = "train.json"
 
 
@@ -84,7 +83,7 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
 
 def _refuse_model_without_checkpoint(directory):
   """Raises where a run from the start would overwrite a model."""
-  if (directory / _WEIGHTS).exists():
+  if model_directory.has_weights(directory):
     raise ValueError(
       f"{directory} holds a trained model, but no checkpoint to go on from: "
       f"give --init_from={directory} and another --model_dir"
@@ -125,9 +124,9 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
   Raises:
     ValueError: `directory` holds a model of another configuration.
   """
-  if not (directory / _WEIGHTS).exists():  # What never was trained is in nobody's way.
+  if not model_directory.has_weights(directory):  # What never was trained is in nobody's way.
     return
-  existing = dataclasses.asdict(cfg.ModelConfig.load(directory / "config.json"))
+  existing = dataclasses.asdict(model_directory.load_config(str(directory)))
   asked = dataclasses.asdict(model_config)
   others = [f"{name}={value}" for name, value in existing.items() if value != asked[name]]
   if others:
@@ -210,7 +209,7 @@ def write_record(
   if they were others.
   """
   directory.mkdir(parents=True, exist_ok=True)
-  images.write_atomically(str(directory / "config.json"), model_config.to_json().encode())
+  model_directory.save_config(model_config, directory)
   packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
   versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
   flags = dataclasses.asdict(config)

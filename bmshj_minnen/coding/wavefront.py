@@ -216,6 +216,7 @@ def scan_steps(
       recent = tf.tensor_scatter_nd_update(recent, slots[:, begin:end], networks.split(y_hat))
     return t + 1, end, recent, handle, latents
 
+  scalar = tf.TensorShape([])
   latents = tf.TensorArray(
     tf.float32, last - first, infer_shape=False, element_shape=[None, channels]
   )
@@ -223,13 +224,7 @@ def scan_steps(
     lambda t, *_: t < last,
     step,
     (first, tf.constant(0), recent, handle, latents),
-    shape_invariants=(
-      tf.TensorShape([]),
-      tf.TensorShape([]),
-      recent.shape,
-      tf.TensorShape([]),
-      tf.TensorShape(None),
-    ),
+    shape_invariants=(scalar, scalar, recent.shape, scalar, tf.TensorShape(None)),
     parallel_iterations=8,  # An encoder's range coder may lag behind.
   )
   return handle, recent, latents.concat()
