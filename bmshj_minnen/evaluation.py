@@ -22,7 +22,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from absl import logging
 
@@ -48,6 +48,7 @@ class EvaluationConfig:
     codecs: names of `classical.FORMATS`.
     qualities: settings of all these codecs; empty: those of `classical.FORMATS`.
     precision: of the models' codecs; models in bfloat16 are settings of their own.
+    alpha: see `images.read_image`.
     keep_files: whether the compressed files stay in the output folder.
   """
 
@@ -58,6 +59,7 @@ class EvaluationConfig:
   codecs: Sequence[str] = ()
   qualities: Sequence[int] = ()
   precision: str = cfg.CODEC_PRECISIONS[0]
+  alpha: Optional[str] = None
   keep_files: bool = False
 
 
@@ -82,7 +84,7 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
     ValueError: no photographs, or files that are none; not a model, an unknown or missing codec, or
       one that cannot code a photograph. But for the last, nothing was measured yet.
   """
-  photographs = _find_photographs(config.images)
+  photographs = _find_photographs(config.images, config.alpha)
   contenders = _contenders(config)
   output = pathlib.Path(config.output)
   output.mkdir(parents=True, exist_ok=True)
@@ -117,9 +119,10 @@ class _Photograph:
   path: str
   name: str
   crc32: str
+  alpha: Optional[str]
 
 
-def _find_photographs(pattern):
+def _find_photographs(pattern, alpha):
   found, unreadable = {}, []
   paths = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
   for path in paths:
@@ -127,9 +130,11 @@ def _find_photographs(pattern):
     if name in found:
       raise ValueError(f"two photographs are called {name}: rename one of them")
     content = pathlib.Path(path).read_bytes()
-    found[name] = _Photograph(path, name, f"{zlib.crc32(content):08x}")
+    # Read in another way, it is another photograph.
+    crc32 = zlib.crc32((alpha or "").encode(), zlib.crc32(content))
+    found[name] = _Photograph(path, name, f"{crc32:08x}", alpha)
     try:
-      images.read_image(path, content=content, note=logging.debug)
+      images.read_image(path, alpha, content=content, note=logging.debug)
     except images.ImageError as error:
       unreadable.append(str(error))
   if not found:
@@ -197,7 +202,7 @@ def _measure(contender, photographs, output, keep_files):
 
 
 def _measure_one(contender, codec, photograph, folder):
-  x = images.read_image(photograph.path)
+  x = images.read_image(photograph.path, photograph.alpha)
   file = folder / f"{photograph.name}{contender.suffix}"
   start = time.perf_counter()
   try:

@@ -22,7 +22,8 @@ class Row:
   Attributes:
     codec, setting: the curve and the point on it.
     version: of a model, a hash of its weights; else the encoder's version.
-    image, crc32: the photograph's file name and the checksum of that file.
+    image, crc32: the photograph's file name and the checksum of that file, which goes on over how
+      its transparency was read, if that was said.
     width, height: pixels.
     bytes: size of the compressed file.
     bpp: its bits, headers and all, for each pixel.

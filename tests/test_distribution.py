@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import config, data, distribution, training
 from bmshj_minnen.muon import Muon
+from experiments.scaling import cluster
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _FLAGS = ["--num_filters=8", "--latent_channels=12", "--crop=64", "--batch=4", "--steps=24"]
@@ -45,20 +45,11 @@ def one_device(tmp_path_factory):
   return folder
 
 
-def _free_ports(count):
-  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-  ports = [s.getsockname()[1] for s in sockets]
-  for s in sockets:
-    s.close()
-  return ports
-
-
 def test_two_machines_one_of_them_killed_train_like_one_device(one_device, tmp_path):
-  addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+  tasks = cluster.environments(2)
 
   def start(index):
-    task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-    return _start(tmp_path, "--strategy=multi_worker", TF_CONFIG=json.dumps(task))
+    return _start(tmp_path, "--strategy=multi_worker", **tasks[index])
 
   workers = [start(0), start(1)]
   try:
@@ -132,10 +123,10 @@ def test_muon_moves_the_kernels_of_two_devices_as_that_of_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "cluster", ["", "{", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"index": 1}}']
+  "value", ["", "{", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"index": 1}}']
 )
-def test_multi_worker_says_what_it_needs(cluster, monkeypatch, tmp_path):
-  monkeypatch.setenv("TF_CONFIG", cluster)
+def test_multi_worker_says_what_it_needs(value, monkeypatch, tmp_path):
+  monkeypatch.setenv("TF_CONFIG", value)
   train = config.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
   with pytest.raises(ValueError, match="TF_CONFIG="):
     training.train(config.ModelConfig(), train)

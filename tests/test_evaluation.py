@@ -230,6 +230,35 @@ def test_files_that_are_no_photographs_are_named_before_anything_is_measured(tmp
   assert not output.exists()
 
 
+def test_transparency_is_read_as_asked_and_measured_anew_if_asked_otherwise(tmp_path, compressed):
+  pixels = np.full((180, 200, 4), 90, np.uint8)
+  pixels[:, 100:, 3] = 0
+  PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
+
+  def measure(alpha):
+    config = evaluation.EvaluationConfig(
+      str(tmp_path / "*.png"),
+      str(tmp_path),
+      codecs=["webp"],
+      qualities=[100],
+      alpha=alpha,
+      keep_files=True,
+    )
+    evaluation.evaluate(config)
+    (file,) = (tmp_path / "files" / "webp" / "100").iterdir()
+    (row,) = _rows(tmp_path)
+    assert int(row["bytes"]) == file.stat().st_size
+    return np.asarray(PIL.Image.open(file).convert("RGB"))[:, 110:].mean()
+
+  with pytest.raises(ValueError, match=r"a\.png: has transparency.*--alpha=\{white,black,drop\}"):
+    measure(None)
+  for alpha, colour in {"white": 255, "black": 0, "drop": 90}.items():
+    assert measure(alpha) == pytest.approx(colour, abs=2)
+  count = len(compressed)
+  measure("drop")
+  assert len(compressed) == count
+
+
 def test_a_photograph_that_a_codec_cannot_code_is_named(tmp_path):
   bmshj_minnen.write_image(str(tmp_path / "wide.png"), np.zeros((1, 16384, 3), np.uint8))
   config = evaluation.EvaluationConfig(str(tmp_path / "*.png"), str(tmp_path), codecs=["webp"])
