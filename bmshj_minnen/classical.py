@@ -1,15 +1,18 @@
 """Classical codecs, run as well as they can be for PSNR, behind the interface of the learned one.
 
-    name       encoder                                            quality
-    jpeg420    libjpeg-turbo, optimized Huffman codes             1..100, higher is better
-    jpeg444    the same without chroma subsampling                1..100, higher is better
-    jpeg2000   OpenJPEG, 9/7 wavelet, bare code stream            compression ratio, 24 / bpp
-    webp       libwebp, slowest method                            0..100, higher is better
-    avif       libaom intra 4:4:4, speed 4, tuned for PSNR        0..100, higher is better
-    hevc444    x265 intra 4:4:4, 8 bit, preset veryslow           QP 0..51, lower is better
+    name            encoder                                       quality
+    jpeg420         libjpeg-turbo, optimized Huffman codes        1..100, higher is better
+    jpeg444         the same without chroma subsampling           1..100, higher is better
+    jpeg2000        OpenJPEG, 9/7 wavelet, bare code stream       compression ratio, 24 / bpp
+    jpeg2000_psnr   the same, every photograph equally good       about its PSNR in dB
+    webp            libwebp, slowest method                       0..100, higher is better
+    avif            libaom intra 4:4:4, speed 4, tuned for PSNR   0..100, higher is better
+    hevc444         x265 intra 4:4:4, 8 bit, preset veryslow      QP 0..51, lower is better
 
-BPG is x265 intra in a smaller container; hevc444 stands in for it where no BPG encoder is at hand.
-None writes metadata: an ICC profile alone can be a tenth of a small file.
+The two of JPEG 2000 are one curve for one photograph, but far apart when several are averaged:
+jpeg2000 alone spends as much on an easy photograph as on a hard one. BPG is x265 intra in a smaller
+container; hevc444 stands in for it where no BPG encoder is at hand. None writes metadata: an ICC
+profile alone can be a tenth of a small file.
 """
 
 import dataclasses
@@ -77,15 +80,18 @@ def _jpeg(subsampling):
   return options
 
 
-def _jpeg2000(ratio):
-  # Without mct, the colour transform, 3 dB are lost; without irreversible, the 9/7 wavelet, 2.
-  return {
-    "quality_mode": "rates",
-    "quality_layers": [ratio],
-    "irreversible": True,
-    "mct": 1,
-    "no_jp2": True,
-  }
+def _jpeg2000(mode):
+  def options(quality):
+    # Without mct, the colour transform, 3 dB are lost; without irreversible, the 9/7 wavelet, 2.
+    return {
+      "quality_mode": mode,
+      "quality_layers": [quality],
+      "irreversible": True,
+      "mct": 1,
+      "no_jp2": True,
+    }
+
+  return options
 
 
 def _avif(quality):
@@ -118,7 +124,15 @@ FORMATS = {
     "jpg_2000",
     (1, 1000),
     (240, 160, 120, 80, 60, 48, 40, 30, 24, 16, 12, 8),
-    _jpeg2000,
+    _jpeg2000("rates"),
+  ),
+  "jpeg2000_psnr": Format(
+    "JPEG2000",
+    ".j2k",
+    "jpg_2000",
+    (10, 50),
+    (22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44),
+    _jpeg2000("dB"),
   ),
   "webp": Format(
     "WEBP",

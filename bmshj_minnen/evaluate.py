@@ -1,7 +1,7 @@
 """Measures codecs: `python -m bmshj_minnen.evaluate --model=DIR --images='…/*.png' --output=DIR`.
 
-`--codecs=jpeg420,jpeg444,jpeg2000,webp,avif,hevc444` measures the classical ones. The same command
-goes on where it was interrupted, and what was measured before stays in the table.
+`--codecs=jpeg420,jpeg444,jpeg2000,jpeg2000_psnr,webp,avif,hevc444` measures the classical ones. The
+same command goes on where it was interrupted, and what was measured before stays in the table.
 """
 
 from absl import app, flags, logging

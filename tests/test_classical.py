@@ -74,6 +74,21 @@ def test_jpeg2000_transforms_and_size():
   assert len(file) == pytest.approx(_X.size / 12, rel=0.05)
 
 
+def test_jpeg2000_of_either_mode_is_one_curve_and_the_other_fixes_the_quality():
+  def point(name, quality, x):
+    codec = classical.PillowCodec(name, quality)
+    file = codec.compress(x)
+    return len(file), metrics.psnr(x, codec.decompress(file))
+
+  sizes, decibels = zip(*(point("jpeg2000", ratio, _X) for ratio in range(90, 12, -4)))
+  for quality in (34, 37, 40):
+    size, psnr = point("jpeg2000_psnr", quality, _X)
+    assert np.interp(size, sizes, decibels) == pytest.approx(psnr, abs=0.3)
+    faint = np.uint8(_X // 4 + 90)
+    assert point("jpeg2000_psnr", quality, faint)[1] == pytest.approx(psnr, abs=1)
+    assert point("jpeg2000_psnr", quality, faint)[0] < size / 2
+
+
 def test_avif_keeps_all_chroma():
   file = _file("avif", 40)
   start = file.index(b"av1C") + 4

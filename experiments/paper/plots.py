@@ -23,7 +23,8 @@ _PUBLISHED = {
 _MEASURED = {
   "jpeg420": ("JPEG 4:2:0", "tab:blue"),
   "jpeg444": ("JPEG 4:4:4", "lightsteelblue"),
-  "jpeg2000": ("JPEG 2000", "tab:orange"),
+  "jpeg2000": ("JPEG 2000, equal rates", "tab:orange"),
+  "jpeg2000_psnr": ("JPEG 2000, equal PSNR", "sandybrown"),
   "webp": ("WebP", "tab:green"),
   "avif": ("AVIF 4:4:4", "tab:purple"),
   "hevc444": ("HEVC 4:4:4", "tab:brown"),
