@@ -13,7 +13,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen import batch, binaries, images, planning
-from tests import codecs
+from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png", ".jpg"))
 
@@ -22,7 +22,7 @@ _SUFFIXES = frozenset((".png", ".jpg"))
 def tree(tmp_path, monkeypatch):
   """The working directory, with some files in folders."""
   monkeypatch.chdir(tmp_path)
-  for name in (
+  names = [
     "in/a.png",
     "in/B.JPG",
     "in/notes.txt",
@@ -35,10 +35,8 @@ def tree(tmp_path, monkeypatch):
     "in/folder.png/f.png",
     "in/odd[1].png",
     "other/g.jpg",
-  ):
-    path = pathlib.Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(name.encode())
+  ]
+  trees.make(tmp_path, names)
   return tmp_path
 
 

@@ -21,7 +21,7 @@ from bmshj_minnen import images
 from bmshj_minnen.corpus import outcome as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
 from experiments.robustness import sample_files
-from tests import codecs
+from tests import codecs, trees
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -191,9 +191,8 @@ class _Lengths:
 @pytest.fixture
 def tree(tmp_path):
   folder = tmp_path / "photos"
-  for name in ("a.png", "b.PNG", "c.txt", "x/d.png", "x/y/e.png", ".hidden/f.png", "g.png.12.tmp"):
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(name)
+  names = ["a.png", "b.PNG", "c.txt", "x/d.png", "x/y/e.png", ".hidden/f.png", "g.png.12.tmp"]
+  trees.make(folder, names)
   return folder
 
 

@@ -11,7 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 from bmshj_minnen import images, planning
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.corpus import finding, storage, tasks
-from tests import codecs
+from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png",))
 
@@ -20,7 +20,7 @@ _SUFFIXES = frozenset((".png",))
 def tree(tmp_path, monkeypatch):
   """The working directory, with names that are patterns and those that these match."""
   monkeypatch.chdir(tmp_path)
-  for name in (
+  names = [
     "a.png",
     "b[1].png",
     "b1.png",
@@ -32,10 +32,8 @@ def tree(tmp_path, monkeypatch):
     "cc2/f.png",
     "cc[2]/g.png",
     ".hidden*/h.png",
-  ):
-    path = pathlib.Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(name)
+  ]
+  trees.make(tmp_path, names)
   return tmp_path
 
 

@@ -1,0 +1,13 @@
+"""Small files in folders, for tests of which files are meant."""
+
+import pathlib
+
+__all__ = ["make"]
+
+
+def make(folder: pathlib.Path, names: list[str]) -> None:
+  """Makes files below a folder, and the folders on their way; each holds its name."""
+  for name in names:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(name)
