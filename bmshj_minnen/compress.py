@@ -2,6 +2,7 @@
 
 python -m bmshj_minnen.compress in.png out.tfci
 python -m bmshj_minnen.compress --quality=1 --output_dir=OUT files, folders or globs
+python -m bmshj_minnen.compress --refine=20 in.png out.tfci   # Slower, and smaller.
 """
 
 import functools
@@ -28,6 +29,7 @@ _MODEL = file_flags.define_model()
 _QUALITY = flags.DEFINE_integer("quality", None, "Number of a shipped model; 1: smallest files.")
 _ALPHA = file_flags.define_alpha()
 _FILES = file_flags.FileFlags("compressed")
+_REFINEMENT = file_flags.RefinementFlags()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
@@ -66,7 +68,13 @@ def main(argv):
       for job in plan.jobs:
         _refuse_to_overwrite(job.target)
     name = _model_name()
-    codec = model_directory.load(name, memory=_FILES.memory, precision=_FILES.precision)
+    codec = model_directory.load(
+      name,
+      memory=_FILES.memory,
+      precision=_FILES.precision,
+      refine=_REFINEMENT.steps,
+      lmbda=_REFINEMENT.lmbda,
+    )
     model = model_directory.load_model(name) if _VERBOSE.value else None
     work = batch.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),

@@ -27,6 +27,7 @@ flags.register_validator(
   "give whole numbers, such as 20,40,60",
 )
 _PRECISION = file_flags.define_precision()
+_REFINEMENT = file_flags.RefinementFlags()
 _ALPHA = file_flags.define_alpha()
 _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
 
@@ -45,6 +46,8 @@ def main(argv):
       codecs=_CODECS.value,
       qualities=[int(quality) for quality in _QUALITIES.value],
       precision=_PRECISION.value,
+      refine=_REFINEMENT.steps,
+      lmbda=_REFINEMENT.lmbda,
       alpha=_ALPHA.value,
       keep_files=_KEEP_FILES.value,
     )

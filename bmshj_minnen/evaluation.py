@@ -44,10 +44,11 @@ class EvaluationConfig:
     images: a pattern of photographs; they are known by their file names.
     output: the folder of the results.
     models: model directories, patterns of them, or names of shipped ones; each is one setting.
-    label: what the models are called as a codec; empty: by their prior.
+    label: what the models are called as a codec; empty: by their prior, and how they are refined.
     codecs: names of `classical.FORMATS`.
     qualities: settings of all these codecs; empty: those of `classical.FORMATS`.
     precision: of the models' codecs; models in bfloat16 are settings of their own.
+    refine, lmbda: of the models' codecs, see `model_directory.load`.
     alpha: see `images.read_image`.
     keep_files: whether the compressed files stay in the output folder.
   """
@@ -59,6 +60,8 @@ class EvaluationConfig:
   codecs: Sequence[str] = ()
   qualities: Sequence[int] = ()
   precision: str = cfg.CODEC_PRECISIONS[0]
+  refine: int = 0
+  lmbda: Optional[float] = None
   alpha: Optional[str] = None
   keep_files: bool = False
 
@@ -149,7 +152,7 @@ def _contenders(config):
   contenders = []
   for pattern in config.models:
     for directory in sorted(glob.glob(pattern)) or [pattern]:
-      contenders.append(_model(catalogue.find(directory), config.label, config.precision))
+      contenders.append(_model(catalogue.find(directory), config))
   for name in config.codecs:
     contenders += _classical(name, config.qualities)
   if not contenders:
@@ -161,16 +164,24 @@ def _contenders(config):
   return contenders
 
 
-def _model(directory, label, precision):
+def _model(directory, config):
   files = sorted(directory.glob("*.npz"))
   if not files:
     raise ValueError(f"{directory} is not a trained model: it has no weights")
   digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-  codec = label or cfg.ModelConfig.load(directory / "config.json").prior
+  prior = cfg.ModelConfig.load(directory / "config.json").prior
+  codec = config.label or (f"{prior}+refine{config.refine}" if config.refine else prior)
   setting = directory.resolve().name
-  if precision != cfg.CODEC_PRECISIONS[0]:
-    setting += f" {precision}"
-  load = functools.partial(model_directory.load, directory, precision=precision)
+  setting += f" λ={config.lmbda:g}" if config.lmbda else ""
+  if config.precision != cfg.CODEC_PRECISIONS[0]:
+    setting += f" {config.precision}"
+  load = functools.partial(
+    model_directory.load,
+    directory,
+    precision=config.precision,
+    refine=config.refine,
+    lmbda=config.lmbda,
+  )
   return _Contender(codec, setting, digest[:8], ".tfci", load)
 
 

@@ -37,15 +37,17 @@ def ms_ssim_db(ms_ssim: float) -> float:
 def ms_ssim(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
   """Multiscale structural similarity (Wang et al., 2003): two [..., H, W, 3] in 0..255 -> [...].
 
+  A side that is not known while a graph is traced must be long enough.
+
   Returns:
     Values in 0..1; NaN if a side is shorter than `config.MS_SSIM_MIN_SIZE` (176 pixels), where
     the coarsest of the five scales does not exist.
   """
   x, x_hat = tf.cast(x, tf.float32), tf.cast(x_hat, tf.float32)
-  if min(x.shape[-3], x.shape[-2]) < config.MS_SSIM_MIN_SIZE:
+  if any(side is not None and side < config.MS_SSIM_MIN_SIZE for side in x.shape[-3:-1]):
     return tf.fill(tf.shape(x)[:-3], np.float32(np.nan))
-  batch = tf.shape(x)[:-3]
-  x, x_hat = (tf.reshape(v, [-1, *v.shape[-3:]]) for v in (x, x_hat))
+  *batch, height, width, _ = tf.unstack(tf.shape(x))
+  x, x_hat = (tf.reshape(v, tf.stack([-1, height, width, 3])) for v in (x, x_hat))
   product = 1.0
   for scale, weight in enumerate(_MS_SSIM_WEIGHTS):
     if scale:
@@ -74,7 +76,8 @@ def _ssim(x, x_hat):
 
 def _even(x):
   """Repeats the last row and column where their number is odd, as tf.image does."""
-  return tf.pad(x, [[0, 0], [0, x.shape[1] % 2], [0, x.shape[2] % 2], [0, 0]], "SYMMETRIC")
+  _, height, width, _ = tf.unstack(tf.shape(x))
+  return tf.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]], "SYMMETRIC")
 
 
 @tf.custom_gradient

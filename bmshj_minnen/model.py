@@ -13,7 +13,9 @@
 Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
 import tensorflow as tf
@@ -21,7 +23,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen import entropy, layers, metrics
 
-__all__ = ["Losses", "Model", "Rate", "losses"]
+__all__ = ["Losses", "Model", "Rate", "losses", "precision_policy"]
 
 
 class Rate(NamedTuple):
@@ -177,6 +179,16 @@ class Model(tf.keras.Model):
       mean, _ = self.parameters(psi, y_hat)
       y_hat = tf.round(y - mean) + mean
     return self.synthesis(y_hat), self.rate(y_hat, z_hat)
+
+
+@contextlib.contextmanager
+def precision_policy(name: str) -> Iterator[None]:
+  """Models that are made meanwhile take this Keras policy, one of `config.PRECISIONS`."""
+  tf.keras.mixed_precision.set_global_policy(name)
+  try:
+    yield
+  finally:
+    tf.keras.mixed_precision.set_global_policy("float32")
 
 
 def losses(x: tf.Tensor, x_hat: tf.Tensor, rate: Rate, lmbda: float, distortion: str) -> Losses:

@@ -5,9 +5,11 @@ Wherever a model directory is read, the name of one that ships does as well, see
 
 import functools
 import io
+import json
 import pathlib
 import threading
 import zipfile
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
@@ -18,9 +20,11 @@ from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
-from bmshj_minnen.model import Model
+from bmshj_minnen.model import Model, precision_policy
+from bmshj_minnen.refinement import Refiner
 
 __all__ = [
+  "RECORD",
   "create_variables",
   "has_weights",
   "load",
@@ -35,6 +39,7 @@ __all__ = [
 _CONFIG = "config.json"
 _WEIGHTS = "weights.npz"
 _CODER = "coder.npz"
+RECORD = "train.json"  # Flags, versions and data of the run that made it.
 CODEC_FILES = (_WEIGHTS, _CODER)  # What `load` reads.
 
 
@@ -78,19 +83,47 @@ def load(
   max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
   precision: str = cfg.CODEC_PRECISIONS[0],
+  refine: int = 0,
+  lmbda: Optional[float] = None,
 ) -> Codec:
   """The codec of a model.
 
   Args:
     model: a directory that training wrote, or the name of a model that ships.
     max_pixels, memory, precision: as of `Codec`.
+    refine: steps of gradient descent that `compress` takes for each image, see `refinement`.
+    lmbda: their λ; if nothing is said, what the model was trained for.
 
   Raises:
-    ValueError: there is no such model.
+    ValueError: there is no such model; or it is to be refined, and nothing says for which λ.
   """
   directory = catalogue.find(model)
   weights_ = _load_arrays(directory, _WEIGHTS)
-  return Codec(_frozen(directory), weights_, max_pixels, memory, precision)
+  refiner = _refiner(directory, precision, refine, lmbda) if refine else None
+  return Codec(_frozen(directory), weights_, max_pixels, memory, precision, refiner)
+
+
+def _refiner(directory, precision, steps, lmbda):
+  trained_for, distortion = _objective(directory)
+  if lmbda is None and trained_for is None:
+    raise ValueError(
+      f"{directory} has no {RECORD} that says for which λ it was trained: give --lambda"
+    )
+  policy = precision if precision == "float32" else f"mixed_{precision}"
+  with precision_policy(policy):
+    model = load_model(directory)
+  return Refiner(model, trained_for if lmbda is None else lmbda, distortion, steps)
+
+
+def _objective(directory):
+  """λ, if it is known, and the distortion that a model was trained for."""
+  try:
+    flags = json.loads((directory / RECORD).read_text())["flags"]
+    return float(flags["lmbda"]), str(flags["distortion"])
+  except FileNotFoundError:
+    return None, cfg.DISTORTIONS[0]
+  except (KeyError, TypeError, ValueError) as error:
+    raise ValueError(f"{directory / RECORD} is damaged: {error!r}") from error
 
 
 def load_for(

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import model_directory
-from bmshj_minnen.model import Losses, Model, losses
+from bmshj_minnen.model import Losses, Model, losses, precision_policy
 from bmshj_minnen.muon import Muon
 
 __all__ = ["Trainer", "build", "learning_rate"]
@@ -109,13 +109,9 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
   Python, NumPy and TensorFlow are seeded on the way.
   """
   tf.keras.utils.set_random_seed(config.seed)
-  # Layers take the policy that they find when they are made.
-  tf.keras.mixed_precision.set_global_policy(config.precision_policy)
-  try:
+  with precision_policy(config.precision_policy):
     trainer = Trainer(Model(model_config), config)
     model_directory.create_variables(trainer.model)
-  finally:
-    tf.keras.mixed_precision.set_global_policy("float32")
   optimizer = _OPTIMIZERS[config.optimizer](
     learning_rate(config), global_clipnorm=config.clip_norm or None
   )

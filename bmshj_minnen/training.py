@@ -28,8 +28,6 @@ from bmshj_minnen.trainer import build
 
 __all__ = ["check_same_model", "find_validation", "train", "write_record"]
 
-_RECORD = "train.json"
-
 
 def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Path:
   """Trains, or goes on training, in `config.model_dir`.
@@ -212,10 +210,10 @@ def write_record(
   model_directory.save_config(model_config, directory)
   packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
   versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
-  flags = dataclasses.asdict(config)
-  record = {"flags": flags, "earlier_flags": _earlier_flags(directory / _RECORD, flags)}
+  path, flags = directory / model_directory.RECORD, dataclasses.asdict(config)
+  record = {"flags": flags, "earlier_flags": _earlier_flags(path, flags)}
   text = json.dumps({**record, "versions": versions, **details}, indent=2) + "\n"
-  images.write_atomically(str(directory / _RECORD), text.encode())
+  images.write_atomically(str(path), text.encode())
 
 
 def _earlier_flags(path, flags):

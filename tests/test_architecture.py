@@ -15,6 +15,7 @@ _FLOORS = [
   ["layers", "entropy", "metrics", "distribution", "crops", "muon", "batch"],
   ["model", "datasets", "measurements"],
   ["weights", "widening", "coding", "compressai"],
+  ["refinement"],
   ["model_directory", "file_flags"],
   ["trainer", "callbacks", "report", "evaluation", "serving", "corpus"],
   ["training"],

@@ -201,6 +201,8 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     (["--model=nowhere", "in.png", "x.tfci"], "no model nowhere"),
     (["--quality=99", "in.png", "x.tfci"], "no quality 99: choose one of 1"),
     (["--quality=1", "--model=joint", "in.png", "x.tfci"], "not both"),
+    (["--lambda=0.01", "in.png", "x.tfci"], "--lambda is for --refine: give --refine=20"),
+    (["--model=joint", "--refine=1", "in.png", "x.tfci"], "has no train.json that says for which"),
     (["--model=joint", "in.png", "no/such/folder/x.tfci"], "No such file"),
     (["in.png", "second.jpx"], "second.jpx would be overwritten"),
     (["in.png", "second.raw"], "second.raw would be overwritten, but is no compressed file"),
@@ -242,6 +244,16 @@ def test_shipped_models_need_no_directory(folder, tmp_path):
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), codec.decompress(file.read_bytes()))
   foreign = _run("decompress", folder / "good.tfci", back)
   assert foreign.returncode == 1 and "give the --model that wrote it" in foreign.stderr
+
+
+def test_refined_files_are_what_the_library_returns(folder, tmp_path):
+  args = [f"--model={folder}/joint", "--refine=2", "--lambda=0.02"]
+  result = _run("compress", *args, folder / "in.png", tmp_path / "refined.tfci")
+  assert result.returncode == 0, result.stderr
+  codec = bmshj_minnen.load(folder / "joint", refine=2, lmbda=0.02)
+  expected = codec.compress(codecs.photograph(180, 200))
+  assert (tmp_path / "refined.tfci").read_bytes() == expected
+  assert expected != (folder / "good.tfci").read_bytes()
 
 
 def test_train_needs_neither_photographs_nor_a_folder(tmp_path):

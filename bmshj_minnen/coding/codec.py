@@ -17,6 +17,7 @@ __all__ = ["Codec", "Latents"]
 
 # Of the time of `compress` and of `decompress`, roughly.
 _ANALYSIS_SHARE = 0.6
+_REFINED_ANALYSIS_SHARE = 0.95
 _SYNTHESIS_SHARE = 0.7
 
 
@@ -54,6 +55,8 @@ class Codec:
     precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
       that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding. Files
       of either are read with either.
+    refine: image, y, ẑ -> a better y, such as a `Refiner`; used on large images in tiles, too. By
+      `compress` alone.
   """
 
   def __init__(
@@ -63,11 +66,13 @@ class Codec:
     max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
     memory: int = tiling.DEFAULT_MEMORY,
     precision: str = cfg.CODEC_PRECISIONS[0],
+    refine: Optional[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = None,
   ):
     self.config = frozen.config
     self.fingerprint = frozen.fingerprint
     self.max_pixels = max_pixels
     self.memory = memory
+    self._refine = refine
     self._transforms = Transforms(self.config, weights, precision)
     self._coder = LatentCoder(frozen)
     y = tf.TensorSpec([None, None, self.config.latent_channels], tf.float32)
@@ -107,7 +112,8 @@ class Codec:
     if not 1 <= min(height, width) <= max(height, width) <= bitstream.MAX_SIDE:
       raise ValueError(f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not {height}x{width}")
     timed = _Stopwatch(seconds)
-    to_come = _Progress(progress, _ANALYSIS_SHARE)
+    share = _REFINED_ANALYSIS_SHARE if self._refine else _ANALYSIS_SHARE
+    to_come = _Progress(progress, share)
     y, z_hat = timed("analysis", self._analyze, image, to_come.first)
     payload, y_hat = timed(
       "entropy coding", self._coder.encode_array, y, z_hat, self.memory, to_come.second
@@ -155,12 +161,19 @@ class Codec:
   def _analyze(self, image, progress):
     """`analyze` in tiles."""
     size = tuple(map(_latent_size, image.shape[:2]))
-    y = self._tiled(tiling.G_A, self._analysis, image, size, progress)
+    if self._refine:
+      y = self._tiled(tiling.REFINEMENT, self._refined_y_of, image, size, progress)
+    else:
+      y = self._tiled(tiling.G_A, self._analysis, image, size, progress)
     return y, self._tiled(tiling.H_A, self._hyper_analysis, y, tuple(map(hyper_size, size)))
 
-  def _tiled(self, field, graph, source, size, progress=None):
+  def _refined_y_of(self, image):
+    y = self._analysis(image)
+    return self._refine(image, y.numpy(), self._hyper_analysis(y).numpy())
+
+  def _tiled(self, field, function, source, size, progress=None):
     units = tiling.units(field, self.config, self.memory)
-    return tiling.run(field, lambda part: graph(part).numpy(), source, size, units, progress)
+    return tiling.run(field, lambda part: np.asarray(function(part)), source, size, units, progress)
 
   def _unpack(self, data, timed, progress):
     header, payload = timed("container", self._parse, data)

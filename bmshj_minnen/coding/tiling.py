@@ -20,6 +20,7 @@ __all__ = [
   "G_S",
   "H_A",
   "H_S",
+  "REFINEMENT",
   "Field",
   "Span",
   "run",
@@ -59,6 +60,8 @@ H_A = Field(HYPER_STRIDE, 1, 2, 1, 200)
 # sixteen samples of unit i after four layers, as for the four after two, and a 3x3 one above.
 H_S = Field(1, HYPER_STRIDE, 1, 2, 5000)
 G_S = Field(1, LATENT_STRIDE, 1, 2, 2400)
+# What lies four units beyond hardly matters to what is best for a latent.
+REFINEMENT = Field(LATENT_STRIDE, 1, 4, 4, 2400)
 
 
 class Span(NamedTuple):

@@ -1,0 +1,76 @@
+"""Smaller files for more time: gradient descent on the latents of one photograph.
+
+g_a is one function for all photographs, so its y is not the best that a given one can have. A few
+steps on R + λD as in training, noise and all, but with y in place of the weights, find a better one
+(J. Campos et al., "Content adaptive optimization for neural image compression", CVPR workshops
+2019; Y. Yang et al., "Improving inference for neural image compression", NeurIPS 2020). Files stay
+as they are, and so does decoding.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.model import Model, losses
+
+__all__ = ["Refiner"]
+
+# Of Adam, at the start of a cosine; in units of the distance between symbols.
+_LEARNING_RATE = 0.03
+
+
+class Refiner:
+  """Moves y towards less R + λD; may be called by several threads.
+
+  Args:
+    model: a trained model.
+    lmbda: λ, as in training.
+    distortion: D, one of `config.DISTORTIONS`.
+    steps: of gradient descent, each on the whole photograph or tile.
+  """
+
+  def __init__(self, model: Model, lmbda: float, distortion: str, steps: int):
+    self._model, self._lmbda, self._distortion = model, lmbda, distortion
+    self._steps = steps
+    config = model.config
+    self._has_hyperprior = config.has_hyperprior
+    self._gradient = Graph(
+      self._gradient_of,
+      tf.TensorSpec([1, None, None, 3], tf.uint8),
+      tf.TensorSpec([1, None, None, config.latent_channels], tf.float32),
+      tf.TensorSpec([1, None, None, None], tf.float32),
+      tf.TensorSpec([], tf.int32),
+    )
+
+  def __call__(self, image: np.ndarray, y: np.ndarray, z_hat: np.ndarray) -> np.ndarray:
+    """Better latents, the same at every call.
+
+    Args:
+      image: [H, W, 3] uint8.
+      y: [ceil(H/16), ceil(W/16), M] float32, where to begin.
+      z_hat: [h', w', N] float32; zero channels without side information. It stays.
+
+    Returns:
+      Like y; y itself if the image is too small for MS-SSIM, and D is that.
+    """
+    if self._distortion == "ms_ssim" and min(image.shape[:2]) < cfg.MS_SSIM_MIN_SIZE:
+      return y
+    variable = tf.Variable(y[None])
+    rate = tf.keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, self._steps)
+    optimizer = tf.keras.optimizers.Adam(rate)
+    for step in range(self._steps):
+      gradient = self._gradient(image[None], variable, z_hat[None], step)
+      optimizer.apply_gradients([(gradient, variable)])
+    return variable.numpy()[0]
+
+  def _gradient_of(self, x, y, z_hat, step):
+    noise = tf.random.stateless_uniform(tf.shape(y), tf.stack([0, step]), -0.5, 0.5)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(y)
+      y_tilde = y + noise
+      rate = self._model.rate(y_tilde, z_hat if self._has_hyperprior else None)
+      # What the last latents show beyond the border is nobody's.
+      x_hat = self._model.synthesis(y_tilde)[:, : tf.shape(x)[1], : tf.shape(x)[2]]
+      loss = losses(x, x_hat, rate, self._lmbda, self._distortion).loss
+    return tape.gradient(loss, y)

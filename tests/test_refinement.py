@@ -1,0 +1,147 @@
+"""Better latents: files that any decoder reads, with less R + λD."""
+
+import concurrent.futures
+import json
+
+import numpy as np
+import pytest
+
+import bmshj_minnen
+from bmshj_minnen import config, metrics, model_directory
+from bmshj_minnen.coding import tiling
+from bmshj_minnen.refinement import Refiner
+from tests import codecs
+
+_MODEL = "joint-mse-2"
+_STEPS = 6
+# The shipped model's λ; the training record is checked against it.
+_LAMBDA = 0.011
+# Not whole latents, of which the last show pixels that the photograph does not have.
+_IMAGE = codecs.photograph(150, 200)
+_PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregressive", "joint")
+
+
+@pytest.fixture(scope="module")
+def plain():
+  return bmshj_minnen.load(_MODEL)
+
+
+@pytest.fixture(scope="module")
+def refining():
+  return bmshj_minnen.load(_MODEL, refine=_STEPS)
+
+
+def _rate_and_mse(codec, image, data):
+  """Bits per pixel of a file and its distortion, with NumPy alone."""
+  error = codec.decompress(data).astype(np.float64) - image
+  return 8 * len(data) / (image.shape[0] * image.shape[1]), np.mean(error**2)
+
+
+def _loss(codec, image, data, lmbda=_LAMBDA):
+  rate, mse = _rate_and_mse(codec, image, data)
+  return rate + lmbda * mse
+
+
+def test_refined_files_have_less_rate_and_distortion_for_any_decoder(plain, refining):
+  before = _loss(plain, _IMAGE, plain.compress(_IMAGE))
+  assert _loss(plain, _IMAGE, refining.compress(_IMAGE)) < 0.98 * before
+
+
+def test_more_steps_find_better_latents(plain, refining):
+  more = bmshj_minnen.load(_MODEL, refine=4 * _STEPS)
+  losses = [_loss(plain, _IMAGE, codec.compress(_IMAGE)) for codec in (refining, more)]
+  assert losses[1] < losses[0]
+
+
+def test_what_is_sent_is_what_is_decoded(plain, refining):
+  data, sent = refining.compress_with_latents(_IMAGE)
+  received = plain.latents(data)
+  assert received.y_hat.tobytes() == sent.y_hat.tobytes()
+  assert received.z_hat.tobytes() == sent.z_hat.tobytes()
+
+
+def test_lambda_trades_rate_for_distortion(plain):
+  points = []
+  for factor in (0.2, 5.0):
+    codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=factor * _LAMBDA)
+    points.append(_rate_and_mse(plain, _IMAGE, codec.compress(_IMAGE)))
+  (low_rate, high_mse), (high_rate, low_mse) = points
+  assert low_rate < high_rate and low_mse < high_mse
+
+
+def test_shipped_models_know_their_lambda(refining):
+  codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=_LAMBDA)
+  assert codec.compress(_IMAGE) == refining.compress(_IMAGE)
+
+
+def test_files_depend_on_neither_threads_nor_calls_before(refining):
+  images = [_IMAGE, codecs.photograph(64, 90)]
+  alone = [refining.compress(image) for image in images]
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    assert list(pool.map(refining.compress, 2 * images)) == 2 * alone
+
+
+def test_bfloat16_refines_as_well(plain):
+  codec = bmshj_minnen.load(_MODEL, refine=_STEPS, precision="bfloat16")
+  before = _loss(plain, _IMAGE, plain.compress(_IMAGE))
+  assert _loss(plain, _IMAGE, codec.compress(_IMAGE)) < 0.98 * before
+
+
+def test_tiles_are_about_as_good_as_the_whole(plain):
+  """Each is refined without what its neighbours become."""
+  image = codecs.photograph(300, 272)
+  codec = bmshj_minnen.load(_MODEL, refine=_STEPS)
+  whole = _loss(plain, image, codec.compress(image))
+  codec.memory = 1  # Byte: the smallest tiles.
+  tiled = _loss(plain, image, codec.compress(image))
+  before = _loss(plain, image, plain.compress(image))
+  assert before - tiled > 0.9 * (before - whole)
+
+
+def test_progress_reaches_the_end(refining):
+  fractions = []
+  refining.compress(_IMAGE, progress=fractions.append)
+  assert fractions == sorted(fractions) and fractions[-1] == 1
+
+
+@pytest.mark.parametrize("prior", _PRIORS)
+def test_every_prior_can_be_refined(prior, tmp_path):
+  codec, _ = codecs.make_codec(prior, tmp_path)
+  refining = bmshj_minnen.load(tmp_path / prior, refine=2, lmbda=0.01)
+  image = codecs.photograph(70, 50)
+  data, sent = refining.compress_with_latents(image)
+  assert data != codec.compress(image)
+  assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
+
+
+def test_ms_ssim_is_refined_where_it_exists(plain):
+  model = model_directory.load_model(_MODEL)
+  refiner = Refiner(model, 100.0, "ms_ssim", 2 * _STEPS)
+  for side in (config.MS_SSIM_MIN_SIZE - 1, config.MS_SSIM_MIN_SIZE):
+    image = codecs.photograph(side, 200)
+    y, z_hat = (part.numpy() for part in plain.analyze(image))
+    refined = refiner(image, y, z_hat)
+    if side < config.MS_SSIM_MIN_SIZE:
+      assert refined.tobytes() == y.tobytes()
+      continue
+    scores = [
+      float(metrics.ms_ssim(image, plain.synthesize(np.round(latents), *image.shape[:2])))
+      for latents in (y, refined)
+    ]
+    assert scores[1] > scores[0]
+
+
+def test_without_a_known_lambda_one_must_be_given(tmp_path):
+  codecs.make_codec("joint", tmp_path)
+  folder = tmp_path / "joint"
+  with pytest.raises(ValueError, match="no train.json that says for which λ"):
+    bmshj_minnen.load(folder, refine=1)
+  (folder / "train.json").write_text(json.dumps({"flags": {"distortion": "mse"}}))
+  with pytest.raises(ValueError, match="train.json is damaged: KeyError"):
+    bmshj_minnen.load(folder, refine=1)
+  bmshj_minnen.load(folder)
+
+
+def test_tiles_of_the_refinement_have_halos_that_cover_those_of_g_a():
+  assert tiling.REFINEMENT.before >= tiling.G_A.before
+  assert tiling.REFINEMENT.after >= tiling.G_A.after
