@@ -44,11 +44,11 @@ class EvaluationConfig:
     images: a pattern of photographs; they are known by their file names.
     output: the folder of the results.
     models: model directories, patterns of them, or names of shipped ones; each is one setting.
-    label: what the models are called as a codec; empty: by their prior, and how they are refined.
+    label: what the models are called as a codec; empty: by their prior.
     codecs: names of `classical.FORMATS`.
     qualities: settings of all these codecs; empty: those of `classical.FORMATS`.
     precision: of the models' codecs; models in bfloat16 are settings of their own.
-    refine, lmbda: of the models' codecs, see `model_directory.load`.
+    refine, lmbda: as of `model_directory.load`; refined models are another codec.
     alpha: see `images.read_image`.
     keep_files: whether the compressed files stay in the output folder.
   """
@@ -169,8 +169,8 @@ def _model(directory, config):
   if not files:
     raise ValueError(f"{directory} is not a trained model: it has no weights")
   digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-  prior = cfg.ModelConfig.load(directory / "config.json").prior
-  codec = config.label or (f"{prior}+refine{config.refine}" if config.refine else prior)
+  codec = config.label or cfg.ModelConfig.load(directory / "config.json").prior
+  codec += f"+refine{config.refine}" if config.refine else ""
   setting = directory.resolve().name
   setting += f" λ={config.lmbda:g}" if config.lmbda else ""
   if config.precision != cfg.CODEC_PRECISIONS[0]:

@@ -51,7 +51,7 @@ def _image(height, width):
   return np.tile(photograph, (2, 2, 1))[:height, :width]
 
 
-@pytest.mark.parametrize("field", _FIELDS)
+@pytest.mark.parametrize("field", [*_FIELDS, tiling.REFINEMENT])
 def test_spans_cover_an_axis_once_with_their_halos(field):
   for size in range(1, 120):
     for length in range(field.before + field.after + 1, 40):
