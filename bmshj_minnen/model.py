@@ -163,21 +163,29 @@ class Model(tf.keras.Model):
       z_tilde = z + _noise(z, seed, 1)
     return self.synthesis(y_tilde), self.rate(y_tilde, z_tilde)
 
+  def quantized(self, y: tf.Tensor, psi: Optional[tf.Tensor]) -> tf.Tensor:
+    """ŷ of y [B, h, w, M] with psi, or None without hyperprior, in one parallel pass.
+
+    The context is that of round(y); a file codes round(y - mean) + mean at each position in turn,
+    which differs a little.
+    """
+    y_hat = tf.round(y)
+    if self.y_density is None:
+      mean, _ = self.parameters(psi, y_hat)
+      y_hat = tf.round(y - mean) + mean
+    return y_hat
+
   def rounded(self, x: tf.Tensor) -> tuple[tf.Tensor, Rate]:
     """The model with rounding, for validation: no noise, floating point, one parallel pass.
 
-    The context is that of round(y); a file codes round(y - mean) + mean at each position in
-    turn, which differs a little. What `evaluate` and `compress` report comes from files.
+    What `evaluate` and `compress` report comes from files; see `quantized` for the difference.
     """
     y = self.analysis(x)
     z_hat = psi = None
     if self.config.has_hyperprior:
       z_hat = tf.round(self.hyper_analysis(y))
       psi = self.hyper_synthesis(z_hat, tf.shape(y))
-    y_hat = tf.round(y)
-    if self.y_density is None:
-      mean, _ = self.parameters(psi, y_hat)
-      y_hat = tf.round(y - mean) + mean
+    y_hat = self.quantized(y, psi)
     return self.synthesis(y_hat), self.rate(y_hat, z_hat)
 
 

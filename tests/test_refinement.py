@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import config, metrics, model_directory
+from bmshj_minnen import catalogue, config, metrics, model_directory
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.refinement import Refiner
 from tests import codecs
@@ -70,6 +70,8 @@ def test_lambda_trades_rate_for_distortion(plain):
 
 
 def test_shipped_models_know_their_lambda(refining):
+  for name in catalogue.names():
+    bmshj_minnen.load(name, refine=1)
   codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=_LAMBDA)
   assert codec.compress(_IMAGE) == refining.compress(_IMAGE)
 

@@ -29,7 +29,7 @@ _MEASURED = {
   "avif": ("AVIF 4:4:4", "tab:purple"),
   "hevc444": ("HEVC 4:4:4", "tab:brown"),
 }
-_OURS = ["red", "crimson", "orangered", "firebrick", "salmon"]
+_OURS = ["red", "magenta", "orangered", "firebrick", "salmon"]
 
 
 def plot_all(rows: Sequence[measurements.Row], anchor: str, folder: pathlib.Path) -> None:
