@@ -13,7 +13,7 @@ from bmshj_minnen.refinement import Refiner
 from tests import codecs
 
 _MODEL = "joint-mse-2"
-_STEPS = 6
+_STEPS = 20  # What the README recommends.
 # The shipped model's λ; the training record is checked against it.
 _LAMBDA = 0.011
 # Not whole latents, of which the last show pixels that the photograph does not have.
@@ -44,12 +44,12 @@ def _loss(codec, image, data, lmbda=_LAMBDA):
 
 def test_refined_files_have_less_rate_and_distortion_for_any_decoder(plain, refining):
   before = _loss(plain, _IMAGE, plain.compress(_IMAGE))
-  assert _loss(plain, _IMAGE, refining.compress(_IMAGE)) < 0.98 * before
+  assert _loss(plain, _IMAGE, refining.compress(_IMAGE)) < 0.97 * before
 
 
 def test_more_steps_find_better_latents(plain, refining):
-  more = bmshj_minnen.load(_MODEL, refine=4 * _STEPS)
-  losses = [_loss(plain, _IMAGE, codec.compress(_IMAGE)) for codec in (refining, more)]
+  fewer = bmshj_minnen.load(_MODEL, refine=_STEPS // 4)
+  losses = [_loss(plain, _IMAGE, codec.compress(_IMAGE)) for codec in (fewer, refining)]
   assert losses[1] < losses[0]
 
 
@@ -86,18 +86,18 @@ def test_files_depend_on_neither_threads_nor_calls_before(refining):
 def test_bfloat16_refines_as_well(plain):
   codec = bmshj_minnen.load(_MODEL, refine=_STEPS, precision="bfloat16")
   before = _loss(plain, _IMAGE, plain.compress(_IMAGE))
-  assert _loss(plain, _IMAGE, codec.compress(_IMAGE)) < 0.98 * before
+  assert _loss(plain, _IMAGE, codec.compress(_IMAGE)) < 0.97 * before
 
 
-def test_tiles_are_about_as_good_as_the_whole(plain):
-  """Each is refined without what its neighbours become."""
+def test_the_smallest_tiles_keep_most_of_what_the_whole_saves(plain):
+  """Each is refined without what its neighbours become; of these, half a side is halo."""
   image = codecs.photograph(300, 272)
   codec = bmshj_minnen.load(_MODEL, refine=_STEPS)
   whole = _loss(plain, image, codec.compress(image))
   codec.memory = 1  # Byte: the smallest tiles.
   tiled = _loss(plain, image, codec.compress(image))
   before = _loss(plain, image, plain.compress(image))
-  assert before - tiled > 0.9 * (before - whole)
+  assert before - tiled > 2 / 3 * (before - whole)
 
 
 def test_progress_reaches_the_end(refining):
@@ -118,7 +118,7 @@ def test_every_prior_can_be_refined(prior, tmp_path):
 
 def test_ms_ssim_is_refined_where_it_exists(plain):
   model = model_directory.load_model(_MODEL)
-  refiner = Refiner(model, 100.0, "ms_ssim", 2 * _STEPS)
+  refiner = Refiner(model, 100.0, "ms_ssim", _STEPS)
   for side in (config.MS_SSIM_MIN_SIZE - 1, config.MS_SSIM_MIN_SIZE):
     image = codecs.photograph(side, 200)
     y, z_hat = (part.numpy() for part in plain.analyze(image))

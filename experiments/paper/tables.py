@@ -89,7 +89,8 @@ def _single_points(rows, metric):
   named = _named_curves(rows, metric)
   columns = _columns(rows)
   lines = []
-  for entry in measurements.averages([row for row in rows if row.codec in our_codecs(rows)]):
+  ours = measurements.averages([row for row in rows if row.codec in our_codecs(rows)])
+  for entry in sorted(ours, key=lambda entry: (entry["codec"], entry["bpp"])):
     quality = entry[curves.METRICS[metric].column]
     rates = [curves.relative_rate(named[column], entry["bpp"], quality) for column in columns]
     name = f"{entry['codec']} {entry['setting']}"
