@@ -18,7 +18,6 @@ _STEPS = 20  # What the README recommends.
 _LAMBDA = 0.011
 # Not whole latents, of which the last show pixels that the photograph does not have.
 _IMAGE = codecs.photograph(150, 200)
-_PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregressive", "joint")
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +36,9 @@ def _rate_and_mse(codec, image, data):
   return 8 * len(data) / (image.shape[0] * image.shape[1]), np.mean(error**2)
 
 
-def _loss(codec, image, data, lmbda=_LAMBDA):
+def _loss(codec, image, data):
   rate, mse = _rate_and_mse(codec, image, data)
-  return rate + lmbda * mse
+  return rate + _LAMBDA * mse
 
 
 def test_refined_files_have_less_rate_and_distortion_for_any_decoder(plain, refining):
@@ -106,7 +105,7 @@ def test_progress_reaches_the_end(refining):
   assert fractions == sorted(fractions) and fractions[-1] == 1
 
 
-@pytest.mark.parametrize("prior", _PRIORS)
+@pytest.mark.parametrize("prior", config.PRIORS)
 def test_every_prior_can_be_refined(prior, tmp_path):
   codec, _ = codecs.make_codec(prior, tmp_path)
   refining = bmshj_minnen.load(tmp_path / prior, refine=2, lmbda=0.01)
