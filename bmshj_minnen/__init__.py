@@ -12,20 +12,21 @@ The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), shipped, or trained 
 
 import importlib
 
-# Imported when they are first used, so that `binaries` comes before TensorFlow and can silence it.
+# Imported when they are first used, so that `command_line.startup` comes before TensorFlow and can
+# silence it.
 _MODULES = {
   "BitstreamError": "coding.bitstream",
   "Codec": "coding.codec",
-  "ImageError": "images",
+  "ImageError": "photographs.images",
   "Latents": "coding.codec",
   "Model": "model",
   "ModelConfig": "config",
   "TrainConfig": "config",
-  "load": "model_directory",
-  "load_for": "model_directory",
-  "load_model": "model_directory",
-  "read_image": "images",
-  "write_image": "images",
+  "load": "model_files.model_directory",
+  "load_for": "model_files.model_directory",
+  "load_model": "model_files.model_directory",
+  "read_image": "photographs.images",
+  "write_image": "photographs.images",
 }
 
 __all__ = sorted(_MODULES)

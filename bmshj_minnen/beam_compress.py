@@ -8,21 +8,21 @@ import sys
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import file_flags
+from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.corpus import pipeline, tasks
 
-_CORPUS = file_flags.CorpusFlags()
-_MODEL = file_flags.define_model()
-_ALPHA = file_flags.define_alpha()
+_CORPUS = shared_flags.CorpusFlags()
+_MODEL = shared_flags.define_model()
+_ALPHA = shared_flags.define_alpha()
 
 
 def main(argv):
   """Flags -> one library call; flags that are not known here are Beam's."""
   logging.set_verbosity(logging.WARNING)
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
     task = tasks.Compression(_MODEL.value, _ALPHA.value, _CORPUS.memory, _CORPUS.precision)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])

@@ -11,25 +11,19 @@ import sys
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import (
-  batch,
-  catalogue,
-  file_flags,
-  images,
-  model_directory,
-  planning,
-  report,
-)
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.command_line import many_files, planning, report, shared_flags
+from bmshj_minnen.model_files import catalogue, model_directory
+from bmshj_minnen.photographs import images
 
-_MODEL = file_flags.define_model()
+_MODEL = shared_flags.define_model()
 _QUALITY = flags.DEFINE_integer("quality", None, "Number of a shipped model; 1: smallest files.")
-_ALPHA = file_flags.define_alpha()
-_FILES = file_flags.FileFlags("compressed")
-_REFINEMENT = file_flags.RefinementFlags()
+_ALPHA = shared_flags.define_alpha()
+_FILES = shared_flags.FileFlags("compressed")
+_REFINEMENT = shared_flags.RefinementFlags()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
@@ -62,7 +56,7 @@ def _refuse_to_overwrite(target):
 
 def main(argv):
   """Flags -> one library call."""
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     plan = planning.make_plan(_FILES.request(argv[1:]), images.SUFFIXES, ".tfci")
     if not plan.is_folder:
       for job in plan.jobs:
@@ -76,12 +70,12 @@ def main(argv):
       lmbda=_REFINEMENT.lmbda,
     )
     model = model_directory.load_model(name) if _VERBOSE.value else None
-    work = batch.Work(
+    work = many_files.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),
       functools.partial(_convert, codec, model),
       images.write_atomically,
     )
-    outcome = batch.run(plan, work, _FILES.jobs, "compressed")
+    outcome = many_files.run(plan, work, _FILES.jobs, "compressed")
     sys.exit(int(outcome.failed > 0))
 
 

@@ -7,12 +7,13 @@ import pathlib
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import crops, data, model_directory, weights
 from bmshj_minnen.compressai import checkpoint, conversion
 from bmshj_minnen.model import Model
+from bmshj_minnen.model_files import model_directory, weights
+from bmshj_minnen.photographs import crops, finding
 
 _SOURCE = flags.DEFINE_string(
   "from_compressai", None, "A checkpoint, or an .npz file of its arrays, which needs no PyTorch."
@@ -33,7 +34,7 @@ def _convert(source, output):
   model = Model(config)
   model_directory.create_variables(model)
   weights.assign(model, arrays)
-  photographs = (*data.bundled_photographs(), *data.held_out_photographs())
+  photographs = (*finding.bundled_photographs(), *finding.held_out_photographs())
   (typical,) = crops.validation_crops(photographs, _CROP, len(photographs))
   model_directory.save(model, output, typical)
   name = conversion.name_of(config.prior)
@@ -44,7 +45,7 @@ def main(argv):
   """Flags -> one library call."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     if not _SOURCE.value or not _OUTPUT.value:
       raise ValueError("give --from_compressai=CHECKPOINT and --output=DIR")
     _convert(pathlib.Path(_SOURCE.value), pathlib.Path(_OUTPUT.value))

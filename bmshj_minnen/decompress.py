@@ -10,14 +10,16 @@ import sys
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import batch, file_flags, images, model_directory, planning, report
+from bmshj_minnen.command_line import many_files, planning, report, shared_flags
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import images
 
-_MODEL = file_flags.define_decoding_model()
-_FILES = file_flags.FileFlags("decompressed")
-_MAX_PIXELS = file_flags.define_max_pixels()
+_MODEL = shared_flags.define_decoding_model()
+_FILES = shared_flags.FileFlags("decompressed")
+_MAX_PIXELS = shared_flags.define_max_pixels()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph to compare with.")
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
@@ -36,7 +38,7 @@ def _convert(codec, original, data, progress):
 
 def main(argv):
   """Flags -> one library call."""
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     if _ORIGINAL.value and _FILES.output_dir:
       raise ValueError("--original is for one file, not for --output_dir")
     plan = planning.make_plan(_FILES.request(argv[1:]), frozenset((".tfci",)), ".png")
@@ -44,12 +46,12 @@ def main(argv):
       images.lossless_format(job.target)  # Complains before anything is done.
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
     codec = model_directory.load(_MODEL.value, *_limits()) if _MODEL.value else None
-    work = batch.Work(
+    work = many_files.Work(
       lambda path, note: pathlib.Path(path).read_bytes(),
       functools.partial(_convert, codec, original),
       images.write_image,
     )
-    outcome = batch.run(plan, work, _FILES.jobs, "decompressed")
+    outcome = many_files.run(plan, work, _FILES.jobs, "decompressed")
     sys.exit(int(outcome.failed > 0))
 
 

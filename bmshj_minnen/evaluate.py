@@ -6,10 +6,11 @@ same command goes on where it was interrupted, and what was measured before stay
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import classical, evaluation, file_flags
+from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.evaluation import classical, measuring
 
 _MODEL = flags.DEFINE_multi_string(
   "model", [], "A model directory, a pattern of them, or a name; may be repeated."
@@ -26,9 +27,9 @@ flags.register_validator(
   lambda values: all(value.isdecimal() for value in values),
   "give whole numbers, such as 20,40,60",
 )
-_PRECISION = file_flags.define_precision()
-_REFINEMENT = file_flags.RefinementFlags()
-_ALPHA = file_flags.define_alpha()
+_PRECISION = shared_flags.define_precision()
+_REFINEMENT = shared_flags.RefinementFlags()
+_ALPHA = shared_flags.define_alpha()
 _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
 
 
@@ -37,8 +38,8 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
   logging.set_verbosity(logging.INFO)
-  with binaries.one_line_errors():
-    config = evaluation.EvaluationConfig(
+  with startup.one_line_errors():
+    config = measuring.EvaluationConfig(
       images=_IMAGES.value,
       output=_OUTPUT.value,
       models=_MODEL.value,
@@ -51,7 +52,7 @@ def main(argv):
       alpha=_ALPHA.value,
       keep_files=_KEEP_FILES.value,
     )
-    for entry in evaluation.evaluate(config):
+    for entry in measuring.evaluate(config):
       print(
         "{codec:10} {setting:>20} {images:4} images {bpp:7.4f} bpp {psnr_db:7.3f} dB "
         "MS-SSIM {ms_ssim:.5f}  {encode_s:.3f} s  {decode_s:.3f} s".format(**entry)

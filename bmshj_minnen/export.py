@@ -7,14 +7,14 @@ import pathlib
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import file_flags
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.serving import saved_models
 
-_MODEL = file_flags.define_model()
+_MODEL = shared_flags.define_model()
 _OUTPUT = flags.DEFINE_string(
   "output", None, "BASE/VERSION; writes BASE/codec/VERSION and BASE/stock/VERSION."
 )
@@ -32,7 +32,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   logging.set_verbosity(logging.ERROR)  # TensorFlow tells of each argument that it renames.
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     if not _OUTPUT.value:
       raise ValueError("give --output, such as --output=served/1")
     output = pathlib.Path(_OUTPUT.value)

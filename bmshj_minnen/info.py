@@ -6,7 +6,7 @@ import sys
 
 from absl import app
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from bmshj_minnen.coding import bitstream
@@ -33,7 +33,7 @@ def main(argv):
   if len(argv) < 2:
     raise app.UsageError("give one or more compressed files")
   failed = False
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     for path in argv[1:]:
       try:
         lines, intact = _lines(pathlib.Path(path).read_bytes())

@@ -7,10 +7,12 @@ import sys
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, datasets, file_flags
+from bmshj_minnen import config
+from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.photographs import datasets
 
 _PHOTOGRAPHS = flags.DEFINE_multi_string(
   "photographs", None, "A glob; ** stands for folders; may be repeated.", required=True
@@ -23,7 +25,7 @@ _MIN_SIZE = flags.DEFINE_integer(
   "Leave out photographs with shorter sides, pixels; the largest --crop to train with.",
   lower_bound=1,
 )
-_ALPHA = file_flags.define_alpha()
+_ALPHA = shared_flags.define_alpha()
 
 
 def main(argv):
@@ -36,7 +38,7 @@ def main(argv):
     skipped.append(path)
     print(f"skipped: {path}: {reason}", file=sys.stderr)
 
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     count = datasets.prepare(
       _PHOTOGRAPHS.value, _NAME.value, _DATA_DIR.value, _MIN_SIZE.value, _ALPHA.value, skip
     )

@@ -7,10 +7,12 @@ import sys
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, distribution, model_directory, training, widening
+from bmshj_minnen import config
+from bmshj_minnen.model_files import model_directory, widening
+from bmshj_minnen.training import distribution, loop
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
 _DEFAULTS = config.TrainConfig(model_dir="")
@@ -81,10 +83,10 @@ def main(argv):
   logging.set_verbosity(logging.INFO)
   # A machine that is taken away, or a job whose time is over, ends like Ctrl-C: saved.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     model_config, train_config = configs()
     try:
-      training.train(model_config, train_config)
+      loop.train(model_config, train_config)
     except distribution.WorkerLostError as error:
       logging.warning("Starting again from the last checkpoint: another machine is gone: %s", error)
       logging.flush()

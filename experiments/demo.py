@@ -7,13 +7,16 @@ import pathlib
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import numpy as np
 
 import bmshj_minnen
-from bmshj_minnen import catalogue, classical, data, metrics
+from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import classical
+from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.photographs import finding
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model directory or name.")
 _IMAGE = flags.DEFINE_string("image", "", "A photograph; empty: one that no model has seen.")
@@ -24,10 +27,10 @@ def main(argv):
   """Compresses, decompresses, compares."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
-    x = bmshj_minnen.read_image(_IMAGE.value or data.held_out_photographs()[0])
+    x = bmshj_minnen.read_image(_IMAGE.value or finding.held_out_photographs()[0])
     codec = bmshj_minnen.load(_MODEL.value)
     (output / "photograph.tfci").write_bytes(codec.compress(x))
     compressed = (output / "photograph.tfci").read_bytes()

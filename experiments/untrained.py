@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import model_directory, weights
+from bmshj_minnen.model_files import model_directory, weights
 
 __all__ = ["DEVIATION", "LARGE_DEVIATION", "model"]
 

@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import data, model_directory
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import finding
 
 N, M = 8, 12
 
@@ -85,7 +86,7 @@ def peak() -> int:
 
 @functools.cache
 def _whole_photograph():
-  return bmshj_minnen.read_image(data.bundled_photographs()[0])
+  return bmshj_minnen.read_image(finding.bundled_photographs()[0])
 
 
 def photograph(height: int, width: int) -> np.ndarray:

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from bmshj_minnen import config, model_directory
+from bmshj_minnen import config
 from bmshj_minnen.model import Model
+from bmshj_minnen.model_files import model_directory
 
 
 def _build(prior, num_filters=4, latent_channels=6, seed=1):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import batch, binaries, images, planning
+from bmshj_minnen.command_line import many_files, planning, startup
+from bmshj_minnen.photographs import images
 from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png", ".jpg"))
@@ -153,7 +154,7 @@ def _read(path, note):
 
 
 def _work(convert=lambda content: content, write=images.write_atomically):
-  return batch.Work(_read, lambda content, progress: (convert(content), []), write)
+  return many_files.Work(_read, lambda content, progress: (convert(content), []), write)
 
 
 def _results():
@@ -163,7 +164,7 @@ def _results():
 @pytest.mark.parametrize("parallel", [1, 2, 7])
 def test_every_file_is_done_once(tree, parallel, capsys):
   plan = _plan("in", recursive=True)
-  outcome = batch.run(plan, _work(bytes.upper), parallel, "shouted")
+  outcome = many_files.run(plan, _work(bytes.upper), parallel, "shouted")
   assert (outcome.done, outcome.failed) == (6, 0)
   assert _results() == {job.target: job.source.encode().upper() for job in plan.jobs}
   captured = capsys.readouterr()
@@ -181,7 +182,7 @@ def test_a_failure_costs_one_line_and_the_others_nothing(tree, capsys):
     return content
 
   paths = ("in", "in/missing.png")
-  outcome = batch.run(_plan(*paths), _work(convert), 2, "done")
+  outcome = many_files.run(_plan(*paths), _work(convert), 2, "done")
   assert (outcome.done, outcome.failed) == (1, 3)
   assert list(_results()) == ["out/odd[1].bin"]
   captured = capsys.readouterr()
@@ -201,7 +202,7 @@ def test_a_full_disk_ends_the_run(tree, capsys):
       raise OSError(errno.ENOSPC, "No space left on device", target)
     images.write_atomically(target, content)
 
-  outcome = batch.run(_plan("in", recursive=True), _work(write=write), 1, "done")
+  outcome = many_files.run(_plan("in", recursive=True), _work(write=write), 1, "done")
   assert (outcome.done, outcome.failed) == (1, 1)  # B comes before a.
   assert list(_results()) == ["out/B.bin"]
   captured = capsys.readouterr()
@@ -229,8 +230,8 @@ def test_ctrl_c_keeps_what_is_complete(tree, capsys):
     return content
 
   plan = _plan("in", recursive=True)
-  with pytest.raises(SystemExit) as exit_, binaries.one_line_errors():
-    batch.run(plan, _work(convert), 1, "done")
+  with pytest.raises(SystemExit) as exit_, startup.one_line_errors():
+    many_files.run(plan, _work(convert), 1, "done")
   assert exit_.value.code == 130
   assert interrupted.is_set()
   # The file in hand was finished, no other was begun.

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import binaries, report
+from bmshj_minnen.command_line import report, startup
 from experiments.robustness import sample_files
 from tests import codecs
 
@@ -277,7 +277,7 @@ def test_train_refuses_in_one_line(tmp_path):
 
 def _python(code, **environment):
   return subprocess.run(
-    [sys.executable, "-c", f"from bmshj_minnen import binaries; {code}"],
+    [sys.executable, "-c", f"from bmshj_minnen.command_line import startup; {code}"],
     capture_output=True,
     text=True,
     cwd=_ROOT,
@@ -298,9 +298,9 @@ def test_names_that_are_no_utf_8_can_be_printed():
 
 
 def test_errors_of_tensorflow_about_files_are_one_line(capsys):
-  with pytest.raises(SystemExit), binaries.one_line_errors():
+  with pytest.raises(SystemExit), startup.one_line_errors():
     tf.io.write_file(f"{__file__}/below", "")
   (line,) = capsys.readouterr().err.splitlines()
   assert line.startswith("error: ") and "test_binaries.py" in line
-  with pytest.raises(tf.errors.InvalidArgumentError), binaries.one_line_errors():
+  with pytest.raises(tf.errors.InvalidArgumentError), startup.one_line_errors():
     tf.reshape(tf.zeros(3), [2])

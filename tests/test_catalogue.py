@@ -8,8 +8,12 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import catalogue, classical, data, metrics, model_directory, report
+from bmshj_minnen import metrics
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.command_line import report
+from bmshj_minnen.evaluation import classical
+from bmshj_minnen.model_files import catalogue, model_directory
+from bmshj_minnen.photographs import finding
 
 
 def test_names_and_qualities_count_up_in_rate():
@@ -27,7 +31,7 @@ def test_a_directory_goes_by_its_path_and_nothing_else_is_found(tmp_path):
 
 
 def test_the_shipped_models_compress_a_photograph_they_have_not_seen():
-  image = bmshj_minnen.read_image(data.held_out_photographs()[0])
+  image = bmshj_minnen.read_image(finding.held_out_photographs()[0])
   bpp, psnr = [], []
   for name in catalogue.names():
     codec, model = bmshj_minnen.load(name), bmshj_minnen.load_model(name)

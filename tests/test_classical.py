@@ -8,7 +8,8 @@ import PIL.features
 import PIL.Image
 import pytest
 
-from bmshj_minnen import classical, metrics
+from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import classical
 from tests import codecs
 
 _X = codecs.photograph(96, 130)  # Neither a multiple of 16.

@@ -7,11 +7,12 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config, model_directory, weights
+from bmshj_minnen import config
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.model_files import model_directory, weights
 from tests import codecs
 
 _SIZES = [(1, 1), (1, 40), (16, 16), (17, 33), (65, 31), (128, 96)]

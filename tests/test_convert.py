@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config, model_directory, weights
+from bmshj_minnen import config
 from bmshj_minnen.compressai import checkpoint, conversion
+from bmshj_minnen.model_files import model_directory, weights
 from experiments.compressai import comparison
 from tests import codecs
 

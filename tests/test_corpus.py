@@ -17,9 +17,9 @@ import PIL.Image
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import images
 from bmshj_minnen.corpus import outcome as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
+from bmshj_minnen.photographs import images
 from experiments.robustness import sample_files
 from tests import codecs, trees
 

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen import images, planning
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.command_line import planning
 from bmshj_minnen.corpus import finding, storage, tasks
+from bmshj_minnen.photographs import images
 from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png",))

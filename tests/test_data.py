@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen import crops, data
+from bmshj_minnen.photographs import crops, finding
 
 _CROP = 32
 
@@ -62,7 +62,7 @@ def test_unusable_files_are_skipped_and_counted(tmp_path):
   for name in ("a.png", "b.jpg"):
     whole = (tmp_path / name).read_bytes()
     (tmp_path / f"truncated-{name}").write_bytes(whole[: len(whole) // 2])
-  found = data.find_photographs([str(tmp_path / "**"), str(tmp_path / "a.png")], min_size=32)
+  found = finding.find_photographs([str(tmp_path / "**"), str(tmp_path / "a.png")], min_size=32)
   assert found.paths == tuple(sorted(good))
   assert found.skipped == {
     "smaller than 32 pixels": 2,
@@ -84,7 +84,7 @@ def test_files_truncated_anywhere_stop_nothing(tmp_path, file_format):
   good = _save(tmp_path / "good.png", _noise(8, 8))
   for length in range(0, len(whole), 3):
     (tmp_path / f"truncated-{length:04}").write_bytes(whole[:length])
-  found = data.find_photographs([str(tmp_path / "*")], min_size=8)
+  found = finding.find_photographs([str(tmp_path / "*")], min_size=8)
   assert found.paths == (good,)
 
 
@@ -95,18 +95,18 @@ def test_whatever_pillow_raises_stops_nothing(tmp_path):
   (tmp_path / "damaged.dds").write_bytes(damaged)
   with pytest.raises(NotImplementedError):
     PIL.Image.open(tmp_path / "damaged.dds")
-  found = data.find_photographs([str(tmp_path / "*")], min_size=8)
+  found = finding.find_photographs([str(tmp_path / "*")], min_size=8)
   assert found.paths == (good,) and found.skipped == {"unreadable": 1}
 
 
 def test_nothing_to_train_on_is_one_line(tmp_path):
-  with pytest.raises(data.DataError, match="no file matches .*nothing") as caught:
-    data.find_photographs([str(tmp_path / "nothing" / "*.png")], min_size=32)
+  with pytest.raises(finding.DataError, match="no file matches .*nothing") as caught:
+    finding.find_photographs([str(tmp_path / "nothing" / "*.png")], min_size=32)
   assert "\n" not in str(caught.value)
   _save(tmp_path / "small.png", _noise(31, 31))
   (tmp_path / "text.png").write_text("two\nlines")
-  with pytest.raises(data.DataError, match="none of the 2 files") as caught:
-    data.find_photographs([str(tmp_path / "*.png")], min_size=32)
+  with pytest.raises(finding.DataError, match="none of the 2 files") as caught:
+    finding.find_photographs([str(tmp_path / "*.png")], min_size=32)
   assert "\n" not in str(caught.value)
   assert "1 smaller than 32 pixels" in str(caught.value)
   assert "1 unreadable" in str(caught.value)
@@ -153,8 +153,8 @@ def test_what_is_found_trains_on_its_own_colours(tmp_path, name, mode):
   smooth = np.kron(_noise(4, 4), np.ones([8, 8, 1], np.uint8))  # JPEG decoders differ in edges.
   path = _save(tmp_path / name, smooth, mode) if mode else _save_bmp(tmp_path / name, smooth)
   try:
-    found = data.find_photographs([path], _CROP)
-  except data.DataError:
+    found = finding.find_photographs([path], _CROP)
+  except finding.DataError:
     assert name in ("palette.bmp", "16_bits.bmp", "masks.bmp")  # TensorFlow misreads them.
     return
   (crop,) = crops.photograph_crops(found.paths, _CROP, 1, 0, 0, 1).as_numpy_iterator()
@@ -234,10 +234,10 @@ def test_validation_crops_are_central(photographs):
 
 
 def test_bundled_photographs_are_usable_and_none_is_held_out():
-  train, held_out = data.bundled_photographs(), data.held_out_photographs()
+  train, held_out = finding.bundled_photographs(), finding.held_out_photographs()
   assert len(train) >= 6 and len(held_out) >= 1
   for paths in (train, held_out):
-    found = data.find_photographs(paths, min_size=256)
+    found = finding.find_photographs(paths, min_size=256)
     assert len(found.paths) == len(paths) and not found.skipped
   names = [pathlib.Path(path).name for path in train + held_out]
   contents = {pathlib.Path(path).read_bytes() for path in train + held_out}
@@ -245,7 +245,7 @@ def test_bundled_photographs_are_usable_and_none_is_held_out():
 
 
 def test_crops_are_the_same_whether_photographs_are_kept_in_memory_or_not(monkeypatch):
-  paths = tuple(data.bundled_photographs())
+  paths = tuple(finding.bundled_photographs())
   kept = [batch.numpy() for batch in crops.photograph_crops(paths, 64, 3, 7, 2, 6)]
   monkeypatch.setattr(crops, "_MEMORY", 0)
   read = [batch.numpy() for batch in crops.photograph_crops(paths, 64, 3, 7, 2, 6)]

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import data, datasets, images, training
+from bmshj_minnen.photographs import datasets, finding, images
+from bmshj_minnen.training import loop
 from experiments.robustness import sample_files
 from tests import codecs
 
@@ -85,14 +86,14 @@ def test_unusable_datasets_are_one_line(dataset_dir, monkeypatch, name, crop, wo
     raise OSError("this test has no network")
 
   monkeypatch.setattr("socket.socket.connect", connect)
-  with pytest.raises(data.DataError) as caught:
+  with pytest.raises(finding.DataError) as caught:
     _crops(name, dataset_dir, crop, 2, seed=0, first_step=0)
   message = str(caught.value)
   assert "\n" not in message and name in message and words in message
 
 
 def test_dataset_that_is_not_on_disk_is_one_line(dataset_dir, tmp_path):
-  with pytest.raises(data.DataError) as caught:
+  with pytest.raises(finding.DataError) as caught:
     _crops("tiny_photographs:9.9.9", str(tmp_path), _CROP, 2, seed=0, first_step=0)
   assert "\n" not in str(caught.value) and "tiny_photographs:9.9.9" in str(caught.value)
 
@@ -205,11 +206,11 @@ def test_training_reads_a_prepared_dataset(prepared, tmp_path):
     steps=2,
     downscale=True,
   )
-  with pytest.raises(data.DataError, match="--min_size=64"):
-    training.train(bmshj_minnen.ModelConfig("factorized", 4, 4), train)
+  with pytest.raises(finding.DataError, match="--min_size=64"):
+    loop.train(bmshj_minnen.ModelConfig("factorized", 4, 4), train)
   datasets.prepare([str(folder / "in" / "?.jpg")], "large", str(folder / "data"), 64)
   train = bmshj_minnen.TrainConfig(**{**vars(train), "dataset": "large"})
-  training.train(bmshj_minnen.ModelConfig("factorized", 4, 4), train)
+  loop.train(bmshj_minnen.ModelConfig("factorized", 4, 4), train)
   assert bmshj_minnen.load(tmp_path).compress(codecs.photograph(20, 20))
 
 
@@ -225,7 +226,7 @@ def test_training_reads_a_prepared_dataset(prepared, tmp_path):
 )
 def test_what_cannot_be_prepared_is_one_line(prepared, pattern, name, words):
   folder, _, _ = prepared
-  with pytest.raises(data.DataError, match=words) as caught:
+  with pytest.raises(finding.DataError, match=words) as caught:
     datasets.prepare([str(folder / "in" / pattern)], name, str(folder / "data"), 50)
   assert "\n" not in str(caught.value)
 
@@ -239,6 +240,6 @@ def test_an_interrupted_preparation_leaves_no_dataset(prepared, tmp_path, monkey
 
   with pytest.raises(KeyboardInterrupt):
     datasets.prepare([str(folder / "in" / "**" / "*.*")], *arguments[1:], skip=interrupt)
-  with pytest.raises(data.DataError):
+  with pytest.raises(finding.DataError):
     _crops("photos", str(tmp_path), _CROP, 1, 0, 0)
   assert datasets.prepare(*arguments) == 3

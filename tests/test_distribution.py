@@ -14,8 +14,10 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config, data, distribution, training
-from bmshj_minnen.muon import Muon
+from bmshj_minnen import config
+from bmshj_minnen.photographs import finding
+from bmshj_minnen.training import distribution, loop
+from bmshj_minnen.training.muon import Muon
 from experiments.scaling import cluster
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -65,7 +67,7 @@ def test_two_machines_one_of_them_killed_train_like_one_device(one_device, tmp_p
     for worker in workers:
       worker.kill()
   np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-4)
-  image = bmshj_minnen.read_image(data.held_out_photographs()[0])[:50, :70]
+  image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:50, :70]
   assert bmshj_minnen.load(tmp_path).compress(image)
 
 
@@ -83,7 +85,7 @@ distribution.make_strategy = lambda config: tf.distribute.MirroredStrategy(devic
 train.run()
 """
 _MUON = """
-from bmshj_minnen.muon import Muon
+from bmshj_minnen.training.muon import Muon
 gradient = np.load(sys.argv[1])
 strategy = tf.distribute.MirroredStrategy(devices)
 with strategy.scope():
@@ -129,7 +131,7 @@ def test_multi_worker_says_what_it_needs(value, monkeypatch, tmp_path):
   monkeypatch.setenv("TF_CONFIG", value)
   train = config.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
   with pytest.raises(ValueError, match="TF_CONFIG="):
-    training.train(config.ModelConfig(), train)
+    loop.train(config.ModelConfig(), train)
 
 
 def test_a_batch_must_divide_among_the_devices():

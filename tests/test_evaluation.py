@@ -15,7 +15,7 @@ import pytest
 from skimage import metrics as skimage_metrics
 
 import bmshj_minnen
-from bmshj_minnen import classical, evaluation, measurements
+from bmshj_minnen.evaluation import classical, measurements, measuring
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -39,7 +39,7 @@ def evaluate(folder, tmp_path):
 
   def run(**fields):
     fields = {"images": str(folder / "photos" / "*.png"), "output": str(tmp_path), **fields}
-    return evaluation.evaluate(evaluation.EvaluationConfig(**fields))
+    return measuring.evaluate(measuring.EvaluationConfig(**fields))
 
   return run
 
@@ -203,10 +203,10 @@ def test_refined_models_are_a_curve_of_their_own(evaluate, folder, tmp_path):
 
 def test_small_and_lossless_pictures_have_no_figure_that_json_lacks(tmp_path):
   bmshj_minnen.write_image(str(tmp_path / "grey.png"), np.full((16, 16, 3), 128, np.uint8))
-  config = evaluation.EvaluationConfig(
+  config = measuring.EvaluationConfig(
     str(tmp_path / "*.png"), str(tmp_path), codecs=["jpeg444"], qualities=[100]
   )
-  evaluation.evaluate(config)
+  measuring.evaluate(config)
   (entry,) = json.loads((tmp_path / "averages.json").read_text())
   assert entry["psnr_db"] is None and entry["ms_ssim"] is None
   (row,) = measurements.read_rows(tmp_path / "images.csv")
@@ -236,9 +236,9 @@ def test_files_that_are_no_photographs_are_named_before_anything_is_measured(tmp
   (tmp_path / "c.png").mkdir()
   (tmp_path / "d.png").write_text("text")
   output = tmp_path / "output"
-  config = evaluation.EvaluationConfig(str(tmp_path / "*.png"), str(output), codecs=["webp"])
+  config = measuring.EvaluationConfig(str(tmp_path / "*.png"), str(output), codecs=["webp"])
   with pytest.raises(ValueError, match=r"2 of 3 files cannot be measured.*b\.png.*; .*d\.png"):
-    evaluation.evaluate(config)
+    measuring.evaluate(config)
   assert not output.exists()
 
 
@@ -248,7 +248,7 @@ def test_transparency_is_read_as_asked_and_measured_anew_if_asked_otherwise(tmp_
   PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
 
   def measure(alpha):
-    config = evaluation.EvaluationConfig(
+    config = measuring.EvaluationConfig(
       str(tmp_path / "*.png"),
       str(tmp_path),
       codecs=["webp"],
@@ -256,7 +256,7 @@ def test_transparency_is_read_as_asked_and_measured_anew_if_asked_otherwise(tmp_
       alpha=alpha,
       keep_files=True,
     )
-    evaluation.evaluate(config)
+    measuring.evaluate(config)
     (file,) = (tmp_path / "files" / "webp" / "100").iterdir()
     (row,) = _rows(tmp_path)
     assert int(row["bytes"]) == file.stat().st_size
@@ -273,9 +273,9 @@ def test_transparency_is_read_as_asked_and_measured_anew_if_asked_otherwise(tmp_
 
 def test_a_photograph_that_a_codec_cannot_code_is_named(tmp_path):
   bmshj_minnen.write_image(str(tmp_path / "wide.png"), np.zeros((1, 16384, 3), np.uint8))
-  config = evaluation.EvaluationConfig(str(tmp_path / "*.png"), str(tmp_path), codecs=["webp"])
+  config = measuring.EvaluationConfig(str(tmp_path / "*.png"), str(tmp_path), codecs=["webp"])
   with pytest.raises(ValueError, match=r"webp 0 cannot code .*wide\.png"):
-    evaluation.evaluate(config)
+    measuring.evaluate(config)
 
 
 def test_other_files_are_not_written_over(evaluate, tmp_path):

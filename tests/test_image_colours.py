@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 
-from bmshj_minnen import images
+from bmshj_minnen.photographs import images
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 import tifffile
 
-from bmshj_minnen import images, planning
+from bmshj_minnen.command_line import planning
+from bmshj_minnen.photographs import images
 
 
 @pytest.fixture

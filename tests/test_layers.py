@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bmshj_minnen import layers, model_directory, weights
+from bmshj_minnen import layers
 from bmshj_minnen.layers import fourier_kernel, masked_conv
+from bmshj_minnen.model_files import model_directory, weights
 
 # Of the largest output: float32 sums of some hundred products.
 _TOLERANCE = 1e-5

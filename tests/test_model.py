@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen import config, metrics, weights
+from bmshj_minnen import config, metrics
 from bmshj_minnen.model import Rate, losses
+from bmshj_minnen.model_files import weights
 
 _PARTS = {
   "factorized": {"g_a", "g_s", "y_density"},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.muon import Muon, orthogonalize
+from bmshj_minnen.training.muon import Muon, orthogonalize
 
 _RATE = 0.01
 

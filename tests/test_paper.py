@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import interpolate
 
-from bmshj_minnen import measurements
+from bmshj_minnen.evaluation import measurements
 from experiments.paper import curves, panels, plots, tables
 from tests import codecs
 

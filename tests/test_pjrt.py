@@ -15,8 +15,11 @@ from tensorflow.compiler.xla import xla_data_pb2
 from tensorflow.compiler.xla.service import hlo_pb2
 
 import bmshj_minnen
-from bmshj_minnen import config, data, model_directory, trainer, training
-from bmshj_minnen.crops import photograph_crops
+from bmshj_minnen import config
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import finding
+from bmshj_minnen.photographs.crops import photograph_crops
+from bmshj_minnen.training import loop, trainer
 from experiments.pjrt import export_step, import_state, step_file, variables
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -38,7 +41,7 @@ def _replace(config_, **changes):
 def _crops(steps, train):
   """[steps, batch, crop, crop, 3] uint8."""
   batches = photograph_crops(
-    tuple(data.bundled_photographs()), train.crop, train.batch, 0, 0, steps
+    tuple(finding.bundled_photographs()), train.crop, train.batch, 0, 0, steps
   )
   return np.stack(list(batches.as_numpy_iterator()))
 
@@ -192,10 +195,10 @@ def test_the_result_is_a_model_that_codes_and_that_keras_trains_on(finished, tmp
   with np.load(finished / "run" / "state.npz") as state:
     kernel = bmshj_minnen.load_model(directory).g_ep.layers[0].kernel.numpy()
     assert any(np.array_equal(kernel, array) for array in state.values())
-  image = bmshj_minnen.read_image(data.held_out_photographs()[0])[:50, :70]
+  image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:50, :70]
   codec = bmshj_minnen.load(directory)
   assert codec.decompress(codec.compress(image)).shape == image.shape
-  training.train(_MODEL, _replace(_TRAIN, model_dir=str(directory), steps=_STEPS + 2))
+  loop.train(_MODEL, _replace(_TRAIN, model_dir=str(directory), steps=_STEPS + 2))
   assert [int(row["step"]) for row in _rows(directory)][-2:] == [_STEPS, _STEPS + 2]
 
 

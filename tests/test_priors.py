@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bmshj_minnen import measurements
+from bmshj_minnen.evaluation import measurements
 from experiments.priors import tables
 
 

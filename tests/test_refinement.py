@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import catalogue, config, metrics, model_directory
+from bmshj_minnen import config, metrics
 from bmshj_minnen.coding import tiling
-from bmshj_minnen.refinement import Refiner
+from bmshj_minnen.coding.refinement import Refiner
+from bmshj_minnen.model_files import catalogue, model_directory
 from tests import codecs
 
 _MODEL = "joint-mse-2"

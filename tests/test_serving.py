@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import images
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import photographs, profiles, saved_models
 from experiments.serving import comparisons
 from tests import codecs

@@ -15,7 +15,10 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import callbacks, config, data, model_directory, trainer, training
+from bmshj_minnen import config
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import finding
+from bmshj_minnen.training import callbacks, loop, trainer
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
 
@@ -39,25 +42,25 @@ def _losses(folder):
 @pytest.mark.parametrize("prior", config.PRIORS)
 def test_every_prior_trains_to_a_model_that_codes(prior, tmp_path):
   model = dataclasses.replace(_MODEL, prior=prior)
-  directory = training.train(model, _config(tmp_path, steps=2))
+  directory = loop.train(model, _config(tmp_path, steps=2))
   codec = bmshj_minnen.load(directory)
-  image = bmshj_minnen.read_image(data.held_out_photographs()[0])[:50, :70]
+  image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:50, :70]
   assert codec.decompress(codec.compress(image)).shape == image.shape
 
 
 def test_the_loss_falls(tmp_path):
-  training.train(_MODEL, _config(tmp_path, steps=60, save_every=30, batch=4))
+  loop.train(_MODEL, _config(tmp_path, steps=60, save_every=30, batch=4))
   first, second = _losses(tmp_path)
   assert second[2] < 0.5 * first[2]
 
 
 def test_a_run_leaves_its_record(tmp_path):
-  training.train(_MODEL, _config(tmp_path))
+  loop.train(_MODEL, _config(tmp_path))
   folder = tmp_path / "model"
   record = json.loads((folder / "train.json").read_text())
   assert record["flags"]["lmbda"] == 0.01 and record["flags"]["crop"] == 64
   assert record["versions"]["tensorflow"].startswith("2.14")
-  assert record["train"] == sorted(data.bundled_photographs())
+  assert record["train"] == sorted(finding.bundled_photographs())
   assert not set(record["train"]) & set(record["validation"])
   assert [step for step, _, _ in _losses(tmp_path)] == [2, 4]
   events = list((folder / "logs").glob("events*"))
@@ -84,11 +87,11 @@ def _files_of_at_most(size):
 
 def test_a_full_disk_leaves_the_files_of_a_model_directory_whole(tiny_model, tmp_path):
   model = tiny_model("factorized")
-  training.write_record(tmp_path, model.config, _config(tmp_path))
+  loop.write_record(tmp_path, model.config, _config(tmp_path))
   before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
   assert set(before) == {"config.json", "train.json"}
   with _files_of_at_most(len(before["config.json"])), pytest.raises(OSError, match="train.json"):
-    training.write_record(tmp_path, model.config, _config(tmp_path))
+    loop.write_record(tmp_path, model.config, _config(tmp_path))
   with _files_of_at_most(10), pytest.raises(OSError, match="config.json"):
     model_directory.save(model, tmp_path, tf.zeros([1, 64, 64, 3]))
   assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -110,12 +113,12 @@ def test_a_table_that_was_only_just_opened_gets_its_header(tmp_path):
 
 def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(tmp_path):
   runs = {name: tmp_path / name for name in ("whole", "again", "resumed", "seed")}
-  training.train(_MODEL, _config(runs["whole"], schedule="constant"))
-  training.train(_MODEL, _config(runs["again"], schedule="constant"))
-  training.train(_MODEL, _config(runs["seed"], schedule="constant", seed=1))
+  loop.train(_MODEL, _config(runs["whole"], schedule="constant"))
+  loop.train(_MODEL, _config(runs["again"], schedule="constant"))
+  loop.train(_MODEL, _config(runs["seed"], schedule="constant", seed=1))
   # As after `kill -9`: only what is on disk is left.
-  training.train(_MODEL, _config(runs["resumed"], schedule="constant", steps=2))
-  training.train(_MODEL, _config(runs["resumed"], schedule="constant"))
+  loop.train(_MODEL, _config(runs["resumed"], schedule="constant", steps=2))
+  loop.train(_MODEL, _config(runs["resumed"], schedule="constant"))
   whole = _losses(runs["whole"])
   np.testing.assert_allclose(_losses(runs["again"]), whole, rtol=1e-4)
   np.testing.assert_allclose(_losses(runs["resumed"]), whole, rtol=1e-4)
@@ -130,18 +133,18 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
   guard_end = callbacks.Guard.on_train_batch_end
   monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", interrupt)
   with pytest.raises(KeyboardInterrupt):
-    training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
+    loop.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
   assert bmshj_minnen.load(tmp_path / "model").compress(np.zeros((8, 8, 3), np.uint8))
   monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", guard_end)
-  training.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
+  loop.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
   assert [step for step, _, _ in _losses(tmp_path)] == [4, 6]
 
 
 def test_a_finished_run_says_so_and_keeps_its_weights(tmp_path):
-  directory = training.train(_MODEL, _config(tmp_path))
+  directory = loop.train(_MODEL, _config(tmp_path))
   before = bmshj_minnen.load(directory).fingerprint
   record = (directory / "train.json").read_text()
-  training.train(_MODEL, _config(tmp_path, lmbda=0.5))
+  loop.train(_MODEL, _config(tmp_path, lmbda=0.5))
   assert bmshj_minnen.load(directory).fingerprint == before
   assert len(_losses(tmp_path)) == 2
   assert (directory / "train.json").read_text() == record
@@ -150,7 +153,7 @@ def test_a_finished_run_says_so_and_keeps_its_weights(tmp_path):
 def test_a_record_keeps_the_flags_of_earlier_runs(tmp_path):
   runs = [_config(tmp_path, lmbda=lmbda) for lmbda in (0.1, 0.1, 0.2, 0.3)]
   for run in runs:
-    training.write_record(tmp_path, _MODEL, run)
+    loop.write_record(tmp_path, _MODEL, run)
   record = json.loads((tmp_path / "train.json").read_text())
   assert record["flags"]["lmbda"] == 0.3
   assert [flags["lmbda"] for flags in record["earlier_flags"]] == [0.1, 0.2]
@@ -163,15 +166,15 @@ def test_a_model_without_a_checkpoint_is_not_overwritten(tiny_model, tmp_path):
   model_directory.save(model, directory, tf.zeros([1, 64, 64, 3]))
   before = (directory / "weights.npz").read_bytes()
   with pytest.raises(ValueError, match="no checkpoint to go on from: give --init_from="):
-    training.train(model.config, config_)
+    loop.train(model.config, config_)
   assert (directory / "weights.npz").read_bytes() == before
 
 
 def test_nan_stops_before_it_is_saved(tmp_path):
-  training.train(_MODEL, _config(tmp_path, steps=2))
+  loop.train(_MODEL, _config(tmp_path, steps=2))
   before = bmshj_minnen.load(tmp_path / "model").fingerprint
   with pytest.raises(callbacks.TrainingError, match="lower --learning_rate"):
-    training.train(_MODEL, _config(tmp_path, steps=40, learning_rate=1e30, clip_norm=0.0))
+    loop.train(_MODEL, _config(tmp_path, steps=40, learning_rate=1e30, clip_norm=0.0))
   assert bmshj_minnen.load(tmp_path / "model").fingerprint == before
 
 
@@ -179,12 +182,12 @@ def test_a_collapsed_rate_stops(tmp_path, monkeypatch):
   monkeypatch.setattr(callbacks, "_COLLAPSED_BPP", 1e9)
   monkeypatch.setattr(callbacks, "_WINDOW", 3)
   with pytest.raises(callbacks.TrainingError, match="raise --lambda"):
-    training.train(_MODEL, _config(tmp_path))
+    loop.train(_MODEL, _config(tmp_path))
 
 
 def test_init_from_starts_from_other_weights(tmp_path):
-  first = training.train(_MODEL, _config(tmp_path / "a", steps=2))
-  second = training.train(
+  first = loop.train(_MODEL, _config(tmp_path / "a", steps=2))
+  second = loop.train(
     _MODEL, _config(tmp_path / "b", steps=1, learning_rate=1e-12, init_from=str(first), lmbda=0.1)
   )
   image = tf.constant(np.full((1, 64, 64, 3), 99, np.uint8))
@@ -193,9 +196,9 @@ def test_init_from_starts_from_other_weights(tmp_path):
 
 
 def test_ms_ssim_fine_tuning_runs(tmp_path):
-  first = training.train(_MODEL, _config(tmp_path / "a", steps=1))
+  first = loop.train(_MODEL, _config(tmp_path / "a", steps=1))
   settings = {"distortion": "ms_ssim", "lmbda": 8.73, "crop": 192, "init_from": str(first)}
-  training.train(_MODEL, _config(tmp_path / "b", steps=1, **settings))
+  loop.train(_MODEL, _config(tmp_path / "b", steps=1, **settings))
   assert 0 < float(_rows(tmp_path / "b")[0]["distortion"]) < 1
 
 
@@ -215,7 +218,7 @@ def test_schedules(schedule, tmp_path):
 def test_half_precision_follows_single_precision_and_leaves_no_trace(policy, tmp_path):
   losses = {}
   for name in ("float32", policy):
-    training.train(_MODEL, _config(tmp_path / name, precision_policy=name))
+    loop.train(_MODEL, _config(tmp_path / name, precision_policy=name))
     losses[name] = _losses(tmp_path / name)
     assert tf.keras.mixed_precision.global_policy().name == "float32"
   np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.05)
@@ -229,12 +232,12 @@ def test_gdn_is_float32_whatever_the_convolutions_are():
 
 
 def test_another_models_directory_is_refused(tmp_path):
-  training.train(_MODEL, _config(tmp_path, steps=1))
+  loop.train(_MODEL, _config(tmp_path, steps=1))
   with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):
-    training.train(dataclasses.replace(_MODEL, prior="autoregressive"), _config(tmp_path))
+    loop.train(dataclasses.replace(_MODEL, prior="autoregressive"), _config(tmp_path))
   other = dataclasses.replace(_MODEL, latent_channels=16)
   with pytest.raises(ValueError, match="weights are of another model"):
-    training.train(other, _config(tmp_path / "b", init_from=str(tmp_path / "model")))
+    loop.train(other, _config(tmp_path / "b", init_from=str(tmp_path / "model")))
 
 
 @pytest.mark.parametrize(
@@ -273,8 +276,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
 def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
   PIL.Image.fromarray(np.zeros((80, 80), np.uint8)).save(tmp_path / "grey.png")
   (tmp_path / "broken.png").write_bytes(b"\x89PNG")
-  with pytest.raises(data.DataError, match="1 grey or more than 8 bits"):
-    training.train(_MODEL, _config(tmp_path, train_glob=str(tmp_path / "*.png")))
+  with pytest.raises(finding.DataError, match="1 grey or more than 8 bits"):
+    loop.train(_MODEL, _config(tmp_path, train_glob=str(tmp_path / "*.png")))
   assert not (tmp_path / "model").exists()
 
 

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config, model_directory, weights, widening
+from bmshj_minnen import config
+from bmshj_minnen.model_files import model_directory, weights, widening
 from tests import codecs
 
 _M = codecs.M + 5

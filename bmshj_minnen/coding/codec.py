@@ -47,7 +47,7 @@ class Codec:
 
   Args:
     frozen: the integer prior.
-    weights: float weights of g_a, g_s and h_a, named as in `bmshj_minnen.weights`.
+    weights: float weights of g_a, g_s and h_a, named as in `bmshj_minnen.model_files.weights`.
     max_pixels: the largest image that `decompress` accepts; decoding time and memory grow with the
       size that a file declares, so this bounds them.
     memory: bytes that the networks may take in one call, roughly; what it is too small for gets the

@@ -28,7 +28,7 @@ class Transforms:
 
   Args:
     config: of the model.
-    weights: its arrays, named as in `bmshj_minnen.weights`.
+    weights: its arrays, named as in `bmshj_minnen.model_files.weights`.
     precision: of the convolutions of g_a and g_s among pixels and hidden layers, one of
       `config.CODEC_PRECISIONS`. Those that make or take latents, whose values may be large, and
       h_a are in float32.

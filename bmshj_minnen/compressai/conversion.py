@@ -1,4 +1,4 @@
-"""CompressAI's checkpoints -> a configuration and weights, named as in `bmshj_minnen.weights`.
+"""CompressAI's checkpoints -> a configuration and weights, by the names of `model_files.weights`.
 
 Read are mbt2018, mbt2018-mean, bmshj2018-hyperprior and bmshj2018-factorized. Their convolutions
 have the strides and the padding of ours, so that kernels change the order of their axes only.

@@ -8,7 +8,7 @@ import re
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen import planning
+from bmshj_minnen.command_line import planning
 from bmshj_minnen.corpus import outcome
 
 __all__ = ["Find", "Pattern", "patterns_of"]

@@ -19,8 +19,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from apache_beam.utils import shared
 
-from bmshj_minnen import batch
 from bmshj_minnen.corpus import finding, outcome, storage
+from bmshj_minnen.photographs.reason import reason
 
 __all__ = ["FAILURE_COLUMNS", "MANIFEST_COLUMNS", "Corpus", "Task", "run"]
 
@@ -162,7 +162,7 @@ class _Convert(beam.DoFn):
     except _WriteError:
       raise  # Not this file's fault: the runner tries again, or gives up.
     except Exception as error:  # A defect that one file meets must not cost the others theirs.
-      yield outcome.failure(source, batch.reason(source, error))
+      yield outcome.failure(source, reason(source, error))
       return
     coded = len(result) if self._task.compresses else source_bytes
     bpp = f"{8 * coded / (height * width):.4f}"

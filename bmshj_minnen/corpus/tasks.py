@@ -10,11 +10,12 @@ from typing import ClassVar, Optional
 import PIL.PngImagePlugin
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen import images, model_directory
 from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import images
 
 __all__ = ["Compression", "Decompression"]
 

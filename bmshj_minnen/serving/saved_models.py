@@ -7,8 +7,9 @@ from typing import Union
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen import data, images, model_directory
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import finding, images
 from bmshj_minnen.serving import warm_up
 from bmshj_minnen.serving.codec_module import CodecModule
 from bmshj_minnen.serving.stock_module import StockModule
@@ -65,7 +66,7 @@ def _write(target, module: Union[CodecModule, StockModule], requests):
 
 def _requests(codec: Codec):
   """For each module, signature -> input -> batch of one."""
-  image = images.read_image(data.bundled_photographs()[0])[:_WARM_UP_SIDE, :_WARM_UP_SIDE]
+  image = images.read_image(finding.bundled_photographs()[0])[:_WARM_UP_SIDE, :_WARM_UP_SIDE]
   file = codec.compress(image)
   pixels = {"pixels": image[None]}
   return [

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bmshj_minnen import Model, weights
+from bmshj_minnen import Model
+from bmshj_minnen.model_files import weights
 
 __all__ = ["differences", "from_medians"]
 

@@ -14,7 +14,8 @@ import tensorflow as tf
 from absl import app, flags
 
 import bmshj_minnen
-from bmshj_minnen import data, report
+from bmshj_minnen.command_line import report
+from bmshj_minnen.photographs import finding
 from experiments.compressai import comparison
 
 _PYTHON = flags.DEFINE_string("compressai_python", None, "A Python with CompressAI.")
@@ -29,8 +30,8 @@ _ROOT = pathlib.Path(__file__).parent.parent.parent
 
 def photographs() -> dict[str, np.ndarray]:
   """Parts of odd sizes of three photographs that scikit-image and scikit-learn carry."""
-  chelsea, coffee = data.held_out_photographs()[0], data.bundled_photographs()[1]
-  china = data.bundled_photographs()[4]
+  chelsea, coffee = finding.held_out_photographs()[0], finding.bundled_photographs()[1]
+  china = finding.bundled_photographs()[4]
   sizes = {"chelsea": (chelsea, 141, 203), "coffee": (coffee, 187, 125), "china": (china, 97, 261)}
   return {k: bmshj_minnen.read_image(p)[:h, :w] for k, (p, h, w) in sizes.items()}
 

@@ -26,10 +26,12 @@ def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
   import tensorflow as tf
 
   import bmshj_minnen
-  from bmshj_minnen import config, data, model_directory
+  from bmshj_minnen import config
+  from bmshj_minnen.model_files import model_directory
+  from bmshj_minnen.photographs import finding
   from experiments import untrained
 
-  image = bmshj_minnen.read_image(data.bundled_photographs()[0])[:side, :side]
+  image = bmshj_minnen.read_image(finding.bundled_photographs()[0])[:side, :side]
   bmshj_minnen.write_image(str(folder / "image.png"), image)
   for prior in config.PRIORS:
     fields = bmshj_minnen.ModelConfig(prior, channels, channels)

@@ -9,7 +9,8 @@ import bjontegaard
 import numpy as np
 from scipy import interpolate
 
-from bmshj_minnen import measurements, metrics
+from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import measurements
 
 __all__ = [
   "METRICS",

@@ -7,7 +7,8 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from bmshj_minnen import classical, metrics
+from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import classical
 
 __all__ = ["Panel", "compose", "panels"]
 

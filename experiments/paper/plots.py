@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from bmshj_minnen import measurements
+from bmshj_minnen.evaluation import measurements
 from experiments.paper import curves, tables
 
 __all__ = ["plot_all"]

@@ -8,10 +8,11 @@ import pathlib
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import classical, evaluation, images, measurements
+from bmshj_minnen.evaluation import classical, measurements, measuring
+from bmshj_minnen.photographs import images
 from experiments.paper import plots, tables
 
 _RESULTS = flags.DEFINE_string(
@@ -29,11 +30,11 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
   logging.set_verbosity(logging.INFO)
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     results = pathlib.Path(_RESULTS.value)
     if _IMAGES.value:
-      evaluation.evaluate(
-        evaluation.EvaluationConfig(
+      measuring.evaluate(
+        measuring.EvaluationConfig(
           _IMAGES.value, str(results), _MODEL.value, _LABEL.value, _CODECS.value
         )
       )

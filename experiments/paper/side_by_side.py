@@ -6,11 +6,11 @@ is nearest in size to ours; a crop, enlarged, below each.
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import bmshj_minnen
-from bmshj_minnen import data
+from bmshj_minnen.photographs import finding
 from experiments.paper.panels import compose, panels
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
@@ -24,8 +24,8 @@ def main(argv):
   """Flags -> picture."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors():
-    x = bmshj_minnen.read_image(_IMAGE.value or data.held_out_photographs()[0])
+  with startup.one_line_errors():
+    x = bmshj_minnen.read_image(_IMAGE.value or finding.held_out_photographs()[0])
     height, width = x.shape[:2]
     crop = tuple(map(int, _CROP.value)) or (
       3 * height // 8,

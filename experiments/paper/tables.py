@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmshj_minnen import classical, measurements
+from bmshj_minnen.evaluation import classical, measurements
 from experiments.paper import curves
 
 __all__ = ["PUBLISHED_ANCHORS", "all_tables", "our_codecs", "published_rates"]

@@ -8,14 +8,15 @@ import pathlib
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen import train, trainer
+from bmshj_minnen import train
 from bmshj_minnen.model import Losses
+from bmshj_minnen.training import trainer
 from experiments.pjrt import step_file, variables
 
 _OUTPUT = flags.DEFINE_string("output", "step.npz", "The file to write.")
@@ -84,7 +85,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   logging.set_verbosity(logging.INFO)
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     path = pathlib.Path(_OUTPUT.value)
     step_file.save(path, export(*train.configs(), _TF32.value), _HALF.value)
     print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

@@ -11,11 +11,12 @@ import shutil
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import callbacks, crops, trainer, training
 from bmshj_minnen import config as cfg
+from bmshj_minnen.photographs import crops
+from bmshj_minnen.training import callbacks, loop, trainer
 from experiments.pjrt import step_file, variables
 
 _TYPICAL = flags.DEFINE_string(
@@ -52,14 +53,12 @@ def import_state(
     validation_glob=typical_photographs,
   )
   directory = pathlib.Path(model_dir)
-  training.check_same_model(model_config, directory)
-  validation = training.find_validation(config)
+  loop.check_same_model(model_config, directory)
+  validation = loop.find_validation(config)
   result = trainer.build(model_config, config)
   for name, variable in variables.named(result).items():
     variable.assign(state[name])
-  training.write_record(
-    directory, model_config, config, run=json.loads((run / "run.json").read_text())
-  )
+  loop.write_record(directory, model_config, config, run=json.loads((run / "run.json").read_text()))
   typical = next(iter(crops.validation_crops(validation.paths, config.crop, config.batch)))
   callbacks.Checkpoints(result, directory, typical).save()
   shutil.copyfile(run / "metrics.csv", directory / "metrics.csv")
@@ -71,7 +70,7 @@ def main(argv):
   if len(argv) != 4:
     raise app.UsageError("needs a step file, the folder of its run, and a model directory to write")
   logging.set_verbosity(logging.INFO)
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     step, run, model_dir = argv[1:]
     import_state(pathlib.Path(step), pathlib.Path(run), model_dir, _TYPICAL.value)
     print(f"Imported: {model_dir}")

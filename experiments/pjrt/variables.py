@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bmshj_minnen.trainer import Trainer
+from bmshj_minnen.training.trainer import Trainer
 
 __all__ = ["named"]
 

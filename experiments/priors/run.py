@@ -12,10 +12,12 @@ import sys
 
 from absl import app, flags, logging
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config, evaluation, images, measurements
+from bmshj_minnen import config
+from bmshj_minnen.evaluation import measurements, measuring
+from bmshj_minnen.photographs import images
 from experiments.priors import tables
 
 _HERE = pathlib.Path(__file__).parent
@@ -78,13 +80,13 @@ def main(argv):
     raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
   logging.set_verbosity(logging.INFO)
   results = pathlib.Path(_RESULTS.value)
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     if _IMAGES.value:
       # Rate by rate, so that an unfinished study has whole columns.
       cases = itertools.product(_LAMBDAS.value, config.PRIORS)
       directories = [_train(prior, lmbda) for lmbda, prior in cases]
-      evaluation.evaluate(
-        evaluation.EvaluationConfig(_IMAGES.value, str(results), models=directories)
+      measuring.evaluate(
+        measuring.EvaluationConfig(_IMAGES.value, str(results), models=directories)
       )
     text = tables.all_tables(measurements.read_rows(results / "images.csv"))
     images.write_atomically(str(results / "tables.md"), text.encode())

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmshj_minnen import config, measurements
+from bmshj_minnen import config
+from bmshj_minnen.evaluation import measurements
 from experiments.paper import curves
 
 __all__ = ["all_tables", "savings"]

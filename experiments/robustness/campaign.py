@@ -10,7 +10,7 @@ from typing import Optional
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import tensorflow as tf
@@ -31,7 +31,7 @@ def main(_) -> Optional[int]:
   """Runs the campaign, or one case of it."""
   tf.config.threading.set_intra_op_parallelism_threads(1)
   tf.config.threading.set_inter_op_parallelism_threads(1)
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     folder = pathlib.Path(_FOLDER.value)
     folder.mkdir(parents=True, exist_ok=True)
     campaign = Campaign(folder, _SEED.value, load_codecs(folder / "models"))

@@ -17,7 +17,9 @@ import tensorflow as tf
 import tqdm
 
 import bmshj_minnen
-from bmshj_minnen import config, data, images, model_directory
+from bmshj_minnen import config
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import finding, images
 from experiments.robustness import hostile
 
 __all__ = ["Campaign", "load_codecs"]
@@ -34,7 +36,7 @@ _WARM = 2000  # Files, until memory has its level.
 
 def load_codecs(folder: pathlib.Path) -> list[bmshj_minnen.Codec]:
   """A small untrained codec of every prior; makes them where they are missing."""
-  photograph = bmshj_minnen.read_image(data.bundled_photographs()[0])
+  photograph = bmshj_minnen.read_image(finding.bundled_photographs()[0])
   for seed, prior in enumerate(config.PRIORS):
     if (folder / prior / "coder.npz").exists():  # Written last.
       continue
@@ -58,7 +60,7 @@ class Campaign:
 
   def __init__(self, folder: pathlib.Path, seed: int, codecs: list[bmshj_minnen.Codec]):
     self._folder, self._seed, self._codecs = folder, seed, codecs
-    self._photograph = bmshj_minnen.read_image(data.bundled_photographs()[0])
+    self._photograph = bmshj_minnen.read_image(finding.bundled_photographs()[0])
     self._forges = [hostile.Forge(codec, self._photograph) for codec in codecs]
     self._good_seconds: dict[tuple[int, tuple[int, int]], float] = {}
     self._stopped = False

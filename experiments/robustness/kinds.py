@@ -11,7 +11,7 @@ import tempfile
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from experiments.robustness.sample_files import BAD, GOOD, make_files
@@ -41,7 +41,7 @@ def _table(source, target, stderr):
 
 def main(_):
   """Makes the files, compresses the folder, prints the table."""
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     source, target = pathlib.Path(temporary, "in"), pathlib.Path(temporary, "out")
     source.mkdir()
     make_files(source)

@@ -13,10 +13,10 @@ import time
 import numpy as np
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import data, images
+from bmshj_minnen.photographs import finding, images
 
 _MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
 _FILES = flags.DEFINE_integer("files", 200, "Crops in the folder.", lower_bound=1)
@@ -28,7 +28,7 @@ _JOBS = flags.DEFINE_list("jobs", ["1", "2", "4"], "Values of --jobs to time.")
 def _make_crops(folder):
   """Random crops of the bundled photographs, as PNG."""
   folder.mkdir()
-  photographs = [images.read_image(path) for path in data.bundled_photographs()]
+  photographs = [images.read_image(path) for path in finding.bundled_photographs()]
   random, side = np.random.default_rng(0), _SIDE.value
   for i in range(_FILES.value):
     photograph = photographs[i % len(photographs)]
@@ -58,7 +58,7 @@ def _rows(folder):
 
 def main(_):
   """Makes the files, times the programs, prints a table."""
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     _make_crops(folder / "in")
     print("| | seconds a file |\n|---|---:|")

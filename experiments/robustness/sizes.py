@@ -17,13 +17,14 @@ import time
 import numpy as np
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import data, images, model_directory
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import finding, images
 from experiments import untrained
 
 _MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
@@ -105,9 +106,9 @@ def _print_comparison(model, image):
 
 def main(_):
   """Makes, measures, compares, prints."""
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
-    paths = sorted(glob.glob(_IMAGES.value)) if _IMAGES.value else data.bundled_photographs()
+    paths = sorted(glob.glob(_IMAGES.value)) if _IMAGES.value else finding.bundled_photographs()
     if not paths:
       raise ValueError(f"no file matches {_IMAGES.value}")
     model = _MODEL.value

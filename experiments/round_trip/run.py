@@ -19,14 +19,15 @@ import tempfile
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import metrics, report
+from bmshj_minnen import metrics
 from bmshj_minnen.coding.bitstream import HEADER_SIZE
+from bmshj_minnen.command_line import report
 from experiments.round_trip.float_coding import float_bits
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
@@ -69,7 +70,7 @@ def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> 
 def main(argv):
   """Flags -> table."""
   del argv
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     paths = sorted(glob.glob(_IMAGES.value))
     if not paths:
       raise ValueError(f"no file matches {_IMAGES.value}")

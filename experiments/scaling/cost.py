@@ -5,7 +5,7 @@
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 _PER_SECOND = flags.DEFINE_float(
   "per_second", None, "Photographs a second, as measured.", lower_bound=0.0, required=True
@@ -36,7 +36,7 @@ def main(argv):
   """Prints the lines for the measured size and those it is scaled to."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors():
+  with startup.one_line_errors():
     print(*lines(_PER_SECOND.value, _CORES.value, _PRICE.value, _MEGAPIXELS.value), sep="\n")
     for size in map(float, _TO_MEGAPIXELS.value):
       # The time of the networks and of coding grows with the pixels (experiments/robustness).

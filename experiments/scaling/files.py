@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import PIL.Image
 
-from bmshj_minnen import data, images
+from bmshj_minnen.photographs import finding, images
 
 __all__ = ["make_photographs"]
 
@@ -26,8 +26,8 @@ def make_photographs(
     DataError: no photograph matches.
   """
   folder.mkdir(parents=True)
-  patterns = [pattern] if pattern else data.bundled_photographs()
-  paths = data.find_photographs(patterns, 1).paths[:count]
+  patterns = [pattern] if pattern else finding.bundled_photographs()
+  paths = finding.find_photographs(patterns, 1).paths[:count]
   random = np.random.default_rng(0)
   for first, path in enumerate(paths):
     photograph = images.read_image(path)

@@ -17,12 +17,14 @@ import time
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import tensorflow as tf
 
-from bmshj_minnen import config, crops, data, datasets, trainer
+from bmshj_minnen import config
+from bmshj_minnen.photographs import crops, datasets, finding
+from bmshj_minnen.training import trainer
 from experiments.scaling.files import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
@@ -40,7 +42,7 @@ _ALONE = 5  # Times as many steps for input alone, which is fast and has some ba
 
 def _sources(folder):
   """Name -> a function that makes the dataset of crops."""
-  paths = data.find_photographs([str(folder / "in" / "*.jpg")], _CROP.value).paths
+  paths = finding.find_photographs([str(folder / "in" / "*.jpg")], _CROP.value).paths
   datasets.prepare([str(folder / "in" / "*.jpg")], "photographs", str(folder), _CROP.value)
   settings = (_CROP.value, _BATCH.value, 0, 0, _WARM.value + _ALONE * _STEPS.value)
   whole = tf.distribute.InputContext()
@@ -103,7 +105,7 @@ def _rows(folder):
 
 def main(_):
   """Prints a table."""
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     args = (_FILES.value, _WIDTH.value, _HEIGHT.value, ".jpg")
     make_photographs(folder / "in", _IMAGES.value, *args)

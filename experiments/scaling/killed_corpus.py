@@ -15,7 +15,7 @@ import time
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from experiments.scaling.files import make_photographs
@@ -80,7 +80,7 @@ def _check(folder, bad):
 
 def main(_):
   """Makes the corpus, does it twice, prints what was found."""
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     source = folder / "in"
     make_photographs(source, _IMAGES.value, _FILES.value, _WIDTH.value, _HEIGHT.value)

@@ -20,7 +20,7 @@ import time
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from experiments.scaling import cluster
@@ -102,7 +102,7 @@ def _rates(kind, folder):
 
 def main(_):
   """Prints a table."""
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     if "beam" in _KINDS.value:
       for files in _FILES.value:

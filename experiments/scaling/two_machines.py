@@ -15,10 +15,11 @@ import time
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import data, images, metrics
+from bmshj_minnen import metrics
+from bmshj_minnen.photographs import finding, images
 from experiments.scaling import cluster
 
 _IMAGES = flags.DEFINE_string("images", "", "What to compress; empty: the held-out photograph.")
@@ -74,7 +75,7 @@ def _train(model_dir):
 def _compress(model_dir, folder, pattern):
   """Through files and back: what it took and how it looks."""
   (folder / "in").mkdir()
-  for path in glob.glob(pattern) if pattern else data.held_out_photographs():
+  for path in glob.glob(pattern) if pattern else finding.held_out_photographs():
     (folder / "in" / pathlib.Path(path).name).symlink_to(os.path.abspath(path))
   for program, source, target in (("compress", "in", "small"), ("decompress", "small", "back")):
     command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={model_dir}"]
@@ -93,7 +94,7 @@ def _compress(model_dir, folder, pattern):
 
 def main(_):
   """Trains, then compresses."""
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     _train(folder / "model")
     _compress(folder / "model", folder, _IMAGES.value)

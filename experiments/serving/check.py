@@ -9,7 +9,7 @@ import tempfile
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from experiments.serving import comparisons
@@ -23,7 +23,7 @@ def main(argv):
   """Prints what was found the same."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as name:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     folder, model = pathlib.Path(name), _MODEL.value
     comparisons.package_program(
       "export", f"--model={model}", f"--output={folder}/served/1", "--nowarm_up"

@@ -9,7 +9,9 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from bmshj_minnen import config, data, images, model_directory
+from bmshj_minnen import config
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import finding, images
 
 __all__ = [
   "build_client",
@@ -61,7 +63,7 @@ def package_program(name: str, *arguments: object) -> None:
 def make_photographs(folder: pathlib.Path, count: int, smallest: int = 61) -> None:
   """Writes parts of the bundled photographs, each of another size; every other one a JPEG."""
   folder.mkdir()
-  sources = [images.read_image(path) for path in data.bundled_photographs()]
+  sources = [images.read_image(path) for path in finding.bundled_photographs()]
   for i in range(count):
     part = sources[i % len(sources)][: smallest + 37 * i, : smallest + 20 + 29 * i]
     name = folder / f"{i:02d}.{('png', 'jpg')[i % 2]}"

@@ -7,14 +7,16 @@ import time
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen import config, images, model_directory
+from bmshj_minnen import config
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import saved_models
 from experiments import untrained
 from experiments.serving import comparisons
@@ -91,7 +93,7 @@ def main(argv):
   """Prints a table."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as name:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     model = _MODEL.value or _untrained(folder / "model")
     image = photograph(_IMAGE.value)

@@ -12,16 +12,18 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import catalogue, config, images, weights
+from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.model_files import catalogue, weights
+from bmshj_minnen.photographs import images
 from experiments import untrained
 from experiments.speed import plots, timing, work
 from experiments.speed.bmshj2018 import HyperpriorCodec
@@ -149,7 +151,7 @@ def main(argv):
   """Measures, prints, and writes what `--output` asks for."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors(), contextlib.ExitStack() as stack:
+  with startup.one_line_errors(), contextlib.ExitStack() as stack:
     image = photograph(_IMAGE.value)
     subjects = {}
     for directory in map(catalogue.find, _MODELS.value):

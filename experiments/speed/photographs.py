@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bmshj_minnen import data, images
+from bmshj_minnen.photographs import finding, images
 
 __all__ = ["batch", "photograph"]
 
@@ -17,7 +17,7 @@ def photograph(path: str, height: int = 512, width: int = 768) -> np.ndarray:
   """
   if path:
     return images.read_image(path)
-  image = images.read_image(data.bundled_photographs()[0])
+  image = images.read_image(finding.bundled_photographs()[0])
   missing = [(0, max(0, height - image.shape[0])), (0, max(0, width - image.shape[1])), (0, 0)]
   return np.pad(image, missing, "symmetric")[:height, :width]
 

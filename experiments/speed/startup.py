@@ -8,10 +8,11 @@ import tempfile
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import catalogue, images
+from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.photographs import images
 from experiments.speed import timing
 from experiments.speed.photographs import photograph
 
@@ -30,7 +31,7 @@ def main(argv):
   """Prints a table."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors(), tempfile.TemporaryDirectory() as name:
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     png, file, back = (pathlib.Path(name) / n for n in ("in.png", "x.tfci", "back.png"))
     images.write_image(str(png), photograph(_IMAGE.value))
     commands = {

@@ -8,13 +8,14 @@ import time
 
 from absl import app, flags
 
-from bmshj_minnen import binaries  # Before TensorFlow, which it silences.
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen import config, trainer
+from bmshj_minnen import config
+from bmshj_minnen.training import trainer
 from experiments.speed import timing
 from experiments.speed.bmshj2018 import ScaleHyperprior
 from experiments.speed.photographs import batch
@@ -32,7 +33,7 @@ _OURS, _TFC, _PEER = "this model", "tfc scale hyperprior", "CompressAI mbt2018"
 
 
 def _ours():
-  """The model, loss and optimizer of `bmshj_minnen.training.train`."""
+  """The model, loss and optimizer of `bmshj_minnen.training.loop.train`."""
   return trainer.build(
     config.ModelConfig(_PRIOR.value, _NUM_FILTERS.value, _NUM_FILTERS.value),
     config.TrainConfig(model_dir="", batch=_BATCH.value, crop=_CROP.value),
@@ -67,7 +68,7 @@ def main(argv):
   """Prints a table."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  with binaries.one_line_errors(), contextlib.ExitStack() as stack:
+  with startup.one_line_errors(), contextlib.ExitStack() as stack:
     tf.keras.utils.set_random_seed(0)
     x = batch(_BATCH.value, _CROP.value)
     print(f"N = M = {_NUM_FILTERS.value}, batch {list(x.shape)}, {os.cpu_count()} processors")

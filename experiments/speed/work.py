@@ -29,7 +29,7 @@ def operations(
 
   Args:
     config: of the model.
-    weights: its arrays, named as in `bmshj_minnen.weights`.
+    weights: its arrays, named as in `bmshj_minnen.model_files.weights`.
     height, width: of the image.
 
   Returns:

@@ -8,7 +8,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bmshj_minnen import images, metrics
+from bmshj_minnen import metrics
+from bmshj_minnen.photographs import images
 
 __all__ = ["DIGITS", "Row", "Table", "averages", "read_rows"]
 

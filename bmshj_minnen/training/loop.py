@@ -22,9 +22,11 @@ from typing import Any, Optional
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import callbacks, crops, data, distribution, images, model_directory
 from bmshj_minnen import config as cfg
-from bmshj_minnen.trainer import build
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import crops, finding, images
+from bmshj_minnen.training import callbacks, distribution
+from bmshj_minnen.training.trainer import build
 
 __all__ = ["check_same_model", "find_validation", "train", "write_record"]
 
@@ -92,10 +94,10 @@ def _find_data(config):
   """Photographs to train on (None for a tfds dataset) and to validate with."""
   photographs = None
   if config.train_glob:
-    photographs = data.find_photographs([config.train_glob], config.crop)
+    photographs = finding.find_photographs([config.train_glob], config.crop)
     logging.info("Training on %s.", photographs.summary())
   elif not config.dataset:
-    photographs = data.find_photographs(data.bundled_photographs(), config.crop)
+    photographs = finding.find_photographs(finding.bundled_photographs(), config.crop)
     logging.info(
       "Training on the %d sample photographs that scikit-image and scikit-learn carry. That shows "
       "that everything works; a good model needs thousands: --train_glob='photos/**/*.png'.",
@@ -106,14 +108,14 @@ def _find_data(config):
   return photographs, validation
 
 
-def find_validation(config: cfg.TrainConfig) -> data.PhotographList:
+def find_validation(config: cfg.TrainConfig) -> finding.PhotographList:
   """The photographs of `validation_glob`, or else the bundled ones that training never sees.
 
   Raises:
     DataError: none is usable.
   """
-  patterns = [config.validation_glob] if config.validation_glob else data.held_out_photographs()
-  return data.find_photographs(patterns, config.crop)
+  patterns = [config.validation_glob] if config.validation_glob else finding.held_out_photographs()
+  return finding.find_photographs(patterns, config.crop)
 
 
 def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> None:
@@ -177,7 +179,7 @@ def _batches(config, photographs, first_step, part):
   settings = (config.crop, config.batch, config.seed, first_step, config.steps, part)
   if photographs:
     return crops.photograph_crops(photographs.paths, *settings, config.downscale)
-  from bmshj_minnen import datasets  # Seconds to import, and needed for this alone.
+  from bmshj_minnen.photographs import datasets  # Seconds to import, and needed for this alone.
 
   return datasets.dataset_crops(config.dataset, config.data_dir, *settings, config.downscale)
 

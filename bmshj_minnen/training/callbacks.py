@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bmshj_minnen import distribution, model_directory
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.training import distribution
 
 __all__ = ["Board", "Checkpoints", "Guard", "Record", "TrainingError"]
 

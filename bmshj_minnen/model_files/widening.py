@@ -35,7 +35,7 @@ def widen(
   """Embeds weights.
 
   Args:
-    arrays: the trained ones, named as in `bmshj_minnen.weights`.
+    arrays: the trained ones, named as in `bmshj_minnen.model_files.weights`.
     source: their model.
     initial: of a new model, random; what concerns new latents is taken from there.
     target: the new model, see `can_widen`.

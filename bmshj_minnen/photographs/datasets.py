@@ -13,8 +13,8 @@ import PIL.Image
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from bmshj_minnen import batch as batches
-from bmshj_minnen import crops, data, images
+from bmshj_minnen.photographs import crops, finding, images
+from bmshj_minnen.photographs import reason as reasons
 
 __all__ = ["dataset_crops", "prepare"]
 
@@ -78,19 +78,21 @@ def prepare(
   Raises:
     DataError: there is nothing to write, or such a dataset already, or the name is none.
   """
-  paths = data.find_files(patterns)
+  paths = finding.find_files(patterns)
   if not re.fullmatch("[a-z_][a-z0-9_]*", name):
-    raise data.DataError(
+    raise finding.DataError(
       f"{name!r} is no name for a dataset: use a-z, 0-9 and _, such as my_photos"
     )
   examples = _examples(paths, min_size, alpha, skip)
   # Looked at now, so that a dataset without photographs is not begun.
   first = next(examples, None)
   if first is None:
-    raise data.DataError(f"none of the {len(paths)} files of {', '.join(patterns)} is usable")
+    raise finding.DataError(f"none of the {len(paths)} files of {', '.join(patterns)} is usable")
   builder = _Photographs(name, itertools.chain([first], examples), min_size, data_dir or None)
   if builder.is_prepared():
-    raise data.DataError(f"there is a dataset {name!r} in {builder.data_dir}: give another --name")
+    raise finding.DataError(
+      f"there is a dataset {name!r} in {builder.data_dir}: give another --name"
+    )
   builder.download_and_prepare()
   return builder.info.splits["train"].num_examples
 
@@ -102,7 +104,7 @@ def _examples(paths, min_size, alpha, skip) -> Iterator[tuple[str, bytes]]:
     try:
       return _stored(path, min_size, alpha), ""
     except (ValueError, OSError) as error:
-      return None, batches.reason(path, error)
+      return None, reasons.reason(path, error)
 
   with concurrent.futures.ThreadPoolExecutor() as pool:
     for start in range(0, len(paths), _AT_ONCE):
@@ -161,17 +163,17 @@ def dataset_crops(
     builder.download_and_prepare()
   except Exception as error:  # tfds raises many kinds, all of them about this dataset.
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    raise data.DataError(f"cannot load dataset {name!r}: {reason}") from error
+    raise finding.DataError(f"cannot load dataset {name!r}: {reason}") from error
   feature = dict(builder.info.features.items()).get("image")
   if not isinstance(feature, tfds.features.Image) or feature.shape[-1] != 3:
-    raise data.DataError(f"dataset {name!r} has no RGB feature called 'image'")
+    raise finding.DataError(f"dataset {name!r} has no RGB feature called 'image'")
   settings = (crop, batch, seed, first_step)
   min_size = (builder.info.metadata or {}).get(_MIN_SIZE)
   if min_size is None:
     photographs = _photographs(builder, name, crop, seed + first_step)
     return crops.streamed_crops(photographs, *settings, part, downscale)
   if crop > min_size:
-    raise data.DataError(
+    raise finding.DataError(
       f"dataset {name!r} was prepared for crops of at most {min_size}x{min_size}: "
       f"prepare another one with --min_size={crop}"
     )
@@ -194,7 +196,7 @@ def _photographs(builder, name, crop, seed):
     return decoded.filter(lambda image, _: tf.reduce_min(tf.shape(image)[:2]) >= crop)
 
   if next(iter(large_ones(contents)), None) is None:
-    raise data.DataError(f"no image of dataset {name!r} is at least {crop}x{crop}")
+    raise finding.DataError(f"no image of dataset {name!r} is at least {crop}x{crop}")
   return large_ones(contents.shuffle(256, seed=seed).repeat())
 
 

@@ -14,14 +14,15 @@ from typing import Optional
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen import catalogue, images, weights, widening
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.model import Model, precision_policy
-from bmshj_minnen.refinement import Refiner
+from bmshj_minnen.model_files import catalogue, weights, widening
+from bmshj_minnen.photographs import images
 
 __all__ = [
   "RECORD",

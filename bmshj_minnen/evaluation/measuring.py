@@ -26,9 +26,12 @@ from typing import Any, Callable, Optional
 
 from absl import logging
 
-from bmshj_minnen import catalogue, classical, images, metrics, model_directory
 from bmshj_minnen import config as cfg
-from bmshj_minnen.measurements import DIGITS, Row, Table, averages
+from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import classical
+from bmshj_minnen.evaluation.measurements import DIGITS, Row, Table, averages
+from bmshj_minnen.model_files import catalogue, model_directory
+from bmshj_minnen.photographs import images
 
 __all__ = ["EvaluationConfig", "evaluate"]
 

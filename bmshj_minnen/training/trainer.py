@@ -5,9 +5,9 @@ from typing import Union
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen import model_directory
 from bmshj_minnen.model import Losses, Model, losses, precision_policy
-from bmshj_minnen.muon import Muon
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.training.muon import Muon
 
 __all__ = ["Trainer", "build", "learning_rate"]
 

@@ -11,9 +11,10 @@ from typing import Callable, Generic, TypeVar
 
 import tqdm
 
-from bmshj_minnen import planning
+from bmshj_minnen.command_line import planning
+from bmshj_minnen.photographs.reason import reason
 
-__all__ = ["Outcome", "Work", "reason", "run"]
+__all__ = ["Outcome", "Work", "run"]
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
@@ -153,13 +154,3 @@ class _Part:
     with self._lock:
       self._bar.update(fraction - self._done)
       self._done = fraction
-
-
-def reason(source: str, error: Exception) -> str:
-  """What went wrong with a file, in a line that does not repeat its name."""
-  text = str(error)
-  if isinstance(error, OSError) and error.filename:
-    text = f"{error.filename}: {error.strerror}"
-  elif not isinstance(error, (ValueError, OSError)):
-    text = f"{type(error).__name__}: {text}"
-  return " ".join(text.split()).removeprefix(f"{source}: ")

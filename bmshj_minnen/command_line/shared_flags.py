@@ -6,9 +6,10 @@ from typing import Optional
 
 from absl import flags
 
-from bmshj_minnen import images, planning
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.command_line import planning
 from bmshj_minnen.config import CODEC_PRECISIONS
+from bmshj_minnen.photographs import images
 
 __all__ = [
   "CorpusFlags",

@@ -11,7 +11,7 @@ __all__ = ["DEFAULT", "find", "names", "of_quality"]
 
 DEFAULT = "default"
 
-_FOLDER = pathlib.Path(__file__).parent / "pretrained"
+_FOLDER = pathlib.Path(__file__).parents[1] / "pretrained"
 _FAMILY = "joint-mse"  # What a quality without a name counts in.
 
 

@@ -1,0 +1,1 @@
+"""Measuring codecs through files, ours and classical ones."""

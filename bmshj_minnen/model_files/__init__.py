@@ -1,0 +1,1 @@
+"""A model on disk: its directory, those that ship, weights as named arrays."""

@@ -1,0 +1,1 @@
+"""Files <-> 8-bit sRGB pixels: reading and writing, finding, crops, datasets."""
