@@ -14,13 +14,17 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.command_line import many_files, planning, report, shared_flags
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
 
 _MODEL = shared_flags.define_model()
-_QUALITY = flags.DEFINE_integer("quality", None, "Number of a shipped model; 1: smallest files.")
+_QUALITY = flags.DEFINE_integer(
+  "quality",
+  None,
+  "With a --model for many rates, 1 (smallest files) to 100; else the number of a shipped model.",
+)
 _ALPHA = shared_flags.define_alpha()
 _FILES = shared_flags.FileFlags("compressed")
 _REFINEMENT = shared_flags.RefinementFlags()
@@ -28,16 +32,22 @@ _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where t
 
 
 def _model_name():
-  if _QUALITY.value is None:
+  if _QUALITY.value is None or _MODEL.value:
     return _MODEL.value
-  if _MODEL.value:
-    raise ValueError("give either --model or --quality, not both")
   return catalogue.of_quality(_QUALITY.value)
 
 
-def _convert(codec, model, image, progress):
+def _quality(codec):
+  """Of a model for many rates; complains before the first file is read."""
+  if not _MODEL.value or _QUALITY.value is None:
+    return None
+  dial.lambda_of(_QUALITY.value, codec.config)
+  return _QUALITY.value
+
+
+def _convert(codec, model, quality, image, progress):
   seconds: dict[str, float] = {}
-  data, latents = codec.compress_with_latents(image, seconds, progress)
+  data, latents = codec.compress_with_latents(image, seconds, progress, quality)
   if model is None:
     return data, []
   lines = report.lines(image, codec.decompress(data), len(data), seconds)
@@ -72,7 +82,7 @@ def main(argv):
     model = model_directory.load_model(name) if _VERBOSE.value else None
     work = many_files.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),
-      functools.partial(_convert, codec, model),
+      functools.partial(_convert, codec, model, _quality(codec)),
       images.write_atomically,
     )
     outcome = many_files.run(plan, work, _FILES.jobs, "compressed")

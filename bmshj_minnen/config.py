@@ -59,6 +59,10 @@ LEAKY_SLOPE = 51 / 256
 # Hidden layers of the learned densities: tensorflow-compression's default.
 DENSITY_FILTERS = (3, 3)
 
+# A loss at λ counts λ^-0.45, so that a per cent of the bits counts about alike at every rate:
+# R + λD grows like λ^0.45 on photographs.
+RATE_WEIGHT_EXPONENT = -0.45
+
 LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one element near 30.
 
 # MS-SSIM (Wang et al., 2003) filters with 11x11 windows at five scales.
@@ -79,6 +83,8 @@ class ModelConfig:
     density_filters: channels of the hidden layers of the learned densities.
     medians: whether symbols with a learned density (z, or y in the factorized model) are counted
       from a median a channel, which h_s (or g_s) adds again.
+    gain_lambdas: λ, increasing, at which a model for many rates has learned gains of its latents;
+      None: a model for one rate, as in the paper.
   """
 
   prior: str = "joint"
@@ -89,9 +95,10 @@ class ModelConfig:
   scale_output: str = "index"
   density_filters: tuple[int, ...] = DENSITY_FILTERS
   medians: bool = False
+  gain_lambdas: Optional[tuple[float, ...]] = None
 
   def __post_init__(self):
-    for name in ("h_s_channels", "density_filters"):  # JSON has lists only.
+    for name in ("h_s_channels", "density_filters", "gain_lambdas"):  # JSON has lists only.
       if isinstance(getattr(self, name), list):
         object.__setattr__(self, name, tuple(getattr(self, name)))
     if self.prior not in PRIORS:
@@ -105,6 +112,16 @@ class ModelConfig:
       raise ValueError(
         f"unknown scale_output {self.scale_output!r}: choose one of {', '.join(SCALE_OUTPUTS)}"
       )
+    lambdas = self.gain_lambdas
+    if lambdas is not None and not (
+      len(lambdas) > 1 and 0 < lambdas[0] and sorted(set(lambdas)) == list(lambdas)
+    ):
+      raise ValueError(f"gain_lambdas must be two or more, above 0 and increasing, not {lambdas}")
+
+  @property
+  def middle_lambda(self) -> float:
+    """The geometric middle of the λ of a model for many rates."""
+    return math.sqrt(self.gain_lambdas[0] * self.gain_lambdas[-1])
 
   @property
   def has_hyperprior(self) -> bool:

@@ -20,7 +20,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "The folder of the results.", requ
 _LABEL = flags.DEFINE_string("label", "", "What the models are called; empty: by their prior.")
 _CODECS = flags.DEFINE_list("codecs", [], f"Classical codecs: {', '.join(classical.FORMATS)}.")
 _QUALITIES = flags.DEFINE_list(
-  "qualities", [], "Settings of all --codecs; empty: a list for each that spans the useful rates."
+  "qualities",
+  [],
+  "Settings of all --codecs and of models for many rates; empty: a list for each that spans the "
+  "useful rates.",
 )
 flags.register_validator(
   "qualities",

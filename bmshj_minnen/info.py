@@ -19,10 +19,11 @@ def _lines(data):
   intact = header.checksum == header.expected_checksum
   state = "ok" if intact else f"wrong: should be {header.expected_checksum.hex()}"
   return [
-    f"format version   {bitstream.VERSION}",
+    f"format version   {header.version}",
     f"model            {header.fingerprint.hex()}",
     f"size             {header.width}x{header.height}",
-    f"bytes            {len(data)} ({bitstream.HEADER_SIZE} header, {len(payload)} payload)",
+    *([] if header.quality is None else [f"quality          {header.quality}"]),
+    f"bytes            {len(data)} ({header.size} header, {len(payload)} payload)",
     f"bits per pixel   {8 * len(data) / pixels:.4f}",
     f"checksum         {header.checksum.hex()} {state}",
   ], intact

@@ -16,7 +16,7 @@ Training replaces rounding by uniform noise, in the rate, the context and the sy
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import tensorflow as tf
 
@@ -34,7 +34,7 @@ class Rate(NamedTuple):
 
 
 class Losses(NamedTuple):
-  """Scalars of one batch; `loss` = `bpp` + λ · `distortion`."""
+  """Scalars of one batch; `loss` = `bpp` + λ · `distortion`, weighted if λ differs by image."""
 
   loss: tf.Tensor
   bpp: tf.Tensor
@@ -63,6 +63,8 @@ class Model(tf.keras.Model):
     g_cm, g_ep: context model and entropy parameters, or None.
     y_density: of the factorized prior, or None.
     conditional: the `GaussianConditional` of all other priors.
+    gains: of a model for many rates, or None. Methods that take `lmbda`, the λ of each image [B]
+      float32, take None for a model for one rate; for many rates None is the middle one.
   """
 
   def __init__(self, config: cfg.ModelConfig):
@@ -89,13 +91,21 @@ class Model(tf.keras.Model):
     if config.prior == "factorized":
       self.y_density = density(m)
     self.conditional = entropy.GaussianConditional(config.scale_output)
+    self.gains = layers.Gains(m, config.gain_lambdas) if config.gain_lambdas else None
 
-  def analysis(self, x: tf.Tensor) -> tf.Tensor:
+  def _lambdas(self, lmbda, batch):
+    """`lmbda`, or the middle one for each image of a batch."""
+    return tf.fill(tf.shape(batch)[:1], self.config.middle_lambda) if lmbda is None else lmbda
+
+  def analysis(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
     """Pixels [B, H, W, 3] in 0..255 -> y [B, ceil(H/16), ceil(W/16), M] float32."""
-    return tf.cast(self.g_a(tf.cast(x, tf.float32) / 255.0), tf.float32)
+    y = tf.cast(self.g_a(tf.cast(x, tf.float32) / 255.0), tf.float32)
+    return y if self.gains is None else y * self.gains.gain(self._lambdas(lmbda, y))
 
-  def synthesis(self, y_hat: tf.Tensor) -> tf.Tensor:
+  def synthesis(self, y_hat: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
     """ŷ [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] float32 on the 0..255 scale, not clipped."""
+    if self.gains is not None:
+      y_hat *= self.gains.inverse(self._lambdas(lmbda, y_hat))
     if self.y_density is not None:
       y_hat = self.y_density.uncentered(y_hat)
     return tf.cast(self.g_s(y_hat), tf.float32) * 255.0
@@ -145,23 +155,26 @@ class Model(tf.keras.Model):
       y_bits = self.conditional.bits(y_hat, *self.parameters(psi, y_hat))
     return Rate(tf.reduce_sum(y_bits, axis=(1, 2, 3)), z_bits)
 
-  def call(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, Rate]:
+  def call(
+    self, x: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+  ) -> tuple[tf.Tensor, Rate]:
     """The model as it is trained: noise in place of rounding.
 
     Args:
       x: [B, H, W, 3] in 0..255, H and W multiples of 16.
       seed: [2] int32 for the noise, not negative: of the run, and the step.
+      lmbda: see the class.
 
     Returns:
       x̂ like x, float32 and not clipped, and the rate.
     """
-    y = self.analysis(x)
+    y = self.analysis(x, lmbda)
     y_tilde = y + _noise(y, seed, 0)
     z_tilde = None
     if self.config.has_hyperprior:
       z = self.hyper_analysis(y)
       z_tilde = z + _noise(z, seed, 1)
-    return self.synthesis(y_tilde), self.rate(y_tilde, z_tilde)
+    return self.synthesis(y_tilde, lmbda), self.rate(y_tilde, z_tilde)
 
   def quantized(self, y: tf.Tensor, psi: Optional[tf.Tensor]) -> tf.Tensor:
     """ŷ of y [B, h, w, M] with psi, or None without hyperprior, in one parallel pass.
@@ -175,18 +188,18 @@ class Model(tf.keras.Model):
       y_hat = tf.round(y - mean) + mean
     return y_hat
 
-  def rounded(self, x: tf.Tensor) -> tuple[tf.Tensor, Rate]:
+  def rounded(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tuple[tf.Tensor, Rate]:
     """The model with rounding, for validation: no noise, floating point, one parallel pass.
 
     What `evaluate` and `compress` report comes from files; see `quantized` for the difference.
     """
-    y = self.analysis(x)
+    y = self.analysis(x, lmbda)
     z_hat = psi = None
     if self.config.has_hyperprior:
       z_hat = tf.round(self.hyper_analysis(y))
       psi = self.hyper_synthesis(z_hat, tf.shape(y))
     y_hat = self.quantized(y, psi)
-    return self.synthesis(y_hat), self.rate(y_hat, z_hat)
+    return self.synthesis(y_hat, lmbda), self.rate(y_hat, z_hat)
 
 
 @contextlib.contextmanager
@@ -199,22 +212,29 @@ def precision_policy(name: str) -> Iterator[None]:
     tf.keras.mixed_precision.set_global_policy("float32")
 
 
-def losses(x: tf.Tensor, x_hat: tf.Tensor, rate: Rate, lmbda: float, distortion: str) -> Losses:
+def losses(
+  x: tf.Tensor,
+  x_hat: tf.Tensor,
+  rate: Rate,
+  lmbda: Union[float, tf.Tensor],
+  distortion: str,
+  weights: Union[float, tf.Tensor] = 1.0,
+) -> Losses:
   """R + λD (equation 1), batch averages.
 
   Args:
     x, x_hat: [B, H, W, 3] on the 0..255 scale.
     rate: of the batch.
-    lmbda: λ.
+    lmbda: λ, of all images or [B].
     distortion: "mse", on the 0..255 scale, or "ms_ssim", for 1 - MS-SSIM.
+    weights: how much the loss of each image counts, of all images or [B].
   """
   x = tf.cast(x, tf.float32)
   pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
-  y_bpp = tf.reduce_mean(rate.y_bits) / pixels
-  z_bpp = tf.reduce_mean(rate.z_bits) / pixels
-  values = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
-  d = tf.reduce_mean(values)
-  return Losses(y_bpp + z_bpp + lmbda * d, y_bpp + z_bpp, y_bpp, z_bpp, d)
+  y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels
+  d = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
+  loss = weights * (y_bpp + z_bpp + lmbda * d)
+  return Losses(*map(tf.reduce_mean, (loss, y_bpp + z_bpp, y_bpp, z_bpp, d)))
 
 
 def _noise(x, seed, stream):

@@ -1,6 +1,7 @@
 """Trains a model: `python -m bmshj_minnen.train --lambda=0.01`."""
 
 import dataclasses
+import math
 import os
 import signal
 import sys
@@ -15,6 +16,10 @@ from bmshj_minnen.model_files import model_directory, widening
 from bmshj_minnen.training import distribution, loop
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
+_LAMBDA_RANGE = flags.DEFINE_list(
+  "lambda_range", None, "A model for many rates instead: lowest and highest λ, such as 0.002,0.128."
+)
+_RATES = flags.DEFINE_integer("rates", 7, "λ of --lambda_range with learned gains.", lower_bound=2)
 _DEFAULTS = config.TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
 _MODEL_FLAGS = ("prior", "num_filters", "latent_channels")
@@ -49,12 +54,33 @@ flags.DEFINE_string(
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
 
 
+def _gain_lambdas():
+  """Of a model for many rates, geometric; None for one rate."""
+  if _LAMBDA_RANGE.value is None:
+    return None
+  try:
+    low, high = map(float, _LAMBDA_RANGE.value)
+    is_range = 0 < low < high < math.inf
+  except ValueError:
+    is_range = False
+  if not is_range:
+    raise ValueError("--lambda_range must be two increasing numbers above 0, such as 0.002,0.128")
+  if flags.FLAGS["lambda"].present:
+    raise ValueError("give either --lambda, for one rate, or --lambda_range, for many")
+  steps = _RATES.value - 1
+  return tuple(low * (high / low) ** (i / steps) for i in range(steps + 1))
+
+
 def _model_config():
   """What the flags say, and for those that are not given the model to start from."""
+  gains = _gain_lambdas()
   if not flags.FLAGS.init_from:
-    return config.ModelConfig(**{name: flags.FLAGS[name].value for name in _MODEL_FLAGS})
+    given = {name: flags.FLAGS[name].value for name in _MODEL_FLAGS}
+    return config.ModelConfig(**given, gain_lambdas=gains)
   source = model_directory.load_config(flags.FLAGS.init_from)
   given = {name: flags.FLAGS[name].value for name in _MODEL_FLAGS if flags.FLAGS[name].present}
+  if gains:
+    given["gain_lambdas"] = gains
   if given.get("latent_channels", 0) > source.latent_channels:
     source = widening.widened(source, given["latent_channels"])
   return dataclasses.replace(source, **given)
@@ -72,7 +98,10 @@ def configs() -> tuple[config.ModelConfig, config.TrainConfig]:
     ValueError: they contradict each other, or a value is out of range.
   """
   model_config = _model_config()
-  model_dir = flags.FLAGS.model_dir or f"models/{model_config.prior}-{_LAMBDA.value:g}"
+  rate = f"{_LAMBDA.value:g}"
+  if model_config.gain_lambdas:
+    rate = f"{model_config.gain_lambdas[0]:g}-{model_config.gain_lambdas[-1]:g}"
+  model_dir = flags.FLAGS.model_dir or f"models/{model_config.prior}-{rate}"
   return model_config, _train_config(lmbda=_LAMBDA.value, model_dir=model_dir)
 
 

@@ -69,6 +69,7 @@ def test_every_flipped_bit_raises(bit):
     (b"\x89PNG\r\n\x1a\n" + bytes(40), "not a compressed image"),
     (_GOLDEN + b"\x00", "trailing"),
     (_GOLDEN[:3] + b"\x02" + _GOLDEN[4:], "version"),
+    (_GOLDEN[:3] + b"\x03" + _GOLDEN[4:], "version"),
   ],
 )
 def test_errors_name_the_cause_on_one_line(data, match):

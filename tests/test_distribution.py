@@ -80,7 +80,8 @@ tf.config.set_logical_device_configuration(cpu, two)
 devices = ["CPU:0", "CPU:1"]
 """
 _TRAIN = """
-from bmshj_minnen import distribution, train
+from bmshj_minnen import train
+from bmshj_minnen.training import distribution
 distribution.make_strategy = lambda config: tf.distribute.MirroredStrategy(devices)
 train.run()
 """

@@ -1,4 +1,4 @@
-"""The container: 20 bytes of header, then one range-coded payload.
+"""The container: 20 or 21 bytes of header, then one range-coded payload.
 
     offset  size  field
     0       3     magic "BMM"
@@ -7,22 +7,27 @@
     8       2     height - 1, pixels
     10      2     width - 1, pixels
     12      4     bytes of the payload
-    16      4     checksum: first 4 bytes of the farmhash64 of bytes 0 to 15 and the payload
-    20            payload: the symbols of z in raster order, then those of y in wavefront order
+    16      1     quality, 1 to 100: in version 2 only, which models for many rates write
+    16, 17  4     checksum: first 4 bytes of the farmhash64 of all bytes before it and the payload
+    20, 21        payload: the symbols of z in raster order, then those of y in wavefront order
 
 Numbers are big-endian.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Optional
 
 import tensorflow as tf
 
 __all__ = [
   "HEADER_SIZE",
   "MAX_SIDE",
+  "QUALITIES",
   "BitstreamError",
   "Header",
   "checksum_of",
+  "header_size",
   "pack",
   "parse",
   "parse_intact",
@@ -30,8 +35,10 @@ __all__ = [
 ]
 
 MAGIC = b"BMM"
-VERSION = 1
+VERSION = 1  # Of models for one rate.
+QUALITY_VERSION = 2  # Of models for many.
 HEADER_SIZE = 20
+QUALITIES = range(1, 101)
 MAX_SIDE = 2**16
 DEFAULT_MAX_PIXELS = 2**28
 
@@ -60,6 +67,7 @@ class Header:
     height, width: of the image, pixels, 1..65536.
     checksum: 4 bytes, as they stand there.
     expected_checksum: what they should be.
+    quality: as it stands there; None in version 1.
   """
 
   fingerprint: bytes
@@ -67,34 +75,61 @@ class Header:
   width: int
   checksum: bytes
   expected_checksum: bytes
+  quality: Optional[int] = None
+
+  @property
+  def version(self) -> int:
+    """Of the format."""
+    return VERSION if self.quality is None else QUALITY_VERSION
+
+  @property
+  def size(self) -> int:
+    """Bytes of the header."""
+    return header_size(self.version)
 
 
-def pack(fingerprint: bytes, height: tf.Tensor, width: tf.Tensor, payload: tf.Tensor) -> tf.Tensor:
+def header_size(version: int) -> int:
+  """Bytes before the payload in a file of a format version."""
+  return HEADER_SIZE + (version == QUALITY_VERSION)
+
+
+def pack(
+  fingerprint: bytes,
+  height: tf.Tensor,
+  width: tf.Tensor,
+  payload: tf.Tensor,
+  quality: Optional[int] = None,
+) -> tf.Tensor:
   """Makes a file, with TensorFlow's own ops alone, so that it can be part of a graph.
 
   Args:
     fingerprint: 4 bytes.
     height, width: scalar int32, 1..65536.
     payload: scalar string.
+    quality: 1..100, of a model for many rates.
 
   Returns:
     Scalar string.
   """
   fields = [
-    tf.constant(MAGIC + bytes([VERSION]) + fingerprint),
+    tf.constant(MAGIC + bytes([VERSION if quality is None else QUALITY_VERSION]) + fingerprint),
     _big_endian(height - 1, 2),
     _big_endian(width - 1, 2),
     _big_endian(tf.strings.length(payload), 4),
+    bytes([] if quality is None else [quality]),
   ]
   head = tf.strings.join(fields)
   return tf.strings.join([head, checksum_of(tf.strings.join([head, payload])), payload])
 
 
-def parse(data: bytes) -> tuple[Header, bytes]:
+def parse(
+  data: bytes, versions: Sequence[int] = (VERSION, QUALITY_VERSION)
+) -> tuple[Header, bytes]:
   """Takes a file apart without a model; the checksum is left to the caller.
 
   Args:
     data: the whole file.
+    versions: of the format, which are accepted.
 
   Returns:
     The header and the payload.
@@ -110,36 +145,47 @@ def parse(data: bytes) -> tuple[Header, bytes]:
     raise BitstreamError("the file is empty", 0, f"at least {HEADER_SIZE} bytes", 0)
   if data[:3] != MAGIC[: len(data)]:
     raise BitstreamError("not a compressed image", 0, MAGIC, data[:3])
-  if len(data) > 3 and data[3] != VERSION:
-    raise BitstreamError("another format version, or damage", 3, VERSION, data[3])
-  if len(data) < HEADER_SIZE:
-    raise BitstreamError("truncated header", len(data), f"{HEADER_SIZE} bytes", len(data))
-  size = HEADER_SIZE + int.from_bytes(data[12:16], "big")
+  if len(data) > 3 and data[3] not in versions:
+    expected = " or ".join(map(str, versions))
+    raise BitstreamError("another format version, or damage", 3, expected, data[3])
+  head = header_size(data[3] if len(data) > 3 else versions[0])
+  if len(data) < head:
+    raise BitstreamError("truncated header", len(data), f"{head} bytes", len(data))
+  size = head + int.from_bytes(data[12:16], "big")
   if len(data) < size:
     raise BitstreamError("truncated, or damaged length", len(data), f"{size} bytes", len(data))
   if len(data) > size:
     raise BitstreamError("trailing bytes, or damaged length", size, f"{size} bytes", len(data))
-  payload = data[HEADER_SIZE:]
+  payload, check = data[head:], head - 4
   height = int.from_bytes(data[8:10], "big") + 1
   width = int.from_bytes(data[10:12], "big") + 1
   # Not `checksum_of`: outside a graph each op takes time, and TensorFlow 2.14 on Python 3.11 was
   # seen to keep 16 bytes of memory for ever for each tensor that it makes.
-  checksum = tf.fingerprint([data[:16] + payload]).numpy()[0, :4].tobytes()
-  return Header(data[4:8], height, width, data[16:20], checksum), payload
+  checksum = tf.fingerprint([data[:check] + payload]).numpy()[0, :4].tobytes()
+  quality = data[16] if data[3] == QUALITY_VERSION else None
+  return Header(data[4:8], height, width, data[check:head], checksum, quality), payload
 
 
-def parse_intact(data: bytes) -> tuple[Header, bytes]:
+def parse_intact(
+  data: bytes, versions: Sequence[int] = (VERSION, QUALITY_VERSION)
+) -> tuple[Header, bytes]:
   """Like `parse`, but with a wrong checksum a `BitstreamError`, too: what the header says is so."""
-  header, payload = parse(data)
+  header, payload = parse(data, versions)
   if header.checksum != header.expected_checksum:
     raise BitstreamError(
-      "damaged: wrong checksum", 16, header.expected_checksum.hex(), header.checksum.hex()
+      "damaged: wrong checksum",
+      header.size - 4,
+      header.expected_checksum.hex(),
+      header.checksum.hex(),
     )
   return header, payload
 
 
 def unpack(
-  data: bytes, fingerprint: bytes, max_pixels: int = DEFAULT_MAX_PIXELS
+  data: bytes,
+  fingerprint: bytes,
+  max_pixels: int = DEFAULT_MAX_PIXELS,
+  has_quality: bool = False,
 ) -> tuple[Header, bytes]:
   """Checks a file and takes it apart.
 
@@ -147,11 +193,12 @@ def unpack(
     data: the whole file.
     fingerprint: of the model that is to decode it.
     max_pixels: the largest image that is accepted.
+    has_quality: whether it is a model for many rates.
 
   Raises:
-    BitstreamError: as `parse_intact`, and another model, or too large.
+    BitstreamError: as `parse_intact`, and another model, too large, or of no such quality.
   """
-  header, payload = parse_intact(data)
+  header, payload = parse_intact(data, (QUALITY_VERSION if has_quality else VERSION,))
   if header.fingerprint != fingerprint:
     raise BitstreamError(
       "compressed with another model",
@@ -159,6 +206,9 @@ def unpack(
       f"fingerprint {fingerprint.hex()}",
       header.fingerprint.hex(),
     )
+  if has_quality and header.quality not in QUALITIES:
+    expected = f"{QUALITIES[0]} to {QUALITIES[-1]}"
+    raise BitstreamError("no such quality", HEADER_SIZE - 4, expected, header.quality)
   if header.height * header.width > max_pixels:
     raise BitstreamError(
       "image too large",

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, frozen_prior, tiling
+from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
 from bmshj_minnen.coding.transforms import Transforms
@@ -47,7 +48,7 @@ class Codec:
 
   Args:
     frozen: the integer prior.
-    weights: float weights of g_a, g_s and h_a, named as in `bmshj_minnen.model_files.weights`.
+    weights: float weights of g_a, g_s, h_a and the gains, by the names of `model_files.weights`.
     max_pixels: the largest image that `decompress` accepts; decoding time and memory grow with the
       size that a file declares, so this bounds them.
     memory: bytes that the networks may take in one call, roughly; what it is too small for gets the
@@ -75,6 +76,9 @@ class Codec:
     self._refine = refine
     self._transforms = Transforms(self.config, weights, precision)
     self._coder = LatentCoder(frozen)
+    self._dial = Dial(self.config, weights) if self.config.gain_lambdas else None
+    if self._dial and refine:
+      raise ValueError("refinement is for models of one rate, not yet for models of many")
     y = tf.TensorSpec([None, None, self.config.latent_channels], tf.float32)
     self._analysis = Graph(self._y_of, tf.TensorSpec([None, None, 3], tf.uint8))
     self._hyper_analysis = Graph(self._z_hat_of, y)
@@ -85,6 +89,7 @@ class Codec:
     image: np.ndarray,
     seconds: Optional[dict[str, float]] = None,
     progress: Optional[Callable[[float], None]] = None,
+    quality: Optional[int] = None,
   ) -> bytes:
     """Compresses [H, W, 3] uint8, H and W in 1..65536.
 
@@ -92,17 +97,20 @@ class Codec:
       image: the pixels.
       seconds: receives the time that each part took, if given.
       progress: called with the fraction that is done, now and then, if given.
+      quality: 1 (smallest files) to 100, of a model for many rates, see `dial.lambda_of`; None:
+        `dial.DEFAULT_QUALITY`.
 
     Raises:
-      ValueError: not such an array.
+      ValueError: not such an array, no such quality, or a quality of a model for one rate.
     """
-    return self.compress_with_latents(image, seconds, progress)[0]
+    return self.compress_with_latents(image, seconds, progress, quality)[0]
 
   def compress_with_latents(
     self,
     image: np.ndarray,
     seconds: Optional[dict[str, float]] = None,
     progress: Optional[Callable[[float], None]] = None,
+    quality: Optional[int] = None,
   ) -> tuple[bytes, Latents]:
     """Like `compress`, but returns what was coded, too."""
     image = np.asarray(image)
@@ -111,14 +119,18 @@ class Codec:
     height, width = image.shape[:2]
     if not 1 <= min(height, width) <= max(height, width) <= bitstream.MAX_SIDE:
       raise ValueError(f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not {height}x{width}")
+    if self._dial and quality is None:
+      quality = DEFAULT_QUALITY
+    if quality is not None:
+      lambda_of(quality, self.config)  # Complains of a quality that there is not.
     timed = _Stopwatch(seconds)
     share = _REFINED_ANALYSIS_SHARE if self._refine else _ANALYSIS_SHARE
     to_come = _Progress(progress, share)
-    y, z_hat = timed("analysis", self._analyze, image, to_come.first)
+    y, z_hat = timed("analysis", self._analyze, image, quality, to_come.first)
     payload, y_hat = timed(
       "entropy coding", self._coder.encode_array, y, z_hat, self.memory, to_come.second
     )
-    data = timed("container", bitstream.pack, self.fingerprint, height, width, payload)
+    data = timed("container", bitstream.pack, self.fingerprint, height, width, payload, quality)
     return data.numpy(), Latents(y_hat, z_hat)
 
   def decompress(
@@ -140,12 +152,15 @@ class Codec:
     to_come = _Progress(progress, 1 - _SYNTHESIS_SHARE)
     header, latents = self._unpack(data, timed, to_come.first)
     size = (header.height, header.width)
+    y_hat = latents.y_hat
+    if self._dial:
+      y_hat = y_hat * self._dial.inverse(header.quality)
     return timed(
       "synthesis",
       self._tiled,
       tiling.G_S,
       self._synthesis,
-      latents.y_hat,
+      y_hat,
       size,
       to_come.second,
     )
@@ -158,13 +173,15 @@ class Codec:
     """
     return self._unpack(data, _Stopwatch(None), None)[1]
 
-  def _analyze(self, image, progress):
+  def _analyze(self, image, quality, progress):
     """`analyze` in tiles."""
     size = tuple(map(_latent_size, image.shape[:2]))
     if self._refine:
       y = self._tiled(tiling.REFINEMENT, self._refined_y_of, image, size, progress)
     else:
       y = self._tiled(tiling.G_A, self._analysis, image, size, progress)
+    if self._dial:
+      y = y * self._dial.gain(quality)
     return y, self._tiled(tiling.H_A, self._hyper_analysis, y, tuple(map(hyper_size, size)))
 
   def _refined_y_of(self, image):
@@ -184,16 +201,16 @@ class Codec:
     if not whole:
       raise bitstream.BitstreamError(
         "the payload does not end where its symbols do",
-        bitstream.HEADER_SIZE,
+        header.size,
         "a whole payload",
         f"{len(payload)} bytes",
       )
     return header, Latents(y_hat, z_hat)
 
   def _parse(self, data):
-    return bitstream.unpack(data, self.fingerprint, self.max_pixels)
+    return bitstream.unpack(data, self.fingerprint, self.max_pixels, self._dial is not None)
 
-  # The parts below take and return tensors, eagerly or within a graph, without tiles.
+  # The parts below take and return tensors, eagerly or within a graph, without tiles or gains.
 
   def analyze(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """[H, W, 3] uint8 -> y [h, w, M] and ẑ [h', w', N], float32."""

@@ -31,6 +31,11 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   """
   config = model.config
   y = model.analysis(images)
+  if config.gain_lambdas:
+    # Both ends of the rates; the latents of the highest are the largest.
+    count = tf.shape(images)[:1]
+    ends = (config.gain_lambdas[0], config.gain_lambdas[-1])
+    y = tf.concat([model.analysis(images, tf.fill(count, end)) for end in ends], 0)
   # Without means ŷ is a whole number.
   y_step = 1.0
   if config.prior not in ("factorized", "scale_hyperprior"):

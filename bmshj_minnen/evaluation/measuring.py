@@ -28,6 +28,8 @@ from absl import logging
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
+from bmshj_minnen.coding import dial
+from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.evaluation.measurements import DIGITS, Row, Table, averages
 from bmshj_minnen.model_files import catalogue, model_directory
@@ -35,6 +37,7 @@ from bmshj_minnen.photographs import images
 
 __all__ = ["EvaluationConfig", "evaluate"]
 
+_QUALITIES = tuple(range(1, 101, 9))  # Of models for many rates.
 _TABLE = "images.csv"
 _AVERAGES = "averages.json"
 
@@ -46,10 +49,12 @@ class EvaluationConfig:
   Attributes:
     images: a pattern of photographs; they are known by their file names.
     output: the folder of the results.
-    models: model directories, patterns of them, or names of shipped ones; each is one setting.
+    models: model directories, patterns of them, or names of shipped ones; each is one setting, or
+      if it is for many rates one for each quality.
     label: what the models are called as a codec; empty: by their prior.
     codecs: names of `classical.FORMATS`.
-    qualities: settings of all these codecs; empty: those of `classical.FORMATS`.
+    qualities: settings of all these codecs and of models for many rates; empty: those of
+      `classical.FORMATS`, and twelve from 1 to 100.
     precision: of the models' codecs; models in bfloat16 are settings of their own.
     refine, lmbda: as of `model_directory.load`; refined models are another codec.
     alpha: see `images.read_image`.
@@ -155,7 +160,7 @@ def _contenders(config):
   contenders = []
   for pattern in config.models:
     for directory in sorted(glob.glob(pattern)) or [pattern]:
-      contenders.append(_model(catalogue.find(directory), config))
+      contenders += _model(catalogue.find(directory), config)
   for name in config.codecs:
     contenders += _classical(name, config.qualities)
   if not contenders:
@@ -172,7 +177,8 @@ def _model(directory, config):
   if not files:
     raise ValueError(f"{directory} is not a trained model: it has no weights")
   digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-  codec = config.label or cfg.ModelConfig.load(directory / "config.json").prior
+  model_config = cfg.ModelConfig.load(directory / "config.json")
+  codec = config.label or model_config.prior
   codec += f"+refine{config.refine}" if config.refine else ""
   setting = directory.resolve().name
   setting += f" λ={config.lmbda:g}" if config.lmbda else ""
@@ -185,7 +191,33 @@ def _model(directory, config):
     refine=config.refine,
     lmbda=config.lmbda,
   )
-  return _Contender(codec, setting, digest[:8], ".tfci", load)
+  if not model_config.gain_lambdas:
+    return [_Contender(codec, setting, digest[:8], ".tfci", load)]
+  qualities = config.qualities or _QUALITIES
+  for quality in qualities:
+    dial.lambda_of(quality, model_config)  # Complains before anything is measured.
+  return [
+    _Contender(codec, f"{setting} q{quality}", digest[:8], ".tfci", _AtQuality.maker(load, quality))
+    for quality in qualities
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _AtQuality:
+  """A codec for many rates at one of them."""
+
+  codec: Codec
+  quality: int
+
+  @classmethod
+  def maker(cls, load, quality):
+    return lambda: cls(load(), quality)
+
+  def compress(self, image):
+    return self.codec.compress(image, quality=self.quality)
+
+  def decompress(self, data):
+    return self.codec.decompress(data)
 
 
 def _classical(name, qualities):

@@ -1,6 +1,7 @@
 """The networks of the paper's figure 1 as Keras layers."""
 
 from bmshj_minnen.layers.entropy_parameters import EntropyParameters
+from bmshj_minnen.layers.gains import Gains
 from bmshj_minnen.layers.masked_conv import MaskedConv2D
 from bmshj_minnen.layers.transforms import (
   analysis_transform,
@@ -11,6 +12,7 @@ from bmshj_minnen.layers.transforms import (
 
 __all__ = [
   "EntropyParameters",
+  "Gains",
   "MaskedConv2D",
   "analysis_transform",
   "hyper_analysis_transform",

@@ -1,6 +1,7 @@
 """The trained models that ship, by name: `joint-mse-1` makes the smallest files.
 
-Names are PRIOR-DISTORTION-NUMBER, with numbers from 1 upwards in order of rate.
+Names are PRIOR-DISTORTION-NUMBER, with numbers from 1 upwards in order of rate, or
+PRIOR-DISTORTION of models for many rates.
 """
 
 import pathlib
@@ -53,7 +54,7 @@ def find(model: Union[str, pathlib.Path]) -> pathlib.Path:
 
 
 def _qualities():
-  return [_number(name) for name in names() if _family(name) == _FAMILY]
+  return [_number(name) for name in names() if _family(name) == _FAMILY != name]
 
 
 def _family(name):
@@ -61,4 +62,5 @@ def _family(name):
 
 
 def _number(name):
-  return int(name.rpartition("-")[2])
+  last = name.rpartition("-")[2]
+  return int(last) if last.isdecimal() else 0

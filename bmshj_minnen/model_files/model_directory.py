@@ -3,6 +3,7 @@
 Wherever a model directory is read, the name of one that ships does as well, see `catalogue`.
 """
 
+import dataclasses
 import functools
 import io
 import json
@@ -175,12 +176,20 @@ def load_model(model: str) -> Model:
 def load_weights(model: Model, source: str) -> None:
   """Gives a built model the weights of another one, a directory or the name of one that ships.
 
-  A model that has more latents but the same shape otherwise gets them embedded, see `widening`.
+  A model that has more latents but the same shape otherwise gets them embedded, see `widening`. A
+  model for many rates that gets the weights of one for one rate has gains of 1 at that rate.
 
   Raises:
     ValueError: there are no such weights, or they are of a model of another shape.
   """
-  arrays, config = _load_arrays(catalogue.find(source), _WEIGHTS), load_config(source)
+  directory = catalogue.find(source)
+  arrays, config = _load_arrays(directory, _WEIGHTS), load_config(source)
+  if model.gains is not None and not config.gain_lambdas:
+    lmbda = _objective(directory)[0]
+    model.gains.start_from(model.config.middle_lambda if lmbda is None else lmbda)
+    config = dataclasses.replace(config, gain_lambdas=model.config.gain_lambdas)
+    of_gains = {k: v for k, v in weights.to_arrays(model).items() if k.startswith("gains/")}
+    arrays = {**arrays, **of_gains}
   if widening.can_widen(config, model.config):
     arrays = widening.widen(arrays, config, weights.to_arrays(model), model.config)
   weights.assign(model, arrays)

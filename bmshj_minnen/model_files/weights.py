@@ -58,4 +58,8 @@ def _weights(model):
       for i, sublayer in enumerate(layer.layers):
         for quantity, access in quantities(sublayer).items():
           weights[f"{part}/{i}/{quantity}"] = access
+  if model.gains is not None:
+    for variable in (model.gains.log_gain, model.gains.log_inverse):
+      name = variable.name.split(":")[0].split("/")[-1]
+      weights[f"gains/{name}"] = (variable.read_value, variable.assign)
   return weights

@@ -34,7 +34,8 @@ def export(
     The two directories.
 
   Raises:
-    ValueError: no such model, no such version, it exists, or warm-up requests cannot be made.
+    ValueError: no such model, or one for many rates; no such version, or it exists; or warm-up
+      requests cannot be made.
   """
   version = output.name
   if not version.isdecimal() or int(version) < 1:
@@ -43,6 +44,8 @@ def export(
   for target in targets:
     if target.exists():
       raise ValueError(f"{target} exists, and may be in use; take another version")
+  if model_directory.load_config(model).gain_lambdas:
+    raise ValueError(f"{model} is for many rates, which is not exported yet: take one for one rate")
   codec = model_directory.load(model, max_pixels)
   modules = [CodecModule(codec), StockModule(model_directory.load_model(model))]
   requests = _requests(codec) if with_warm_up else [None, None]

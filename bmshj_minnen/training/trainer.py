@@ -1,7 +1,9 @@
 """The training step: one definition, for Keras's `fit` and for whoever else runs it."""
 
-from typing import Union
+import itertools
+from typing import Optional, Union
 
+import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
@@ -11,6 +13,10 @@ from bmshj_minnen.training.muon import Muon
 
 __all__ = ["Trainer", "build", "learning_rate"]
 
+# Of a model for many rates: how many are validated, and what is shown of each.
+_VALIDATION_RATES = 4
+_SHOWN = ("loss", "bpp", "distortion")
+_LAMBDA_STREAM = 1 << 30  # Away from the seeds of the noise.
 _OPTIMIZERS = {"adam": tf.keras.optimizers.Adam, "muon": Muon}
 
 
@@ -22,11 +28,25 @@ class Trainer(tf.keras.Model):
     self.model = model
     self.train_config = train_config
     self._metrics = [tf.keras.metrics.Mean(name) for name in Losses._fields]
+    self._metrics_of_rates = {
+      lmbda: [tf.keras.metrics.Mean(f"{name}_{lmbda:.3g}") for name in _SHOWN]
+      for lmbda in self.validation_lambdas
+    }
+
+  @property
+  def validation_lambdas(self) -> list[float]:
+    """λ that a model for many rates is validated at; none for one rate."""
+    lambdas = self.model.config.gain_lambdas
+    if not lambdas:
+      return []
+    # Inside the range, as far from its ends as half of their distance.
+    parts = (np.arange(_VALIDATION_RATES) + 0.5) / _VALIDATION_RATES
+    return [float(lambdas[0] * (lambdas[-1] / lambdas[0]) ** part) for part in parts]
 
   @property
   def metrics(self) -> list[tf.keras.metrics.Metric]:
     """Means of the losses, which `fit` resets before each epoch and each validation."""
-    return self._metrics
+    return [*self._metrics, *itertools.chain(*self._metrics_of_rates.values())]
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
     """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
@@ -41,8 +61,28 @@ class Trainer(tf.keras.Model):
     if self.train_config.init_from:
       model_directory.load_weights(self.model, self.train_config.init_from)
 
-  def _evaluate(self, x, outputs):
-    return losses(x, *outputs, self.train_config.lmbda, self.train_config.distortion)
+  def _evaluate(self, x, outputs, lmbda):
+    """The losses; with `lmbda` [B], weighted by it."""
+    distortion = self.train_config.distortion
+    if lmbda is None:
+      return losses(x, *outputs, self.train_config.lmbda, distortion)
+    relative = lmbda / self.model.config.middle_lambda
+    return losses(x, *outputs, lmbda, distortion, relative**cfg.RATE_WEIGHT_EXPONENT)
+
+  def _draw_lambdas(self, x, seed):
+    """A λ for each image, log-uniform in the range of the model; None for one rate."""
+    lambdas = self.model.config.gain_lambdas
+    if not lambdas:
+      return None
+    low, high = np.log(lambdas[0]), np.log(lambdas[-1])
+    # Each replica takes its part of what the whole batch draws.
+    replica, count = tf.distribute.get_replica_context(), tf.shape(x)[0]
+    replicas, index = 1, 0
+    if replica:
+      replicas, index = replica.num_replicas_in_sync, replica.replica_id_in_sync_group
+    seed = tf.bitwise.bitwise_xor(seed, [_LAMBDA_STREAM, 0])
+    whole = tf.random.stateless_uniform([replicas * count], seed)
+    return tf.exp(low + (high - low) * whole[index * count : (index + 1) * count])
 
   def step(self, x: tf.Tensor) -> Losses:
     """One step of gradient descent; the noise is a function of the seed and the step.
@@ -56,7 +96,8 @@ class Trainer(tf.keras.Model):
     step = tf.cast(self.optimizer.iterations, tf.int32)
     seed = tf.stack([tf.constant(self.train_config.seed), step])
     with tf.GradientTape() as tape:
-      result = self._evaluate(x, self.model(x, seed=seed))
+      lmbda = self._draw_lambdas(x, seed)
+      result = self._evaluate(x, self.model(x, seed=seed, lmbda=lmbda), lmbda)
       # The optimizer adds up the gradients of the replicas before it clips them.
       loss = result.loss / tf.distribute.get_strategy().num_replicas_in_sync
       if self._scales_loss:
@@ -72,22 +113,37 @@ class Trainer(tf.keras.Model):
   def _scales_loss(self):
     return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
-  def validate(self, x: tf.Tensor) -> Losses:
-    """The losses with rounding in place of noise; changes nothing."""
-    return self._evaluate(x, self.model.rounded(x))
+  def validate(self, x: tf.Tensor, lmbda: Optional[float] = None) -> Losses:
+    """The losses with rounding in place of noise; changes nothing.
+
+    Args:
+      x: [B, H, W, 3] in 0..255.
+      lmbda: of a model for many rates; None: the middle one.
+    """
+    if not self.model.config.gain_lambdas:
+      return self._evaluate(x, self.model.rounded(x), None)
+    lmbda = self.model.config.middle_lambda if lmbda is None else lmbda
+    outputs = self.model.rounded(x, tf.fill(tf.shape(x)[:1], lmbda))
+    return losses(x, *outputs, lmbda, self.train_config.distortion)
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """`step`, as `fit` calls it."""
-    return self._update(self.step(x), 1)
+    return self._update(self._metrics, self.step(x), 1)
 
   def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`validate`, as `fit` calls it."""
-    return self._update(self.validate(x), tf.shape(x)[0])
+    """`validate`, as `fit` calls it; at several rates if the model is for many."""
+    count = tf.shape(x)[0]
+    results = self._update(self._metrics, self.validate(x), count)
+    for lmbda, metrics in self._metrics_of_rates.items():
+      at_rate = self.validate(x, lmbda)
+      results.update(self._update(metrics, [getattr(at_rate, name) for name in _SHOWN], count))
+    return results
 
-  def _update(self, result, weight):
-    for metric, value in zip(self._metrics, result):
+  @staticmethod
+  def _update(metrics, values, weight):
+    for metric, value in zip(metrics, values):
       metric.update_state(value, sample_weight=weight)
-    return {metric.name: metric.result() for metric in self._metrics}
+    return {metric.name: metric.result() for metric in metrics}
 
 
 def learning_rate(

@@ -1,0 +1,50 @@
+"""Quality as a dial: the λ of a quality, and the gains of a model there."""
+
+import numpy as np
+
+from bmshj_minnen.coding.bitstream import QUALITIES
+from bmshj_minnen.config import ModelConfig
+from bmshj_minnen.layers.gains import Gains
+
+__all__ = ["DEFAULT_QUALITY", "Dial", "lambda_of"]
+
+DEFAULT_QUALITY = 50
+
+
+def lambda_of(quality: int, config: ModelConfig) -> float:
+  """λ of a quality: 1 is the lowest λ of the model, 100 the highest, log-linear between them.
+
+  Raises:
+    ValueError: the model has one rate, or there is no such quality.
+  """
+  if not config.gain_lambdas:
+    raise ValueError("this model has one rate: leave the quality out, or take a model with gains")
+  if quality not in QUALITIES:
+    raise ValueError(f"the quality must be {QUALITIES[0]} to {QUALITIES[-1]}, not {quality}")
+  low, high = config.gain_lambdas[0], config.gain_lambdas[-1]
+  return low * (high / low) ** ((quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0]))
+
+
+class Dial:
+  """Gains of a model with weights that do not change.
+
+  Args:
+    config: of a model with gains.
+    weights: its arrays, named as in `bmshj_minnen.model_files.weights`.
+  """
+
+  def __init__(self, config: ModelConfig, weights: dict[str, np.ndarray]):
+    gains = Gains(config.latent_channels, config.gain_lambdas)
+    gains.log_gain.assign(weights["gains/log_gain"])
+    gains.log_inverse.assign(weights["gains/log_inverse"])
+    lambdas = np.array([lambda_of(quality, config) for quality in QUALITIES], np.float32)
+    self._gains = gains.gain(lambdas).numpy()[:, 0, 0]
+    self._inverses = gains.inverse(lambdas).numpy()[:, 0, 0]
+
+  def gain(self, quality: int) -> np.ndarray:
+    """What y is multiplied by: [M] float32."""
+    return self._gains[quality - QUALITIES[0]]
+
+  def inverse(self, quality: int) -> np.ndarray:
+    """What ŷ is multiplied by before g_s: [M] float32."""
+    return self._inverses[quality - QUALITIES[0]]
