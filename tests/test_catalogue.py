@@ -15,9 +15,12 @@ from bmshj_minnen.evaluation import classical
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import finding
 
+_MANY_RATES = "joint-mse"
+
 
 def test_names_and_qualities_count_up_in_rate():
-  names = catalogue.names()
+  assert catalogue.names()[-1] == _MANY_RATES
+  names = catalogue.names()[:-1]
   assert names == [catalogue.of_quality(i + 1) for i in range(len(names))]
   assert catalogue.find("").name == catalogue.find("default").name == names[len(names) // 2]
 
@@ -32,19 +35,23 @@ def test_a_directory_goes_by_its_path_and_nothing_else_is_found(tmp_path):
 
 def test_the_shipped_models_compress_a_photograph_they_have_not_seen():
   image = bmshj_minnen.read_image(finding.held_out_photographs()[0])
-  bpp, psnr = [], []
-  for name in catalogue.names():
+  points: dict[str, list[tuple[float, float]]] = {}
+  for name, quality in [
+    *((name, None) for name in catalogue.names()[:-1]),
+    *((_MANY_RATES, quality) for quality in (1, 37, 50, 100)),
+  ]:
     codec, model = bmshj_minnen.load(name), bmshj_minnen.load_model(name)
-    file, latents = codec.compress_with_latents(image)
+    file, latents = codec.compress_with_latents(image, quality=quality)
     # Files are as large as the float model says, within 1 % and 32 bytes.
     estimate = report.estimated_bits(model, latents) / 8
     assert np.abs(len(file) - estimate) < 0.01 * estimate + 32
-    bpp.append(8 * len(file) / image[..., 0].size)
-    psnr.append(metrics.psnr(image, codec.decompress(file)))
+    bpp, psnr = 8 * len(file) / image[..., 0].size, metrics.psnr(image, codec.decompress(file))
+    points.setdefault("many" if quality else "one", []).append((bpp, psnr))
     quality, jpeg = classical.nearest_in_size("jpeg420", image, len(file))
     jpeg_image = classical.PillowCodec("jpeg420", quality).decompress(jpeg)
-    assert psnr[-1] > metrics.psnr(image, jpeg_image)
-  assert bpp == sorted(bpp) and psnr == sorted(psnr)
+    assert psnr > metrics.psnr(image, jpeg_image)
+  for bpp, psnr in (zip(*curve) for curve in points.values()):
+    assert list(bpp) == sorted(bpp) and list(psnr) == sorted(psnr)
 
 
 def _file(fingerprint):

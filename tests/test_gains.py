@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import bmshj_minnen
 from bmshj_minnen import train
 from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.config import ModelConfig, TrainConfig
+from bmshj_minnen.evaluation import measuring
 from bmshj_minnen.layers import Gains
 from bmshj_minnen.model import Rate, losses
 from bmshj_minnen.model_files import model_directory, weights
@@ -200,3 +204,33 @@ def test_flags_of_a_range():
     flags[name].unparse()
   assert model_config.gain_lambdas == pytest.approx(_LAMBDAS)
   assert train_config.model_dir == "models/joint-0.002-0.128"
+
+
+def test_evaluations_have_a_setting_for_each_quality(joint, tmp_path):
+  image = codecs.photograph(48, 64)
+  bmshj_minnen.write_image(str(tmp_path / "photo.png"), image)
+  model = codecs.make_model("joint", gain_lambdas=_LAMBDAS)
+  model_directory.save(model, tmp_path / "many", tf.constant(codecs.photograph(128, 128)[None]))
+  codec = bmshj_minnen.load(tmp_path / "many")
+  config = measuring.EvaluationConfig(
+    images=str(tmp_path / "*.png"),
+    output=str(tmp_path / "out"),
+    models=[str(tmp_path / "many")],
+    qualities=[1, 100],
+  )
+  entries = measuring.evaluate(config)
+  assert [entry["setting"] for entry in entries] == ["many q1", "many q100"]
+  for entry, quality in zip(entries, (1, 100)):
+    assert entry["bytes"] == len(codec.compress(image, quality=quality))
+
+
+def test_the_command_line_sets_the_quality(tmp_path):
+  image = codecs.photograph(48, 64)
+  bmshj_minnen.write_image(str(tmp_path / "photo.png"), image)
+  model = codecs.make_model("joint", gain_lambdas=_LAMBDAS)
+  model_directory.save(model, tmp_path / "many", tf.constant(codecs.photograph(128, 128)[None]))
+  program = [sys.executable, "-m", "bmshj_minnen.compress", f"--model={tmp_path / 'many'}"]
+  files = [str(tmp_path / name) for name in ("photo.png", "photo.tfci")]
+  subprocess.run([*program, "--quality=37", *files], check=True)
+  expected = bmshj_minnen.load(tmp_path / "many").compress(image, quality=37)
+  assert pathlib.Path(files[1]).read_bytes() == expected

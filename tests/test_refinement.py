@@ -70,8 +70,11 @@ def test_lambda_trades_rate_for_distortion(plain):
 
 
 def test_shipped_models_know_their_lambda(refining):
-  for name in catalogue.names():
+  *one_rate, many_rates = catalogue.names()
+  for name in one_rate:
     bmshj_minnen.load(name, refine=1)
+  with pytest.raises(ValueError, match="refinement is for models of one rate"):
+    bmshj_minnen.load(many_rates, refine=1, lmbda=_LAMBDA)
   codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=_LAMBDA)
   assert codec.compress(_IMAGE) == refining.compress(_IMAGE)
 

@@ -17,9 +17,9 @@ _FAMILY = "joint-mse"  # What a quality without a name counts in.
 
 
 def names() -> list[str]:
-  """All names, those of a family in order of rate."""
+  """All names, those of a family in order of rate, and behind them that for many rates."""
   folders = [path.parent.name for path in _FOLDER.glob("*/config.json")]
-  return sorted(folders, key=lambda name: (_family(name), _number(name)))
+  return sorted(folders, key=lambda name: (_family(name), name == _family(name), _number(name)))
 
 
 def of_quality(quality: int) -> str:
