@@ -14,6 +14,8 @@ import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
 
+from bmshj_minnen.photographs import formats
+
 __all__ = [
   "ImageError",
   "encode_image",
@@ -59,7 +61,7 @@ def read_image(
   note: Callable[[str], None] = logging.getLogger(__name__).warning,
   content: Optional[bytes] = None,
 ) -> np.ndarray:
-  """Reads a photograph in any format that Pillow reads, as it is meant to be seen.
+  """Reads a photograph in any of the usual formats, as it is meant to be seen.
 
   The EXIF orientation is applied. Colours with an embedded ICC profile are converted to sRGB,
   relative to the white point and with black point compensation, unless the profile means sRGB up
@@ -83,6 +85,16 @@ def read_image(
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
   image = _load(path, content, lambda text: note(f"{path}: {text}"))
+  try:
+    return _flattened(path, image, alpha, note)
+  except (ImageError, MemoryError):
+    raise
+  except Exception as error:  # A palette that is missing shows only here.
+    raise ImageError(f"{path}: not a readable image ({_reason(error)})") from error
+
+
+def _flattened(path, image, alpha, note):
+  """8-bit sRGB levels of a decoded image, without transparency."""
   if not image.has_transparency_data:
     return np.asarray(_to_srgb(path, image, note))
   image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
@@ -96,15 +108,15 @@ def read_image(
   return np.asarray(PIL.Image.composite(colours, background, opacity))
 
 
-def _open(path, content):
-  return PIL.Image.open(path if content is None else io.BytesIO(content))
-
-
 def _load(path, content, note):
   """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
-    with _open(path, content) as image:
-      _refuse_unsupported(path, image)
+    content = pathlib.Path(path).read_bytes() if content is None else content
+    problem = formats.file_problem(content)
+    if problem:
+      raise ImageError(f"{path}: {problem}")
+    with formats.open_picture(content) as image:
+      _refuse_unsupported(path, image, content)
       # The further pictures of phones' files (MPO) are previews and depths.
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
@@ -112,27 +124,33 @@ def _load(path, content, note):
       image.load()
       if deep:
         note("more than 8 bits a channel are rounded to 8")
-        image = _rounded(functools.partial(_open, path, content), image, tiles)
+        image = _rounded(functools.partial(formats.open_picture, content), image, tiles)
       return _upright(image, note)
   except ImageError:
     raise
   except FileNotFoundError as error:
     raise ImageError(f"{path}: no such file") from error
   except PIL.UnidentifiedImageError as error:
-    size = os.path.getsize(path) if content is None else len(content)
-    reason = "of no known format" if size else "the file is empty"
+    reason = "of no known format" if content else "the file is empty"
     raise ImageError(f"{path}: not a readable image ({reason})") from error
+  except MemoryError:
+    raise
   except Exception as error:  # Damaged files make Pillow raise nearly anything.
-    reason = " ".join(str(error).split()) or type(error).__name__
-    raise ImageError(f"{path}: not a readable image ({reason})") from error
+    raise ImageError(f"{path}: not a readable image ({_reason(error)})") from error
 
 
-def _refuse_unsupported(path, image):
+def _reason(error):
+  if isinstance(error, (TypeError, AssertionError, RecursionError)):
+    return "it is damaged"  # Their words are about Pillow's code.
+  return " ".join(str(error).split()) or type(error).__name__
+
+
+def _refuse_unsupported(path, image, content):
   """Raises for files that Pillow would open, but not read rightly or safely."""
   raw_modes = [_raw_mode(tile) for tile in image.tile]
-  problem = None
-  if image.format == "EPS":
-    problem = "a program, not an image"  # Which Pillow would run, in Ghostscript.
+  problem = formats.layout_problem(image, content)
+  if problem:
+    pass
   elif image.mode == "I" and image.format in ("PNG", "PPM"):
     pass  # 16 bits, in 32.
   elif image.mode not in _MODES and not image.mode.startswith("I;16"):
@@ -156,7 +174,7 @@ def _raw_mode(tile):
 def is_deep(image: PIL.Image.Image) -> bool:
   """Whether a file that is not yet decoded has more than 8 bits a channel."""
   return image.mode.startswith("I") or any(
-    ";16" in _raw_mode(tile) or (tile[0].startswith("ppm") and tile[3][1:] > (255,))
+    _raw_mode(tile)[-4:] in _OTHER_BYTE or (tile[0].startswith("ppm") and tile[3][1:] > (255,))
     for tile in image.tile
   )
 
