@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from typing import Optional
 
 import PIL.Image
@@ -12,6 +13,8 @@ _READ = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF
 _READ += ("JPEG2000",)
 _SRGB_GAMMA = 1 / 2.2
 _SRGB_CHROMATICITY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_LONGEST_TEXT = 2**20  # Bytes.
 _HDR_TRANSFERS = (16, 18)  # PQ and HLG.
 _SDR_TRANSFERS = (1, 2, 6, 13)  # BT.709 and its like, unknown, sRGB.
 _SDR_PRIMARIES = (1, 2, 5, 6)
@@ -21,7 +24,39 @@ def open_picture(content: bytes) -> PIL.Image.Image:
   """Opens a picture of one of the formats that are read, without decoding it."""
   PIL.Image.init()
   known = [name for name in _READ if name in PIL.Image.OPEN]
-  return PIL.Image.open(io.BytesIO(content), formats=known)
+  return PIL.Image.open(io.BytesIO(_without_bad_texts(content)), formats=known)
+
+
+def _without_bad_texts(content):
+  """A PNG file without the text chunks that Pillow would fail on; other files as they are."""
+  if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+    return content
+  kept, start, at = [], 0, 8
+  while at + 12 <= len(content):
+    end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+    if end > len(content):
+      break
+    if content[at + 4 : at + 8] in _TEXTS and _is_bad_text(content[at + 4 : end]):
+      kept.append(content[start:at])
+      start = end
+    at = end
+  return b"".join([*kept, content[start:]]) if kept else content
+
+
+def _is_bad_text(chunk):
+  """Whether a chunk, from its name to its CRC, is damaged or longer than Pillow takes."""
+  name, body = chunk[:4], chunk[4:-4]
+  if zlib.crc32(chunk[:-4]) != int.from_bytes(chunk[-4:], "big") or len(body) > _LONGEST_TEXT:
+    return True
+  _, _, rest = body.partition(b"\0")
+  if name == b"tEXt" or (name == b"iTXt" and rest[:1] != b"\1"):
+    return False
+  packed = rest[1:] if name == b"zTXt" else b"".join(rest[2:].split(b"\0", 2)[2:])
+  try:
+    inflate = zlib.decompressobj()
+    return len(inflate.decompress(packed, _LONGEST_TEXT)) >= _LONGEST_TEXT or not inflate.eof
+  except zlib.error:
+    return True
 
 
 def file_problem(content: bytes) -> Optional[str]:
@@ -66,7 +101,7 @@ def layout_problem(image: PIL.Image.Image, content: bytes) -> Optional[str]:
 def _tiff_problem(image, content):
   del content
   tags = image.tag_v2
-  if 50706 in tags:
+  if 50706 in tags or tags.get(254, 0) & 1:  # A thumbnail stands first in raw photographs.
     return "a raw photograph (DNG), which is not supported"
   if tags.get(262) == 6 and (tags.get(259) != 7 or tags.get(277) != 3):
     return "a TIFF picture in YCbCr, which is not supported"

@@ -149,10 +149,8 @@ def _refuse_unsupported(path, image, content):
   """Raises for files that Pillow would open, but not read rightly or safely."""
   raw_modes = [_raw_mode(tile) for tile in image.tile]
   problem = formats.layout_problem(image, content)
-  if problem:
-    pass
-  elif image.mode == "I" and image.format in ("PNG", "PPM"):
-    pass  # 16 bits, in 32.
+  if problem or (image.mode == "I" and image.format in ("PNG", "PPM")):
+    pass  # The latter are 16 bits, in 32.
   elif image.mode not in _MODES and not image.mode.startswith("I;16"):
     problem = f"of Pillow's mode {image.mode}, which is not supported"
   elif any(mode.endswith(";12") for mode in raw_modes):
@@ -251,7 +249,9 @@ def _to_srgb(path, image, note):
       PIL.ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
     pixels = image if mode == "CMYK" else plain.convert(mode)
-    return pixels if _is_identity(transform, mode) else _apply(transform, pixels)
+    return (
+      pixels if _is_identity(transform, mode) else PIL.ImageCms.applyTransform(pixels, transform)
+    )
   except (PIL.ImageCms.PyCMSError, OSError, ValueError, KeyError):
     note(f"{path}: its colour profile is broken or for other pixels; its colours are taken as sRGB")
     return plain.convert("RGB")
@@ -263,12 +263,8 @@ def _is_identity(transform, mode):
     return False
   levels = np.arange(0, 256, 15, np.uint8)
   grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(len(levels), -1, 3)
-  moved = np.asarray(_apply(transform, PIL.Image.fromarray(grid)), np.int16)
+  moved = np.asarray(PIL.ImageCms.applyTransform(PIL.Image.fromarray(grid), transform), np.int16)
   return np.abs(moved - grid).max() <= _SRGB_TOLERANCE
-
-
-def _apply(transform, pixels):
-  return PIL.ImageCms.applyTransform(pixels, transform)
 
 
 def write_image(path: str, image: np.ndarray) -> None:
