@@ -111,3 +111,11 @@ def test_signed_tiff_is_refused():
   buffer = io.BytesIO()
   tifffile.imwrite(buffer, _levels(5, 7).view(np.int8), photometric="minisblack")
   _refuse(buffer.getvalue(), "signed")
+
+
+def test_a_transparent_level_of_16_bit_grey_can_be_dropped():
+  levels = _levels(4, 6).astype(np.uint16) * 257
+  content = _png((b"tRNS", levels[0, :1].astype(">u2").tobytes()), colours=levels)
+  _refuse(content, "16 bits with a transparent colour")
+  read = images.read_image("x", alpha="drop", content=content)
+  np.testing.assert_array_equal(read, np.repeat(_levels(4, 6)[..., None], 3, -1))

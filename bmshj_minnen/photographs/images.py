@@ -11,10 +11,9 @@ from typing import Callable, Optional
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
-import PIL.ImageCms
 import PIL.ImageOps
 
-from bmshj_minnen.photographs import formats
+from bmshj_minnen.photographs import colours, formats
 
 __all__ = [
   "ImageError",
@@ -44,9 +43,6 @@ _FORMATS = {
 ALPHA = ("white", "black", "drop")
 
 _MODES = frozenset(("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
-_GREY_MODES = frozenset(("1", "L", "LA"))
-_PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-_SRGB_TOLERANCE = 1  # Levels.
 # Pillow unpacks the high byte of 16-bit colour; with the other byte order it unpacks the low one.
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}
 
@@ -84,7 +80,7 @@ def read_image(
   """
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
-  image = _load(path, content, lambda text: note(f"{path}: {text}"))
+  image = _load(path, content, alpha, lambda text: note(f"{path}: {text}"))
   try:
     return _flattened(path, image, alpha, note)
   except (ImageError, MemoryError):
@@ -96,19 +92,19 @@ def read_image(
 def _flattened(path, image, alpha, note):
   """8-bit sRGB levels of a decoded image, without transparency."""
   if not image.has_transparency_data:
-    return np.asarray(_to_srgb(path, image, note))
-  image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
+    return np.asarray(colours.to_srgb(path, image, note))
+  image = image.convert("LA" if image.mode in colours.GREY_MODES else "RGBA")
   opacity = image.getchannel("A")
-  colours = _to_srgb(path, image, note)
+  opaque = colours.to_srgb(path, image, note)
   if opacity.getextrema()[0] == 255 or alpha == "drop":
-    return np.asarray(colours)
+    return np.asarray(opaque)
   if alpha is None:
     raise ImageError(f"{path}: has transparency; choose one of --alpha={{{','.join(ALPHA)}}}")
   background = PIL.Image.new("RGB", image.size, alpha)
-  return np.asarray(PIL.Image.composite(colours, background, opacity))
+  return np.asarray(PIL.Image.composite(opaque, background, opacity))
 
 
-def _load(path, content, note):
+def _load(path, content, alpha, note):
   """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
     content = pathlib.Path(path).read_bytes() if content is None else content
@@ -116,6 +112,8 @@ def _load(path, content, note):
     if problem:
       raise ImageError(f"{path}: {problem}")
     with formats.open_picture(content) as image:
+      if alpha == "drop" and image.format == "PNG":
+        image.info.pop("transparency", None)  # Or it would be refused below for its sake.
       _refuse_unsupported(path, image, content)
       # The further pictures of phones' files (MPO) are previews and depths.
       if image.format != "MPO" and getattr(image, "is_animated", False):
@@ -227,44 +225,6 @@ def _upright(image, note):
   except Exception:  # As above; a broken tag does not spoil the pixels.
     note("its EXIF data are broken; a rotation in them would be lost")
     return image
-
-
-def _to_srgb(path, image, note):
-  """Converts the colours of an image, without its alpha channel."""
-  plain = image.convert("L" if image.mode in _GREY_MODES else "RGB")
-  profile = image.info.get("icc_profile")
-  if not profile:
-    return plain.convert("RGB")
-  try:
-    source = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    mode = _PROFILE_MODES[source.profile.xcolor_space]
-    if (mode == "CMYK") != (image.mode == "CMYK") or (mode == "L" and plain.mode != "L"):
-      raise ValueError("the profile is for other pixels")
-    transform = PIL.ImageCms.buildTransform(
-      source,
-      PIL.ImageCms.createProfile("sRGB"),
-      mode,
-      "RGB",
-      PIL.ImageCms.Intent.RELATIVE_COLORIMETRIC,
-      PIL.ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    pixels = image if mode == "CMYK" else plain.convert(mode)
-    return (
-      pixels if _is_identity(transform, mode) else PIL.ImageCms.applyTransform(pixels, transform)
-    )
-  except (PIL.ImageCms.PyCMSError, OSError, ValueError, KeyError):
-    note(f"{path}: its colour profile is broken or for other pixels; its colours are taken as sRGB")
-    return plain.convert("RGB")
-
-
-def _is_identity(transform, mode):
-  """Whether a transform leaves RGB as it is, so that rounding need not spoil it."""
-  if mode != "RGB":
-    return False
-  levels = np.arange(0, 256, 15, np.uint8)
-  grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(len(levels), -1, 3)
-  moved = np.asarray(PIL.ImageCms.applyTransform(PIL.Image.fromarray(grid), transform), np.int16)
-  return np.abs(moved - grid).max() <= _SRGB_TOLERANCE
 
 
 def write_image(path: str, image: np.ndarray) -> None:
