@@ -11,8 +11,9 @@ from typing import Callable, Optional
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
-import PIL.ImageCms
 import PIL.ImageOps
+
+from bmshj_minnen.photographs import colours, formats
 
 __all__ = [
   "ImageError",
@@ -42,9 +43,6 @@ _FORMATS = {
 ALPHA = ("white", "black", "drop")
 
 _MODES = frozenset(("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
-_GREY_MODES = frozenset(("1", "L", "LA"))
-_PROFILE_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-_SRGB_TOLERANCE = 1  # Levels.
 # Pillow unpacks the high byte of 16-bit colour; with the other byte order it unpacks the low one.
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}
 
@@ -59,7 +57,7 @@ def read_image(
   note: Callable[[str], None] = logging.getLogger(__name__).warning,
   content: Optional[bytes] = None,
 ) -> np.ndarray:
-  """Reads a photograph in any format that Pillow reads, as it is meant to be seen.
+  """Reads a photograph in any of the usual formats, as it is meant to be seen.
 
   The EXIF orientation is applied. Colours with an embedded ICC profile are converted to sRGB,
   relative to the white point and with black point compensation, unless the profile means sRGB up
@@ -82,29 +80,41 @@ def read_image(
   """
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
-  image = _load(path, content, lambda text: note(f"{path}: {text}"))
+  image = _load(path, content, alpha, lambda text: note(f"{path}: {text}"))
+  try:
+    return _flattened(path, image, alpha, note)
+  except (ImageError, MemoryError):
+    raise
+  except Exception as error:  # A palette that is missing shows only here.
+    raise ImageError(f"{path}: not a readable image ({_reason(error)})") from error
+
+
+def _flattened(path, image, alpha, note):
+  """8-bit sRGB levels of a decoded image, without transparency."""
   if not image.has_transparency_data:
-    return np.asarray(_to_srgb(path, image, note))
-  image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
+    return np.asarray(colours.to_srgb(path, image, note))
+  image = image.convert("LA" if image.mode in colours.GREY_MODES else "RGBA")
   opacity = image.getchannel("A")
-  colours = _to_srgb(path, image, note)
+  opaque = colours.to_srgb(path, image, note)
   if opacity.getextrema()[0] == 255 or alpha == "drop":
-    return np.asarray(colours)
+    return np.asarray(opaque)
   if alpha is None:
     raise ImageError(f"{path}: has transparency; choose one of --alpha={{{','.join(ALPHA)}}}")
   background = PIL.Image.new("RGB", image.size, alpha)
-  return np.asarray(PIL.Image.composite(colours, background, opacity))
+  return np.asarray(PIL.Image.composite(opaque, background, opacity))
 
 
-def _open(path, content):
-  return PIL.Image.open(path if content is None else io.BytesIO(content))
-
-
-def _load(path, content, note):
+def _load(path, content, alpha, note):
   """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
-    with _open(path, content) as image:
-      _refuse_unsupported(path, image)
+    content = pathlib.Path(path).read_bytes() if content is None else content
+    problem = formats.file_problem(content)
+    if problem:
+      raise ImageError(f"{path}: {problem}")
+    with formats.open_picture(content) as image:
+      if alpha == "drop" and image.format == "PNG":
+        image.info.pop("transparency", None)  # Or it would be refused below for its sake.
+      _refuse_unsupported(path, image, content)
       # The further pictures of phones' files (MPO) are previews and depths.
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
@@ -112,29 +122,33 @@ def _load(path, content, note):
       image.load()
       if deep:
         note("more than 8 bits a channel are rounded to 8")
-        image = _rounded(functools.partial(_open, path, content), image, tiles)
+        image = _rounded(functools.partial(formats.open_picture, content), image, tiles)
       return _upright(image, note)
   except ImageError:
     raise
   except FileNotFoundError as error:
     raise ImageError(f"{path}: no such file") from error
   except PIL.UnidentifiedImageError as error:
-    size = os.path.getsize(path) if content is None else len(content)
-    reason = "of no known format" if size else "the file is empty"
+    reason = "of no known format" if content else "the file is empty"
     raise ImageError(f"{path}: not a readable image ({reason})") from error
+  except MemoryError:
+    raise
   except Exception as error:  # Damaged files make Pillow raise nearly anything.
-    reason = " ".join(str(error).split()) or type(error).__name__
-    raise ImageError(f"{path}: not a readable image ({reason})") from error
+    raise ImageError(f"{path}: not a readable image ({_reason(error)})") from error
 
 
-def _refuse_unsupported(path, image):
+def _reason(error):
+  if isinstance(error, (TypeError, AssertionError, RecursionError)):
+    return "it is damaged"  # Their words are about Pillow's code.
+  return " ".join(str(error).split()) or type(error).__name__
+
+
+def _refuse_unsupported(path, image, content):
   """Raises for files that Pillow would open, but not read rightly or safely."""
   raw_modes = [_raw_mode(tile) for tile in image.tile]
-  problem = None
-  if image.format == "EPS":
-    problem = "a program, not an image"  # Which Pillow would run, in Ghostscript.
-  elif image.mode == "I" and image.format in ("PNG", "PPM"):
-    pass  # 16 bits, in 32.
+  problem = formats.layout_problem(image, content)
+  if problem or (image.mode == "I" and image.format in ("PNG", "PPM")):
+    pass  # The latter are 16 bits, in 32.
   elif image.mode not in _MODES and not image.mode.startswith("I;16"):
     problem = f"of Pillow's mode {image.mode}, which is not supported"
   elif any(mode.endswith(";12") for mode in raw_modes):
@@ -156,7 +170,7 @@ def _raw_mode(tile):
 def is_deep(image: PIL.Image.Image) -> bool:
   """Whether a file that is not yet decoded has more than 8 bits a channel."""
   return image.mode.startswith("I") or any(
-    ";16" in _raw_mode(tile) or (tile[0].startswith("ppm") and tile[3][1:] > (255,))
+    _raw_mode(tile)[-4:] in _OTHER_BYTE or (tile[0].startswith("ppm") and tile[3][1:] > (255,))
     for tile in image.tile
   )
 
@@ -211,46 +225,6 @@ def _upright(image, note):
   except Exception:  # As above; a broken tag does not spoil the pixels.
     note("its EXIF data are broken; a rotation in them would be lost")
     return image
-
-
-def _to_srgb(path, image, note):
-  """Converts the colours of an image, without its alpha channel."""
-  plain = image.convert("L" if image.mode in _GREY_MODES else "RGB")
-  profile = image.info.get("icc_profile")
-  if not profile:
-    return plain.convert("RGB")
-  try:
-    source = PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    mode = _PROFILE_MODES[source.profile.xcolor_space]
-    if (mode == "CMYK") != (image.mode == "CMYK") or (mode == "L" and plain.mode != "L"):
-      raise ValueError("the profile is for other pixels")
-    transform = PIL.ImageCms.buildTransform(
-      source,
-      PIL.ImageCms.createProfile("sRGB"),
-      mode,
-      "RGB",
-      PIL.ImageCms.Intent.RELATIVE_COLORIMETRIC,
-      PIL.ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    pixels = image if mode == "CMYK" else plain.convert(mode)
-    return pixels if _is_identity(transform, mode) else _apply(transform, pixels)
-  except (PIL.ImageCms.PyCMSError, OSError, ValueError, KeyError):
-    note(f"{path}: its colour profile is broken or for other pixels; its colours are taken as sRGB")
-    return plain.convert("RGB")
-
-
-def _is_identity(transform, mode):
-  """Whether a transform leaves RGB as it is, so that rounding need not spoil it."""
-  if mode != "RGB":
-    return False
-  levels = np.arange(0, 256, 15, np.uint8)
-  grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(len(levels), -1, 3)
-  moved = np.asarray(_apply(transform, PIL.Image.fromarray(grid)), np.int16)
-  return np.abs(moved - grid).max() <= _SRGB_TOLERANCE
-
-
-def _apply(transform, pixels):
-  return PIL.ImageCms.applyTransform(pixels, transform)
 
 
 def write_image(path: str, image: np.ndarray) -> None:
