@@ -200,7 +200,7 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   [
     (["--model=nowhere", "in.png", "x.tfci"], "no model nowhere"),
     (["--quality=99", "in.png", "x.tfci"], "no quality 99: choose one of 1"),
-    (["--quality=1", "--model=joint", "in.png", "x.tfci"], "not both"),
+    (["--quality=1", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
     (["--lambda=0.01", "in.png", "x.tfci"], "--lambda is for --refine: give --refine=20"),
     (["--model=joint", "--refine=1", "in.png", "x.tfci"], "has no train.json that says for which"),
     (["--model=joint", "in.png", "no/such/folder/x.tfci"], "No such file"),
