@@ -56,8 +56,8 @@ class Codec:
     precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
       that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding. Files
       of either are read with either.
-    refine: image, y, ẑ -> a better y, such as a `Refiner`; used on large images in tiles, too. By
-      `compress` alone.
+    refine: of a model for one rate: image, y, ẑ -> a better y, such as a `Refiner`; used on large
+      images in tiles, too. By `compress` alone.
   """
 
   def __init__(
@@ -77,8 +77,6 @@ class Codec:
     self._transforms = Transforms(self.config, weights, precision)
     self._coder = LatentCoder(frozen)
     self._dial = Dial(self.config, weights) if self.config.gain_lambdas else None
-    if self._dial and refine:
-      raise ValueError("refinement is for models of one rate, not yet for models of many")
     y = tf.TensorSpec([None, None, self.config.latent_channels], tf.float32)
     self._analysis = Graph(self._y_of, tf.TensorSpec([None, None, 3], tf.uint8))
     self._hyper_analysis = Graph(self._z_hat_of, y)

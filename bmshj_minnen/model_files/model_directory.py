@@ -101,8 +101,11 @@ def load(
   """
   directory = catalogue.find(model)
   weights_ = _load_arrays(directory, _WEIGHTS)
+  frozen = _frozen(directory)
+  if refine and frozen.config.gain_lambdas:
+    raise ValueError("refinement is for models of one rate, not yet for models of many")
   refiner = _refiner(directory, precision, refine, lmbda) if refine else None
-  return Codec(_frozen(directory), weights_, max_pixels, memory, precision, refiner)
+  return Codec(frozen, weights_, max_pixels, memory, precision, refiner)
 
 
 def _refiner(directory, precision, steps, lmbda):
