@@ -42,7 +42,7 @@ setup(
   },
   # TensorFlow 2.14 has wheels for Python 3.9 to 3.11 only.
   python_requires=">=3.9,<3.12",
-  # Lower bounds are the oldest in requirements.lock, so that pip tries no older ones.
+  # Lower bounds without a reason are the oldest versions in requirements.lock.
   install_requires=[
     # The last tensorflow-compression that has wheels, and the TensorFlow it is built against.
     "tensorflow>=2.14,<2.15",
