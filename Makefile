@@ -27,8 +27,9 @@ $(STAMP): requirements.lock setup.py
 	  for python in python3.11 python3.10 python3.9; do \
 	    $$python -c 'import ensurepip, venv' >/dev/null 2>&1 && exec $$python -m venv --clear .venv; \
 	  done; \
-	  echo 'Needs Python 3.11, 3.10 or 3.9 with its venv module on PATH;' \
-	    'for example on Debian: apt-get install python3.11 python3.11-venv' >&2; \
+	  command -v uv >/dev/null 2>&1 && rm -rf .venv && exec uv venv --python 3.11 --seed .venv; \
+	  echo 'Needs Python 3.11, 3.10 or 3.9 with its venv module on PATH, or uv, which fetches one:' \
+	    'pip install uv; or on Debian: apt-get install python3.11 python3.11-venv' >&2; \
 	  exit 1; }
 	@echo 'Installing requirements.lock into .venv; the first time this takes some minutes.'
 	$(PIP) install --quiet --use-pep517 -r requirements.lock

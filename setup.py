@@ -1,46 +1,75 @@
 """Packaging of bmshj_minnen; BUILD.md explains how to set up and test."""
 
+import pathlib
+import re
+
 from setuptools import find_packages, setup
+
+_ROOT = pathlib.Path(__file__).parent
+# Read, not imported: the package need not be importable where it is built.
+(_VERSION,) = re.findall(
+  r'^__version__ = "(.+)"$', (_ROOT / "bmshj_minnen/__init__.py").read_text("utf-8"), re.MULTILINE
+)
+_PROGRAMS = (
+  "compress",
+  "decompress",
+  "info",
+  "train",
+  "prepare",
+  "evaluate",
+  "export",
+  "convert",
+  "beam_compress",
+  "beam_decompress",
+)
 
 setup(
   name="bmshj_minnen",
-  version="0.1.0",
+  version=_VERSION,
   description=(
     "Reference implementation of Minnen, Ballé, Toderici: Joint Autoregressive and Hierarchical "
     "Priors for Learned Image Compression (NeurIPS 2018)"
   ),
+  long_description=(_ROOT / "README.md").read_text("utf-8"),
+  long_description_content_type="text/markdown",
   license="Apache-2.0",
   packages=find_packages(include=["bmshj_minnen", "bmshj_minnen.*"]),
   package_data={"bmshj_minnen": ["pretrained/**/*"]},
+  entry_points={
+    "console_scripts": [
+      f"bmshj-{name.replace('_', '-')} = bmshj_minnen.{name}:run" for name in _PROGRAMS
+    ]
+  },
   # TensorFlow 2.14 has wheels for Python 3.9 to 3.11 only.
   python_requires=">=3.9,<3.12",
+  # Lower bounds without a reason are the oldest versions in requirements.lock.
   install_requires=[
     # The last tensorflow-compression that has wheels, and the TensorFlow it is built against.
     "tensorflow>=2.14,<2.15",
     "tensorflow-compression==2.14.1",
-    "tensorflow-datasets",
+    "tensorflow-datasets>=4.9.3",
     # tensorflow-datasets imports it without asking for it.
-    "importlib-resources",
+    "importlib-resources>=6.5",
     # TensorFlow 2.14 needs protobuf 4. The newest tensorflow-metadata, which tensorflow-datasets
     # imports, allows it but fails on import with it, so both are bounded. The lower bound gives
     # Python 3.10 the protobuf of the others; without it, pip would go back to protobuf 3.
-    "tensorflow-metadata<1.17",
+    "tensorflow-metadata>=1.13.1,<1.17",
     "protobuf>=4.25,<5",
     # TensorFlow 2.14 is compiled against numpy 1.
-    "numpy<2",
-    "absl-py",
-    "pillow",
+    "numpy>=1.26,<2",
+    "absl-py>=1.4",
+    "pillow>=11.3",
     "tqdm",
     # These two carry the sample photographs of the default training.
-    "scikit-image",
-    "scikit-learn",
+    "scikit-image>=0.24",
+    "scikit-learn>=1.6",
     # TensorBoard 2.14 imports pkg_resources, which newer ones no longer have.
-    "setuptools<81",
+    "setuptools>=64,<81",
   ],
   extras_require={
-    "beam": ["apache-beam"],
+    "beam": ["apache-beam>=2.69"],
     # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
-    "evaluation": ["bjontegaard", "matplotlib", "pillow>=11.3", "pillow-heif"],
+    "evaluation": ["bjontegaard>=1.3", "matplotlib>=3.9", "pillow>=11.3", "pillow-heif>=1.1"],
     # Reads the checkpoints that CompressAI publishes.
     "compressai": ["torch>=2.0"],
     # The messages of warm-up requests; it needs a TensorFlow of its version.

@@ -12,6 +12,8 @@ The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), shipped, or trained 
 
 import importlib
 
+__version__ = "0.1.0"
+
 # Imported when they are first used, so that `command_line.startup` comes before TensorFlow and can
 # silence it.
 _MODULES = {

@@ -1,0 +1,48 @@
+"""Lists the programs: `python -m bmshj_minnen`; with `--version`, prints the version."""
+
+import ast
+import pathlib
+import sys
+
+import bmshj_minnen
+
+_PROGRAMS = (
+  "compress",
+  "decompress",
+  "info",
+  "train",
+  "prepare",
+  "evaluate",
+  "export",
+  "convert",
+  "beam_compress",
+  "beam_decompress",
+)
+
+
+def _summary(program):
+  """The first line of its docstring; importing it would take the seconds of TensorFlow."""
+  source = pathlib.Path(__file__).with_name(f"{program}.py").read_text("utf-8")
+  line = ast.get_docstring(ast.parse(source)).splitlines()[0]
+  return line.split(": `")[0].rstrip(".") + "."
+
+
+def main(arguments: list[str]) -> int:
+  """Returns the exit status: 0, or 1 if the arguments are not understood."""
+  if arguments == ["--version"]:
+    print(bmshj_minnen.__version__)
+    return 0
+  if arguments and arguments not in (["--help"], ["-h"]):
+    print(
+      f"error: no program {arguments[0]!r} here; python -m bmshj_minnen lists them",
+      file=sys.stderr,
+    )
+    return 1
+  print("python -m bmshj_minnen.PROGRAM, --help for its flags:")
+  for program in _PROGRAMS:
+    print(f"  {program:<16} {_summary(program)}")
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
