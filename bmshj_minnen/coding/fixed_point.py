@@ -13,13 +13,23 @@ ICLR 2019), and they are multiplied by float32 matrix products that cannot round
 
 All else (the sum of both parts, biases, leaky slopes of 12 significant bits, powers of two) is
 exact in float64.
+
+Programs around this one may let TensorFlow rewrite graphs for speed. Its automatic mixed precision
+turns float32 operands of MatMul, Einsum, convolutions and earlier versions of BatchMatMul into
+bfloat16, which rounds them. `exact_dtype` finds out, and float64 is left alone. Graphs that run in
+other processes have slower products of BatchMatMulV3, which are left alone in float32, too.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
+
+from bmshj_minnen.coding.graph import Graph
 
 __all__ = [
   "NUM_PARTS",
@@ -27,6 +37,7 @@ __all__ = [
   "FixedLayer",
   "exact_dtype",
   "freeze_layer",
+  "graphs_of_other_processes",
   "power_of_two_step",
   "saturate",
   "split",
@@ -38,6 +49,7 @@ NUM_PARTS = 2  # Of an activation.
 _LOW = 256.0
 _MAX_BIAS = 2.0**40  # Products are below 2**31: slopes leave their sum below 2**53.
 _SLOPE_BITS = 12
+_elsewhere = contextvars.ContextVar("elsewhere", default=False)
 
 
 def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
@@ -113,7 +125,7 @@ class CompiledLayer:
     fan_ins = [blocks[0].shape[0] for blocks in self._weights]
     rows = tf.reshape(tf.cast(parts, self._dtype), [-1, sum(fan_ins)])
     products = [
-      tf.concat([tf.matmul(some, block) for block in blocks], 1)
+      tf.concat([_product(some, block) for block in blocks], 1)
       for some, blocks in zip(tf.split(rows, fan_ins, 1), self._weights)
     ]
     high, low = tf.split(tf.cast(tf.add_n(products), tf.float64), 2)
@@ -122,6 +134,23 @@ class CompiledLayer:
   def activate(self, sums: tf.Tensor) -> tf.Tensor:
     """Sums [n, out] float64 -> the same through the slope, not yet rounded."""
     return sums if self._slope == 1 else tf.nn.leaky_relu(sums, self._slope)
+
+
+@contextlib.contextmanager
+def graphs_of_other_processes() -> Iterator[None]:
+  """Products that are traced within it stay exact whatever mixed precision is set later."""
+  token = _elsewhere.set(True)
+  try:
+    yield
+  finally:
+    _elsewhere.reset(token)
+
+
+def _product(a, b):
+  """[n, k] times [k, m]."""
+  if _elsewhere.get():
+    return tf.raw_ops.BatchMatMulV3(x=a, y=b, Tout=a.dtype)
+  return tf.matmul(a, b)
 
 
 def freeze_layer(
@@ -166,10 +195,13 @@ def _in_256ths(slope):
 
 
 def exact_dtype() -> tf.DType:
-  """Probes this device with extreme integers.
+  """Probes this device with extreme integers, in a graph, as whatever rewrites graphs is set now.
 
   Returns:
     float32 if its float32 products are exact, else, with a warning, float64.
+
+  Raises:
+    RuntimeError: neither is exact.
   """
   generator = np.random.default_rng(0)
   fan_in, out = 25 * 192, 64
@@ -187,10 +219,17 @@ def exact_dtype() -> tf.DType:
   layer = FixedLayer(weights, np.zeros(out, np.int64), np.ones(out))
   expected = x.astype(np.int64) @ weights
   for dtype in (tf.float32, tf.float64):
-    result = layer.compile(dtype)(split(tf.constant(x, tf.float32))).numpy()
+    compiled = layer.compile(dtype)
+    probe = Graph(lambda x, run=compiled: run(split(x)), tf.TensorSpec([None, fan_in], tf.float32))
+    result = probe(x.astype(np.float32)).numpy()
     if np.array_equal(result, expected):
       return dtype
     logging.warning(
-      "Matrix products in %s are not exact on this device; entropy coding avoids them.", dtype.name
+      "Matrix products in %s are not exact on this device, or not as tf.config.optimizer is set;"
+      " entropy coding avoids them.",
+      dtype.name,
     )
-  raise RuntimeError("no exact matrix products on this device: files cannot be coded here")
+  raise RuntimeError(
+    "no exact matrix products on this device: files cannot be coded here; turn off what rewrites"
+    " graphs (tf.config.optimizer) or lowers precision"
+  )

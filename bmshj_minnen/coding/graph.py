@@ -13,17 +13,32 @@ class Graph:
 
   Conditions and loops on tensors must be TensorFlow's own: finding Python's (AutoGraph) would take
   longer than all the rest of the first call.
+
+  TensorFlow applies its optimizer's options at each call. Mixed precision changes results, so calls
+  raise RuntimeError where it is not set as it was when the graph was made.
   """
 
   def __init__(self, function: Callable, *signature: tf.TensorSpec):
     self._function = tf.function(function, signature, autograph=False)
     self._signature = signature
     self._concrete = None
+    self._mixed_precision = _mixed_precision()
 
   def __call__(self, *args):
+    if _mixed_precision() != self._mixed_precision:
+      raise RuntimeError(
+        "auto_mixed_precision of tf.config.optimizer was changed after this codec was made, which"
+        " changes what it computes: set it first, then load the codec"
+      )
     if self._concrete is None:
       self._concrete = self._function.get_concrete_function()
     return self._concrete(*map(_tensor, args, self._signature))
+
+
+def _mixed_precision():
+  """The options that are on."""
+  options = tf.config.optimizer.get_experimental_options()
+  return {name for name, on in options.items() if on and name.startswith("auto_mixed_precision")}
 
 
 def _tensor(value, spec):

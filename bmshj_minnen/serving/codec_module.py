@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, fixed_point
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.serving import container, photographs
 from bmshj_minnen.serving.refusal import label, refuse_if, refuse_size
@@ -114,7 +114,8 @@ class CodecModule(tf.Module):
 def _trace(function, **signature):
   """A graph whose arguments have these names, which are those of the requests."""
   specs = [tf.TensorSpec(s.shape, s.dtype, name) for name, s in signature.items()]
-  return tf.function(function, specs).get_concrete_function()
+  with fixed_point.graphs_of_other_processes():
+    return tf.function(function, specs).get_concrete_function()
 
 
 def _each(function, batch, specs):
