@@ -2,6 +2,8 @@
 
 import hashlib
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -19,3 +21,23 @@ def test_golden_files_decode_to_their_latents(name):
   file = (_FOLDER / f"{name}.tfci").read_bytes()
   y_hat, z_hat = bmshj_minnen.load(_FOLDER / name).latents(file)
   assert hashlib.sha256(y_hat.tobytes() + z_hat.tobytes()).hexdigest() == _LATENTS[name]
+
+
+_MIXED_PRECISION = """
+import sys
+from bmshj_minnen.command_line import startup
+import tensorflow as tf
+tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
+import hashlib, pathlib, bmshj_minnen
+latents = bmshj_minnen.load(sys.argv[1]).latents(pathlib.Path(sys.argv[2]).read_bytes())
+print(hashlib.sha256(latents.y_hat.tobytes() + latents.z_hat.tobytes()).hexdigest())
+"""
+
+
+def test_mixed_precision_of_the_program_around_changes_nothing():
+  """On processors without bfloat16 the option does nothing, and this is the test above."""
+  files = [str(_FOLDER / "joint"), str(_FOLDER / "joint.tfci")]
+  result = subprocess.run(
+    [sys.executable, "-c", _MIXED_PRECISION, *files], check=True, capture_output=True, text=True
+  )
+  assert result.stdout.split() == [_LATENTS["joint"]]
