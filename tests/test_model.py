@@ -84,7 +84,7 @@ def test_noise_is_a_function_of_the_seed(tiny_model, prior):
 def test_training_adds_the_same_uniform_noise_everywhere(tiny_model, monkeypatch, prior):
   model, x = tiny_model(prior), _photographs(4, 64, 64)
   seen = {}
-  monkeypatch.setattr(model, "synthesis", lambda y: seen.setdefault("synthesis", y))
+  monkeypatch.setattr(model, "synthesis", lambda y, lmbda: seen.setdefault("synthesis", y))
   monkeypatch.setattr(model, "rate", lambda y, z: seen.update(y=y, z=z))
   model(x, seed=_seed(1))
   y = model.analysis(x)
@@ -106,7 +106,7 @@ def test_training_adds_the_same_uniform_noise_everywhere(tiny_model, monkeypatch
 def test_rounded_codes_symbols_around_the_mean(tiny_model, reference, monkeypatch, prior):
   model, x = tiny_model(prior), _photographs(1, 64, 64)
   seen = {}
-  monkeypatch.setattr(model, "synthesis", lambda y: seen.setdefault("synthesis", y))
+  monkeypatch.setattr(model, "synthesis", lambda y, lmbda: seen.setdefault("synthesis", y))
   monkeypatch.setattr(model, "rate", lambda y, z: seen.update(y=y, z=z))
   model.rounded(x)
   y = model.analysis(x)
