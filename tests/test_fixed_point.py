@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen.coding import fixed_point
+from bmshj_minnen.coding.graph import Graph
 
 _FAN_IN, _OUT = 12 * 192, 64
 
@@ -131,3 +132,52 @@ def test_the_probe_accepts_exact_products_and_falls_back_from_inexact_ones(monke
   monkeypatch.setattr(fixed_point.tf, "matmul", lambda a, b: matmul(a, b) + 1)
   with pytest.raises(RuntimeError, match="cannot be coded here"):
     fixed_point.exact_dtype()
+
+
+@pytest.fixture
+def bfloat16():
+  """Lets TensorFlow turn float32 operands in graphs into bfloat16."""
+  option = "auto_mixed_precision_onednn_bfloat16"
+  tf.config.optimizer.set_experimental_options({option: True})
+  yield
+  tf.config.optimizer.set_experimental_options({option: False})
+
+
+def _in_graph(layer):
+  spec = tf.TensorSpec([None, _FAN_IN], tf.float32)
+  return Graph(lambda x: layer(fixed_point.split(x)), spec)
+
+
+def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(bfloat16, caplog):
+  generator = np.random.default_rng(3)
+  layer = _extreme_layer(generator)
+  x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
+  dtype = fixed_point.exact_dtype()
+  result = _in_graph(layer.compile(dtype))(x.astype(np.float32)).numpy()
+  np.testing.assert_array_equal(result, _expected(layer, x))
+  # Where float32 is not exact, it must not have been chosen.
+  plain = _in_graph(layer.compile(tf.float32))(x.astype(np.float32)).numpy()
+  rounds = (plain != _expected(layer, x)).any()
+  assert (dtype == tf.float64) == rounds == ("float32 are not exact" in caplog.text)
+
+
+def test_graphs_of_other_processes_are_exact_under_mixed_precision(bfloat16):
+  generator = np.random.default_rng(3)
+  layer = _extreme_layer(generator)
+  x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
+  with fixed_point.graphs_of_other_processes():
+    result = _in_graph(layer.compile(tf.float32, (5, 3)))(x.astype(np.float32)).numpy()
+  np.testing.assert_array_equal(result, _expected(layer, x))
+
+
+def test_graphs_refuse_mixed_precision_that_was_set_after_them():
+  graph = Graph(lambda x: x + 1, tf.TensorSpec([], tf.int32))
+  option = "auto_mixed_precision_onednn_bfloat16"
+  try:
+    tf.config.optimizer.set_experimental_options({option: True})
+    with pytest.raises(RuntimeError, match="set it first, then load"):
+      graph(1)
+    assert Graph(lambda x: x + 1, tf.TensorSpec([], tf.int32))(1) == 2
+  finally:
+    tf.config.optimizer.set_experimental_options({option: False})
+  assert graph(1) == 2

@@ -217,7 +217,8 @@ def exact_dtype() -> tf.DType:
   x = generator.integers(-INT16_MAX - 1, INT16_MAX + 1, size=(67, fan_in))
   x[0], x[1], x[2] = INT16_MAX, -INT16_MAX - 1, -1
   layer = FixedLayer(weights, np.zeros(out, np.int64), np.ones(out))
-  expected = x.astype(np.int64) @ weights
+  # Sums are at most 2**31, which float64 holds; NumPy multiplies int64 slowly.
+  expected = x.astype(np.float64) @ weights.astype(np.float64)
   for dtype in (tf.float32, tf.float64):
     compiled = layer.compile(dtype)
     probe = Graph(lambda x, run=compiled: run(split(x)), tf.TensorSpec([None, fan_in], tf.float32))

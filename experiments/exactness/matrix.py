@@ -1,7 +1,8 @@
 """{1, 2 threads} x {oneDNN on, off} x {all, AVX2, SSE4.1 instructions}, for all five priors.
 
 `python -m experiments.exactness.matrix` makes five untrained models (training does not matter
-here), lets each setting write files, lets each setting decode all of them, and compares ŷ.
+here), lets each setting write files, lets each setting decode all of them, and compares ŷ. Further
+settings let TensorFlow rewrite graphs or oneDNN lower precision.
 """
 
 import itertools
@@ -15,10 +16,22 @@ from absl import app, flags
 
 _CHANNELS = flags.DEFINE_integer("channels", 192, "N and M of the models.")
 _SIDE = flags.DEFINE_integer("side", 320, "Sides of the square photograph, pixels.")
+_REWRITERS_ALONE = flags.DEFINE_bool(
+  "rewriters_alone", False, "Leave out all settings without a rewriter but the default."
+)
 
 THREADS = (1, 2)
 ONEDNN = (1, 0)
 ISA = ("", "AVX2", "SSE41")  # The default is all that the processor has.
+# What an embedding program or its environment may turn on; the layout optimizer, the remapper and
+# TF32 are on by default.
+REWRITERS = (
+  "auto_mixed_precision",
+  "auto_mixed_precision_mkl",
+  "auto_mixed_precision_onednn_bfloat16",
+  "jit",
+  "fpmath",
+)
 
 
 def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
@@ -39,13 +52,16 @@ def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
     model_directory.save(model, folder / "models" / prior, tf.constant(image[None]))
 
 
-def run_worker(folder: pathlib.Path, threads: int, onednn: int, isa: str, decode: bool) -> bool:
+def run_worker(
+  folder: pathlib.Path, threads: int, onednn: int, isa: str, decode: bool, rewriter: str = ""
+) -> bool:
   """Runs `worker.py` under one setting, of `THREADS`, `ONEDNN` and `ISA`.
 
   Args:
     folder: that `make_models` wrote to.
     threads, onednn, isa: the setting.
     decode: whether it decodes the files of all settings, or else writes its own.
+    rewriter: one of `REWRITERS`, or none.
 
   Returns:
     Whether it succeeded.
@@ -54,21 +70,31 @@ def run_worker(folder: pathlib.Path, threads: int, onednn: int, isa: str, decode
   environment.pop("ONEDNN_MAX_CPU_ISA", None)
   if isa:
     environment["ONEDNN_MAX_CPU_ISA"] = isa
-  setting = f"{threads}-threads_onednn-{onednn}_{isa or 'default'}"
+  environment.pop("ONEDNN_DEFAULT_FPMATH_MODE", None)
+  if rewriter == "fpmath":
+    environment["ONEDNN_DEFAULT_FPMATH_MODE"] = "BF16"
+  setting = f"{threads}-threads_onednn-{onednn}_{isa or 'default'}_{rewriter or 'plain'}"
   command = [sys.executable, "-m", "experiments.exactness.worker", f"--folder={folder}"]
   command += [f"--setting={setting}", f"--threads={threads}", f"--decode={decode}"]
+  command += [f"--rewriter={rewriter}"]
   return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
 def main(argv):
   """Runs the whole matrix."""
   del argv
-  settings = list(itertools.product(THREADS, ONEDNN, ISA))
+  default = (2, 1, "")
+  plain = [default] if _REWRITERS_ALONE.value else itertools.product(THREADS, ONEDNN, ISA)
+  settings = [(*setting, "") for setting in plain]
+  settings += [(*default, rewriter) for rewriter in REWRITERS]
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     make_models(folder, _CHANNELS.value, _SIDE.value)
-    good = [run_worker(folder, *setting, False) for setting in settings]
-    good += [run_worker(folder, *setting, True) for setting in settings]
+    good = [
+      run_worker(folder, *setting, decode, rewriter)
+      for decode in (False, True)
+      for *setting, rewriter in settings
+    ]
   print(f"{sum(good)} of {len(good)} runs without failure")
   return 0 if all(good) else 1
 

@@ -1,7 +1,7 @@
 """Encodes or decodes under the settings of its own process; see `matrix.py`.
 
-Thread counts are flags; oneDNN and instruction sets are environment variables that TensorFlow
-reads when it starts.
+Thread counts and what rewrites graphs are flags; oneDNN and instruction sets are environment
+variables that TensorFlow reads when it starts.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from bmshj_minnen.coding import bitstream
 _FOLDER = flags.DEFINE_string("folder", None, "Holds models/PRIOR and image.png.", required=True)
 _SETTING = flags.DEFINE_string("setting", None, "Name of this setting.", required=True)
 _DECODE = flags.DEFINE_bool("decode", False, "Decode the files of all settings.")
+_REWRITER = flags.DEFINE_string("rewriter", "", "One of `matrix.REWRITERS`, or none.")
 _THREADS = flags.DEFINE_integer("threads", 0, "Of TensorFlow; 0: its default.")
 
 
@@ -90,6 +91,10 @@ def main(argv):
   del argv
   tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
   tf.config.threading.set_inter_op_parallelism_threads(_THREADS.value)
+  if _REWRITER.value == "jit":
+    tf.config.optimizer.set_jit(True)
+  elif _REWRITER.value.startswith("auto_mixed_precision"):
+    tf.config.optimizer.set_experimental_options({_REWRITER.value: True})
   folder = pathlib.Path(_FOLDER.value)
   if _DECODE.value:
     return min(decode(folder), 1)
