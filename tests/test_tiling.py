@@ -90,7 +90,7 @@ def test_photographs_of_the_paper_are_one_tile():
 def test_analysis_in_tiles_is_that_of_the_whole(codec, tiny, size):
   image = _image(*size)
   whole, _ = codec.analyze(tf.constant(image))
-  y, z_hat = tiny(codec._analyze, image, None)
+  y, z_hat = tiny(codec._analyze, image, None, None)
   np.testing.assert_allclose(y, whole, atol=1e-5 * np.abs(whole).max(), rtol=0)
   # h_a of the very same y; rounding may tip over.
   z_whole = codec._hyper_analysis(y).numpy()
@@ -167,7 +167,7 @@ def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
   for change in ({"before": 1}, {"after": 0}):
     with monkeypatch.context() as patch:
       patch.setattr(tiling, "G_A", dataclasses.replace(tiling.G_A, **change))
-      y, _ = tiny(codec._analyze, image, None)
+      y, _ = tiny(codec._analyze, image, None, None)
     assert np.abs(y - whole).max() > 1e-4 * np.abs(whole).max()
 
 
