@@ -10,17 +10,11 @@ _ROOT = pathlib.Path(__file__).parent
 (_VERSION,) = re.findall(
   r'^__version__ = "(.+)"$', (_ROOT / "bmshj_minnen/__init__.py").read_text("utf-8"), re.MULTILINE
 )
-_PROGRAMS = (
-  "compress",
-  "decompress",
-  "info",
-  "train",
-  "prepare",
-  "evaluate",
-  "export",
-  "convert",
-  "beam_compress",
-  "beam_decompress",
+# Each has a `run`, which its console command calls.
+_PROGRAMS = sorted(
+  path.stem
+  for path in (_ROOT / "bmshj_minnen").glob("*.py")
+  if "\ndef run():" in path.read_text("utf-8")
 )
 
 setup(

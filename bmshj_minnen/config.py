@@ -23,6 +23,7 @@ __all__ = [
   "STRATEGIES",
   "ModelConfig",
   "TrainConfig",
+  "geometric",
 ]
 
 # What a network output stands for: the index of a scale, or the scale itself.
@@ -67,6 +68,11 @@ LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one el
 
 # MS-SSIM (Wang et al., 2003) filters with 11x11 windows at five scales.
 MS_SSIM_MIN_SIZE = 11 * 2**4
+
+
+def geometric(low: float, high: float, fraction: Any) -> Any:
+  """From `low` at 0 to `high` at 1 in equal factors; like `fraction`, which may be a tensor."""
+  return low * (high / low) ** fraction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +124,18 @@ class ModelConfig:
     ):
       raise ValueError(f"gain_lambdas must be two or more, above 0 and increasing, not {lambdas}")
 
+  def lambda_at(self, fraction: Any) -> Any:
+    """λ of a model for many rates, log-linear: at 0 the lowest, at 1 the highest.
+
+    Args:
+      fraction: a number, an array or a tensor; λ is of the same kind.
+    """
+    return geometric(self.gain_lambdas[0], self.gain_lambdas[-1], fraction)
+
   @property
   def middle_lambda(self) -> float:
     """The geometric middle of the λ of a model for many rates."""
-    return math.sqrt(self.gain_lambdas[0] * self.gain_lambdas[-1])
+    return self.lambda_at(0.5)
 
   @property
   def has_hyperprior(self) -> bool:

@@ -91,7 +91,10 @@ class Model(tf.keras.Model):
     if config.prior == "factorized":
       self.y_density = density(m)
     self.conditional = entropy.GaussianConditional(config.scale_output)
-    self.gains = layers.Gains(m, config.gain_lambdas) if config.gain_lambdas else None
+    self.gains = None
+    if config.gain_lambdas:
+      self.gains = layers.Gains(m, config.gain_lambdas)
+      self.gains.start_from(config.middle_lambda)
 
   def _lambdas(self, lmbda, batch):
     """`lmbda`, or the middle one for each image of a batch."""

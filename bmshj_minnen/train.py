@@ -68,7 +68,7 @@ def _gain_lambdas():
   if flags.FLAGS["lambda"].present:
     raise ValueError("give either --lambda, for one rate, or --lambda_range, for many")
   steps = _RATES.value - 1
-  return tuple(low * (high / low) ** (i / steps) for i in range(steps + 1))
+  return tuple(config.geometric(low, high, i / steps) for i in range(steps + 1))
 
 
 def _model_config():

@@ -40,6 +40,14 @@ def joint(tmp_path_factory):
   return _make("joint", tmp_path_factory.mktemp("gains"))
 
 
+@pytest.fixture(scope="module")
+def many(joint, tmp_path_factory):
+  """The directory of the model of `joint`, called `many`."""
+  folder = tmp_path_factory.mktemp("directory") / "many"
+  model_directory.save(joint[1], folder, tf.constant(codecs.photograph(128, 128)[None]))
+  return folder
+
+
 def test_gains_are_interpolated_geometrically():
   gains = Gains(2, _LAMBDAS)
   gains.log_gain.assign(np.log([[1.0, 8.0], [4.0, 2.0], [16.0, 2.0]]))
@@ -206,16 +214,14 @@ def test_flags_of_a_range():
   assert train_config.model_dir == "models/joint-0.002-0.128"
 
 
-def test_evaluations_have_a_setting_for_each_quality(joint, tmp_path):
+def test_evaluations_have_a_setting_for_each_quality(joint, many, tmp_path):
   image = codecs.photograph(48, 64)
   bmshj_minnen.write_image(str(tmp_path / "photo.png"), image)
-  model = codecs.make_model("joint", gain_lambdas=_LAMBDAS)
-  model_directory.save(model, tmp_path / "many", tf.constant(codecs.photograph(128, 128)[None]))
-  codec = bmshj_minnen.load(tmp_path / "many")
+  codec = joint[0]
   config = measuring.EvaluationConfig(
     images=str(tmp_path / "*.png"),
     output=str(tmp_path / "out"),
-    models=[str(tmp_path / "many")],
+    models=[str(many)],
     qualities=[1, 100],
   )
   entries = measuring.evaluate(config)
@@ -224,13 +230,11 @@ def test_evaluations_have_a_setting_for_each_quality(joint, tmp_path):
     assert entry["bytes"] == len(codec.compress(image, quality=quality))
 
 
-def test_the_command_line_sets_the_quality(tmp_path):
+def test_the_command_line_sets_the_quality(joint, many, tmp_path):
   image = codecs.photograph(48, 64)
   bmshj_minnen.write_image(str(tmp_path / "photo.png"), image)
-  model = codecs.make_model("joint", gain_lambdas=_LAMBDAS)
-  model_directory.save(model, tmp_path / "many", tf.constant(codecs.photograph(128, 128)[None]))
-  program = [sys.executable, "-m", "bmshj_minnen.compress", f"--model={tmp_path / 'many'}"]
+  program = [sys.executable, "-m", "bmshj_minnen.compress", f"--model={many}"]
   files = [str(tmp_path / name) for name in ("photo.png", "photo.tfci")]
   subprocess.run([*program, "--quality=37", *files], check=True)
-  expected = bmshj_minnen.load(tmp_path / "many").compress(image, quality=37)
+  expected = joint[0].compress(image, quality=37)
   assert pathlib.Path(files[1]).read_bytes() == expected

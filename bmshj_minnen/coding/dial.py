@@ -21,8 +21,7 @@ def lambda_of(quality: int, config: ModelConfig) -> float:
     raise ValueError("this model has one rate: leave the quality out, or take a model with gains")
   if quality not in QUALITIES:
     raise ValueError(f"the quality must be {QUALITIES[0]} to {QUALITIES[-1]}, not {quality}")
-  low, high = config.gain_lambdas[0], config.gain_lambdas[-1]
-  return low * (high / low) ** ((quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0]))
+  return config.lambda_at((quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0]))
 
 
 class Dial:

@@ -30,12 +30,12 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
       encoder and decoder alike, which costs bits but never decodability.
   """
   config = model.config
-  y = model.analysis(images)
+  lambdas = [None]
   if config.gain_lambdas:
     # Both ends of the rates; the latents of the highest are the largest.
-    count = tf.shape(images)[:1]
     ends = (config.gain_lambdas[0], config.gain_lambdas[-1])
-    y = tf.concat([model.analysis(images, tf.fill(count, end)) for end in ends], 0)
+    lambdas = [tf.fill(tf.shape(images)[:1], end) for end in ends]
+  y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
   # Without means ŷ is a whole number.
   y_step = 1.0
   if config.prior not in ("factorized", "scale_hyperprior"):

@@ -196,8 +196,15 @@ def _model(directory, config):
   qualities = config.qualities or _QUALITIES
   for quality in qualities:
     dial.lambda_of(quality, model_config)  # Complains before anything is measured.
+  load = functools.cache(load)  # Once for all qualities.
   return [
-    _Contender(codec, f"{setting} q{quality}", digest[:8], ".tfci", _AtQuality.maker(load, quality))
+    _Contender(
+      codec,
+      f"{setting} q{quality}",
+      digest[:8],
+      ".tfci",
+      lambda quality=quality: _AtQuality(load(), quality),
+    )
     for quality in qualities
   ]
 
@@ -208,10 +215,6 @@ class _AtQuality:
 
   codec: Codec
   quality: int
-
-  @classmethod
-  def maker(cls, load, quality):
-    return lambda: cls(load(), quality)
 
   def compress(self, image):
     return self.codec.compress(image, quality=self.quality)

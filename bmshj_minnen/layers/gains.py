@@ -25,6 +25,8 @@ class Gains(tf.keras.layers.Layer):
     channels: M.
     lambdas: at least two, increasing; beyond the ends the vectors of the ends are taken.
 
+  All gains are 1 until `start_from` is called or they are trained.
+
   Attributes:
     log_gain, log_inverse: [L, M] float32, natural logarithms at the `lambdas`.
   """
@@ -35,7 +37,6 @@ class Gains(tf.keras.layers.Layer):
     shape = (len(lambdas), channels)
     self.log_gain = self.add_weight("log_gain", shape, initializer="zeros")
     self.log_inverse = self.add_weight("log_inverse", shape, initializer="zeros")
-    self.start_from(math.sqrt(lambdas[0] * lambdas[-1]))
 
   def start_from(self, lmbda: float) -> None:
     """Forgets what was learned: gains are 1 at this λ, and inverse gains are their inverses."""

@@ -59,7 +59,7 @@ def _weights(model):
         for quantity, access in quantities(sublayer).items():
           weights[f"{part}/{i}/{quantity}"] = access
   if model.gains is not None:
-    for variable in (model.gains.log_gain, model.gains.log_inverse):
-      name = variable.name.split(":")[0].split("/")[-1]
+    for name in ("log_gain", "log_inverse"):
+      variable = getattr(model.gains, name)
       weights[f"gains/{name}"] = (variable.read_value, variable.assign)
   return weights

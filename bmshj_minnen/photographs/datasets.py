@@ -65,7 +65,7 @@ def prepare(
   Interrupted, it leaves nothing that would be taken for a dataset.
 
   Args:
-    patterns: of photographs, as of `data.find_files`.
+    patterns: of photographs, as of `finding.find_files`.
     name: of the dataset, in lower case with underscores.
     data_dir: the folder of tensorflow-datasets.
     min_size: the shortest side that is taken, pixels; the largest crop to train with.

@@ -9,8 +9,10 @@ import PIL.Image
 
 __all__ = ["file_problem", "layout_problem", "open_picture"]
 
-_READ = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF", "QOI", "TGA")
-_READ += ("JPEG2000",)
+_READ = (
+  *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "AVIF", "QOI", "TGA"),
+  "JPEG2000",
+)
 _SRGB_GAMMA = 1 / 2.2
 _SRGB_CHROMATICITY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")

@@ -3,7 +3,6 @@
 import itertools
 from typing import Optional, Union
 
-import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
@@ -36,12 +35,11 @@ class Trainer(tf.keras.Model):
   @property
   def validation_lambdas(self) -> list[float]:
     """λ that a model for many rates is validated at; none for one rate."""
-    lambdas = self.model.config.gain_lambdas
-    if not lambdas:
+    if not self.model.config.gain_lambdas:
       return []
     # Inside the range, as far from its ends as half of their distance.
-    parts = (np.arange(_VALIDATION_RATES) + 0.5) / _VALIDATION_RATES
-    return [float(lambdas[0] * (lambdas[-1] / lambdas[0]) ** part) for part in parts]
+    parts = [(i + 0.5) / _VALIDATION_RATES for i in range(_VALIDATION_RATES)]
+    return [self.model.config.lambda_at(part) for part in parts]
 
   @property
   def metrics(self) -> list[tf.keras.metrics.Metric]:
@@ -71,10 +69,8 @@ class Trainer(tf.keras.Model):
 
   def _draw_lambdas(self, x, seed):
     """A λ for each image, log-uniform in the range of the model; None for one rate."""
-    lambdas = self.model.config.gain_lambdas
-    if not lambdas:
+    if not self.model.config.gain_lambdas:
       return None
-    low, high = np.log(lambdas[0]), np.log(lambdas[-1])
     # Each replica takes its part of what the whole batch draws.
     replica, count = tf.distribute.get_replica_context(), tf.shape(x)[0]
     replicas, index = 1, 0
@@ -82,7 +78,7 @@ class Trainer(tf.keras.Model):
       replicas, index = replica.num_replicas_in_sync, replica.replica_id_in_sync_group
     seed = tf.bitwise.bitwise_xor(seed, [_LAMBDA_STREAM, 0])
     whole = tf.random.stateless_uniform([replicas * count], seed)
-    return tf.exp(low + (high - low) * whole[index * count : (index + 1) * count])
+    return self.model.config.lambda_at(whole[index * count : (index + 1) * count])
 
   def step(self, x: tf.Tensor) -> Losses:
     """One step of gradient descent; the noise is a function of the seed and the step.
