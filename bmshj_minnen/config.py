@@ -206,6 +206,8 @@ class TrainConfig:
     schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the start; step, divided by ten for
       the last fifth of the run.
     clip_norm: bound on the global gradient norm; 0: none.
+    average: what the moving average of the weights keeps of itself at a step, such as 0.9995; the
+      average is validated and saved; 0: none, the last weights are.
     precision_policy: Keras policy, one of `PRECISIONS`; GDN and likelihoods are float32 in all.
     strategy: one of `STRATEGIES`: one device; all GPUs of a machine; the machines of `TF_CONFIG`.
     seed: of the initial weights, the crops and the noise.
@@ -228,6 +230,7 @@ class TrainConfig:
   learning_rate: float = 1e-4
   schedule: str = "step"
   clip_norm: float = 1.0
+  average: float = 0.0
   precision_policy: str = "float32"
   strategy: str = "default"
   seed: int = 0
@@ -239,6 +242,8 @@ class TrainConfig:
       raise ValueError("lambda, the learning rate and clip_norm must be finite")
     if self.lmbda <= 0 or self.learning_rate <= 0:
       raise ValueError("lambda and the learning rate must be above 0")
+    if not 0 <= self.average < 1:
+      raise ValueError(f"average must be at least 0 and below 1, not {self.average}")
     if not 0 <= self.seed < 2**31:
       raise ValueError(f"the seed must be 0 to {2**31 - 1}, not {self.seed}")
     if self.distortion not in DISTORTIONS:

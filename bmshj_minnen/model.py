@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import entropy, layers, metrics
+from bmshj_minnen.layers import noise
 
 __all__ = ["Losses", "Model", "Rate", "losses", "precision_policy"]
 
@@ -241,21 +242,5 @@ def losses(
 
 
 def _noise(x, seed, stream):
-  """U(-½, ½), a function of the seed and the place in the batch, so that a resumed run repeats it.
-
-  Under a `tf.distribute` strategy every replica takes its part of the noise of the whole batch.
-
-  Made from integers and a seed that is not negative: the result is the same with XLA and without,
-  which TensorFlow's own uniform floats are not.
-  """
-  replica = tf.distribute.get_replica_context()
-  replicas = replica.num_replicas_in_sync if replica else 1
-  seed = tf.stack([seed[0], 2 * seed[1] + stream])
-  shape = tf.shape(x)
-  whole = tf.concat([replicas * shape[:1], shape[1:]], 0)
-  bits = tf.random.stateless_uniform(whole, seed, None, None, tf.int32)
-  if replicas > 1:
-    first = replica.replica_id_in_sync_group * shape[0]
-    bits = bits[first : first + shape[0]]
-  # The middles of 2^24 steps: float32 has just enough digits for them.
-  return (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) * 2.0**-24
+  """U(-½, ½) of the shape of x, another one for each of two streams."""
+  return noise.uniform(tf.shape(x), tf.stack([seed[0], 2 * seed[1] + stream]))

@@ -98,6 +98,7 @@ _CASES = {
   "joint": ({}, {}, 20),
   "ms_ssim": ({}, {"distortion": "ms_ssim", "crop": 192, "batch": 1}, 2),
   "constant": ({"prior": "factorized"}, {"schedule": "constant", "clip_norm": 0.0}, 3),
+  "many_rates": ({"gain_lambdas": (0.005, 0.05)}, {"optimizer": "muon", "average": 0.5}, 3),
 }
 
 

@@ -75,8 +75,8 @@ class Checkpoints:
       status.expect_partial()  # Or TensorFlow, too, lists at its end what did not fit.
       # Of a model with the same configuration only the optimizer can have others.
       raise ValueError(
-        f"{self.directory} was trained with another --schedule or --precision_policy: "
-        "give the same, or another --model_dir"
+        f"{self.directory} was trained with another --schedule, --average or "
+        "--precision_policy: give the same, or another --model_dir"
       ) from error
 
   def save(self) -> None:
@@ -87,7 +87,8 @@ class Checkpoints:
     if not distribution.is_chief(self._trainer.distribute_strategy):
       return
     self._manager.save(checkpoint_number=self._trainer.optimizer.iterations.numpy())
-    model_directory.save(self._trainer.model, self.directory, self._typical_images)
+    with self._trainer.averaged():
+      model_directory.save(self._trainer.model, self.directory, self._typical_images)
 
 
 class Guard(tf.keras.callbacks.Callback):
@@ -153,5 +154,6 @@ class Board(tf.keras.callbacks.Callback):
       for name, value in logs.items():
         tf.summary.scalar(name, value)
       tf.summary.image("original", self._images, max_outputs=_NUM_IMAGES)
-      tf.summary.image("reconstruction", self.model(self._images), max_outputs=_NUM_IMAGES)
+      with self.model.averaged():
+        tf.summary.image("reconstruction", self.model(self._images), max_outputs=_NUM_IMAGES)
     self._writer.flush()

@@ -1,11 +1,14 @@
 """The training step: one definition, for Keras's `fit` and for whoever else runs it."""
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Optional, Union
 
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.layers import noise
 from bmshj_minnen.model import Losses, Model, losses, precision_policy
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training.muon import Muon
@@ -26,8 +29,8 @@ class Trainer(tf.keras.Model):
     super().__init__()
     self.model = model
     self.train_config = train_config
-    self._metrics = [tf.keras.metrics.Mean(name) for name in Losses._fields]
-    self._metrics_of_rates = {
+    self._means = [tf.keras.metrics.Mean(name) for name in Losses._fields]
+    self._means_of_rates = {
       lmbda: [tf.keras.metrics.Mean(f"{name}_{lmbda:.3g}") for name in _SHOWN]
       for lmbda in self.validation_lambdas
     }
@@ -44,7 +47,7 @@ class Trainer(tf.keras.Model):
   @property
   def metrics(self) -> list[tf.keras.metrics.Metric]:
     """Means of the losses, which `fit` resets before each epoch and each validation."""
-    return [*self._metrics, *itertools.chain(*self._metrics_of_rates.values())]
+    return [*self._means, *itertools.chain(*self._means_of_rates.values())]
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
     """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
@@ -58,6 +61,34 @@ class Trainer(tf.keras.Model):
     """
     if self.train_config.init_from:
       model_directory.load_weights(self.model, self.train_config.init_from)
+      for average, variable in zip(self.averages, self.model.trainable_variables):
+        average.assign(variable)
+
+  @property
+  def averages(self) -> list[tf.Variable]:
+    """Moving averages of the trainable variables, in their order; none without `average`."""
+    if not self.train_config.average:
+      return []
+    optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+    return list(optimizer._model_variables_moving_average)
+
+  @contextlib.contextmanager
+  def averaged(self) -> Iterator[None]:
+    """Inside, the model has the average weights, if there are any."""
+    variables = self.model.trainable_variables if self.averages else []
+    last = [variable.numpy() for variable in variables]
+    try:
+      for variable, average in zip(variables, self.averages):
+        variable.assign(average)
+      yield
+    finally:
+      for variable, value in zip(variables, last):
+        variable.assign(value)
+
+  def evaluate(self, *args, **kwargs):
+    """Keras's, of the average weights if there are any."""
+    with self.averaged():
+      return super().evaluate(*args, **kwargs)
 
   def _evaluate(self, x, outputs, lmbda):
     """The losses; with `lmbda` [B], weighted by it."""
@@ -71,14 +102,8 @@ class Trainer(tf.keras.Model):
     """A λ for each image, log-uniform in the range of the model; None for one rate."""
     if not self.model.config.gain_lambdas:
       return None
-    # Each replica takes its part of what the whole batch draws.
-    replica, count = tf.distribute.get_replica_context(), tf.shape(x)[0]
-    replicas, index = 1, 0
-    if replica:
-      replicas, index = replica.num_replicas_in_sync, replica.replica_id_in_sync_group
     seed = tf.bitwise.bitwise_xor(seed, [_LAMBDA_STREAM, 0])
-    whole = tf.random.stateless_uniform([replicas * count], seed)
-    return self.model.config.lambda_at(whole[index * count : (index + 1) * count])
+    return self.model.config.lambda_at(noise.uniform(tf.shape(x)[:1], seed) + 0.5)
 
   def step(self, x: tf.Tensor) -> Losses:
     """One step of gradient descent; the noise is a function of the seed and the step.
@@ -124,16 +149,19 @@ class Trainer(tf.keras.Model):
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """`step`, as `fit` calls it."""
-    return self._update(self._metrics, self.step(x), 1)
+    return self._update(self._means, self.step(x), 1)
+
+  def validation_values(self, x: tf.Tensor) -> list[tf.Tensor]:
+    """What `validate` gives, and some of it at each of `validation_lambdas`; as `metrics`."""
+    values = list(self.validate(x))
+    for lmbda in self.validation_lambdas:
+      at_rate = self.validate(x, lmbda)
+      values += [getattr(at_rate, name) for name in _SHOWN]
+    return values
 
   def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`validate`, as `fit` calls it; at several rates if the model is for many."""
-    count = tf.shape(x)[0]
-    results = self._update(self._metrics, self.validate(x), count)
-    for lmbda, metrics in self._metrics_of_rates.items():
-      at_rate = self.validate(x, lmbda)
-      results.update(self._update(metrics, [getattr(at_rate, name) for name in _SHOWN], count))
-    return results
+    """`validation_values`, as `fit` calls it."""
+    return self._update(self.metrics, self.validation_values(x), tf.shape(x)[0])
 
   @staticmethod
   def _update(metrics, values, weight):
@@ -165,8 +193,13 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
     trainer = Trainer(Model(model_config), config)
     model_directory.create_variables(trainer.model)
   optimizer = _OPTIMIZERS[config.optimizer](
-    learning_rate(config), global_clipnorm=config.clip_norm or None
+    learning_rate(config),
+    global_clipnorm=config.clip_norm or None,
+    use_ema=config.average > 0,
+    ema_momentum=config.average,
   )
+  # Keras's `fit` would end with the average in place of the last weights, and then go on from it.
+  optimizer.finalize_variable_values = lambda _: None
   if config.precision_policy == "mixed_float16":
     # Gradients below float16's smallest number would be lost.
     optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)

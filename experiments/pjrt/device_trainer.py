@@ -8,7 +8,9 @@ import numpy as np
 import programs
 import step_file
 
-__all__ = ["DeviceTrainer"]
+__all__ = ["LEARNING_RATE", "DeviceTrainer"]
+
+LEARNING_RATE = "learning_rate"  # In the state, if the schedule is constant.
 
 jax.config.update("jax_enable_x64", True)  # The step counter has 64 bits.
 
@@ -17,14 +19,16 @@ class DeviceTrainer:
   """Runs the programs of a step file.
 
   Attributes:
-    losses: names of what `train` and `validate` return.
+    losses: names of what `train` returns.
+    validation_losses: names of what `validate` returns.
     state: variable -> array on the device.
   """
 
   def __init__(self, step: step_file.StepFile, state: dict[str, np.ndarray]):
     config = step.description["train"]
     self._crops = (config["batch"], config["crop"], config["crop"], 3)
-    self.losses = step.programs["validate"].results
+    self.losses = [name for name in step.programs["train"].results if name not in state]
+    self.validation_losses = step.programs["validate"].results
     self.state = jax.device_put(state)
     self._like = jax.tree.map(_like, state)
     self._step = self._function(step.programs["train"])
@@ -38,7 +42,7 @@ class DeviceTrainer:
     def function(state, x):
       results = run(*(x if name == "x" else state[name] for name in program.arguments))
       named = dict(zip(program.results, results))
-      losses = jnp.stack([named.pop(name) for name in self.losses])
+      losses = jnp.stack([named.pop(name) for name in program.results if name not in state])
       return {**state, **named}, losses
 
     return function
@@ -66,6 +70,10 @@ class DeviceTrainer:
     """Averages of the losses over crops of [1, H, W, 3] uint8."""
     losses = [self._validate(self.state, x)[1] for x in pictures]
     return np.mean(jax.device_get(losses), axis=0, dtype=np.float64)
+
+  def set_learning_rate(self, rate: float) -> None:
+    """Of the steps from now on; only where the schedule is constant, and the state has it."""
+    self.state[LEARNING_RATE] = jax.device_put(np.float32(rate))
 
   def host_state(self) -> dict[str, np.ndarray]:
     """The state, copied from the device."""

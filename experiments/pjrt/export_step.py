@@ -45,30 +45,35 @@ def export(
   tf.config.experimental.enable_tensor_float_32_execution(tf32)
   run = trainer.build(model_config, config)
   run.load_initial_weights()
-  named = variables.named(run)
+  named, averages = variables.named(run), variables.averages(run)
+  crops = [config.batch, config.crop, config.crop, 3]
+  validated = [metric.name for metric in run.metrics]
   programs = {
-    "train": _compile(run.step, [config.batch, config.crop, config.crop, 3], named, list(named)),
-    "validate": _compile(run.validate, [1, config.crop, config.crop, 3], named, []),
+    "train": _compile(run.step, crops, named, Losses._fields, list(named)),
+    "validate": _compile(run.validation_values, [1, *crops[1:]], named, validated),
   }
+  # What is validated is the average, where there is one.
+  validate = programs["validate"]
+  validate.arguments[:] = [averages.get(name, name) for name in validate.arguments]
   state = {name: variable.numpy() for name, variable in named.items()}
   if _LEARNING_RATE in programs["train"].arguments:
     state[_LEARNING_RATE] = run.optimizer.learning_rate.numpy()
   description = {
     "model": model_config.fields(),
     "train": dataclasses.asdict(config),
+    "averages": averages,
     "tf32": tf32,
     "tensorflow": tf.__version__,
   }
   return step_file.StepFile(description, programs, state)
 
 
-def _compile(function, shape, named, results):
-  """An XLA program from crops and variables to losses and those variables that are `results`."""
+def _compile(function, shape, named, losses, results=()):
+  """An XLA program from crops and variables to `losses` and those variables that are `results`."""
 
   @tf.function(jit_compile=True, input_signature=[tf.TensorSpec(shape, tf.uint8)])
   def program(x):
-    losses = function(x)
-    return [*losses, *(named[name].read_value() for name in results)]
+    return [*function(x), *(named[name].read_value() for name in results)]
 
   concrete = program.get_concrete_function()
   names = {id(variable.handle): name for name, variable in named.items()}
@@ -77,7 +82,7 @@ def _compile(function, shape, named, results):
     # The one variable that is not part of the optimizer's own list.
     arguments.append(names.get(id(captured), _LEARNING_RATE))
   hlo = program.experimental_get_compiler_ir(tf.TensorSpec(shape, tf.uint8))(stage="hlo_serialized")
-  return step_file.Program(hlo, arguments, [*Losses._fields, *results])
+  return step_file.Program(hlo, arguments, [*losses, *results])
 
 
 def main(argv):

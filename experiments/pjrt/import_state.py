@@ -46,6 +46,9 @@ def import_state(
   step = step_file.load(step_path)
   whole = run / "state.npz"
   state = step_file.load_state(whole if whole.exists() else run / "model.npz", like=step.state)
+  if not whole.exists():  # The model alone is the average, if there is one.
+    averages = step.description["averages"].items()
+    state.update({average: state[name] for name, average in averages})
   model_config = cfg.ModelConfig(**step.description["model"])
   config = dataclasses.replace(
     cfg.TrainConfig(**step.description["train"]),

@@ -16,7 +16,7 @@ import crops
 import jax
 import numpy as np
 import step_file
-from device_trainer import DeviceTrainer
+from device_trainer import LEARNING_RATE, DeviceTrainer
 
 
 def _arguments():
@@ -28,6 +28,7 @@ def _arguments():
   add("--output", type=pathlib.Path, default=pathlib.Path("run"), help="folder of the run")
   add("--steps", type=int, help="the last step; that of the exported schedule by default")
   add("--minutes", type=float, default=float("inf"), help="stop after so long")
+  add("--decay_minutes", type=float, default=0, help="the learning rate falls to 0 in the last ones")
   add("--save_every", type=int, default=500, help="steps between checkpoints and validations")
   add("--steps_per_call", type=int, default=10, help="steps that the device does on its own")
   add("--as_is", action="store_true", help="pictures in their order, without random crops, flips")
@@ -35,6 +36,8 @@ def _arguments():
   arguments = parser.parse_args()
   if min(arguments.save_every, arguments.steps_per_call) < 1:
     parser.error("--save_every and --steps_per_call must be at least 1")
+  if arguments.decay_minutes and not arguments.decay_minutes <= arguments.minutes < float("inf"):
+    parser.error("--decay_minutes needs --minutes, and no fewer of them")
   return arguments
 
 
@@ -63,6 +66,10 @@ class _Run:
     state = step.state
     if self._state_path.exists():
       state = step_file.load_state(self._state_path, like=state)
+    self._rate = step.state.get(LEARNING_RATE)
+    if arguments.decay_minutes and self._rate is None:
+      raise ValueError("--decay_minutes needs a step that was exported with --schedule=constant")
+    self._averages = step.description.get("averages", {})
     self._first = self._step = int(state[step_file.ITERATION])
     self._trainer = DeviceTrainer(step, state)
     self._table = _Table(arguments.output / "metrics.csv")
@@ -86,11 +93,12 @@ class _Run:
       signal.signal(number, self._on_signal)
     losses = []
     for x in self._batches(sizes):
+      self._decay()
       losses.append(self._trainer.train(x))
       self._step += len(x)
       # The call before: this one is still at work on the device.
       self._show(np.asarray(losses[max(0, len(losses) - 2)])[-1])
-      if (time.monotonic() - self._start) / 60 > self._arguments.minutes:
+      if self._minutes() > self._arguments.minutes:
         self._stop = "The time is over"
       if self._stop or self._step % self._arguments.save_every == 0 or self._step >= self._last:
         self._save(np.concatenate(losses))
@@ -98,6 +106,15 @@ class _Run:
       if self._stop:
         break
     print(f"\n{self._stop or 'Done'}: step {self._step}; the state is {self._state_path}.")
+
+  def _minutes(self):
+    return (time.monotonic() - self._start) / 60
+
+  def _decay(self):
+    """Lowers the learning rate in the last minutes of the run, linearly in time."""
+    if self._arguments.decay_minutes:
+      left = (self._arguments.minutes - self._minutes()) / self._arguments.decay_minutes
+      self._trainer.set_learning_rate(self._rate * min(1.0, max(0.0, left)))
 
   def _call_sizes(self):
     """Steps of each call: `steps_per_call`, but none reaches over a checkpoint or the end."""
@@ -158,14 +175,16 @@ class _Run:
       self._show(losses[~np.isfinite(losses).all(1)][0])
     state = self._trainer.host_state()
     step_file.save_state(self._state_path, state)
-    model = {name: value for name, value in state.items() if name.startswith("model/")}
+    model = {
+      name: state[self._averages.get(name, name)] for name in state if name.startswith("model/")
+    }
     model[step_file.ITERATION] = state[step_file.ITERATION]
     step_file.save_state(self._state_path.with_name("model.npz"), step_file.to_half(model))
     row = {"step": self._step, "seconds": time.monotonic() - self._start}
     row.update(zip(self._trainer.losses, losses.mean(0, dtype=np.float64)))
     if self._held_out:
       pictures = crops.central_crops(self._held_out, self._config["crop"])
-      names = (f"val_{name}" for name in self._trainer.losses)
+      names = (f"val_{name}" for name in self._trainer.validation_losses)
       row.update(zip(names, self._trainer.validate(pictures)))
     self._table.add(row)
 

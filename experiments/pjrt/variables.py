@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from bmshj_minnen.training.trainer import Trainer
 
-__all__ = ["named"]
+__all__ = ["averages", "named"]
 
 
 def named(trainer: Trainer) -> dict[str, tf.Variable]:
@@ -18,3 +18,10 @@ def named(trainer: Trainer) -> dict[str, tf.Variable]:
     for part, variables in parts.items()
     for i, variable in enumerate(variables)
   }
+
+
+def averages(trainer: Trainer) -> dict[str, str]:
+  """Names of the model's variables -> names of their moving averages; empty without any."""
+  names = {id(variable): name for name, variable in named(trainer).items()}
+  pairs = zip(trainer.model.trainable_variables, trainer.averages)
+  return {names[id(variable)]: names[id(average)] for variable, average in pairs}
