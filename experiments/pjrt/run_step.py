@@ -28,7 +28,9 @@ def _arguments():
   add("--output", type=pathlib.Path, default=pathlib.Path("run"), help="folder of the run")
   add("--steps", type=int, help="the last step; that of the exported schedule by default")
   add("--minutes", type=float, default=float("inf"), help="stop after so long")
-  add("--decay_minutes", type=float, default=0, help="the learning rate falls to 0 in the last ones")
+  add(
+    "--decay_minutes", type=float, default=0, help="the learning rate falls to 0 in the last ones"
+  )
   add("--save_every", type=int, default=500, help="steps between checkpoints and validations")
   add("--steps_per_call", type=int, default=10, help="steps that the device does on its own")
   add("--as_is", action="store_true", help="pictures in their order, without random crops, flips")
