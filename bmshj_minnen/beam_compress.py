@@ -1,6 +1,6 @@
 """Compresses a corpus with Apache Beam.
 
-python -m bmshj_minnen.beam_compress --input='photos/**/*.jpg' --output=small --model=joint-mse-1
+python -m bmshj_minnen.beam_compress --input='photos/**/*.jpg' --output=small --model=joint-mse
 """
 
 import functools

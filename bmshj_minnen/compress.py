@@ -1,8 +1,9 @@
 """Compresses photographs.
 
 python -m bmshj_minnen.compress in.png out.tfci
-python -m bmshj_minnen.compress --quality=1 --output_dir=OUT files, folders or globs
-python -m bmshj_minnen.compress --refine=20 in.png out.tfci   # Slower, and smaller.
+python -m bmshj_minnen.compress --quality=30 --output_dir=OUT files, folders or globs
+python -m bmshj_minnen.compress --bytes=40000 in.png out.tfci  # Or --bpp=0.5, or --psnr=36.
+python -m bmshj_minnen.compress --refine=20 in.png out.tfci    # Slower, and smaller.
 """
 
 import functools
@@ -14,40 +15,22 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.coding import bitstream, dial
+from bmshj_minnen.coding import bitstream
 from bmshj_minnen.command_line import many_files, planning, report, shared_flags
-from bmshj_minnen.model_files import catalogue, model_directory
+from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images
 
 _MODEL = shared_flags.define_model()
-_QUALITY = flags.DEFINE_integer(
-  "quality",
-  None,
-  "With a --model for many rates, 1 (smallest files) to 100; else the number of a shipped model.",
-)
+_QUALITY = shared_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
 _FILES = shared_flags.FileFlags("compressed")
 _REFINEMENT = shared_flags.RefinementFlags()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
-def _model_name():
-  if _QUALITY.value is None or _MODEL.value:
-    return _MODEL.value
-  return catalogue.of_quality(_QUALITY.value)
-
-
-def _quality(codec):
-  """Of a model for many rates; complains before the first file is read."""
-  if not _MODEL.value or _QUALITY.value is None:
-    return None
-  dial.lambda_of(_QUALITY.value, codec.config)
-  return _QUALITY.value
-
-
 def _convert(codec, model, quality, image, progress):
   seconds: dict[str, float] = {}
-  data, latents = codec.compress_with_latents(image, seconds, progress, quality)
+  data, latents = codec.compress_with_latents(image, seconds, progress, **quality)
   if model is None:
     return data, []
   lines = report.lines(image, codec.decompress(data), len(data), seconds)
@@ -71,18 +54,18 @@ def main(argv):
     if not plan.is_folder:
       for job in plan.jobs:
         _refuse_to_overwrite(job.target)
-    name = _model_name()
     codec = model_directory.load(
-      name,
+      _MODEL.value,
       memory=_FILES.memory,
       precision=_FILES.precision,
       refine=_REFINEMENT.steps,
       lmbda=_REFINEMENT.lmbda,
     )
-    model = model_directory.load_model(name) if _VERBOSE.value else None
+    quality = _QUALITY.arguments(codec.config)
+    model = model_directory.load_model(_MODEL.value) if _VERBOSE.value else None
     work = many_files.Work(
       lambda path, note: images.read_image(path, _ALPHA.value, note),
-      functools.partial(_convert, codec, model, _quality(codec)),
+      functools.partial(_convert, codec, model, quality),
       images.write_atomically,
     )
     outcome = many_files.run(plan, work, _FILES.jobs, "compressed")

@@ -22,7 +22,7 @@ def _lines(data):
     f"format version   {header.version}",
     f"model            {header.fingerprint.hex()}",
     f"size             {header.width}x{header.height}",
-    *([] if header.quality is None else [f"quality          {header.quality}"]),
+    *([] if header.quality is None else [f"quality          {header.quality:g}"]),
     f"bytes            {len(data)} ({header.size} header, {len(payload)} payload)",
     f"bits per pixel   {8 * len(data) / pixels:.4f}",
     f"checksum         {header.checksum.hex()} {state}",

@@ -199,7 +199,13 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   ("args", "match"),
   [
     (["--model=nowhere", "in.png", "x.tfci"], "no model nowhere"),
-    (["--quality=99", "in.png", "x.tfci"], "no quality 99: choose one of 1"),
+    (["--quality=101", "in.png", "x.tfci"], "the quality must be 1 to 100"),
+    (["--quality=37", "--bytes=900", "in.png", "x.tfci"], "only one of --quality, --bytes"),
+    (["--bpp=-1", "in.png", "x.tfci"], "--bpp must be above 0"),
+    (["--psnr=30", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
+    (["--bytes=30", "in.png", "x.tfci"], "30 bytes are too few: the lowest quality takes"),
+    (["--psnr=99", "in.png", "x.tfci"], "99 dB are too much: the highest quality gives"),
+    (["--bpp=1", "--refine=1", "in.png", "x.tfci"], "refinement is for a given quality"),
     (["--quality=1", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
     (["--lambda=0.01", "in.png", "x.tfci"], "--lambda is for --refine: give --refine=20"),
     (["--model=joint", "--refine=1", "in.png", "x.tfci"], "has no train.json that says for which"),
@@ -237,10 +243,11 @@ def test_pictures_are_not_written_under_the_names_of_lossy_formats(folder, tmp_p
 
 def test_shipped_models_need_no_directory(folder, tmp_path):
   photograph, file, back = folder / "in.png", tmp_path / "out.tfci", tmp_path / "back.png"
-  assert _run("compress", "--quality=1", photograph, file).returncode == 0
+  assert _run("compress", "--quality=37.5", photograph, file).returncode == 0
   assert _run("decompress", file, back).returncode == 0
-  codec = bmshj_minnen.load("joint-mse-1")
-  assert file.read_bytes() == codec.compress(bmshj_minnen.read_image(photograph))
+  codec = bmshj_minnen.load()
+  image = bmshj_minnen.read_image(photograph)
+  assert file.read_bytes() == codec.compress(image, quality=37.5)
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), codec.decompress(file.read_bytes()))
   foreign = _run("decompress", folder / "good.tfci", back)
   assert foreign.returncode == 1 and "give the --model that wrote it" in foreign.stderr

@@ -75,13 +75,13 @@ def test_lambdas_that_make_no_range_are_refused(lambdas):
 
 def test_quality_is_log_linear_in_lambda():
   config = ModelConfig(gain_lambdas=_LAMBDAS)
-  lambdas = [dial.lambda_of(quality, config) for quality in range(1, 101)]
+  lambdas = [dial.lambda_of(quality / 2, config) for quality in range(2, 201)]
   assert lambdas[0] == _LAMBDAS[0]
   assert lambdas[-1] == pytest.approx(_LAMBDAS[-1])
-  np.testing.assert_allclose(np.diff(np.log(lambdas)), math.log(64) / 99)
+  np.testing.assert_allclose(np.diff(np.log(lambdas)), math.log(64) / 198)
 
 
-@pytest.mark.parametrize("quality", [0, 101, -1])
+@pytest.mark.parametrize("quality", [0, 0.5, 100.5, 101, -1, 37.25, math.nan])
 def test_qualities_that_there_are_not(joint, quality):
   with pytest.raises(ValueError, match="quality must be 1 to 100"):
     joint[0].compress(codecs.photograph(16, 16), quality=quality)
@@ -100,7 +100,7 @@ def test_files_hold_the_latents_and_pixels_of_the_model(prior, tmp_path):
   codec, model = _make(prior, tmp_path)
   image = codecs.photograph(70, 90)
   padded = np.pad(image, [(0, 10), (0, 6), (0, 0)], "edge")[None]
-  for quality in (1, 37, 100):
+  for quality in (1, 37.5, 100):
     lmbda = tf.constant([dial.lambda_of(quality, codec.config)], tf.float32)
     data, latents = codec.compress_with_latents(image, quality=quality)
     header, _ = bitstream.parse_intact(data)
@@ -135,7 +135,7 @@ def test_tiles_change_nothing_but_rounding(joint):
 def test_hostile_qualities_are_refused(joint):
   codec = joint[0]
   data = codec.compress(codecs.photograph(32, 32), quality=20)
-  for quality in (0, 101, 255):
+  for quality in (0, 200, 255):
     head = data[:16] + bytes([quality])
     check = tf.fingerprint([head + data[21:]]).numpy()[0, :4].tobytes()
     with pytest.raises(bmshj_minnen.BitstreamError, match="no such quality at byte 16"):

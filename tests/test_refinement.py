@@ -5,18 +5,19 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config, metrics
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.refinement import Refiner
-from bmshj_minnen.model_files import catalogue, model_directory
+from bmshj_minnen.model_files import model_directory
 from tests import codecs
 
-_MODEL = "joint-mse-2"
+_MODEL = "joint-mse"
 _STEPS = 20  # What the README recommends.
-# The shipped model's λ; the training record is checked against it.
-_LAMBDA = 0.011
+# That of the default quality, 50 of 1 to 100: log-linear from 0.002 to 0.128.
+_LAMBDA = 0.002 * 64 ** (49 / 99)
 # Not whole latents, of which the last show pixels that the photograph does not have.
 _IMAGE = codecs.photograph(150, 200)
 
@@ -69,14 +70,21 @@ def test_lambda_trades_rate_for_distortion(plain):
   assert low_rate < high_rate and low_mse < high_mse
 
 
-def test_shipped_models_know_their_lambda(refining):
-  *one_rate, many_rates = catalogue.names()
-  for name in one_rate:
-    bmshj_minnen.load(name, refine=1)
-  with pytest.raises(ValueError, match="refinement is for models of one rate"):
-    bmshj_minnen.load(many_rates, refine=1, lmbda=_LAMBDA)
+def test_lambda_is_that_of_the_quality(refining):
   codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=_LAMBDA)
   assert codec.compress(_IMAGE) == refining.compress(_IMAGE)
+  lmbda = 0.002 * 64 ** (79 / 99)
+  codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=lmbda)
+  assert codec.compress(_IMAGE, quality=80) == refining.compress(_IMAGE, quality=80)
+
+
+def test_every_quality_is_refined_for_its_own_rate(plain, refining):
+  for quality in (10, 90):
+    lmbda = 0.002 * 64 ** ((quality - 1) / 99)
+    files = [codec.compress(_IMAGE, quality=quality) for codec in (plain, refining)]
+    points = [_rate_and_mse(plain, _IMAGE, file) for file in files]
+    before, after = (rate + lmbda * mse for rate, mse in points)
+    assert after < 0.98 * before
 
 
 def test_files_depend_on_neither_threads_nor_calls_before(refining):
@@ -119,21 +127,20 @@ def test_every_prior_can_be_refined(prior, tmp_path):
   assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
 
 
-def test_ms_ssim_is_refined_where_it_exists(plain):
-  model = model_directory.load_model(_MODEL)
+def test_ms_ssim_is_refined_where_it_exists():
+  model, lmbda = model_directory.load_model(_MODEL), _LAMBDA
   refiner = Refiner(model, 100.0, "ms_ssim", _STEPS)
-  for side in (config.MS_SSIM_MIN_SIZE - 1, config.MS_SSIM_MIN_SIZE):
-    image = codecs.photograph(side, 200)
-    y, z_hat = (part.numpy() for part in plain.analyze(image))
-    refined = refiner(image, y, z_hat)
-    if side < config.MS_SSIM_MIN_SIZE:
-      assert refined.tobytes() == y.tobytes()
-      continue
-    scores = [
-      float(metrics.ms_ssim(image, plain.synthesize(np.round(latents), *image.shape[:2])))
-      for latents in (y, refined)
-    ]
-    assert scores[1] > scores[0]
+  padded = codecs.photograph(config.MS_SSIM_MIN_SIZE, 208)
+  y = model.analysis(padded[None], tf.constant([lmbda]))
+  z_hat = tf.round(model.hyper_analysis(y))[0].numpy()
+  y = y[0].numpy()
+  assert refiner(padded[:-1], y, z_hat, lmbda).tobytes() == y.tobytes()
+  refined = refiner(padded, y, z_hat, lmbda)
+  scores = []
+  for latents in (y, refined):
+    x_hat = model.synthesis(tf.round(latents)[None], tf.constant([lmbda]))[0]
+    scores.append(float(metrics.ms_ssim(padded, tf.clip_by_value(x_hat, 0, 255))))
+  assert scores[1] > scores[0]
 
 
 def test_without_a_known_lambda_one_must_be_given(tmp_path):
@@ -141,7 +148,7 @@ def test_without_a_known_lambda_one_must_be_given(tmp_path):
   folder = tmp_path / "joint"
   with pytest.raises(ValueError, match="no train.json that says for which λ"):
     bmshj_minnen.load(folder, refine=1)
-  (folder / "train.json").write_text(json.dumps({"flags": {"distortion": "mse"}}))
+  (folder / "train.json").write_text(json.dumps({"flags": {"lmbda": 0.01}}))
   with pytest.raises(ValueError, match="train.json is damaged: KeyError"):
     bmshj_minnen.load(folder, refine=1)
   bmshj_minnen.load(folder)

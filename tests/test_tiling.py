@@ -113,7 +113,7 @@ def test_files_decode_to_the_same_latents_in_any_tiles(codec, tiny, size):
 @pytest.mark.parametrize("size", _SIZES)
 def test_synthesis_in_tiles_is_that_of_the_whole(size):
   # A trained model: the others' x_hat is in the millions, and rounding as much larger than levels.
-  codec = bmshj_minnen.load("joint-mse-1")
+  codec = bmshj_minnen.load("joint-mse")
   data = codec.compress(_image(*size))
   whole = codec.decompress(data).astype(int)
   codec.memory = _TINY

@@ -7,11 +7,11 @@
     8       2     height - 1, pixels
     10      2     width - 1, pixels
     12      4     bytes of the payload
-    16      1     quality, 1 to 100: in version 2 only, which models for many rates write
+    16      1     quality: in version 2 only, which models for many rates write
     16, 17  4     checksum: first 4 bytes of the farmhash64 of all bytes before it and the payload
     20, 21        payload: the symbols of z in raster order, then those of y in wavefront order
 
-Numbers are big-endian.
+Numbers are big-endian. 1 to 100 are whole qualities, 101 to 199 are 1½ to 99½.
 """
 
 import dataclasses
@@ -38,7 +38,8 @@ MAGIC = b"BMM"
 VERSION = 1  # Of models for one rate.
 QUALITY_VERSION = 2  # Of models for many.
 HEADER_SIZE = 20
-QUALITIES = range(1, 101)
+QUALITIES = tuple(i / 2 for i in range(2, 201))  # 1, 1½, … 100.
+_HALF = 100  # Added to the byte of a quality for half a step more.
 MAX_SIDE = 2**16
 DEFAULT_MAX_PIXELS = 2**28
 
@@ -67,7 +68,7 @@ class Header:
     height, width: of the image, pixels, 1..65536.
     checksum: 4 bytes, as they stand there.
     expected_checksum: what they should be.
-    quality: as it stands there; None in version 1.
+    quality: one of `QUALITIES`; None in version 1.
   """
 
   fingerprint: bytes
@@ -75,7 +76,7 @@ class Header:
   width: int
   checksum: bytes
   expected_checksum: bytes
-  quality: Optional[int] = None
+  quality: Optional[float] = None
 
   @property
   def version(self) -> int:
@@ -98,7 +99,7 @@ def pack(
   height: tf.Tensor,
   width: tf.Tensor,
   payload: tf.Tensor,
-  quality: Optional[int] = None,
+  quality: Optional[float] = None,
 ) -> tf.Tensor:
   """Makes a file, with TensorFlow's own ops alone, so that it can be part of a graph.
 
@@ -106,7 +107,7 @@ def pack(
     fingerprint: 4 bytes.
     height, width: scalar int32, 1..65536.
     payload: scalar string.
-    quality: 1..100, of a model for many rates.
+    quality: one of `QUALITIES`, of a model for many rates.
 
   Returns:
     Scalar string.
@@ -116,7 +117,7 @@ def pack(
     _big_endian(height - 1, 2),
     _big_endian(width - 1, 2),
     _big_endian(tf.strings.length(payload), 4),
-    bytes([] if quality is None else [quality]),
+    bytes([] if quality is None else [int(quality) + _HALF * (quality % 1 > 0)]),
   ]
   head = tf.strings.join(fields)
   return tf.strings.join([head, checksum_of(tf.strings.join([head, payload])), payload])
@@ -135,7 +136,7 @@ def parse(
     The header and the payload.
 
   Raises:
-    BitstreamError: not this format, another version, truncated, or trailing bytes.
+    BitstreamError: not this format, another version, no such quality, truncated, or trailing bytes.
     TypeError: not bytes.
   """
   if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -162,8 +163,14 @@ def parse(
   # Not `checksum_of`: outside a graph each op takes time, and TensorFlow 2.14 on Python 3.11 was
   # seen to keep 16 bytes of memory for ever for each tensor that it makes.
   checksum = tf.fingerprint([data[:check] + payload]).numpy()[0, :4].tobytes()
-  quality = data[16] if data[3] == QUALITY_VERSION else None
+  quality = _quality(data[16]) if data[3] == QUALITY_VERSION else None
   return Header(data[4:8], height, width, data[check:head], checksum, quality), payload
+
+
+def _quality(byte):
+  if not 1 <= byte < 2 * _HALF:
+    raise BitstreamError("no such quality, or damage", 16, f"1 to {2 * _HALF - 1}", byte)
+  return float(byte) if byte <= _HALF else byte - _HALF + 0.5
 
 
 def parse_intact(
@@ -196,7 +203,7 @@ def unpack(
     has_quality: whether it is a model for many rates.
 
   Raises:
-    BitstreamError: as `parse_intact`, and another model, too large, or of no such quality.
+    BitstreamError: as `parse_intact`, and another model, or too large.
   """
   header, payload = parse_intact(data, (QUALITY_VERSION if has_quality else VERSION,))
   if header.fingerprint != fingerprint:
@@ -206,9 +213,6 @@ def unpack(
       f"fingerprint {fingerprint.hex()}",
       header.fingerprint.hex(),
     )
-  if has_quality and header.quality not in QUALITIES:
-    expected = f"{QUALITIES[0]} to {QUALITIES[-1]}"
-    raise BitstreamError("no such quality", HEADER_SIZE - 4, expected, header.quality)
   if header.height * header.width > max_pixels:
     raise BitstreamError(
       "image too large",

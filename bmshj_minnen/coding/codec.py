@@ -1,5 +1,6 @@
 """Image <-> bytes."""
 
+import functools
 import time
 from typing import Callable, NamedTuple, Optional
 
@@ -7,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import bitstream, frozen_prior, tiling
+from bmshj_minnen import metrics
+from bmshj_minnen.coding import bitstream, frozen_prior, targets, tiling
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
@@ -56,8 +58,8 @@ class Codec:
     precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
       that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding. Files
       of either are read with either.
-    refine: of a model for one rate: image, y, ẑ -> a better y, such as a `Refiner`; used on large
-      images in tiles, too. By `compress` alone.
+    refine: image, y, ẑ, λ -> a better y, such as a `Refiner`; λ is None for models of one rate.
+      Used on large images in tiles, too. By `compress` alone.
   """
 
   def __init__(
@@ -67,7 +69,7 @@ class Codec:
     max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
     memory: int = tiling.DEFAULT_MEMORY,
     precision: str = cfg.CODEC_PRECISIONS[0],
-    refine: Optional[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = None,
+    refine: Optional[Callable[..., np.ndarray]] = None,
   ):
     self.config = frozen.config
     self.fingerprint = frozen.fingerprint
@@ -87,7 +89,8 @@ class Codec:
     image: np.ndarray,
     seconds: Optional[dict[str, float]] = None,
     progress: Optional[Callable[[float], None]] = None,
-    quality: Optional[int] = None,
+    quality: Optional[float] = None,
+    **target: float,
   ) -> bytes:
     """Compresses [H, W, 3] uint8, H and W in 1..65536.
 
@@ -95,20 +98,25 @@ class Codec:
       image: the pixels.
       seconds: receives the time that each part took, if given.
       progress: called with the fraction that is done, now and then, if given.
-      quality: 1 (smallest files) to 100, of a model for many rates, see `dial.lambda_of`; None:
-        `dial.DEFAULT_QUALITY`.
+      quality: of a model for many rates: 1 (smallest files) to 100 in halves, see `dial.lambda_of`;
+        None: `dial.DEFAULT_QUALITY`.
+      **target: in place of the quality one of `bytes` (at most), `bpp` (at most) and `psnr` (at
+        least, in dB, of the picture that comes back here): the best quality is searched for.
 
     Raises:
-      ValueError: not such an array, no such quality, or a quality of a model for one rate.
+      TargetError: the target is out of reach.
+      ValueError: not such an array, no such quality, more than one of these, or any of them for a
+        model for one rate or, but for a quality, with refinement.
     """
-    return self.compress_with_latents(image, seconds, progress, quality)[0]
+    return self.compress_with_latents(image, seconds, progress, quality, **target)[0]
 
   def compress_with_latents(
     self,
     image: np.ndarray,
     seconds: Optional[dict[str, float]] = None,
     progress: Optional[Callable[[float], None]] = None,
-    quality: Optional[int] = None,
+    quality: Optional[float] = None,
+    **target: float,
   ) -> tuple[bytes, Latents]:
     """Like `compress`, but returns what was coded, too."""
     image = np.asarray(image)
@@ -117,18 +125,51 @@ class Codec:
     height, width = image.shape[:2]
     if not 1 <= min(height, width) <= max(height, width) <= bitstream.MAX_SIDE:
       raise ValueError(f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not {height}x{width}")
+    goal = self._goal(height * width, quality, target)
     if self._dial and quality is None:
       quality = DEFAULT_QUALITY
-    if quality is not None:
-      lambda_of(quality, self.config)  # Complains of a quality that there is not.
     timed = _Stopwatch(seconds)
     share = _REFINED_ANALYSIS_SHARE if self._refine else _ANALYSIS_SHARE
     to_come = _Progress(progress, share)
-    y, z_hat = timed("analysis", self._analyze, image, quality, to_come.first)
+    y = timed("analysis", self._analyze, image, quality, to_come.first)
+    if goal:
+      return self._search(image, y, goal, timed)
+    return self._encode(y, quality, (height, width), timed, to_come.second)
+
+  def _goal(self, pixels, quality, target):
+    """The target, if there is one; complains of what cannot be had."""
+    goal = targets.Target.of(pixels, **target)
+    if goal and quality is not None:
+      raise ValueError("give either a quality or a target")
+    if goal and self._refine:
+      raise ValueError("refinement is for a given quality: give no target, or do not refine")
+    if goal or quality is not None:
+      lambda_of(DEFAULT_QUALITY if quality is None else quality, self.config)
+    return goal
+
+  def _search(self, image, y, goal, timed):
+    """The file that meets the goal and its latents, of y computed once."""
+    found = {}
+
+    def attempt(quality):
+      data, latents = found[quality] = self._encode(y, quality, image.shape[:2], timed)
+      if goal.psnr is None:
+        return targets.Trial(len(data), None)
+      pixels = self._pixels(latents.y_hat, quality, image.shape[:2], timed)
+      return targets.Trial(len(data), metrics.psnr(image, pixels))
+
+    return found[targets.search(goal, attempt)]
+
+  def _encode(self, y, quality, size, timed, progress=None):
+    """From y, without gain unless it was refined, the file and its latents."""
+    if self._dial and not self._refine:
+      y = y * self._dial.gain(quality)
+    sizes = tuple(map(hyper_size, y.shape[:2]))
+    z_hat = timed("analysis", self._tiled, tiling.H_A, self._hyper_analysis, y, sizes)
     payload, y_hat = timed(
-      "entropy coding", self._coder.encode_array, y, z_hat, self.memory, to_come.second
+      "entropy coding", self._coder.encode_array, y, z_hat, self.memory, progress
     )
-    data = timed("container", bitstream.pack, self.fingerprint, height, width, payload, quality)
+    data = timed("container", bitstream.pack, self.fingerprint, *size, payload, quality)
     return data.numpy(), Latents(y_hat, z_hat)
 
   def decompress(
@@ -150,18 +191,7 @@ class Codec:
     to_come = _Progress(progress, 1 - _SYNTHESIS_SHARE)
     header, latents = self._unpack(data, timed, to_come.first)
     size = (header.height, header.width)
-    y_hat = latents.y_hat
-    if self._dial:
-      y_hat = y_hat * self._dial.inverse(header.quality)
-    return timed(
-      "synthesis",
-      self._tiled,
-      tiling.G_S,
-      self._synthesis,
-      y_hat,
-      size,
-      to_come.second,
-    )
+    return self._pixels(latents.y_hat, header.quality, size, timed, to_come.second)
 
   def latents(self, data: bytes) -> Latents:
     """Decodes a file, but stops before g_s.
@@ -171,20 +201,24 @@ class Codec:
     """
     return self._unpack(data, _Stopwatch(None), None)[1]
 
-  def _analyze(self, image, quality, progress):
-    """`analyze` in tiles."""
-    size = tuple(map(_latent_size, image.shape[:2]))
-    if self._refine:
-      y = self._tiled(tiling.REFINEMENT, self._refined_y_of, image, size, progress)
-    else:
-      y = self._tiled(tiling.G_A, self._analysis, image, size, progress)
+  def _pixels(self, y_hat, quality, size, timed, progress=None):
     if self._dial:
-      y = y * self._dial.gain(quality)
-    return y, self._tiled(tiling.H_A, self._hyper_analysis, y, tuple(map(hyper_size, size)))
+      y_hat = y_hat * self._dial.inverse(quality)
+    return timed("synthesis", self._tiled, tiling.G_S, self._synthesis, y_hat, size, progress)
 
-  def _refined_y_of(self, image):
-    y = self._analysis(image)
-    return self._refine(image, y.numpy(), self._hyper_analysis(y).numpy())
+  def _analyze(self, image, quality, progress):
+    """The output of g_a, in tiles; refined, with the gain of the quality."""
+    size = tuple(map(_latent_size, image.shape[:2]))
+    if not self._refine:
+      return self._tiled(tiling.G_A, self._analysis, image, size, progress)
+    refined = functools.partial(self._refined_y_of, quality)
+    return self._tiled(tiling.REFINEMENT, refined, image, size, progress)
+
+  def _refined_y_of(self, quality, image):
+    y, lmbda = self._analysis(image).numpy(), None
+    if self._dial:
+      y, lmbda = y * self._dial.gain(quality), lambda_of(quality, self.config)
+    return self._refine(image, y, self._hyper_analysis(y).numpy(), lmbda)
 
   def _tiled(self, field, function, source, size, progress=None):
     units = tiling.units(field, self.config, self.memory)

@@ -11,8 +11,10 @@ __all__ = ["DEFAULT_QUALITY", "Dial", "lambda_of"]
 DEFAULT_QUALITY = 50
 
 
-def lambda_of(quality: int, config: ModelConfig) -> float:
+def lambda_of(quality: float, config: ModelConfig) -> float:
   """λ of a quality: 1 is the lowest λ of the model, 100 the highest, log-linear between them.
+
+  There are whole and half qualities, `bitstream.QUALITIES`.
 
   Raises:
     ValueError: the model has one rate, or there is no such quality.
@@ -20,7 +22,7 @@ def lambda_of(quality: int, config: ModelConfig) -> float:
   if not config.gain_lambdas:
     raise ValueError("this model has one rate: leave the quality out, or take a model with gains")
   if quality not in QUALITIES:
-    raise ValueError(f"the quality must be {QUALITIES[0]} to {QUALITIES[-1]}, not {quality}")
+    raise ValueError(f"the quality must be 1 to 100, whole or with a half, not {quality:g}")
   return config.lambda_at((quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0]))
 
 
@@ -37,13 +39,13 @@ class Dial:
     gains.log_gain.assign(weights["gains/log_gain"])
     gains.log_inverse.assign(weights["gains/log_inverse"])
     lambdas = np.array([lambda_of(quality, config) for quality in QUALITIES], np.float32)
-    self._gains = gains.gain(lambdas).numpy()[:, 0, 0]
-    self._inverses = gains.inverse(lambdas).numpy()[:, 0, 0]
+    self._gains = dict(zip(QUALITIES, gains.gain(lambdas).numpy()[:, 0, 0]))
+    self._inverses = dict(zip(QUALITIES, gains.inverse(lambdas).numpy()[:, 0, 0]))
 
-  def gain(self, quality: int) -> np.ndarray:
+  def gain(self, quality: float) -> np.ndarray:
     """What y is multiplied by: [M] float32."""
-    return self._gains[quality - QUALITIES[0]]
+    return self._gains[quality]
 
-  def inverse(self, quality: int) -> np.ndarray:
+  def inverse(self, quality: float) -> np.ndarray:
     """What ŷ is multiplied by before g_s: [M] float32."""
-    return self._inverses[quality - QUALITIES[0]]
+    return self._inverses[quality]

@@ -8,6 +8,8 @@ et al., "Improving inference for neural image compression", NeurIPS 2020). Files
 and so does decoding.
 """
 
+from typing import Optional
+
 import numpy as np
 import tensorflow as tf
 
@@ -28,12 +30,12 @@ class Refiner:
 
   Args:
     model: a trained model.
-    lmbda: λ, as in training.
+    lmbda: λ, as in training; of a model for many rates None: that of the quality.
     distortion: D, one of `config.DISTORTIONS`.
     steps: of gradient descent, each on the whole photograph or tile.
   """
 
-  def __init__(self, model: Model, lmbda: float, distortion: str, steps: int):
+  def __init__(self, model: Model, lmbda: Optional[float], distortion: str, steps: int):
     self._model, self._lmbda, self._distortion = model, lmbda, distortion
     self._steps = steps
     config = model.config
@@ -44,15 +46,19 @@ class Refiner:
       tf.TensorSpec([1, None, None, config.latent_channels], tf.float32),
       tf.TensorSpec([1, None, None, None], tf.float32),
       tf.TensorSpec([], tf.int32),
+      tf.TensorSpec([2], tf.float32),
     )
 
-  def __call__(self, image: np.ndarray, y: np.ndarray, z_hat: np.ndarray) -> np.ndarray:
+  def __call__(
+    self, image: np.ndarray, y: np.ndarray, z_hat: np.ndarray, lmbda: Optional[float] = None
+  ) -> np.ndarray:
     """Better latents, the same at every call.
 
     Args:
       image: [H, W, 3] uint8.
       y: [ceil(H/16), ceil(W/16), M] float32, where to begin.
       z_hat: [h', w', N] float32; zero channels without side information. It stays.
+      lmbda: of a model for many rates: the λ of the quality, whose gain y has.
 
     Returns:
       Like y; y itself if the image is too small for MS-SSIM, and D is that.
@@ -62,12 +68,14 @@ class Refiner:
     variable = tf.Variable(y[None])
     rate = tf.keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, self._steps)
     optimizer = tf.keras.optimizers.Adam(rate, **_BETAS)
+    # The λ of the gains, and that of R + λD.
+    lambdas = np.float32([lmbda or 0, self._lmbda or lmbda])
     for step in range(self._steps):
-      gradient = self._gradient(image[None], variable, z_hat[None], step)
+      gradient = self._gradient(image[None], variable, z_hat[None], step, lambdas)
       optimizer.apply_gradients([(gradient, variable)])
     return variable.numpy()[0]
 
-  def _gradient_of(self, x, y, z_hat, step):
+  def _gradient_of(self, x, y, z_hat, step, lambdas):
     psi = None
     if self._has_hyperprior:
       psi = self._model.hyper_synthesis(z_hat, tf.shape(y))
@@ -79,6 +87,6 @@ class Refiner:
       y_tilde = y + (1 - done) * noise + done * to_y_hat
       rate = self._model.rate(y_tilde, z_hat if self._has_hyperprior else None)
       # What the last latents show beyond the border is nobody's.
-      x_hat = self._model.synthesis(y_tilde)[:, : tf.shape(x)[1], : tf.shape(x)[2]]
-      loss = losses(x, x_hat, rate, self._lmbda, self._distortion).loss
+      x_hat = self._model.synthesis(y_tilde, lambdas[:1])[:, : tf.shape(x)[1], : tf.shape(x)[2]]
+      loss = losses(x, x_hat, rate, lambdas[1], self._distortion).loss
     return tape.gradient(loss, y)

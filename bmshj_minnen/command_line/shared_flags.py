@@ -6,14 +6,15 @@ from typing import Optional
 
 from absl import flags
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.command_line import planning
-from bmshj_minnen.config import CODEC_PRECISIONS
+from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
 from bmshj_minnen.photographs import images
 
 __all__ = [
   "CorpusFlags",
   "FileFlags",
+  "QualityFlags",
   "RefinementFlags",
   "define_alpha",
   "define_decoding_model",
@@ -119,6 +120,38 @@ class FileFlags:
     return self._precision.value
 
 
+class QualityFlags:
+  """Defines those that say how good pictures of models for many rates are; known once parsed."""
+
+  def __init__(self):
+    self._flags = {
+      "quality": flags.DEFINE_float(
+        "quality", None, "1 (smallest files) to 100, in halves; 50 by default."
+      ),
+      "bpp": flags.DEFINE_float("bpp", None, "Instead: at most so many bits per pixel."),
+      "bytes": flags.DEFINE_integer("bytes", None, "Instead: at most so many bytes a file."),
+      "psnr": flags.DEFINE_float("psnr", None, "Instead: at least so many dB of PSNR."),
+    }
+
+  def arguments(self, config: ModelConfig) -> dict[str, float]:
+    """What `Codec.compress` is to be given: a quality, a target, or nothing.
+
+    Args:
+      config: of the model.
+
+    Raises:
+      ValueError: more than one is given, there is no such quality, or the model has one rate.
+    """
+    given = {name: flag.value for name, flag in self._flags.items() if flag.value is not None}
+    if len(given) > 1:
+      raise ValueError(f"give only one of {', '.join(f'--{name}' for name in given)}")
+    for name, value in given.items():
+      if not 0 < value < math.inf:
+        raise ValueError(f"--{name} must be above 0, not {value:g}")
+      dial.lambda_of(given.get("quality", dial.DEFAULT_QUALITY), config)
+    return given
+
+
 class RefinementFlags:
   """Defines those of programs that may look for better latents; known once they are parsed."""
 
@@ -133,7 +166,7 @@ class RefinementFlags:
     self._lambda = flags.DEFINE_float(
       "lambda",
       None,
-      "λ of R + λD for --refine; what the model was trained for by default.",
+      "λ of R + λD for --refine; by default that of the quality, or of the model's training.",
     )
     flags.register_validator(
       "lambda", lambda value: value is None or 0 < value < math.inf, "give a number above 0"

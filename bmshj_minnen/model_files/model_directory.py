@@ -94,7 +94,7 @@ def load(
     model: a directory that training wrote, or the name of a model that ships.
     max_pixels, memory, precision: as of `Codec`.
     refine: steps of gradient descent that `compress` takes for each image, see `refinement`.
-    lmbda: their λ; if nothing is said, what the model was trained for.
+    lmbda: their λ; if nothing is said, what the model was trained for, or that of the quality.
 
   Raises:
     ValueError: there is no such model; or it is to be refined, and nothing says for which λ.
@@ -102,15 +102,15 @@ def load(
   directory = catalogue.find(model)
   weights_ = _load_arrays(directory, _WEIGHTS)
   frozen = _frozen(directory)
-  if refine and frozen.config.gain_lambdas:
-    raise ValueError("refinement is for models of one rate, not yet for models of many")
-  refiner = _refiner(directory, precision, refine, lmbda) if refine else None
+  refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   return Codec(frozen, weights_, max_pixels, memory, precision, refiner)
 
 
-def _refiner(directory, precision, steps, lmbda):
+def _refiner(directory, config, precision, steps, lmbda):
   trained_for, distortion = _objective(directory)
-  if lmbda is None and trained_for is None:
+  if config.gain_lambdas:
+    trained_for = None  # What the quality says.
+  elif lmbda is None and trained_for is None:
     raise ValueError(
       f"{directory} has no {RECORD} that says for which λ it was trained: give --lambda"
     )
@@ -124,7 +124,8 @@ def _objective(directory):
   """λ, if it is known, and the distortion that a model was trained for."""
   try:
     flags = json.loads((directory / RECORD).read_text())["flags"]
-    return float(flags["lmbda"]), str(flags["distortion"])
+    lmbda = flags.get("lmbda")
+    return None if lmbda is None else float(lmbda), str(flags["distortion"])
   except FileNotFoundError:
     return None, cfg.DISTORTIONS[0]
   except (KeyError, TypeError, ValueError) as error:

@@ -16,7 +16,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from experiments.robustness.sample_files import BAD, GOOD, make_files
 
-_MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory or name.")
+_MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
 
 
 def _table(source, target, stderr):

@@ -18,7 +18,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen.photographs import finding, images
 
-_MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
+_MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
 _FILES = flags.DEFINE_integer("files", 200, "Crops in the folder.", lower_bound=1)
 _SIDE = flags.DEFINE_integer("side", 256, "Of the crops, pixels.", lower_bound=1)
 _PROCESSES = flags.DEFINE_integer("processes", 5, "Files that get a process each.", lower_bound=1)

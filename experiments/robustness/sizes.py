@@ -27,7 +27,7 @@ from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding, images
 from experiments import untrained
 
-_MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory.")
+_MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
 _UNTRAINED = flags.DEFINE_integer("untrained", None, "Instead, an untrained model with N = M.")
 _IMAGES = flags.DEFINE_string("images", None, "Glob; without it the bundled photographs.")
 _MEGAPIXELS = flags.DEFINE_list("megapixels", ["12", "24", "100"], "Of the photographs.")

@@ -21,7 +21,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from experiments.scaling.files import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
-_MODEL = flags.DEFINE_string("model", "joint-mse-1", "A model directory or name.")
+_MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
 _FILES = flags.DEFINE_integer("files", 500, "In the corpus, the bad ones included.", lower_bound=10)
 _KILL_AFTER = flags.DEFINE_integer("kill_after", 150, "Results after which the run is killed.")
 _WIDTH = flags.DEFINE_integer("width", 128, "Of the photographs.")

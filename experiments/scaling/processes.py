@@ -29,7 +29,7 @@ from experiments.scaling.files import make_photographs
 _KINDS = flags.DEFINE_list("kinds", ["beam", "training"], "What is measured.")
 _RUNS = flags.DEFINE_integer("runs", 3, "Of each setup, for medians.", lower_bound=1)
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
-_MODEL = flags.DEFINE_string("model", "joint-mse-1", "That compresses: a directory or name.")
+_MODEL = flags.DEFINE_string("model", "joint-mse", "That compresses: a directory or name.")
 _FILES = flags.DEFINE_list("files", ["20", "120"], "Photographs, little and more.")
 _WIDTH = flags.DEFINE_integer("width", 768, "Of the photographs.")
 _HEIGHT = flags.DEFINE_integer("height", 512, "Of the photographs.")

@@ -1,0 +1,114 @@
+"""Which quality to take: a given one, or the one that meets a target for a photograph.
+
+Bytes and PSNR grow with the quality, so that a search needs a handful of trials.
+"""
+
+import math
+from typing import Callable, NamedTuple, Optional
+
+from bmshj_minnen.coding.bitstream import QUALITIES
+
+__all__ = ["Target", "TargetError", "Trial", "search"]
+
+# How much the logarithm of the bytes and the PSNR in dB grow from one of `QUALITIES` to the next,
+# about: where to go on while only one side is known.
+_LOG_BYTES_STEP = 0.0105
+_PSNR_STEP = 0.05
+_PATIENCE = 6  # Trials before the search halves what is left instead of interpolating.
+
+
+class TargetError(ValueError):
+  """A target is out of reach; the message says what is in reach."""
+
+
+class Target(NamedTuple):
+  """What a file is to meet; exactly one of both.
+
+  Attributes:
+    bytes: the most that the whole file may have.
+    psnr: the least PSNR in dB of the decoded 8-bit picture.
+  """
+
+  bytes: Optional[int] = None
+  psnr: Optional[float] = None
+
+  @classmethod
+  def of(
+    cls,
+    pixels: int,
+    bytes: Optional[int] = None,  # noqa: A002 - the word that users know.
+    bpp: Optional[float] = None,
+    psnr: Optional[float] = None,
+  ) -> Optional["Target"]:
+    """The target for an image of so many pixels; None if nothing is asked for.
+
+    Raises:
+      ValueError: more than one is given, or one that is not above 0.
+    """
+    given = [value for value in (bytes, bpp, psnr) if value is not None]
+    if not given:
+      return None
+    if len(given) > 1:
+      raise ValueError("give one target: bytes, bpp or psnr")
+    if not 0 < given[0] < math.inf:
+      raise ValueError(f"a target must be above 0, not {given[0]:g}")
+    if bpp is not None:
+      bytes = math.floor(bpp * pixels / 8)  # noqa: A001
+    return cls(bytes, psnr)
+
+
+class Trial(NamedTuple):
+  """What became of one quality; `psnr` is asked for if the target is one."""
+
+  size: int
+  psnr: Optional[float]
+
+
+def search(target: Target, attempt: Callable[[float], Trial]) -> float:
+  """The highest quality whose file is small enough, or the lowest whose picture is good enough.
+
+  Args:
+    target: what is to be met.
+    attempt: what becomes of a quality; called for the one that is returned, too, and once for each.
+
+  Raises:
+    TargetError: no quality meets the target.
+  """
+  measure, goal, step = _scale(target, attempt)
+  # Between two neighbours the target is crossed: all up to `low` are below it.
+  low, high, measured = -1, len(QUALITIES), {}
+  while high - low > 1:
+    index = _next(low, high, measured, goal, step)
+    measured[index] = measure(QUALITIES[index])
+    # As many bytes as are allowed are allowed; as much PSNR as is wanted is enough.
+    below = measured[index] <= goal if target.bytes is not None else measured[index] < goal
+    low, high = (index, high) if below else (low, index)
+  best = low if target.bytes is not None else high
+  if 0 <= best < len(QUALITIES):
+    return QUALITIES[best]
+  if target.bytes is not None:
+    least = round(math.exp(measured[0]))
+    raise TargetError(f"{target.bytes} bytes are too few: the lowest quality takes {least}")
+  raise TargetError(
+    f"{target.psnr:g} dB are too much: the highest quality gives {measured[len(QUALITIES) - 1]:.2f}"
+  )
+
+
+def _scale(target, attempt):
+  """What is measured, its goal, and how much it grows from one quality to the next, about."""
+  if target.bytes is not None:
+    return lambda q: math.log(attempt(q).size), math.log(target.bytes), _LOG_BYTES_STEP
+  return lambda q: attempt(q).psnr, target.psnr, _PSNR_STEP
+
+
+def _next(low, high, measured, goal, step):
+  """The index to try: where a straight line through what is known meets the goal."""
+  known = low if low in measured else high
+  # Two equal pictures have no finite PSNR.
+  if len(measured) >= _PATIENCE or not math.isfinite(measured.get(known, math.inf)):
+    return (low + high) // 2
+  if low in measured and high in measured:
+    slope = (measured[high] - measured[low]) / (high - low)
+    step = slope if 0 < slope < math.inf else step
+  estimate = known + (goal - measured[known]) / step
+  return min(max(math.floor(estimate), low + 1), high - 1)
