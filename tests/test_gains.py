@@ -138,7 +138,7 @@ def test_hostile_qualities_are_refused(joint):
   for quality in (0, 200, 255):
     head = data[:16] + bytes([quality])
     check = tf.fingerprint([head + data[21:]]).numpy()[0, :4].tobytes()
-    with pytest.raises(bmshj_minnen.BitstreamError, match="no such quality at byte 16"):
+    with pytest.raises(bmshj_minnen.BitstreamError, match="no such quality, or damage at byte 16"):
       codec.decompress(head + check + data[21:])
   with pytest.raises(bmshj_minnen.BitstreamError, match="wrong checksum at byte 17"):
     codec.decompress(data[:16] + bytes([21]) + data[17:])

@@ -16,7 +16,7 @@ Numbers are big-endian. 1 to 100 are whole qualities, 101 to 199 are 1½ to 99½
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, Union
 
 import tensorflow as tf
 
@@ -31,6 +31,7 @@ __all__ = [
   "pack",
   "parse",
   "parse_intact",
+  "quality_of",
   "unpack",
 ]
 
@@ -40,6 +41,7 @@ QUALITY_VERSION = 2  # Of models for many.
 HEADER_SIZE = 20
 QUALITIES = tuple(i / 2 for i in range(2, 201))  # 1, 1½, … 100.
 _HALF = 100  # Added to the byte of a quality for half a step more.
+LAST_QUALITY_BYTE = 2 * _HALF - 1
 MAX_SIDE = 2**16
 DEFAULT_MAX_PIXELS = 2**28
 
@@ -99,7 +101,7 @@ def pack(
   height: tf.Tensor,
   width: tf.Tensor,
   payload: tf.Tensor,
-  quality: Optional[float] = None,
+  quality: Union[None, float, tf.Tensor] = None,
 ) -> tf.Tensor:
   """Makes a file, with TensorFlow's own ops alone, so that it can be part of a graph.
 
@@ -107,7 +109,7 @@ def pack(
     fingerprint: 4 bytes.
     height, width: scalar int32, 1..65536.
     payload: scalar string.
-    quality: one of `QUALITIES`, of a model for many rates.
+    quality: one of `QUALITIES`, of a model for many rates; a number or a scalar float32.
 
   Returns:
     Scalar string.
@@ -117,7 +119,7 @@ def pack(
     _big_endian(height - 1, 2),
     _big_endian(width - 1, 2),
     _big_endian(tf.strings.length(payload), 4),
-    bytes([] if quality is None else [int(quality) + _HALF * (quality % 1 > 0)]),
+    b"" if quality is None else _quality_byte(quality),
   ]
   head = tf.strings.join(fields)
   return tf.strings.join([head, checksum_of(tf.strings.join([head, payload])), payload])
@@ -163,14 +165,25 @@ def parse(
   # Not `checksum_of`: outside a graph each op takes time, and TensorFlow 2.14 on Python 3.11 was
   # seen to keep 16 bytes of memory for ever for each tensor that it makes.
   checksum = tf.fingerprint([data[:check] + payload]).numpy()[0, :4].tobytes()
-  quality = _quality(data[16]) if data[3] == QUALITY_VERSION else None
+  quality = None
+  if data[3] == QUALITY_VERSION:
+    if not 1 <= data[16] <= LAST_QUALITY_BYTE:
+      expected = f"1 to {LAST_QUALITY_BYTE}"
+      raise BitstreamError("no such quality, or damage", 16, expected, data[16])
+    quality = QUALITIES[2 * data[16] - 2 if data[16] <= _HALF else 2 * (data[16] - _HALF) - 1]
   return Header(data[4:8], height, width, data[check:head], checksum, quality), payload
 
 
-def _quality(byte):
-  if not 1 <= byte < 2 * _HALF:
-    raise BitstreamError("no such quality, or damage", 16, f"1 to {2 * _HALF - 1}", byte)
-  return float(byte) if byte <= _HALF else byte - _HALF + 0.5
+def _quality_byte(quality):
+  quality = tf.cast(quality, tf.float32)
+  whole = tf.floor(quality)
+  return tf.gather(_BYTES, tf.cast(whole + _HALF * tf.math.sign(quality - whole), tf.int32))
+
+
+def quality_of(byte: tf.Tensor) -> tf.Tensor:
+  """The quality that a scalar byte of a header stands for, float32, within a graph."""
+  byte = tf.cast(byte, tf.float32)
+  return tf.where(byte <= _HALF, byte, byte - _HALF + 0.5)
 
 
 def parse_intact(

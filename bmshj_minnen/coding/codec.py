@@ -242,11 +242,16 @@ class Codec:
   def _parse(self, data):
     return bitstream.unpack(data, self.fingerprint, self.max_pixels, self._dial is not None)
 
-  # The parts below take and return tensors, eagerly or within a graph, without tiles or gains.
+  # The parts below take and return tensors, eagerly or within a graph, without tiles. The quality
+  # is a scalar float32, one of `bitstream.QUALITIES`; a model for one rate has none.
 
-  def analyze(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  def analyze(
+    self, image: tf.Tensor, quality: Optional[tf.Tensor] = None
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     """[H, W, 3] uint8 -> y [h, w, M] and ẑ [h', w', N], float32."""
     y = self._y_of(image)
+    if self._dial:
+      y *= self._dial.gain_of(DEFAULT_QUALITY if quality is None else quality)
     return y, self._z_hat_of(y)
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -259,8 +264,16 @@ class Codec:
     """The payload of an H x W image -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
     return self._coder.decode(payload, _latent_size(image_height), _latent_size(image_width))
 
-  def synthesize(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+  def synthesize(
+    self,
+    y_hat: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    quality: Optional[tf.Tensor] = None,
+  ) -> tf.Tensor:
     """ŷ [h, w, M] -> [H, W, 3] uint8."""
+    if self._dial:
+      y_hat *= self._dial.inverse_of(DEFAULT_QUALITY if quality is None else quality)
     return self._pixels_of(y_hat)[:height, :width]
 
   def _y_of(self, image):

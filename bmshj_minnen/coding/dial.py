@@ -1,12 +1,15 @@
 """Quality as a dial: the λ of a quality, and the gains of a model there."""
 
+from typing import Any
+
 import numpy as np
+import tensorflow as tf
 
 from bmshj_minnen.coding.bitstream import QUALITIES
 from bmshj_minnen.config import ModelConfig
 from bmshj_minnen.layers.gains import Gains
 
-__all__ = ["DEFAULT_QUALITY", "Dial", "lambda_of"]
+__all__ = ["DEFAULT_QUALITY", "Dial", "lambda_of", "lambdas_of"]
 
 DEFAULT_QUALITY = 50
 
@@ -23,6 +26,11 @@ def lambda_of(quality: float, config: ModelConfig) -> float:
     raise ValueError("this model has one rate: leave the quality out, or take a model with gains")
   if quality not in QUALITIES:
     raise ValueError(f"the quality must be 1 to 100, whole or with a half, not {quality:g}")
+  return lambdas_of(quality, config)
+
+
+def lambdas_of(quality: Any, config: ModelConfig) -> Any:
+  """`lambda_of` without checks, of a number, an array or a tensor."""
   return config.lambda_at((quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0]))
 
 
@@ -39,13 +47,26 @@ class Dial:
     gains.log_gain.assign(weights["gains/log_gain"])
     gains.log_inverse.assign(weights["gains/log_inverse"])
     lambdas = np.array([lambda_of(quality, config) for quality in QUALITIES], np.float32)
-    self._gains = dict(zip(QUALITIES, gains.gain(lambdas).numpy()[:, 0, 0]))
-    self._inverses = dict(zip(QUALITIES, gains.inverse(lambdas).numpy()[:, 0, 0]))
+    self._gains = gains.gain(lambdas).numpy()[:, 0, 0]
+    self._inverses = gains.inverse(lambdas).numpy()[:, 0, 0]
 
   def gain(self, quality: float) -> np.ndarray:
     """What y is multiplied by: [M] float32."""
-    return self._gains[quality]
+    return self._gains[QUALITIES.index(quality)]
 
   def inverse(self, quality: float) -> np.ndarray:
     """What ŷ is multiplied by before g_s: [M] float32."""
-    return self._inverses[quality]
+    return self._inverses[QUALITIES.index(quality)]
+
+  def gain_of(self, quality: tf.Tensor) -> tf.Tensor:
+    """`gain` of a scalar float32, within a graph."""
+    return tf.gather(self._gains, _index(quality))
+
+  def inverse_of(self, quality: tf.Tensor) -> tf.Tensor:
+    """`inverse` of a scalar float32, within a graph."""
+    return tf.gather(self._inverses, _index(quality))
+
+
+def _index(quality):
+  """Of one of `QUALITIES`, a scalar float32: 1, 1½, 2 … -> 0, 1, 2 …."""
+  return tf.cast(2 * (tf.cast(quality, tf.float32) - QUALITIES[0]), tf.int32)

@@ -1,8 +1,10 @@
 """The codec as signatures: `compress`, `compress_pixels`, `decompress`, `decompress_png`."""
 
+from typing import Optional
+
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream, fixed_point
+from bmshj_minnen.coding import bitstream, dial, fixed_point
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.serving import container, photographs
 from bmshj_minnen.serving.refusal import label, refuse_if, refuse_size
@@ -30,28 +32,64 @@ class CodecModule(tf.Module):
     strings = tf.TensorSpec([None], tf.string)
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8)
     compress = _trace(self.compress, image_bytes=strings)
-    return {
+    signatures = {
       "serving_default": compress,
       "compress": compress,
       "compress_pixels": _trace(self.compress_pixels, pixels=pixels),
       "decompress": _trace(self.decompress, file_bytes=strings),
       "decompress_png": _trace(self.decompress_png, file_bytes=strings),
     }
+    if self._codec.config.gain_lambdas:
+      # Signatures of their own, because not every server has inputs that may be left out.
+      at = {"quality": tf.TensorSpec([None], tf.float32)}
+      signatures["compress_at_quality"] = _trace(self.compress, image_bytes=strings, **at)
+      signatures["compress_pixels_at_quality"] = _trace(self.compress_pixels, pixels=pixels, **at)
+    return signatures
 
-  def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-    """PNG or JPEG files [B] string, of any sizes -> `file_bytes` [B] string."""
+  def compress(
+    self, image_bytes: tf.Tensor, quality: Optional[tf.Tensor] = None
+  ) -> dict[str, tf.Tensor]:
+    """PNG or JPEG files [B] string, of any sizes -> `file_bytes` [B] string.
+
+    Args:
+      image_bytes: the files.
+      quality: [B] float32, 1 to 100 in halves, of a model for many rates; None: the default.
+    """
 
     def one(item):
-      where = label("image_bytes", item[0])
-      return self._compress(photographs.read(item[1], where, self._codec.max_pixels))
+      index, data, quality = item
+      image = photographs.read(data, label("image_bytes", index), self._codec.max_pixels)
+      return self._compress(image, quality)
 
-    return {"file_bytes": _each(one, (image_bytes,), tf.string)}
+    batch = (image_bytes, self._qualities(quality, image_bytes))
+    return {"file_bytes": _each(one, batch, tf.string)}
 
-  def compress_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-    """[B, H, W, 3] uint8 -> `file_bytes` [B] string."""
+  def compress_pixels(
+    self, pixels: tf.Tensor, quality: Optional[tf.Tensor] = None
+  ) -> dict[str, tf.Tensor]:
+    """[B, H, W, 3] uint8 -> `file_bytes` [B] string; the quality as of `compress`."""
     size = tf.shape(pixels, tf.int64)[1:3]
     pixels = refuse_size(size, self._codec.max_pixels, "", pixels)
-    return {"file_bytes": _each(lambda item: self._compress(item[1]), (pixels,), tf.string)}
+    batch = (pixels, self._qualities(quality, pixels))
+    return {"file_bytes": _each(lambda item: self._compress(*item[1:]), batch, tf.string)}
+
+  def _qualities(self, quality, batch):
+    """One for each item of the batch, all of them possible."""
+    count = tf.shape(batch)[0]
+    if quality is None:
+      return tf.fill([count], float(dial.DEFAULT_QUALITY))
+    found = tf.strings.as_string(tf.shape(quality)[0])
+    message = ["a quality for each item: expected ", tf.strings.as_string(count), ", found ", found]
+    quality = refuse_if(tf.shape(quality)[0] != count, message, quality)
+    bad = ~tf.reduce_any(quality[:, None] == bitstream.QUALITIES, 1)
+    # A batch may be empty.
+    first = tf.concat([tf.boolean_mask(quality, bad), [0.0]], 0)[0]
+    message = [
+      label("quality", tf.argmax(tf.concat([bad, [True]], 0))),
+      "the quality must be 1 to 100, whole or with a half, not ",
+      tf.strings.as_string(first, shortest=True),
+    ]
+    return refuse_if(tf.reduce_any(bad), message, quality)
 
   def decompress(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
     """Files [B] string of images of one size -> `pixels` [B, H, W, 3] uint8."""
@@ -66,7 +104,7 @@ class CodecModule(tf.Module):
     ]
     payload = refuse_if(tf.reduce_any(odd), message, parts.payload)
     spec = tf.TensorSpec([None, None, 3], tf.uint8)
-    return {"pixels": _each(self._decompress, (parts.height, parts.width, payload), spec)}
+    return {"pixels": _each(self._decompress, parts._replace(payload=payload), spec)}
 
   def decompress_png(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
     """Files [B] string, of any sizes -> `png_bytes` [B] string."""
@@ -76,39 +114,42 @@ class CodecModule(tf.Module):
 
     return {"png_bytes": _each(one, self._unpack(file_bytes), tf.string)}
 
-  def _compress(self, image):
-    y, z_hat = self._codec.analyze(image)
+  def _compress(self, image, quality):
+    y, z_hat = self._codec.analyze(image, quality)
     payload, _ = self._codec.encode(y, z_hat)
     shape = tf.shape(image)
-    return bitstream.pack(self._codec.fingerprint, shape[0], shape[1], payload)
+    quality = quality if self._codec.config.gain_lambdas else None
+    return bitstream.pack(self._codec.fingerprint, shape[0], shape[1], payload, quality)
 
   def _unpack(self, file_bytes):
     """Checked `Parts` of a batch, [B] each."""
     limit = self._codec.max_pixels
+    has_quality = self._codec.config.gain_lambdas is not None
 
     def one(item):
       index, data = item
       where = label("file_bytes", index)
-      return container.unpack(data, where, self._codec.fingerprint, limit)
+      return container.unpack(data, where, self._codec.fingerprint, limit, has_quality)
 
-    specs = container.Parts(*(tf.TensorSpec([], t) for t in (tf.int32, tf.int32, tf.string)))
+    types = (tf.int32, tf.int32, tf.float32, tf.string)
+    specs = container.Parts(*(tf.TensorSpec([], t) for t in types))
     parts = _each(one, (file_bytes,), specs)
     pixels = tf.reduce_sum(tf.cast(parts.height, tf.int64) * tf.cast(parts.width, tf.int64))
     message = ["images too large together: ", tf.strings.as_string(pixels), f" pixels of {limit}"]
     return parts._replace(payload=refuse_if(pixels > limit, message, parts.payload))
 
   def _decompress(self, item):
-    index, height, width, payload = item
+    index, height, width, quality, payload = item
     y_hat, _, whole = self._codec.decode(payload, height, width)
     length = tf.strings.as_string(tf.strings.length(payload))
     message = container.problem(
       "the payload does not end where its symbols do",
-      bitstream.HEADER_SIZE,
+      bitstream.header_size(1 + (self._codec.config.gain_lambdas is not None)),
       "a whole payload",
       tf.strings.join([length, " bytes"]),
     )
     y_hat = refuse_if(~whole, [label("file_bytes", index), message], y_hat)
-    return self._codec.synthesize(y_hat, height, width)
+    return self._codec.synthesize(y_hat, height, width, quality)
 
 
 def _trace(function, **signature):

@@ -5,7 +5,7 @@ from typing import NamedTuple, Union
 import tensorflow as tf
 
 from bmshj_minnen.coding import bitstream
-from bmshj_minnen.coding.bitstream import HEADER_SIZE, MAGIC, VERSION
+from bmshj_minnen.coding.bitstream import HEADER_SIZE, MAGIC, QUALITY_VERSION, VERSION
 from bmshj_minnen.serving.octets import number
 from bmshj_minnen.serving.refusal import refuse_if
 
@@ -19,10 +19,14 @@ _SHOWN = [repr(bytes([i]))[2:-1] for i in range(256)]
 
 
 class Parts(NamedTuple):
-  """What a file holds: its size, scalar int32 pixels, and its payload, a scalar string."""
+  """What a file holds: its size, scalar int32 pixels, its quality, and its payload, a string.
+
+  The quality is a scalar float32; it means nothing for models of one rate.
+  """
 
   height: tf.Tensor
   width: tf.Tensor
+  quality: tf.Tensor
   payload: tf.Tensor
 
 
@@ -36,7 +40,9 @@ class _Check(NamedTuple):
   found: _Text
 
 
-def unpack(data: tf.Tensor, where: tf.Tensor, fingerprint: bytes, max_pixels: int) -> Parts:
+def unpack(
+  data: tf.Tensor, where: tf.Tensor, fingerprint: bytes, max_pixels: int, has_quality: bool
+) -> Parts:
   """Checks a file and takes it apart; nothing is allocated by what it says about itself.
 
   Args:
@@ -44,19 +50,23 @@ def unpack(data: tf.Tensor, where: tf.Tensor, fingerprint: bytes, max_pixels: in
     where: scalar string that the message begins with.
     fingerprint: of the model that is to decode it.
     max_pixels: the largest image that is accepted.
+    has_quality: whether it is a model for many rates.
 
   Raises:
     InvalidArgumentError: when run, with the message of `bitstream.unpack`.
   """
   length = tf.strings.length(data)
-  payload = tf.strings.substr(data, tf.minimum(HEADER_SIZE, length), length)
+  version = QUALITY_VERSION if has_quality else VERSION
+  size = bitstream.header_size(version)
+  payload = tf.strings.substr(data, tf.minimum(size, length), length)
   # Zeros stand in for what is missing, so that every check can be computed.
-  head = tf.strings.join([tf.strings.substr(data, 0, HEADER_SIZE), bytes(HEADER_SIZE)])
-  head = tf.io.decode_raw(head, tf.uint8)[:HEADER_SIZE]
+  head = tf.strings.join([tf.strings.substr(data, 0, size), bytes(size)])
+  head = tf.io.decode_raw(head, tf.uint8)[:size]
   height, width = number(head, 8, 2) + 1, number(head, 10, 2) + 1
   checks = [
-    *_shape_checks(data, head),
-    _checksum_check(data, payload, head),
+    *_shape_checks(data, head, version),
+    *([_quality_check(head)] if has_quality else []),
+    _checksum_check(data, payload, head, size - 4),
     _fingerprint_check(fingerprint, head),
     _Check(
       height * width > max_pixels,
@@ -71,7 +81,8 @@ def unpack(data: tf.Tensor, where: tf.Tensor, fingerprint: bytes, max_pixels: in
   first = tf.argmax(bad)
   payload = refuse_if(tf.reduce_any(bad), [where, texts[first]], payload)
   with tf.control_dependencies([payload]):
-    return Parts(tf.cast(height, tf.int32), tf.cast(width, tf.int32), payload)
+    quality = bitstream.quality_of(head[HEADER_SIZE - 4])
+    return Parts(tf.cast(height, tf.int32), tf.cast(width, tf.int32), quality, payload)
 
 
 def problem(text: str, offset: tf.Tensor, expected: _Text, found: _Text) -> tf.Tensor:
@@ -81,11 +92,12 @@ def problem(text: str, offset: tf.Tensor, expected: _Text, found: _Text) -> tf.T
   )
 
 
-def _shape_checks(data, head):
+def _shape_checks(data, head, version):
   """That it begins as files do and has the length that it says."""
   length = tf.cast(tf.strings.length(data), tf.int64)
   length_text = _decimal(length)
-  size = HEADER_SIZE + number(head, 12, 4)
+  header_size = bitstream.header_size(version)
+  size = header_size + number(head, 12, 4)
   size_text = tf.strings.join([_decimal(size), " bytes"])
   begins = tf.strings.substr(data, 0, len(MAGIC))
   magic = tf.strings.substr(MAGIC, 0, tf.strings.length(begins))
@@ -94,23 +106,30 @@ def _shape_checks(data, head):
     _Check(length == 0, "the file is empty", 0, f"at least {HEADER_SIZE} bytes", "0"),
     _Check(begins != magic, "not a compressed image", 0, repr(MAGIC), _shown(begins)),
     _Check(
-      (length > 3) & (head[3] != VERSION),
+      (length > 3) & (head[3] != version),
       "another format version, or damage",
       3,
-      str(VERSION),
+      str(version),
       _decimal(head[3]),
     ),
-    _Check(length < HEADER_SIZE, "truncated header", length, f"{HEADER_SIZE} bytes", length_text),
+    _Check(length < header_size, "truncated header", length, f"{header_size} bytes", length_text),
     _Check(length < size, truncated, length, size_text, length_text),
     _Check(length > size, "trailing bytes, or damaged length", size, size_text, length_text),
   ]
 
 
-def _checksum_check(data, payload, head):
-  expected = bitstream.checksum_of(tf.strings.join([tf.strings.substr(data, 0, 16), payload]))
+def _quality_check(head):
+  byte = tf.cast(head[HEADER_SIZE - 4], tf.int32)
+  is_bad = (byte < 1) | (byte > bitstream.LAST_QUALITY_BYTE)
+  expected = f"1 to {bitstream.LAST_QUALITY_BYTE}"
+  return _Check(is_bad, "no such quality, or damage", HEADER_SIZE - 4, expected, _decimal(byte))
+
+
+def _checksum_check(data, payload, head, at):
+  expected = bitstream.checksum_of(tf.strings.join([tf.strings.substr(data, 0, at), payload]))
   expected = _hex(tf.io.decode_raw(expected, tf.uint8))
-  found = _hex(head[16:20])
-  return _Check(expected != found, "damaged: wrong checksum", 16, expected, found)
+  found = _hex(head[at : at + 4])
+  return _Check(expected != found, "damaged: wrong checksum", at, expected, found)
 
 
 def _fingerprint_check(fingerprint, head):

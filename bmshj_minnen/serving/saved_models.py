@@ -7,6 +7,7 @@ from typing import Union
 import numpy as np
 import tensorflow as tf
 
+from bmshj_minnen.coding import dial
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding, images
@@ -34,8 +35,7 @@ def export(
     The two directories.
 
   Raises:
-    ValueError: no such model, or one for many rates; no such version, or it exists; or warm-up
-      requests cannot be made.
+    ValueError: no such model; no such version, or it exists; or warm-up requests cannot be made.
   """
   version = output.name
   if not version.isdecimal() or int(version) < 1:
@@ -44,8 +44,6 @@ def export(
   for target in targets:
     if target.exists():
       raise ValueError(f"{target} exists, and may be in use; take another version")
-  if model_directory.load_config(model).gain_lambdas:
-    raise ValueError(f"{model} is for many rates, which is not exported yet: take one for one rate")
   codec = model_directory.load(model, max_pixels)
   modules = [CodecModule(codec), StockModule(model_directory.load_model(model))]
   requests = _requests(codec) if with_warm_up else [None, None]
@@ -72,7 +70,7 @@ def _requests(codec: Codec):
   image = images.read_image(finding.bundled_photographs()[0])[:_WARM_UP_SIDE, :_WARM_UP_SIDE]
   file = codec.compress(image)
   pixels = {"pixels": image[None]}
-  return [
+  requests = [
     {
       "compress": {"image_bytes": np.array([tf.io.encode_png(image).numpy()], object)},
       "compress_pixels": pixels,
@@ -85,3 +83,9 @@ def _requests(codec: Codec):
       "reconstruct": pixels,
     },
   ]
+  if codec.config.gain_lambdas:
+    at = {"quality": np.float32([dial.DEFAULT_QUALITY])}
+    names = [["compress", "compress_pixels"], ["analysis", "synthesis", "reconstruct"]]
+    for of_module, twice in zip(requests, names):
+      of_module.update({f"{name}_at_quality": {**of_module[name], **at} for name in twice})
+  return requests

@@ -1,11 +1,13 @@
 """The model as signatures of TensorFlow's own ops: `analysis`, `synthesis`, `reconstruct`."""
 
 import math
+from typing import Optional
 
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
+from bmshj_minnen.coding import dial
 from bmshj_minnen.model import Model
 
 __all__ = ["StockModule"]
@@ -16,6 +18,9 @@ class StockModule(tf.Module):
 
   Bits are those of the float model, which files come close to (see `Model.rounded`). Images are
   continued to whole latents by their last row and column, as in files.
+
+  A model for many rates has each signature twice: at the default quality, and with `quality`, [B]
+  float32 in 1..100, as `…_at_quality`.
 
   Args:
     model: a built model.
@@ -32,28 +37,39 @@ class StockModule(tf.Module):
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")
     channels = self._get_model().config.latent_channels
     y_hat = tf.TensorSpec([None, None, None, channels], tf.float32, "y_hat")
-    reconstruct = tf.function(self.reconstruct, [pixels]).get_concrete_function()
-    return {
-      "serving_default": reconstruct,
-      "analysis": tf.function(self.analysis, [pixels]).get_concrete_function(),
-      "synthesis": tf.function(self.synthesis, [y_hat]).get_concrete_function(),
-      "reconstruct": reconstruct,
-    }
+    inputs = {"analysis": pixels, "synthesis": y_hat, "reconstruct": pixels}
+    signatures = {}
+    for name, spec in inputs.items():
+      function = getattr(self, name)
+      signatures[name] = tf.function(function, [spec]).get_concrete_function()
+      if self._get_model().gains is not None:
+        quality = tf.TensorSpec([None], tf.float32, "quality")
+        at_quality = tf.function(function, [spec, quality])
+        signatures[f"{name}_at_quality"] = at_quality.get_concrete_function()
+    return {"serving_default": signatures["reconstruct"], **signatures}
 
-  def analysis(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+  def analysis(
+    self, pixels: tf.Tensor, quality: Optional[tf.Tensor] = None
+  ) -> dict[str, tf.Tensor]:
     """[B, H, W, 3] uint8 -> `y` [B, ceil(H/16), ceil(W/16), M] float32 and `bits` [B] float32."""
-    x = _whole_latents(pixels)
-    _, rate = self._get_model().rounded(x)
-    return {"y": self._get_model().analysis(x), "bits": rate.y_bits + rate.z_bits}
+    x, lmbda = _whole_latents(pixels), self._lambda(quality, pixels)
+    _, rate = self._get_model().rounded(x, lmbda)
+    return {"y": self._get_model().analysis(x, lmbda), "bits": rate.y_bits + rate.z_bits}
 
-  def synthesis(self, y_hat: tf.Tensor) -> dict[str, tf.Tensor]:
+  def synthesis(
+    self, y_hat: tf.Tensor, quality: Optional[tf.Tensor] = None
+  ) -> dict[str, tf.Tensor]:
     """ŷ [B, h, w, M] float32 -> `pixels` [B, 16 h, 16 w, 3] uint8."""
-    return {"pixels": _levels(self._get_model().synthesis(y_hat))}
+    x_hat = self._get_model().synthesis(y_hat, self._lambda(quality, y_hat))
+    return {"pixels": _levels(x_hat)}
 
-  def reconstruct(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+  def reconstruct(
+    self, pixels: tf.Tensor, quality: Optional[tf.Tensor] = None
+  ) -> dict[str, tf.Tensor]:
     """[B, H, W, 3] uint8 -> `pixels` like it, `bits_per_pixel` and `psnr` in dB, [B] float32."""
     height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
-    x_hat, rate = self._get_model().rounded(_whole_latents(pixels))
+    lmbda = self._lambda(quality, pixels)
+    x_hat, rate = self._get_model().rounded(_whole_latents(pixels), lmbda)
     result = _levels(x_hat)[:, :height, :width]
     error = metrics.mse(tf.cast(pixels, tf.float32), tf.cast(result, tf.float32))
     return {
@@ -61,6 +77,15 @@ class StockModule(tf.Module):
       "bits_per_pixel": (rate.y_bits + rate.z_bits) / tf.cast(height * width, tf.float32),
       "psnr": 10 / math.log(10) * tf.math.log(255**2 / error),
     }
+
+  def _lambda(self, quality, batch):
+    """λ of each item, [B] float32; None for one rate."""
+    config = self._get_model().config
+    if not config.gain_lambdas:
+      return None
+    if quality is None:
+      quality = tf.fill(tf.shape(batch)[:1], float(dial.DEFAULT_QUALITY))
+    return dial.lambdas_of(quality, config)
 
 
 def _levels(x_hat):

@@ -1,0 +1,93 @@
+"""SavedModels of models for many rates: the same signatures, and more that take a quality."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen import metrics
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.serving import saved_models
+from tests import codecs
+
+_QUALITIES = [1.0, 37.5, 50.0, 100.0]
+_IMAGE = codecs.photograph(50, 37)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("rates")
+  codecs.make_codec("joint", folder, gain_lambdas=(0.002, 0.016, 0.128))
+  saved_models.export(str(folder / "joint"), folder / "served" / "1", 2**16, False)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def codec(folder):
+  return bmshj_minnen.load(folder / "joint", 2**16)
+
+
+@pytest.fixture(scope="module")
+def served(folder):
+  """The signatures of both SavedModels."""
+  models = [tf.saved_model.load(str(folder / "served" / kind / "1")) for kind in ("codec", "stock")]
+  # The models, too, or their variables would be gone.
+  return [model.signatures for model in models], models
+
+
+def test_files_of_a_quality_are_those_of_the_codec(codec, served):
+  (signatures, _), _ = served
+  expected = [codec.compress(_IMAGE, quality=quality) for quality in _QUALITIES]
+  pixels = tf.constant(np.stack([_IMAGE] * 4))
+  png = tf.constant([tf.io.encode_png(_IMAGE).numpy()] * 4)
+  qualities = tf.constant(_QUALITIES)
+  files = signatures["compress_pixels_at_quality"](pixels=pixels, quality=qualities)["file_bytes"]
+  assert list(files.numpy()) == expected
+  files = signatures["compress_at_quality"](image_bytes=png, quality=qualities)["file_bytes"]
+  assert list(files.numpy()) == expected
+  default = signatures["compress"](image_bytes=png[:1])["file_bytes"]
+  assert list(default.numpy()) == [codec.compress(_IMAGE)] == expected[2:3]
+  back = signatures["decompress"](file_bytes=tf.constant(expected))["pixels"].numpy()
+  assert np.array_equal(back, [codec.decompress(file) for file in expected])
+
+
+def test_bad_files_and_qualities_have_the_messages_of_the_codec(codec, served):
+  (signatures, _), _ = served
+  good = codec.compress(_IMAGE, quality=37.5)
+  for byte in (0, 200, 255):
+    head = good[:16] + bytes([byte])
+    checksum = bitstream.checksum_of(tf.constant(head + good[21:])).numpy()
+    bad = [head + checksum + good[21:], good[:21], good[:18] + b"x" + good[19:]]
+    bad += [good[:3] + b"\1" + good[4:], good[:20]]
+    for data in bad:
+      with pytest.raises(bmshj_minnen.BitstreamError) as expected:
+        codec.decompress(data)
+      with pytest.raises(tf.errors.InvalidArgumentError) as found:
+        signatures["decompress"](file_bytes=tf.constant([data]))
+      text = str(expected.value).replace("'", "\\'")
+      assert f"file_bytes[0]: {text}" in str(found.value)
+  pixels = tf.constant(np.stack([_IMAGE] * 2))
+  for quality in (0.5, 100.5, 37.25, float("nan")):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"quality\[1\]: the quality must be"):
+      signatures["compress_pixels_at_quality"](pixels=pixels, quality=tf.constant([1.0, quality]))
+  with pytest.raises(tf.errors.InvalidArgumentError, match="expected 2, found 1"):
+    signatures["compress_pixels_at_quality"](pixels=pixels, quality=tf.constant([1.0]))
+
+
+def test_the_stock_model_has_the_quality_of_each_image(codec, served):
+  (_, signatures), _ = served
+  pixels = tf.constant(np.stack([_IMAGE] * 4))
+  result = signatures["reconstruct_at_quality"](pixels=pixels, quality=tf.constant(_QUALITIES))
+  sizes = [8 * len(codec.compress(_IMAGE, quality=quality)) for quality in _QUALITIES]
+  bits = result["bits_per_pixel"].numpy() * 50 * 37
+  # A file adds its header, and a little for what arithmetic coding rounds.
+  np.testing.assert_allclose(bits, sizes, rtol=0.03, atol=8 * 60)
+  for picture, psnr in zip(result["pixels"].numpy(), result["psnr"].numpy()):
+    assert metrics.psnr(_IMAGE, picture) == pytest.approx(psnr, abs=1e-3)
+  files = [codec.compress(_IMAGE, quality=quality) for quality in _QUALITIES]
+  y_hat = tf.constant(np.stack([codec.latents(file).y_hat for file in files]))
+  back = signatures["synthesis_at_quality"](y_hat=y_hat, quality=tf.constant(_QUALITIES))["pixels"]
+  for picture, file in zip(back.numpy()[:, :50, :37], files):
+    assert np.mean(picture != codec.decompress(file)) < 1e-3
+  default = signatures["reconstruct"](pixels=pixels[:1])["pixels"].numpy()
+  assert np.array_equal(default[0], result["pixels"].numpy()[2])
