@@ -15,6 +15,7 @@ from typing import Any, Optional
 __all__ = [
   "CODEC_PRECISIONS",
   "DISTORTIONS",
+  "LATENTS",
   "OPTIMIZERS",
   "PRECISIONS",
   "PRIORS",
@@ -33,6 +34,7 @@ PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregres
 DISTORTIONS = ("mse", "ms_ssim")
 OPTIMIZERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine", "step")
+LATENTS = ("noisy", "rounded")  # What is trained on.
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # Of training.
 CODEC_PRECISIONS = ("float32", "bfloat16")
 STRATEGIES = ("default", "mirrored", "multi_worker")
@@ -205,6 +207,8 @@ class TrainConfig:
     learning_rate: at the start of the schedule.
     schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the start; step, divided by ten for
       the last fifth of the run.
+    latents: one of `LATENTS`: noisy ones, as in the paper; or rounded ones, which is what files
+      hold, while g_a and h_a stay as they are: for the end of a training, with `init_from`.
     clip_norm: bound on the global gradient norm; 0: none.
     average: what the moving average of the weights keeps of itself at a step, such as 0.9995; the
       average is validated and saved; 0: none, the last weights are.
@@ -229,6 +233,7 @@ class TrainConfig:
   optimizer: str = "adam"
   learning_rate: float = 1e-4
   schedule: str = "step"
+  latents: str = "noisy"
   clip_norm: float = 1.0
   average: float = 0.0
   precision_policy: str = "float32"
@@ -256,6 +261,10 @@ class TrainConfig:
       )
     if self.schedule not in SCHEDULES:
       raise ValueError(f"unknown schedule {self.schedule!r}: choose one of {', '.join(SCHEDULES)}")
+    if self.latents not in LATENTS:
+      raise ValueError(f"unknown latents {self.latents!r}: choose one of {', '.join(LATENTS)}")
+    if self.latents == "rounded" and not self.init_from:
+      raise ValueError("rounded latents are for trained models: give one as init_from")
     if self.precision_policy not in PRECISIONS:
       raise ValueError(
         f"unknown precision {self.precision_policy!r}: choose one of {', '.join(PRECISIONS)}"

@@ -192,6 +192,25 @@ class Model(tf.keras.Model):
       y_hat = tf.round(y - mean) + mean
     return y_hat
 
+  def finishing(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tuple[tf.Tensor, Rate]:
+    """Like `call`, of rounded latents: what a decoder has, and what files cost.
+
+    g_a and h_a get no gradients, because rounding has none; gains get those of the latents (the
+    second stage of Z. Guo et al., "Soft then hard: rethinking the quantization in neural image
+    compression", ICML 2021).
+    """
+    lmbda = None if self.gains is None else self._lambdas(lmbda, x)
+    y = tf.stop_gradient(self.analysis(x, lmbda))
+    if self.gains is not None:
+      gain = self.gains.gain(lmbda)
+      y *= gain / tf.stop_gradient(gain)
+    z_hat = psi = None
+    if self.config.has_hyperprior:
+      z_hat = tf.stop_gradient(tf.round(self.hyper_analysis(y)))
+      psi = self.hyper_synthesis(z_hat, tf.shape(y))
+    y_hat = y + tf.stop_gradient(self.quantized(y, psi) - y)
+    return self.synthesis(y_hat, lmbda), self.rate(y_hat, z_hat)
+
   def rounded(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tuple[tf.Tensor, Rate]:
     """The model with rounding, for validation: no noise, floating point, one parallel pass.
 

@@ -40,6 +40,9 @@ flags.DEFINE_integer("steps", _DEFAULTS.steps, "Length of the run.")
 flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, config.OPTIMIZERS, "Muon needs fewer steps.")
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "At the start.")
 flags.DEFINE_enum("schedule", _DEFAULTS.schedule, config.SCHEDULES, "Of the learning rate.")
+flags.DEFINE_enum(
+  "latents", _DEFAULTS.latents, config.LATENTS, "Rounded ones, with --init_from, finish a training."
+)
 flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Bound on the gradient's norm; 0: none.")
 flags.DEFINE_float(
   "average", _DEFAULTS.average, "Save a moving average of the weights, such as 0.9995; 0: the last."

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
-from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.photographs import finding
 from bmshj_minnen.training import callbacks, loop, trainer
 
@@ -231,6 +231,55 @@ def test_gdn_is_float32_whatever_the_convolutions_are():
   assert types == [("float16", "float32")] * 3
 
 
+def test_the_average_of_the_weights_is_what_is_validated_and_saved(tmp_path):
+  momentum = 0.6
+  config_ = _config(tmp_path, average=momentum)
+  run = trainer.build(_MODEL, config_)
+  x = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
+  average = [variable.numpy() for variable in run.model.trainable_variables]
+  for _ in range(3):
+    run.step(x)
+    last = [variable.numpy() for variable in run.model.trainable_variables]
+    average = [momentum * a + (1 - momentum) * v for a, v in zip(average, last)]
+  saved = callbacks.Checkpoints(run, tmp_path / "model", x)
+  saved.save()
+  for variable, value in zip(run.model.trainable_variables, last):
+    np.testing.assert_array_equal(variable, value)  # Training goes on from the last.
+  found = weights.to_arrays(bmshj_minnen.load_model(tmp_path / "model"))
+  for variable, value in zip(run.model.trainable_variables, average):
+    variable.assign(value)
+  for name, value in weights.to_arrays(run.model).items():
+    np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6)
+  for variable, value in zip(run.model.trainable_variables, last):
+    variable.assign(value)
+  expected = trainer.build(_MODEL, _config(tmp_path, init_from=str(tmp_path / "model")))
+  expected.load_initial_weights()
+  kept = tf.data.Dataset.from_tensors(x)
+  np.testing.assert_allclose(
+    run.evaluate(kept, verbose=0), expected.evaluate(kept, verbose=0), rtol=1e-3
+  )
+
+
+def test_an_average_survives_interruptions(tmp_path):
+  for steps in (2, 4):
+    loop.train(_MODEL, _config(tmp_path / "parts", average=0.9, steps=steps, schedule="constant"))
+  loop.train(_MODEL, _config(tmp_path / "other", average=0.9, schedule="constant"))
+  np.testing.assert_allclose(_losses(tmp_path / "parts"), _losses(tmp_path / "other"), rtol=1e-5)
+
+
+def test_rounded_latents_finish_a_training(tmp_path):
+  loop.train(_MODEL, _config(tmp_path / "first", steps=60, save_every=60, batch=4))
+  before = dict(np.load(tmp_path / "first" / "model" / "weights.npz"))
+  finish = {"init_from": str(tmp_path / "first" / "model"), "latents": "rounded", "steps": 60}
+  loop.train(_MODEL, _config(tmp_path / "then", **finish, save_every=60, batch=4))
+  after = dict(np.load(tmp_path / "then" / "model" / "weights.npz"))
+  assert _losses(tmp_path / "then")[0][2] < _losses(tmp_path / "first")[0][2]
+  for name, value in before.items():
+    # But for the rounding of what goes to disk and back.
+    stays = np.allclose(after[name], value, rtol=1e-5, atol=1e-6)
+    assert stays == name.startswith(("g_a/", "h_a/")), name
+
+
 def test_another_models_directory_is_refused(tmp_path):
   loop.train(_MODEL, _config(tmp_path, steps=1))
   with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):
@@ -241,7 +290,7 @@ def test_another_models_directory_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "changes", [{"schedule": "constant"}, {"precision_policy": "mixed_float16"}]
+  "changes", [{"schedule": "constant"}, {"precision_policy": "mixed_float16"}, {"average": 0.9}]
 )
 def test_a_checkpoint_with_other_optimizer_variables_is_refused(changes, tmp_path):
   model = config.ModelConfig("factorized", 2, 2)
@@ -250,7 +299,7 @@ def test_a_checkpoint_with_other_optimizer_variables_is_refused(changes, tmp_pat
     callbacks.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3])).save()
   for name, run in (("ours", other), ("other", ours)):
     checkpoints = callbacks.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3]))
-    with pytest.raises(ValueError, match="another --schedule or --precision_policy") as caught:
+    with pytest.raises(ValueError, match="another --schedule, --average or") as caught:
       checkpoints.restore()
     assert "\n" not in str(caught.value)
 
@@ -294,6 +343,9 @@ def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
     ({"schedule": "none"}, "constant"),
     ({"precision_policy": "float16"}, "mixed_bfloat16"),
     ({"steps": 0}, "at least 1"),
+    ({"average": 1.0}, "at least 0 and below 1"),
+    ({"latents": "soft"}, "noisy, rounded"),
+    ({"latents": "rounded"}, "for trained models"),
     ({"dataset": "clic", "train_glob": "*"}, "not both"),
   ],
 )

@@ -68,11 +68,13 @@ class Checkpoints:
     return int(self._trainer.optimizer.iterations.numpy())
 
   def _restore(self, path):
-    status = self._manager.checkpoint.restore(path)
+    status = None
     try:
+      status = self._manager.checkpoint.restore(path)
       status.assert_consumed()
-    except AssertionError as error:
-      status.expect_partial()  # Or TensorFlow, too, lists at its end what did not fit.
+    except (AssertionError, ValueError) as error:
+      if status is not None:
+        status.expect_partial()  # Or TensorFlow, too, lists at its end what did not fit.
       # Of a model with the same configuration only the optimizer can have others.
       raise ValueError(
         f"{self.directory} was trained with another --schedule, --average or "

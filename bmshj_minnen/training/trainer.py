@@ -118,7 +118,11 @@ class Trainer(tf.keras.Model):
     seed = tf.stack([tf.constant(self.train_config.seed), step])
     with tf.GradientTape() as tape:
       lmbda = self._draw_lambdas(x, seed)
-      result = self._evaluate(x, self.model(x, seed=seed, lmbda=lmbda), lmbda)
+      if self.train_config.latents == "rounded":
+        outputs = self.model.finishing(x, lmbda)
+      else:
+        outputs = self.model(x, seed=seed, lmbda=lmbda)
+      result = self._evaluate(x, outputs, lmbda)
       # The optimizer adds up the gradients of the replicas before it clips them.
       loss = result.loss / tf.distribute.get_strategy().num_replicas_in_sync
       if self._scales_loss:
@@ -127,7 +131,8 @@ class Trainer(tf.keras.Model):
     gradients = tape.gradient(loss, variables)
     if self._scales_loss:
       gradients = self.optimizer.get_unscaled_gradients(gradients)
-    self.optimizer.apply_gradients(zip(gradients, variables))
+    # On rounded latents g_a and h_a have none.
+    self.optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables) if g is not None])
     return result
 
   @property
