@@ -130,3 +130,11 @@ def test_models_of_one_rate_have_no_targets(tmp_path):
   codec, _ = codecs.make_codec("factorized", tmp_path)
   with pytest.raises(ValueError, match="one rate"):
     codec.compress(_IMAGE, bpp=0.5)
+
+
+def test_several_qualities_of_one_image_are_the_files_of_each(codec):
+  for quality, (data, latents) in zip((3, 60.5), codec.at_qualities(_IMAGE, (3, 60.5))):
+    assert data == codec.compress(_IMAGE, quality=quality)
+    assert np.array_equal(codec.latents(data).y_hat, latents.y_hat)
+  with pytest.raises(ValueError, match="quality must be 1 to 100"):
+    list(codec.at_qualities(_IMAGE, [0]))

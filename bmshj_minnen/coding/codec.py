@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, Optional
 
 import numpy as np
@@ -120,11 +121,7 @@ class Codec:
   ) -> tuple[bytes, Latents]:
     """Like `compress`, but returns what was coded, too."""
     image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-      raise ValueError(f"expected a uint8 image [H, W, 3], not {image.dtype} {list(image.shape)}")
-    height, width = image.shape[:2]
-    if not 1 <= min(height, width) <= max(height, width) <= bitstream.MAX_SIDE:
-      raise ValueError(f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not {height}x{width}")
+    height, width = self._check(image)
     goal = self._goal(height * width, quality, target)
     if self._dial and quality is None:
       quality = DEFAULT_QUALITY
@@ -135,6 +132,16 @@ class Codec:
     if goal:
       return self._search(image, y, goal, timed)
     return self._encode(y, quality, (height, width), timed, to_come.second)
+
+  @staticmethod
+  def _check(image):
+    """Height and width."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+      raise ValueError(f"expected a uint8 image [H, W, 3], not {image.dtype} {list(image.shape)}")
+    height, width = image.shape[:2]
+    if not 1 <= min(height, width) <= max(height, width) <= bitstream.MAX_SIDE:
+      raise ValueError(f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not {height}x{width}")
+    return height, width
 
   def _goal(self, pixels, quality, target):
     """The target, if there is one; complains of what cannot be had."""
@@ -171,6 +178,22 @@ class Codec:
     )
     data = timed("container", bitstream.pack, self.fingerprint, *size, payload, quality)
     return data.numpy(), Latents(y_hat, z_hat)
+
+  def at_qualities(
+    self, image: np.ndarray, qualities: Iterable[float]
+  ) -> Iterator[tuple[bytes, Latents]]:
+    """What `compress_with_latents` returns at each quality; g_a runs once.
+
+    Raises:
+      ValueError: as `compress`, or the codec refines.
+    """
+    if self._refine:
+      raise ValueError("refinement is for one quality at a time")
+    size = self._check(image)
+    y = self._analyze(image, None, None)
+    for quality in qualities:
+      lambda_of(quality, self.config)
+      yield self._encode(y, quality, size, _Stopwatch(None))
 
   def decompress(
     self,

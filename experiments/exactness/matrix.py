@@ -1,6 +1,6 @@
 """{1, 2 threads} x {oneDNN on, off} x {all, AVX2, SSE4.1 instructions}, for all five priors.
 
-`python -m experiments.exactness.matrix` makes five untrained models (training does not matter
+`python -m experiments.exactness.matrix` makes six untrained models (training does not matter
 here), lets each setting write files, lets each setting decode all of them, and compares ŷ. Further
 settings let TensorFlow rewrite graphs or oneDNN lower precision.
 """
@@ -35,7 +35,7 @@ REWRITERS = (
 
 
 def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
-  """Writes models/PRIOR for all priors, and image.png, into a folder."""
+  """Writes models/NAME for all priors and for many rates, and image.png, into a folder."""
   import tensorflow as tf
 
   import bmshj_minnen
@@ -46,10 +46,12 @@ def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
 
   image = bmshj_minnen.read_image(finding.bundled_photographs()[0])[:side, :side]
   bmshj_minnen.write_image(str(folder / "image.png"), image)
-  for prior in config.PRIORS:
-    fields = bmshj_minnen.ModelConfig(prior, channels, channels)
-    model = untrained.model(fields, image, untrained.LARGE_DEVIATION)
-    model_directory.save(model, folder / "models" / prior, tf.constant(image[None]))
+  configs = {prior: {"prior": prior} for prior in config.PRIORS}
+  configs["joint_rates"] = {"prior": "joint", "gain_lambdas": (0.002, 0.128)}
+  for name, fields in configs.items():
+    fields = {**fields, "num_filters": channels, "latent_channels": channels}
+    model = untrained.model(bmshj_minnen.ModelConfig(**fields), image, untrained.LARGE_DEVIATION)
+    model_directory.save(model, folder / "models" / name, tf.constant(image[None]))
 
 
 def run_worker(

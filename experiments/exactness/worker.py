@@ -15,6 +15,8 @@ from absl import app, flags
 import bmshj_minnen
 from bmshj_minnen.coding import bitstream
 
+_QUALITY = 37  # Of files of models for many rates.
+
 _FOLDER = flags.DEFINE_string("folder", None, "Holds models/PRIOR and image.png.", required=True)
 _SETTING = flags.DEFINE_string("setting", None, "Name of this setting.", required=True)
 _DECODE = flags.DEFINE_bool("decode", False, "Decode the files of all settings.")
@@ -30,19 +32,25 @@ def digest(latents: bmshj_minnen.Latents) -> str:
   return whole.hexdigest()
 
 
+def _quality(codec):
+  return _QUALITY if codec.config.gain_lambdas else None
+
+
 def compress_eagerly(
   codec: bmshj_minnen.Codec, image: np.ndarray
 ) -> tuple[bytes, bmshj_minnen.Latents]:
   """Like `Codec.compress_with_latents`, op by op instead of in graphs."""
-  y, z_hat = codec.analyze(tf.constant(image))
+  quality = _quality(codec)
+  y, z_hat = codec.analyze(tf.constant(image), quality)
   payload, y_hat = codec.encode(y, z_hat)
-  data = bitstream.pack(codec.fingerprint, *tf.unstack(tf.shape(image)[:2]), payload)
+  data = bitstream.pack(codec.fingerprint, *tf.unstack(tf.shape(image)[:2]), payload, quality)
   return data.numpy(), bmshj_minnen.Latents(y_hat.numpy(), z_hat.numpy())
 
 
 def eager_latents(codec: bmshj_minnen.Codec, data: bytes) -> bmshj_minnen.Latents:
   """Like `Codec.latents`, op by op instead of in a graph."""
-  header, payload = bitstream.unpack(data, codec.fingerprint)
+  has_quality = _quality(codec) is not None
+  header, payload = bitstream.unpack(data, codec.fingerprint, has_quality=has_quality)
   y_hat, z_hat, _ = codec.decode(
     tf.constant(payload), tf.constant(header.height), tf.constant(header.width)
   )
@@ -56,7 +64,7 @@ def encode(folder: pathlib.Path, setting: str) -> None:
   for model in sorted((folder / "models").iterdir()):
     codec = bmshj_minnen.load(model)
     for mode, coded in (
-      ("graph", codec.compress_with_latents(image)),
+      ("graph", codec.compress_with_latents(image, quality=_quality(codec))),
       ("eager", compress_eagerly(codec, image)),
     ):
       name = f"{model.name}.{mode}.{setting}"

@@ -1,0 +1,1 @@
+"""Quality as a dial: what it does to bytes and PSNR, and whether targets are met."""
