@@ -16,9 +16,8 @@ from bmshj_minnen.entropy import range_coder
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
-# What follows from strides of 2, kernels of 5 and 3 (at the finer end of h_a and h_s), by hand. Four
-# layers downwards take samples 16 i - 30 to 16 i + 30 for sample i, of which 16 i to 16 i + 15 are
-# unit i itself; those of h_a 4 i - 7 to 4 i + 7. Upwards they take i - 1 to i + 2 for unit i.
+# By hand: four layers downwards take samples 16 i - 30 to 16 i + 30 for sample i, of which 16 i to
+# 16 i + 15 are unit i itself; those of h_a 4 i - 7 to 4 i + 7. Upwards they take i - 1 to i + 2.
 _FIELDS = {
   "g_a": tiling.Field(16, 1, 2, 1, 1000),
   "h_a": tiling.Field(4, 1, 2, 1, 200),

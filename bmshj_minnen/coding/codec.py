@@ -71,8 +71,8 @@ class Codec:
     self.memory = memory
     self._refine = refine
     self._model = model
-    names = ("g_a", "h_a", "g_s")
-    self._fields = {name: tiling.field(name, getattr(model, name)) for name in names}
+    networks = ("g_a", "h_a", "g_s")
+    self._fields = {name: tiling.field(name, getattr(model, name)) for name in networks}
     self._coder = LatentCoder(frozen)
     self._dial = None
     if model.gains is not None:

@@ -4,6 +4,7 @@ from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 from bmshj_minnen.layers.gains import Gains
 from bmshj_minnen.layers.masked_conv import MaskedConv2D
 from bmshj_minnen.layers.networks import Networks, networks_of, register
+from bmshj_minnen.layers.receptive_field import ReceptiveField
 from bmshj_minnen.layers.transforms import (
   analysis_transform,
   hyper_analysis_transform,
@@ -16,6 +17,7 @@ __all__ = [
   "Gains",
   "MaskedConv2D",
   "Networks",
+  "ReceptiveField",
   "analysis_transform",
   "hyper_analysis_transform",
   "hyper_synthesis_transform",
