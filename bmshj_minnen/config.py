@@ -17,6 +17,7 @@ __all__ = [
   "DISTORTIONS",
   "LATENTS",
   "OPTIMIZERS",
+  "PAPERS_NETWORKS",
   "PRECISIONS",
   "PRIORS",
   "SCALE_OUTPUTS",
@@ -43,6 +44,7 @@ STRATEGIES = ("default", "mirrored", "multi_worker")
 LATENT_STRIDE = 16
 HYPER_STRIDE = 4
 CONTEXT_SUPPORT = 5  # Table 1: the masked convolution is 5x5.
+PAPERS_NETWORKS = "paper"  # The name of g_a, g_s, h_a, h_s and g_ep of table 1.
 
 # The standard deviations: 64 log-spaced values from 0.11 to 256, as in Ballé et al. (2018) and
 # tensorflow-compression's bmshj2018.
@@ -93,6 +95,8 @@ class ModelConfig:
       from a median a channel, which h_s (or g_s) adds again.
     gain_lambdas: λ, increasing, at which a model for many rates has learned gains of its latents;
       None: a model for one rate, as in the paper.
+    networks: the name of g_a, g_s, h_a, h_s and g_ep, see `layers.register`.
+    context_support: side of the kernel of g_cm, odd.
   """
 
   prior: str = "joint"
@@ -104,6 +108,8 @@ class ModelConfig:
   density_filters: tuple[int, ...] = DENSITY_FILTERS
   medians: bool = False
   gain_lambdas: Optional[tuple[float, ...]] = None
+  networks: str = PAPERS_NETWORKS
+  context_support: int = CONTEXT_SUPPORT
 
   def __post_init__(self):
     for name in ("h_s_channels", "density_filters", "gain_lambdas"):  # JSON has lists only.
@@ -120,6 +126,8 @@ class ModelConfig:
       raise ValueError(
         f"unknown scale_output {self.scale_output!r}: choose one of {', '.join(SCALE_OUTPUTS)}"
       )
+    if self.context_support < 3 or self.context_support % 2 == 0:
+      raise ValueError(f"context_support must be odd and at least 3, not {self.context_support}")
     lambdas = self.gain_lambdas
     if lambdas is not None and not (
       len(lambdas) > 1 and 0 < lambdas[0] and sorted(set(lambdas)) == list(lambdas)

@@ -15,6 +15,7 @@ Training replaces rounding by uniform noise, in the rate, the context and the sy
 
 import contextlib
 import functools
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
@@ -25,6 +26,8 @@ from bmshj_minnen import entropy, layers, metrics
 from bmshj_minnen.layers import noise
 
 __all__ = ["Losses", "Model", "Rate", "losses", "precision_policy"]
+
+_POLICY = threading.RLock()  # Keras has one policy for all threads.
 
 
 class Rate(NamedTuple):
@@ -68,33 +71,33 @@ class Model(tf.keras.Model):
       float32, take None for a model for one rate; for many rates None is the middle one.
   """
 
-  def __init__(self, config: cfg.ModelConfig):
+  def __init__(self, config: cfg.ModelConfig, gdn_dtype: str = "float32"):
+    """Without variables of most layers, see `model_directory.create_variables`.
+
+    Args:
+      config: what the weights depend on.
+      gdn_dtype: Keras policy of GDNs.
+    """
     super().__init__()
     self.config = config
-    n, m = config.num_filters, config.latent_channels
-    self.g_a = layers.analysis_transform(n, m)
-    self.g_s = layers.synthesis_transform(n)
-    self.h_a = self.h_s = self.z_density = self.g_cm = self.g_ep = self.y_density = None
-    activation = functools.partial(tf.nn.leaky_relu, alpha=config.slope)
-    if not config.slope:
-      activation = tf.nn.relu
+    networks = layers.networks_of(config, gdn_dtype)
     density = functools.partial(
       entropy.FactorizedDensity, num_filters=config.density_filters, has_median=config.medians
     )
+    self.h_a = self.h_s = self.z_density = self.g_cm = self.g_ep = self.y_density = None
+    self.g_a, self.g_s = networks.g_a(), networks.g_s()
     if config.has_hyperprior:
-      self.h_a = layers.hyper_analysis_transform(n, activation)
-      outputs = m if config.prior == "scale_hyperprior" else 2 * m
-      self.h_s = layers.hyper_synthesis_transform(config.h_s_hidden, outputs, activation)
-      self.z_density = density(n)
+      self.h_a, self.h_s = networks.h_a(), networks.h_s()
+      self.z_density = density(config.num_filters)
     if config.has_context:
-      self.g_cm = layers.MaskedConv2D(2 * m, cfg.CONTEXT_SUPPORT, "A")
-      self.g_ep = layers.EntropyParameters(m, activation)
+      self.g_cm = layers.MaskedConv2D(2 * config.latent_channels, config.context_support, "A")
+      self.g_ep = networks.g_ep()
     if config.prior == "factorized":
-      self.y_density = density(m)
+      self.y_density = density(config.latent_channels)
     self.conditional = entropy.GaussianConditional(config.scale_output)
     self.gains = None
     if config.gain_lambdas:
-      self.gains = layers.Gains(m, config.gain_lambdas)
+      self.gains = layers.Gains(config.latent_channels, config.gain_lambdas)
       self.gains.start_from(config.middle_lambda)
 
   def _lambdas(self, lmbda, batch):
@@ -103,13 +106,21 @@ class Model(tf.keras.Model):
 
   def analysis(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
     """Pixels [B, H, W, 3] in 0..255 -> y [B, ceil(H/16), ceil(W/16), M] float32."""
-    y = tf.cast(self.g_a(tf.cast(x, tf.float32) / 255.0), tf.float32)
+    y = self.analysis_without_gains(x)
     return y if self.gains is None else y * self.gains.gain(self._lambdas(lmbda, y))
+
+  def analysis_without_gains(self, x: tf.Tensor) -> tf.Tensor:
+    """`analysis` of all rates alike."""
+    return tf.cast(self.g_a(tf.cast(x, tf.float32) / 255.0), tf.float32)
 
   def synthesis(self, y_hat: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
     """ŷ [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] float32 on the 0..255 scale, not clipped."""
     if self.gains is not None:
       y_hat *= self.gains.inverse(self._lambdas(lmbda, y_hat))
+    return self.synthesis_without_gains(y_hat)
+
+  def synthesis_without_gains(self, y_hat: tf.Tensor) -> tf.Tensor:
+    """`synthesis` of all rates alike."""
     if self.y_density is not None:
       y_hat = self.y_density.uncentered(y_hat)
     return tf.cast(self.g_s(y_hat), tf.float32) * 255.0
@@ -228,11 +239,13 @@ class Model(tf.keras.Model):
 @contextlib.contextmanager
 def precision_policy(name: str) -> Iterator[None]:
   """Models that are made meanwhile take this Keras policy, one of `config.PRECISIONS`."""
-  tf.keras.mixed_precision.set_global_policy(name)
-  try:
-    yield
-  finally:
-    tf.keras.mixed_precision.set_global_policy("float32")
+  with _POLICY:
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(name)
+    try:
+      yield
+    finally:
+      tf.keras.mixed_precision.set_global_policy(before)
 
 
 def losses(

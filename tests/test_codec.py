@@ -60,7 +60,8 @@ def test_bfloat16_is_rounding_of_the_same_transforms(case):
   codec, frozen = case
   image = codecs.photograph(65, 31)
   arrays = weights.to_arrays(codecs.model_of(codec))
-  half = bmshj_minnen.Codec(frozen, arrays, precision="bfloat16")
+  model = model_directory.model_for_coding(codec.config, arrays, "bfloat16")
+  half = bmshj_minnen.Codec(frozen, model)
   y = codec.analyze(image)[0].numpy()
   error = half.analyze(image)[0].numpy() - y
   assert 0 < np.sqrt(np.mean(error**2)) < 2**-6 * np.sqrt(np.mean(y**2))

@@ -10,7 +10,8 @@ _README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
-  (example,) = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
+  # The other one is for test_foreign_networks.py.
+  example, _ = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
   bmshj_minnen.write_image(str(tmp_path / "photo.png"), codecs.photograph(40, 50))
   monkeypatch.chdir(tmp_path)
   names = {}

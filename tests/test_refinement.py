@@ -155,5 +155,7 @@ def test_without_a_known_lambda_one_must_be_given(tmp_path):
 
 
 def test_tiles_of_the_refinement_have_halos_that_cover_those_of_g_a():
-  assert tiling.REFINEMENT.before >= tiling.G_A.before
-  assert tiling.REFINEMENT.after >= tiling.G_A.after
+  for before, after in [(2, 1), (7, 6)]:
+    field = tiling.refinement(tiling.Field(16, 1, before, after, 1000))
+    assert field.before >= max(4, before) and field.after >= max(4, after)
+  assert not tiling.refinement(tiling.Field(16, 1, 0, 0, 0)).memory, "what cannot be divided is not"

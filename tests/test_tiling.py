@@ -16,7 +16,14 @@ from bmshj_minnen.entropy import range_coder
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
-_FIELDS = [tiling.G_A, tiling.H_A, tiling.H_S, tiling.G_S]
+# By hand: four layers downwards take samples 16 i - 30 to 16 i + 30 for sample i, of which 16 i to
+# 16 i + 15 are unit i itself; those of h_a 4 i - 7 to 4 i + 7. Upwards they take i - 1 to i + 2.
+_FIELDS = {
+  "g_a": tiling.Field(16, 1, 2, 1, 1000),
+  "h_a": tiling.Field(4, 1, 2, 1, 200),
+  "h_s": tiling.Field(1, 4, 1, 2, 5000),
+  "g_s": tiling.Field(1, 16, 1, 2, 2400),
+}
 _TINY = 1  # Bytes: the smallest tiles, of 16x16 units.
 # Several small tiles both ways, whole latents and hyper-latents and not; and a strip.
 _SIZES = [(521, 300), (272, 467), (16, 700)]
@@ -51,7 +58,7 @@ def _image(height, width):
   return np.tile(photograph, (2, 2, 1))[:height, :width]
 
 
-@pytest.mark.parametrize("field", [*_FIELDS, tiling.REFINEMENT])
+@pytest.mark.parametrize("field", [*_FIELDS.values(), tiling.refinement(_FIELDS["g_a"])])
 def test_spans_cover_an_axis_once_with_their_halos(field):
   for size in range(1, 120):
     for length in range(field.before + field.after + 1, 40):
@@ -68,7 +75,7 @@ def test_spans_cover_an_axis_once_with_their_halos(field):
 def test_windows_keep_to_the_limit():
   random = np.random.default_rng(0)
   for height, width, units in random.integers(1, 2000, (500, 3)):
-    rows, columns = tiling.window(height, width, units, tiling.G_A)
+    rows, columns = tiling.window(height, width, units, _FIELDS["g_a"])
     assert rows * columns <= max(units, 16 * 16)
     if height * width <= units:
       assert (rows, columns) == (height, width)
@@ -77,23 +84,27 @@ def test_windows_keep_to_the_limit():
 def test_photographs_of_the_paper_are_one_tile():
   """Kodak's size, at the paper's largest numbers, takes what it did without tiles."""
   model = config.ModelConfig("joint", 192, 320)
-  for field, side in [(tiling.G_A, 16), (tiling.G_S, 16), (tiling.H_A, 64), (tiling.H_S, 64)]:
+  for name, side in [("g_a", 16), ("g_s", 16), ("h_a", 64), ("h_s", 64)]:
+    field = _FIELDS[name]
     units = tiling.units(field, model, tiling.DEFAULT_MEMORY)
     height, width = 768 // side, 512 // side
-    if field is not tiling.G_S:
+    if name != "g_s":
       assert tiling.window(height, width, units, field) == (height, width)
-  units = tiling.units(tiling.G_S, config.ModelConfig("joint", 192, 192), tiling.DEFAULT_MEMORY)
-  assert tiling.window(48, 32, units, tiling.G_S) == (48, 32)
+  g_s = _FIELDS["g_s"]
+  units = tiling.units(g_s, config.ModelConfig("joint", 192, 192), tiling.DEFAULT_MEMORY)
+  assert tiling.window(48, 32, units, g_s) == (48, 32)
 
 
 @pytest.mark.parametrize("size", _SIZES)
 def test_analysis_in_tiles_is_that_of_the_whole(codec, tiny, size):
   image = _image(*size)
   whole, _ = codec.analyze(tf.constant(image))
-  y, z_hat = tiny(codec._analyze, image, None, None)
+  y = tiny(codec._analyze, image, None, None)
   np.testing.assert_allclose(y, whole, atol=1e-5 * np.abs(whole).max(), rtol=0)
   # h_a of the very same y; rounding may tip over.
   z_whole = codec._hyper_analysis(y).numpy()
+  z_size = z_whole.shape[:2]
+  z_hat = tiny(codec._tiled, codec._fields["h_a"], codec._hyper_analysis, y, z_size)
   assert z_hat.shape == z_whole.shape
   assert np.abs(z_hat - z_whole).max() <= 1 and np.mean(z_hat != z_whole) < 1e-3
 
@@ -123,14 +134,14 @@ def test_synthesis_in_tiles_is_that_of_the_whole(size):
   assert np.mean(tiled != whole) < 1e-4
 
 
-def _linear(field, source):
+def _linear(name, source):
   """The sum of all that a network's outputs see, layer by layer; all kernels are ones."""
   stack = {
-    tiling.G_A: [(5, 2)] * 4,
-    tiling.H_A: [(3, 1), (5, 2), (5, 2)],
-    tiling.H_S: [(5, -2), (5, -2), (3, 1)],
-    tiling.G_S: [(5, -2)] * 4,
-  }[field]
+    "g_a": [(5, 2)] * 4,
+    "h_a": [(3, 1), (5, 2), (5, 2)],
+    "h_s": [(5, -2), (5, -2), (3, 1)],
+    "g_s": [(5, -2)] * 4,
+  }[name]
   x = tf.constant(source[None])
   for support, stride in stack:
     # A bias: zeros must be padded to every layer, not to the first alone.
@@ -144,17 +155,24 @@ def _linear(field, source):
   return x[0].numpy()
 
 
-@pytest.mark.parametrize("field", _FIELDS)
-def test_halos_cover_the_receptive_field_and_no_more(field):
-  size, units = (50, 37), 16 * 16
+@pytest.mark.parametrize("name", _FIELDS)
+def test_fields_are_computed_from_the_layers(codec, tiny_model, name):
+  assert tiling.field(name, getattr(tiny_model("joint"), name)) == _FIELDS[name]
+  used = codec._coder._h_s_field if name == "h_s" else codec._fields[name]
+  assert used == _FIELDS[name]
+
+
+@pytest.mark.parametrize("name", _FIELDS)
+def test_halos_cover_the_receptive_field_and_no_more(name):
+  field, size, units = _FIELDS[name], (50, 37), 16 * 16
   random = np.random.default_rng(0)
   source = random.integers(0, 9, [*(field.inputs * s for s in size), 1]).astype(np.float64)
   shape = tuple(field.outputs * s for s in size)
-  whole = _linear(field, source)
+  whole = _linear(name, source)
 
   def tiled(**changes):
     changed = dataclasses.replace(field, **changes)
-    return tiling.run(changed, lambda x: _linear(field, x), source, shape, units)
+    return tiling.run(changed, lambda x: _linear(name, x), source, shape, units)
 
   np.testing.assert_array_equal(tiled(), whole)
   assert (tiled(before=field.before - 1) != whole).any()
@@ -166,20 +184,20 @@ def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
   whole, _ = codec.analyze(tf.constant(image))
   for change in ({"before": 1}, {"after": 0}):
     with monkeypatch.context() as patch:
-      patch.setattr(tiling, "G_A", dataclasses.replace(tiling.G_A, **change))
-      y, _ = tiny(codec._analyze, image, None, None)
+      patch.setitem(codec._fields, "g_a", dataclasses.replace(_FIELDS["g_a"], **change))
+      y = tiny(codec._analyze, image, None, None)
     assert np.abs(y - whole).max() > 1e-4 * np.abs(whole).max()
 
 
-@pytest.mark.parametrize("has_context", [True, False])
+@pytest.mark.parametrize("support", [7, 5, 0])
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (200, 150), (2, 40000), (300, 400)])
-def test_segments_are_the_steps_in_order(has_context, size):
+def test_segments_are_the_steps_in_order(support, size):
   height, width = size
-  parts = wavefront.segments(wavefront.step_sizes(has_context, *size).numpy())
+  parts = wavefront.segments(wavefront.step_sizes(support, *size).numpy())
   assert parts[0][::2] == (0, 0) and parts[-1].end == height * width
   for one, other in zip(parts, parts[1:]):
     assert (one.last_step, one.end) == (other.first_step, other.begin)
-  most = 2**16 if not has_context else 2**14 + min(height, width)
+  most = 2**16 if not support else 2**14 + min(height, width)
   assert all(0 < part.end - part.begin <= most for part in parts)
 
 

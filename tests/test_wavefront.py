@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen.coding import wavefront
-from bmshj_minnen.coding.phases import phases
 from bmshj_minnen.layers import transforms
+from bmshj_minnen.layers.phases import phases
 from tests import codecs
 
 # The 12 taps of a 5x5 mask of type A, in raster order.
@@ -16,7 +16,7 @@ _TAPS = [(di, dj) for di in range(-2, 1) for dj in range(-2, 3) if (di, dj) < (0
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (5, 4), (7, 11)])
 def test_order_is_a_permutation_that_respects_the_mask(size):
   height, width = size
-  order = wavefront.wavefront_order(tf.constant(height), tf.constant(width)).numpy()
+  order = wavefront.coding_order(5, tf.constant(height), tf.constant(width)).numpy()
   np.testing.assert_array_equal(np.sort(order), np.arange(height * width))
   step = {(p // width, p % width): p % width + 3 * (p // width) for p in order}
   rank = {(p // width, p % width): k for k, p in enumerate(order)}
@@ -30,7 +30,7 @@ def test_order_is_a_permutation_that_respects_the_mask(size):
 class _Taps:
   """Stands in for the networks: means are what the neighbours are."""
 
-  has_context, num_parts = True, 1
+  context_support, num_parts = 5, 1
 
   def prepare(self, psi):
     return psi

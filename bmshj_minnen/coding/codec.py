@@ -14,8 +14,8 @@ from bmshj_minnen.coding import bitstream, frozen_prior, targets, tiling
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
-from bmshj_minnen.coding.transforms import Transforms
 from bmshj_minnen.entropy import range_coder
+from bmshj_minnen.model import Model
 
 __all__ = ["Codec", "Latents"]
 
@@ -51,14 +51,11 @@ class Codec:
 
   Args:
     frozen: the integer prior.
-    weights: float weights of g_a, g_s, h_a and the gains, by the names of `model_files.weights`.
+    model: that computes g_a, g_s and h_a, such as `model_directory.model_for_coding`.
     max_pixels: the largest image that `decompress` accepts; decoding time and memory grow with the
       size that a file declares, so this bounds them.
     memory: bytes that the networks may take in one call, roughly; what it is too small for gets the
       smallest tiles. May be set at any time.
-    precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
-      that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding. Files
-      of either are read with either.
     refine: image, y, ẑ, λ -> a better y, such as a `Refiner`; λ is None for models of one rate.
       Used on large images in tiles, too. By `compress` alone.
   """
@@ -66,10 +63,9 @@ class Codec:
   def __init__(
     self,
     frozen: frozen_prior.FrozenPrior,
-    weights: dict[str, np.ndarray],
+    model: Model,
     max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
     memory: int = tiling.DEFAULT_MEMORY,
-    precision: str = cfg.CODEC_PRECISIONS[0],
     refine: Optional[Callable[..., np.ndarray]] = None,
   ):
     self.config = frozen.config
@@ -77,13 +73,24 @@ class Codec:
     self.max_pixels = max_pixels
     self.memory = memory
     self._refine = refine
-    self._transforms = Transforms(self.config, weights, precision)
+    self._model = model
+    networks = ("g_a", "h_a", "g_s")
+    self._fields = {name: tiling.field(name, getattr(model, name)) for name in networks}
     self._coder = LatentCoder(frozen)
-    self._dial = Dial(self.config, weights) if self.config.gain_lambdas else None
+    self._dial = None
+    if model.gains is not None:
+      names = ("log_gain", "log_inverse")
+      arrays = {f"gains/{name}": getattr(model.gains, name).numpy() for name in names}
+      self._dial = Dial(self.config, arrays)
     y = tf.TensorSpec([None, None, self.config.latent_channels], tf.float32)
     self._analysis = Graph(self._y_of, tf.TensorSpec([None, None, 3], tf.uint8))
     self._hyper_analysis = Graph(self._z_hat_of, y)
     self._synthesis = Graph(self._pixels_of, y)
+
+  @property
+  def variables(self) -> list[tf.Variable]:
+    """What the graphs of this codec read, for those that are saved."""
+    return self._model.variables
 
   def compress(
     self,
@@ -172,7 +179,7 @@ class Codec:
     if self._dial and not self._refine:
       y = y * self._dial.gain(quality)
     sizes = tuple(map(hyper_size, y.shape[:2]))
-    z_hat = timed("analysis", self._tiled, tiling.H_A, self._hyper_analysis, y, sizes)
+    z_hat = timed("analysis", self._tiled, self._fields["h_a"], self._hyper_analysis, y, sizes)
     payload, y_hat = timed(
       "entropy coding", self._coder.encode_array, y, z_hat, self.memory, progress
     )
@@ -227,15 +234,17 @@ class Codec:
   def _pixels(self, y_hat, quality, size, timed, progress=None):
     if self._dial:
       y_hat = y_hat * self._dial.inverse(quality)
-    return timed("synthesis", self._tiled, tiling.G_S, self._synthesis, y_hat, size, progress)
+    return timed(
+      "synthesis", self._tiled, self._fields["g_s"], self._synthesis, y_hat, size, progress
+    )
 
   def _analyze(self, image, quality, progress):
     """The output of g_a, in tiles; refined, with the gain of the quality."""
     size = tuple(map(_latent_size, image.shape[:2]))
     if not self._refine:
-      return self._tiled(tiling.G_A, self._analysis, image, size, progress)
+      return self._tiled(self._fields["g_a"], self._analysis, image, size, progress)
     refined = functools.partial(self._refined_y_of, quality)
-    return self._tiled(tiling.REFINEMENT, refined, image, size, progress)
+    return self._tiled(tiling.refinement(self._fields["g_a"]), refined, image, size, progress)
 
   def _refined_y_of(self, quality, image):
     y, lmbda = self._analysis(image).numpy(), None
@@ -302,19 +311,19 @@ class Codec:
   def _y_of(self, image):
     shape = tf.shape(image)
     x = _replicate(image, _latent_size(shape[0]), _latent_size(shape[1]))
-    return self._transforms.g_a(tf.cast(x, tf.float32)[None] / 255.0)[0]
+    return self._model.analysis_without_gains(x[None])[0]
 
   def _z_hat_of(self, y):
     if not self.config.has_hyperprior:
       shape = tf.shape(y)
       return tf.zeros([hyper_size(shape[0]), hyper_size(shape[1]), 0])
-    z = tf.round(self._transforms.h_a(y[None])[0])
+    z = tf.round(self._model.hyper_analysis(y[None])[0])
     z = tf.clip_by_value(z, -range_coder.MAX_VALUE, range_coder.MAX_VALUE)
     return tf.cast(tf.cast(z, tf.int32), tf.float32)  # Through integers: no -0.
 
   def _pixels_of(self, y_hat):
-    x_hat = self._transforms.g_s(y_hat[None])[0]
-    return tf.saturate_cast(tf.round(x_hat * 255.0), tf.uint8)
+    x_hat = self._model.synthesis_without_gains(y_hat[None])[0]
+    return tf.saturate_cast(tf.round(x_hat), tf.uint8)
 
 
 class _Progress:

@@ -1,18 +1,21 @@
 """From the trained float prior to the `FrozenPrior` that files are coded with."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
-from bmshj_minnen.coding.frozen_prior import FrozenPrior
-from bmshj_minnen.coding.phases import phases
+from bmshj_minnen.coding.frozen_prior import FrozenPrior, HyperLayer
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.entropy.gaussian_conditional import scale_table
+from bmshj_minnen.layers.affine import affine
 from bmshj_minnen.layers.masked_conv import causal_mask
+from bmshj_minnen.layers.phases import phases
 from bmshj_minnen.model import Model
 
-__all__ = ["freeze"]
+__all__ = ["check", "freeze"]
 
 # Scales are multiples of this, a 7000th of the smallest in the table.
 _SCALE_STEP = 2.0**-16
@@ -44,64 +47,102 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   y_hat = tf.round(y)
   phi = model.g_cm(y_hat) if config.has_context else None
 
+  check(model)
   layers: dict[str, fixed_point.FixedLayer] = {}
   tables = []
-  psi = None
+  psi, hyper_layers = None, ()
   if config.has_hyperprior:
-    psi, last = _freeze_h_s(model, y, layers)
+    z_hat = model.z_density.uncentered(tf.round(model.hyper_analysis(y)))
+    medians = model.z_density.median.numpy() if config.medians else None
+    psi, *last = _freeze_all_but_last("h_s", model.h_s, z_hat, 1.0, layers, medians)
+    psi = psi[:, : y.shape[1], : y.shape[2]]
+    hyper_layers = tuple(
+      HyperLayer(len(part.kernel), part.up) for part in map(affine, model.h_s.layers)
+    )
     tables.append(range_coder.build_tables(model.z_density.coding_prior()))
   if config.has_context:
     # psi and phi enter one matrix product, so they share a step.
     step = fixed_point.power_of_two_step(max(_peak(x) for x in (psi, phi) if x is not None))
     if psi is not None:
-      layers["h_s/2"] = fixed_point.freeze_layer(*last, step)
-    visible = causal_mask(cfg.CONTEXT_SUPPORT, "A").astype(bool)
+      layers[_last_name("h_s", model.h_s)] = fixed_point.freeze_layer(*last, step)
+    visible = causal_mask(config.context_support, "A").astype(bool)
     kernel = _flat(model.g_cm.kernel.numpy()[visible])
     layers["g_cm"] = fixed_point.freeze_layer(kernel, model.g_cm.bias.numpy(), y_step, step)
-    _freeze_g_ep(model, phi if psi is None else tf.concat([psi, phi], -1), step, head, layers)
+    features = phi if psi is None else tf.concat([psi, phi], -1)
+    _, *last = _freeze_all_but_last("g_ep", model.g_ep, features, step, layers)
+    layers[_last_name("g_ep", model.g_ep)] = head.freeze(*last)
   elif config.has_hyperprior:
-    layers["h_s/2"] = head.freeze(*last)
+    layers[_last_name("h_s", model.h_s)] = head.freeze(*last)
   density = model.conditional if model.y_density is None else model.y_density
   tables.append(range_coder.build_tables(density.coding_prior()))
-  return FrozenPrior(config, y_step, layers, range_coder.concatenate(tables), _thresholds(config))
+  tables = range_coder.concatenate(tables)
+  return FrozenPrior(config, y_step, layers, tables, _thresholds(config), hyper_layers)
 
 
-def _freeze_h_s(model, y, layers):
-  """Adds the first two layers; returns psi, and weights, bias and input step of the third."""
-  x, step = model.z_density.uncentered(tf.round(model.hyper_analysis(y))), 1.0
-  for i, layer in enumerate(model.h_s.layers):
+def check(model: Model) -> None:
+  """Refuses networks that entropy coding cannot compute.
+
+  Those of h_s are one after another: convolutions, transposed ones of `layers`, 1x1 ones, with
+  ReLUs, leaky or not; the last is linear and keeps the resolution. Those of g_ep are 1x1.
+
+  Args:
+    model: a built model.
+
+  Raises:
+    ValueError: a layer is not so, and which.
+  """
+  for name in ("h_s", "g_ep"):
+    network = getattr(model, name)
+    if network is None:
+      continue
+    try:
+      parts = [affine(layer) for layer in network.layers]
+    except (AttributeError, ValueError) as error:
+      raise ValueError(f"{name} cannot be coded with: {error}") from error
+    if parts[-1].slope != 1 or parts[-1].up != 1:
+      raise ValueError(f"{name} cannot be coded with: its last layer must be linear, of stride 1")
+    if name == "g_ep" and any(len(part.kernel) > 1 for part in parts):
+      raise ValueError("g_ep cannot be coded with: its layers must be 1x1 convolutions")
+    if name == "h_s" and math.prod(part.up for part in parts) != cfg.HYPER_STRIDE:
+      raise ValueError(f"h_s cannot be coded with: its strides must make {cfg.HYPER_STRIDE}")
+
+
+def _last_name(name, network):
+  return f"{name}/{len(network.layers) - 1}"
+
+
+def _freeze_all_but_last(name, network, x, step, layers, medians=None):
+  """Adds all layers but the last.
+
+  Args:
+    name: of the network.
+    network: layers one after another, see `check`.
+    x: typical inputs.
+    step: theirs.
+    layers: receives the integer layers.
+    medians: of the inputs, if they are counted from any.
+
+  Returns:
+    The network's outputs, and weights, bias and input step of the last layer.
+  """
+  for i, layer in enumerate(network.layers):
     x = layer(x)
-    weights, bias = layer.kernel.numpy(), layer.bias.numpy()
-    if i < 2:
-      kernel = phases(weights)
-      if i == 0 and model.config.medians:
-        kernel = _with_medians(kernel, model.z_density.median.numpy())
-      output_step = fixed_point.power_of_two_step(_peak(x))
-      layers[f"h_s/{i}"] = fixed_point.freeze_layer(
-        _flat(kernel), np.tile(bias, 4), step, output_step, model.config.slope
-      )
-      step = output_step
-  return x[:, : y.shape[1], : y.shape[2]], (_flat(weights), bias, step)
+    kernel, bias, up, slope = affine(layer)
+    if up > 1:
+      kernel, bias = phases(kernel, up).numpy(), np.tile(bias, up**2)
+    if i == 0 and medians is not None:
+      kernel = _with_medians(kernel, medians)
+    if i == len(network.layers) - 1:
+      break
+    output_step = fixed_point.power_of_two_step(_peak(x))
+    layers[f"{name}/{i}"] = fixed_point.freeze_layer(_flat(kernel), bias, step, output_step, slope)
+    step = output_step
+  return x, _flat(kernel), bias, step
 
 
 def _with_medians(kernel, median):
   """A kernel whose last input is 1 wherever there is a sample, and adds what the medians do."""
   return np.concatenate([kernel, np.einsum("yxio,i->yxo", kernel, median)[:, :, None]], 2)
-
-
-def _freeze_g_ep(model, x, step, head, layers):
-  """Adds the three layers, whose input x has the given step."""
-  for i, layer in enumerate(model.g_ep.layers):
-    x = layer(x)
-    weights, bias = layer.kernel.numpy(), layer.bias.numpy()
-    if i == 2:
-      layers[f"g_ep/{i}"] = head.freeze(weights, bias, step)
-      break
-    output_step = fixed_point.power_of_two_step(_peak(x))
-    layers[f"g_ep/{i}"] = fixed_point.freeze_layer(
-      weights, bias, step, output_step, model.config.slope
-    )
-    step = output_step
 
 
 class _Head:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -11,11 +11,23 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.entropy import range_coder
+from bmshj_minnen.layers.phases import phases_support
 
-__all__ = ["FrozenPrior", "Networks"]
+__all__ = ["FrozenPrior", "HyperLayer", "Networks"]
 
 # Part of the fingerprint: raise it when the order of symbols or the arithmetic changes.
 _CODING_VERSION = 1
+
+
+class HyperLayer(NamedTuple):
+  """A layer of h_s: the side of its kernel, odd, and its stride upwards."""
+
+  support: int
+  up: int
+
+
+# Not written down in the files of models that have these.
+_PAPERS_HYPER_LAYERS = (HyperLayer(5, 2), HyperLayer(5, 2), HyperLayer(3, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +37,14 @@ class FrozenPrior:
   Attributes:
     config: of the model.
     y_step: ŷ and mean are multiples of this power of two, at most 1.
-    layers: "h_s/0" to "h_s/2", "g_cm", "g_ep/0" to "g_ep/2", as far as the prior has them. Those
-      of h_s act on 3x3 patches; strided ones give the 2x2 outputs of a position as channels.
+    layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
+      Those of h_s act on patches; strided ones give the outputs of a position as channels, see
+      `phases`.
     tables: of z (one a channel, if there is side information), then of y: one a scale, or for the
       factorized prior one a channel.
     thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is how
       many of them it exceeds. None if that layer gives indices.
+    hyper_layers: of h_s; none without side information.
   """
 
   config: cfg.ModelConfig
@@ -38,6 +52,7 @@ class FrozenPrior:
   layers: dict[str, fixed_point.FixedLayer]
   tables: range_coder.Tables
   thresholds: Optional[np.ndarray] = None
+  hyper_layers: tuple[HyperLayer, ...] = ()
 
   def arrays(self) -> dict[str, np.ndarray]:
     """The prior as named arrays, from which `from_arrays` makes it again."""
@@ -47,6 +62,8 @@ class FrozenPrior:
     }
     if self.thresholds is not None:
       arrays["thresholds"] = self.thresholds
+    if self.hyper_layers not in ((), _PAPERS_HYPER_LAYERS):
+      arrays["hyper_layers"] = np.asarray(self.hyper_layers, np.int32)
     for name, part in [*self.layers.items(), ("tables", self.tables)]:
       for field, value in dataclasses.asdict(part).items():
         arrays[f"{name}.{field}"] = np.asarray(value)
@@ -61,12 +78,17 @@ class FrozenPrior:
         name, field = key.split(".")
         parts.setdefault(name, {})[field] = value
     tables = range_coder.Tables(**parts.pop("tables"))
+    config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
+    hyper_layers = _PAPERS_HYPER_LAYERS if config.has_hyperprior else ()
+    if "hyper_layers" in arrays:
+      hyper_layers = tuple(HyperLayer(*row) for row in arrays["hyper_layers"].tolist())
     return cls(
-      cfg.ModelConfig(**json.loads(str(arrays["config"]))),
+      config,
       float(arrays["y_step"]),
       {name: fixed_point.FixedLayer(**part) for name, part in sorted(parts.items())},
       tables,
       arrays.get("thresholds"),
+      hyper_layers,
     )
 
   @property
@@ -87,7 +109,7 @@ class Networks:
 
   Attributes:
     unit: 1 / y_step, the distance of neighbouring symbols on the grid of ŷ.
-    has_context: whether `parameters` needs neighbours.
+    context_support: side of the kernel of g_cm, whose neighbours `parameters` needs; 0 without.
     num_parts: that `split` makes of ŷ.
   """
 
@@ -106,14 +128,15 @@ class Networks:
       name: layer.compile(dtype, (1, 1) if name.startswith("h_s") else _blocks(layer))
       for name, layer in fixed.items()
     }
-    self._h_s = [layers[f"h_s/{i}"] for i in range(3) if f"h_s/{i}" in layers]
+    self._h_s = _numbered("h_s", layers)
+    self._hyper_layers = frozen.hyper_layers
     self._g_cm = layers.get("g_cm")
-    self._g_ep = [layers[f"g_ep/{i}"] for i in range(3) if f"g_ep/{i}" in layers]
+    self._g_ep = _numbered("g_ep", layers)
     self._thresholds = None
     if frozen.thresholds is not None:
       self._thresholds = tf.constant(frozen.thresholds, tf.float64)
     self.unit = 1.0 / frozen.y_step
-    self.has_context = frozen.config.has_context
+    self.context_support = frozen.config.context_support if self._g_ep else 0
 
   def psi(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """h_s: ẑ [h', w', N] -> psi [height * width, channels], raster order, float32 integers.
@@ -125,13 +148,13 @@ class Networks:
     x = z_hat
     if self._config.medians:
       x = tf.pad(x, [[0, 0], [0, 0], [0, 1]], constant_values=1)
-    for i, layer in enumerate(self._h_s):
+    for layer, (support, up) in zip(self._h_s, self._hyper_layers):
       shape = tf.shape(x)
-      is_last = i == 2 and not self._g_ep
-      x = layer(_patches(fixed_point.split(x)))
-      x = self._last(x) if is_last else fixed_point.saturate(x)
+      makes_parameters = layer is self._h_s[-1] and not self._g_ep
+      x = layer(_patches(fixed_point.split(x), phases_support(support, up)))
+      x = self._last(x) if makes_parameters else fixed_point.saturate(x)
       x = tf.reshape(x, [1, shape[0], shape[1], x.shape[-1]])
-      x = (x if i == 2 else tf.nn.depth_to_space(x, 2))[0]
+      x = (x if up == 1 else tf.nn.depth_to_space(x, up))[0]
     x = x[:height, :width]
     return tf.reshape(x, [height * width, x.shape[-1]])
 
@@ -151,7 +174,7 @@ class Networks:
 
     Args:
       prepared: [n, ...] of `prepare`.
-      neighbours: [2, n, 12 M], ŷ at the taps of the causal mask, or None without context.
+      neighbours: [2, n, taps M], ŷ at the taps of the causal mask, or None without context.
 
     Returns:
       mean [n, M] float32 on the grid of ŷ, and table index [n, M] int32: of the scale, or of the
@@ -163,10 +186,12 @@ class Networks:
       return tf.zeros(shape), tf.broadcast_to(tf.range(m), shape)
     features = prepared
     if self._g_cm is not None:
-      first, second, third = self._g_ep
+      first, *others = self._g_ep
       phi = _rounded(self._g_cm(neighbours))
-      features = _rounded(first.activate(first.products(phi) + prepared))
-      features = self._last(third(_rounded(second(features))))
+      features = first.activate(first.products(phi) + prepared)
+      for layer in others:
+        features = layer(_rounded(features))
+      features = self._last(features)
     mean = tf.zeros(shape) if self._config.prior == "scale_hyperprior" else features[:, :m]
     index = tf.clip_by_value(features[:, -m:], 0, cfg.NUM_SCALES - 1)
     return mean, tf.cast(index, tf.int32)
@@ -193,9 +218,16 @@ def _rounded(x: tf.Tensor) -> tf.Tensor:
   return fixed_point.split(fixed_point.saturate(x))
 
 
-def _patches(x: tf.Tensor) -> tf.Tensor:
-  """[parts, h, w, C] -> [parts, h * w, 9 C], the 3x3 neighbourhoods, zeros outside."""
+def _numbered(name: str, layers: dict[str, fixed_point.CompiledLayer]):
+  """The layers of a network, in order."""
+  count = sum(key.startswith(f"{name}/") for key in layers)
+  return [layers[f"{name}/{i}"] for i in range(count)]
+
+
+def _patches(x: tf.Tensor, side: int) -> tf.Tensor:
+  """[parts, h, w, C] -> [parts, h * w, side² C], the neighbourhoods, zeros outside."""
   height, width = tf.shape(x)[1], tf.shape(x)[2]
-  padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-  taps = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-  return tf.reshape(tf.concat(taps, -1), [x.shape[0], height * width, 9 * x.shape[-1]])
+  margin = [side // 2] * 2
+  padded = tf.pad(x, [[0, 0], margin, margin, [0, 0]])
+  taps = [padded[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
+  return tf.reshape(tf.concat(taps, -1), [x.shape[0], height * width, side**2 * x.shape[-1]])

@@ -10,6 +10,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point, frozen_prior, tiling, wavefront
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.entropy import range_coder
+from bmshj_minnen.layers.receptive_field import ReceptiveField
 
 __all__ = ["LatentCoder", "hyper_size"]
 
@@ -31,6 +32,8 @@ class LatentCoder:
   def __init__(self, frozen: frozen_prior.FrozenPrior):
     self._config = frozen.config
     self._step = frozen.y_step
+    fields = [ReceptiveField(layer.support, up=layer.up) for layer in frozen.hyper_layers]
+    self._h_s_field = tiling.field("h_s", fields)
     with tf.device("/cpu:0"):
       self._networks = frozen_prior.Networks(frozen, fixed_point.exact_dtype())
       self._coder = range_coder.RangeCoder(frozen.tables)
@@ -125,8 +128,8 @@ class LatentCoder:
   def _scan_array(self, steps, handle, z_hat, size, memory, progress):
     """The loop segment by segment; `steps` codes one of them."""
     height, width = size
-    units = tiling.units(tiling.H_S, self._config, memory)
-    psi = tiling.run(tiling.H_S, lambda z: self._psi(z).numpy(), z_hat, size, units)
+    units = tiling.units(self._h_s_field, self._config, memory)
+    psi = tiling.run(self._h_s_field, lambda z: self._psi(z).numpy(), z_hat, size, units)
     psi = psi.reshape(height * width, -1)
     order, sizes, recent = self._layout(height, width)
     order = order.numpy()
@@ -167,11 +170,11 @@ class LatentCoder:
 
   def _layout_of(self, height, width):
     """The order of coding, the sizes of its steps, and what precedes them."""
-    has_context = self._networks.has_context
+    support, parts = self._networks.context_support, self._networks.num_parts
     return (
-      wavefront.coding_order(has_context, height, width),
-      wavefront.step_sizes(has_context, height, width),
-      wavefront.start(self._networks.num_parts, height, width, self._config.latent_channels),
+      wavefront.coding_order(support, height, width),
+      wavefront.step_sizes(support, height, width),
+      wavefront.start(support, parts, height, width, self._config.latent_channels),
     )
 
   def _psi_of(self, z_hat):

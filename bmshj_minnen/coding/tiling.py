@@ -7,22 +7,28 @@ some at the right and lower border have the same shape: TensorFlow prepares for 
 """
 
 import dataclasses
+import logging
 import math
-from typing import Callable, NamedTuple, Optional
+import sys
+from typing import Callable, NamedTuple, Optional, Union
 
 import numpy as np
+import tensorflow as tf
 
 from bmshj_minnen.config import HYPER_STRIDE, LATENT_STRIDE, ModelConfig
+from bmshj_minnen.layers.receptive_field import (
+  ReceptiveField,
+  UnknownLayerError,
+  inputs_of,
+  receptive_fields,
+)
 
 __all__ = [
   "DEFAULT_MEMORY",
-  "G_A",
-  "G_S",
-  "H_A",
-  "H_S",
-  "REFINEMENT",
   "Field",
   "Span",
+  "field",
+  "refinement",
   "run",
   "spans",
   "units",
@@ -33,6 +39,20 @@ DEFAULT_MEMORY = 2**30
 _MIN_SIDE = 16  # Units; of smaller tiles most would be halo.
 
 
+# Of a network: rows (and columns) of source and result that make a unit, and bytes that a unit and
+# filter take while it runs. These are measured with TensorFlow 2.14 as the growth of resident
+# memory, on tiles of some thousand units at N = M = 96 and 192.
+_UNITS = {
+  "g_a": (LATENT_STRIDE, 1, 1000),
+  "h_a": (HYPER_STRIDE, 1, 200),
+  "h_s": (1, HYPER_STRIDE, 5000),
+  "g_s": (1, LATENT_STRIDE, 2400),
+}
+# What lies four units beyond hardly matters to what is best for a latent.
+_REFINEMENT_HALO = 4
+_REFINEMENT_MEMORY = 2400
+
+
 @dataclasses.dataclass(frozen=True)
 class Field:
   """What a network needs for a part of its result, in units: the samples of its coarser end.
@@ -40,8 +60,7 @@ class Field:
   Attributes:
     inputs, outputs: rows (and columns) of source and result that make a unit.
     before, after: units above (left) and below (right) of a unit that it depends on.
-    memory: bytes a unit and filter while the network runs; measured with TensorFlow 2.14 as the
-      growth of resident memory, on tiles of some thousand units at N = M = 96 and 192.
+    memory: bytes a unit and filter while the network runs; 0: it is not divided.
   """
 
   inputs: int
@@ -51,17 +70,44 @@ class Field:
   memory: int
 
 
-# A 5x5 layer of stride 2 takes samples 2 i - 2 to 2 i + 2 for sample i. Four of them take
-# 16 i - 30 to 16 i + 30, and 16 i to 16 i + 15 are unit i itself.
-G_A = Field(LATENT_STRIDE, 1, 2, 1, 1000)
-# Below two such layers a 3x3 one: 4 i - 7 to 4 i + 7.
-H_A = Field(HYPER_STRIDE, 1, 2, 1, 200)
-# Transposed, they take ceil(i / 2) - 1 to floor(i / 2) + 1 for sample i: i - 1 to i + 2 for the
-# sixteen samples of unit i after four layers, as for the four after two, and a 3x3 one above.
-H_S = Field(1, HYPER_STRIDE, 1, 2, 5000)
-G_S = Field(1, LATENT_STRIDE, 1, 2, 2400)
-# What lies four units beyond hardly matters to what is best for a latent.
-REFINEMENT = Field(LATENT_STRIDE, 1, 4, 4, 2400)
+def field(name: str, network: Union[tf.keras.layers.Layer, list[ReceptiveField], None]) -> Field:
+  """What a network needs, computed from its layers.
+
+  One with a layer that does not say its receptive field is not divided, which a warning says.
+
+  Args:
+    name: "g_a", "h_a", "h_s" or "g_s".
+    network: the layers, or their receptive fields; nothing of priors without side information.
+
+  Raises:
+    ValueError: its strides do not make what they must.
+  """
+  inputs, outputs, memory = _UNITS[name]
+  if not network:
+    return Field(inputs, outputs, 0, 0, 0)
+  try:
+    # Latents may be of any size.
+    layers = receptive_fields(network, whole_strides=name != "h_a")
+  except UnknownLayerError as error:
+    logging.warning(
+      "%s is not divided into tiles, so that large images take much memory: %s.", name, error
+    )
+    return Field(inputs, outputs, 0, 0, 0)
+  strides = math.prod(layer.down for layer in layers), math.prod(layer.up for layer in layers)
+  if strides != (inputs, outputs):
+    raise ValueError(
+      f"the strides of {name} must make {inputs} downwards and {outputs} upwards, not"
+      f" {strides[0]} and {strides[1]}"
+    )
+  first, last = inputs_of(layers, outputs)
+  return Field(inputs, outputs, -(first // inputs), last // inputs, memory)
+
+
+def refinement(g_a: Field) -> Field:
+  """What refinement needs, of a model whose g_a needs this."""
+  before, after = (max(halo, _REFINEMENT_HALO) for halo in (g_a.before, g_a.after))
+  memory = _REFINEMENT_MEMORY if g_a.memory else 0
+  return dataclasses.replace(g_a, before=before, after=after, memory=memory)
 
 
 class Span(NamedTuple):
@@ -90,6 +136,8 @@ def spans(size: int, length: int, field: Field) -> list[Span]:
 
 def units(field: Field, config: ModelConfig, memory: int) -> int:
   """The largest tile, in units, for which a network takes so many bytes."""
+  if not field.memory:
+    return sys.maxsize
   return memory // (field.memory * max(config.num_filters, config.latent_channels))
 
 

@@ -1,10 +1,10 @@
 """The order of the latents in a file, and the only autoregressive loop.
 
-With the 5x5 causal mask, the latent at row i, column j needs the two rows above up to column
-j + 2 and its left neighbours in its own row. So all positions with the same t = j + 3 i are
+With the paper's 5x5 causal mask, the latent at row i, column j needs the two rows above up to
+column j + 2 and its left neighbours in its own row. So all positions with the same t = j + 3 i are
 independent of each other, and a 32x48 image of latents takes 141 steps instead of 1,536. Symbols
-are ordered by t, then by row, channels innermost. Priors without context take 2^16 positions a
-step, in raster order.
+are ordered by t, then by row, channels innermost. Other masks have another `Reach`. Priors without
+context take 2^16 positions a step, in raster order.
 """
 
 from typing import NamedTuple, Protocol
@@ -15,10 +15,12 @@ import tensorflow as tf
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.frozen_prior import Networks
 from bmshj_minnen.entropy.range_coder import MAX_VALUE, RangeCoder
+from bmshj_minnen.layers.masked_conv import causal_mask
 
 __all__ = [
   "Decoder",
   "Encoder",
+  "Reach",
   "Segment",
   "Side",
   "coding_order",
@@ -27,16 +29,30 @@ __all__ = [
   "segments",
   "start",
   "step_sizes",
-  "wavefront_order",
 ]
 
-_SLOPE = 3  # Columns that a row lags behind the one above it.
-# The 12 taps of the mask in raster order: rows up, and steps back, of which a column is one.
-_UP = np.repeat([2, 1, 0], [5, 5, 2])
-_BACK = _SLOPE * _UP + 2 - np.arange(12) % 5
-_REACH = int(_BACK.max())  # 8: two rows up, two columns left.
 _BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
 _SEGMENT = 2**14  # Positions that are in tensors at the same time; no part of the format.
+
+
+class Reach:
+  """Where the neighbours of a causal mask are.
+
+  Args:
+    support: side of the kernel; 0 without context.
+
+  Attributes:
+    slope: columns that a row lags behind the one above it.
+    up, back: [taps], in raster order: rows up, and steps back, of which a column is one.
+    steps: the most steps back.
+  """
+
+  def __init__(self, support: int):
+    rows, columns = np.nonzero(causal_mask(support, "A")) if support else np.empty([2, 0], int)
+    self.slope = support // 2 + 1
+    self.up = support // 2 - rows
+    self.back = self.slope * self.up + support // 2 - columns
+    self.steps = int(self.back.max(initial=0))  # Of a 5x5 mask 8: two rows up, two columns left.
 
 
 class Side(Protocol):
@@ -96,16 +112,18 @@ class Segment(NamedTuple):
   end: int
 
 
-def coding_order(has_context: bool, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-  """[height * width] int32: the raster index of each position, in the order of coding."""
-  return wavefront_order(height, width) if has_context else tf.range(height * width)
+def coding_order(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+  """[height * width] int32: the raster index of each position, in the order of coding.
 
-
-def wavefront_order(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-  """[height * width] int32: the raster index of each position, in the order of coding."""
+  Args:
+    support: side of the causal kernel; 0 without context.
+    height, width: of the image of latents.
+  """
+  if not support:
+    return tf.range(height * width)
   row = tf.repeat(tf.range(height, dtype=tf.int64), width)
   column = tf.tile(tf.range(width, dtype=tf.int64), [height])
-  key = (column + _SLOPE * row) * tf.cast(height, tf.int64) + row
+  key = (column + Reach(support).slope * row) * tf.cast(height, tf.int64) + row
   return tf.argsort(key)
 
 
@@ -131,33 +149,37 @@ def scan(
   Returns:
     The next state and ŷ [height * width, M] float32 on its grid, raster order.
   """
-  order = coding_order(networks.has_context, height, width)
+  support = networks.context_support
+  order = coding_order(support, height, width)
   handle, _, latents = scan_steps(
     networks,
     side,
     handle,
     tf.gather(psi, order),
     order,
-    start(networks.num_parts, height, width, channels),
-    (tf.constant(0), _num_steps(networks.has_context, height, width)),
+    start(support, networks.num_parts, height, width, channels),
+    (tf.constant(0), _num_steps(support, height, width)),
     (height, width),
   )
   return handle, tf.gather(latents, tf.math.invert_permutation(order))
 
 
-def start(parts: int, height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
-  """What precedes the first step: [parts * (8 R + 1), M] zeros.
+def start(
+  support: int, parts: int, height: tf.Tensor, width: tf.Tensor, channels: int
+) -> tf.Tensor:
+  """What precedes the first step: [parts * (S R + 1), M] zeros.
 
-  R is the most positions that a step has.
+  S is how many steps a neighbour may be back, and R the most positions that a step has.
   """
-  most = tf.minimum(height, (width + _SLOPE - 1) // _SLOPE)
-  return tf.zeros([parts * (_REACH * most + 1), channels])
+  reach = Reach(support)
+  most = tf.minimum(height, (width + reach.slope - 1) // reach.slope)
+  return tf.zeros([parts * (reach.steps * most + 1), channels])
 
 
-def step_sizes(has_context: bool, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-  """[steps] int32: how many positions each step of an image has."""
-  steps = tf.range(_num_steps(has_context, height, width))
-  return _positions(has_context, steps, height, width)[1]
+def step_sizes(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+  """[steps] int32: how many positions each step of an image has; arguments of `coding_order`."""
+  steps = tf.range(_num_steps(support, height, width))
+  return _positions(support, steps, height, width)[1]
 
 
 def segments(sizes: np.ndarray) -> list[Segment]:
@@ -189,30 +211,31 @@ def scan_steps(
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
     where: [n] int32, what `side` is told of these positions.
-    recent: [parts * (8 R + 1), M], ŷ of the last eight steps as `networks` split it. In each part,
-      row i of step t is at R (t % 8) + i % R, and zeros, for what is outside the image, at 8 R.
+    recent: [parts * (S R + 1), M], see `start`: ŷ of the last S steps as `networks` split it. In
+      each part, row i of step t is at R (t % S) + i % R, and zeros, for what is outside the image,
+      at S R.
     steps: the first and the one after the last.
     size: height and width of the image of latents.
 
   Returns:
     The next state, the next `recent`, and ŷ [n, M] float32 on its grid, in the order of coding.
   """
-  (first, last), channels = steps, recent.shape[-1]
+  (first, last), channels, support = steps, recent.shape[-1], networks.context_support
   prepared = networks.prepare(psi)
-  ends = tf.cumsum(step_sizes(networks.has_context, *size)[first:last])
-  if networks.has_context:
-    slots, taps = _slots(networks.num_parts, tf.shape(recent)[0], steps, size)
+  ends = tf.cumsum(step_sizes(support, *size)[first:last])
+  if support:
+    slots, taps = _slots(support, networks.num_parts, tf.shape(recent)[0], steps, size)
 
   def step(t, begin, recent, handle, latents):
     end = tf.gather(ends, t - first)
     neighbours = None
-    if networks.has_context:
+    if support:
       neighbours = tf.gather(recent, taps[:, begin:end])
-      neighbours = tf.reshape(neighbours, [networks.num_parts, -1, _UP.size * channels])
+      neighbours = tf.reshape(neighbours, [networks.num_parts, -1, taps.shape[-1] * channels])
     mean, table = networks.parameters(prepared[begin:end], neighbours)
     handle, y_hat = side(handle, mean, table, where[begin:end])
     latents = latents.write(t - first, y_hat)
-    if networks.has_context:
+    if support:
       recent = tf.tensor_scatter_nd_update(recent, slots[:, begin:end], networks.split(y_hat))
     return t + 1, end, recent, handle, latents
 
@@ -230,39 +253,41 @@ def scan_steps(
   return handle, recent, latents.concat()
 
 
-def _num_steps(has_context, height, width):
-  if has_context:
-    return width + _SLOPE * (height - 1)
+def _num_steps(support, height, width):
+  if support:
+    return width + Reach(support).slope * (height - 1)
   return (height * width + _BLOCK - 1) // _BLOCK
 
 
-def _positions(has_context, step, height, width):
+def _positions(support, step, height, width):
   """The first row of a step, and how many positions it has."""
-  if not has_context:
+  if not support:
     return tf.zeros_like(step), tf.minimum(_BLOCK, height * width - step * _BLOCK)
-  first_row = tf.maximum(0, (step - width + _SLOPE) // _SLOPE)
-  return first_row, tf.minimum(step // _SLOPE, height - 1) - first_row + 1
+  slope = Reach(support).slope
+  first_row = tf.maximum(0, (step - width + slope) // slope)
+  return first_row, tf.minimum(step // slope, height - 1) - first_row + 1
 
 
-def _slots(parts, num_slots, steps, size):
+def _slots(support, parts, num_slots, steps, size):
   """Where `recent` has the positions of some steps, and their neighbours.
 
   Returns:
-    [parts, n, 1], and [parts, n, 12] at the taps of the mask, in raster order of the taps.
+    [parts, n, 1], and [parts, n, taps] at the taps of the mask, in raster order of the taps.
   """
+  reach = Reach(support)
   a_part = num_slots // parts
-  most = a_part // _REACH
+  most = a_part // reach.steps
   step = tf.range(*steps)
-  first_row, count = _positions(True, step, *size)
+  first_row, count = _positions(support, step, *size)
   row = tf.ragged.range(first_row, first_row + count).values[:, None]
   step = tf.repeat(step, count)[:, None]
 
   def slot(step, row):
-    return step % _REACH * most + row % most
+    return step % reach.steps * most + row % most
 
-  up, back = row - _UP, step - _BACK
-  column = back - _SLOPE * up
+  up, back = row - reach.up, step - reach.back
+  column = back - reach.slope * up
   is_inside = (up >= 0) & (column >= 0) & (column < size[1])
-  taps = tf.where(is_inside, slot(back, up), _REACH * most)
+  taps = tf.where(is_inside, slot(back, up), reach.steps * most)
   begins = a_part * tf.range(parts)[:, None, None]
   return begins + slot(step, row), begins + taps

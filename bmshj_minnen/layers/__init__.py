@@ -3,6 +3,8 @@
 from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 from bmshj_minnen.layers.gains import Gains
 from bmshj_minnen.layers.masked_conv import MaskedConv2D
+from bmshj_minnen.layers.networks import Networks, networks_of, register
+from bmshj_minnen.layers.receptive_field import ReceptiveField
 from bmshj_minnen.layers.transforms import (
   analysis_transform,
   hyper_analysis_transform,
@@ -14,8 +16,12 @@ __all__ = [
   "EntropyParameters",
   "Gains",
   "MaskedConv2D",
+  "Networks",
+  "ReceptiveField",
   "analysis_transform",
   "hyper_analysis_transform",
   "hyper_synthesis_transform",
+  "networks_of",
+  "register",
   "synthesis_transform",
 ]

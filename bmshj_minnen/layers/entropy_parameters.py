@@ -19,11 +19,12 @@ class EntropyParameters(tf.keras.layers.Layer):
     self.layers = [
       tf.keras.layers.Dense(latent_channels * 10 // 3, activation=activation),
       tf.keras.layers.Dense(latent_channels * 8 // 3, activation=activation),
-      tf.keras.layers.Dense(latent_channels * 2),
+      # Means, which need more digits than bfloat16 has.
+      tf.keras.layers.Dense(latent_channels * 2, dtype="float32"),
     ]
 
   def call(self, features: tf.Tensor) -> tf.Tensor:
-    """[B, h, w, 2M or 4M] -> [B, h, w, 2M]: means, then raw scales."""
+    """[B, h, w, 2M or 4M] -> [B, h, w, 2M] float32: means, then raw scales."""
     for layer in self.layers:
       features = layer(features)
     return features

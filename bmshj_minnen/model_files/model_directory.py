@@ -18,7 +18,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.coding.freezing import freeze
+from bmshj_minnen.coding.freezing import check, freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.model import Model, precision_policy
@@ -34,6 +34,7 @@ __all__ = [
   "load_for",
   "load_model",
   "load_weights",
+  "model_for_coding",
   "save",
   "save_config",
 ]
@@ -46,9 +47,57 @@ CODEC_FILES = (_WEIGHTS, _CODER)  # What `load` reads.
 
 
 def create_variables(model: Model) -> None:
-  """Builds all layers, which Keras does at the first call."""
+  """Builds all layers, which Keras does at the first call.
+
+  Raises:
+    ValueError: a network gives another shape than it must, or entropy coding cannot compute it.
+  """
   side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
-  model(tf.zeros([1, side, side, 3]), seed=tf.zeros([2], tf.int32))
+  x = tf.zeros([1, side, side, 3])
+  y = model.analysis(x)
+  latents = [1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, model.config.latent_channels]
+  _check_shape("g_a", x, y, latents)
+  if model.h_a is not None:
+    _check_shape("h_a", y, model.hyper_analysis(y), [1, 1, 1, model.config.num_filters])
+  _check_shape("g_s", y, model.synthesis(y), x.shape)
+  model(x, seed=tf.zeros([2], tf.int32))
+  check(model)
+
+
+def _check_shape(name, source, result, expected):
+  if result.shape != expected:
+    shapes = (source.shape, tf.TensorShape(expected), result.shape)
+    raise ValueError(f"{name} must make of {shapes[0]} {shapes[1]}, not {shapes[2]}")
+
+
+def model_for_coding(
+  config: cfg.ModelConfig,
+  arrays: dict[str, np.ndarray],
+  precision: str = cfg.CODEC_PRECISIONS[0],
+) -> Model:
+  """A model whose g_a, g_s and h_a can be computed, and nothing else.
+
+  Args:
+    config: of the model.
+    arrays: its weights, by the names of `weights`.
+    precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
+      that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding. Files
+      of either are read with either.
+
+  Raises:
+    ValueError: there is no such precision, or the weights are of another model.
+  """
+  if precision not in cfg.CODEC_PRECISIONS:
+    raise ValueError(f"precision {precision!r} is none of {', '.join(cfg.CODEC_PRECISIONS)}")
+  policy = _policy(precision)
+  with precision_policy(policy):
+    model = Model(config, gdn_dtype=policy)
+    weights.hold(model, arrays)
+  return model
+
+
+def _policy(precision):
+  return precision if precision == "float32" else f"mixed_{precision}"
 
 
 def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> None:
@@ -60,7 +109,7 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
     typical_images: [B, H, W, 3], see `freeze`.
 
   Raises:
-    ValueError: a layer is of a kind that codecs do not know; nothing was written.
+    ValueError: a layer of h_s or g_ep is not for entropy coding; nothing was written.
   """
   arrays, frozen = weights.to_arrays(model), freeze(model, typical_images)
   directory.mkdir(parents=True, exist_ok=True)
@@ -92,7 +141,8 @@ def load(
 
   Args:
     model: a directory that training wrote, or the name of a model that ships.
-    max_pixels, memory, precision: as of `Codec`.
+    max_pixels, memory: as of `Codec`.
+    precision: as of `model_for_coding`.
     refine: steps of gradient descent that `compress` takes for each image, see `refinement`.
     lmbda: their λ; if nothing is said, what the model was trained for, or that of the quality.
 
@@ -100,10 +150,11 @@ def load(
     ValueError: there is no such model; or it is to be refined, and nothing says for which λ.
   """
   directory = catalogue.find(model)
-  weights_ = _load_arrays(directory, _WEIGHTS)
+  arrays = _load_arrays(directory, _WEIGHTS)
   frozen = _frozen(directory)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
-  return Codec(frozen, weights_, max_pixels, memory, precision, refiner)
+  coding_model = model_for_coding(frozen.config, arrays, precision)
+  return Codec(frozen, coding_model, max_pixels, memory, refiner)
 
 
 def _refiner(directory, config, precision, steps, lmbda):
@@ -114,8 +165,7 @@ def _refiner(directory, config, precision, steps, lmbda):
     raise ValueError(
       f"{directory} has no {RECORD} that says for which λ it was trained: give --lambda"
     )
-  policy = precision if precision == "float32" else f"mixed_{precision}"
-  with precision_policy(policy):
+  with precision_policy(_policy(precision)):
     model = load_model(directory)
   return Refiner(model, trained_for if lmbda is None else lmbda, distortion, steps)
 

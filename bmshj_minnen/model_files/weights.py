@@ -1,16 +1,25 @@
 """A model's weights as named arrays: the paper's quantities, free of any parametrisation.
 
 Names are `part/layer/quantity`, such as `g_a/0/kernel`, `g_s/2/gamma`, `z_density/matrix_1`.
-Kernels are [height, width, in, out]; those of 1x1 convolutions are [in, out].
+Kernels are [height, width, in, out]; those of 1x1 convolutions are [in, out]. What layers of other
+kinds have learned is named by their variables, see `layers.parametrisation`.
 """
 
 import numpy as np
 import tensorflow as tf
 
+from bmshj_minnen import config as cfg
+from bmshj_minnen.layers.chain import Chain
+from bmshj_minnen.layers.convolutions import GDN, Convolution
+from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 from bmshj_minnen.layers.parametrisation import quantities
 from bmshj_minnen.model import Model
 
-__all__ = ["assign", "to_arrays"]
+__all__ = ["assign", "hold", "to_arrays"]
+
+_NETWORKS = ("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep")
+_DENSITIES = ("z_density", "y_density")
+_CODED_IN_FLOAT = ("g_a", "g_s", "h_a")
 
 
 def to_arrays(model: Model) -> dict[str, np.ndarray]:
@@ -24,42 +33,113 @@ def assign(model: Model, arrays: dict[str, np.ndarray]) -> None:
   Raises:
     ValueError: names or shapes are not those of this model.
   """
-  weights = _weights(model)
+  _assign(_weights(model), arrays)
+
+
+def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
+  """Gives a new model those weights that do not become integers in a codec.
+
+  These are g_a, g_s, h_a, the gains and the medians of y. The paper's layers hold them as
+  constants, which takes less time to make and to run; others as variables.
+
+  Args:
+    model: not built.
+    arrays: of `to_arrays`.
+
+  Raises:
+    ValueError: names or shapes are not those of this model.
+  """
+  m = model.config.latent_channels
+  side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
+  shapes = {"g_a": (1, side, side, 3)}
+  rest = {}
+  for part in _CODED_IN_FLOAT:
+    network = getattr(model, part)
+    if network is None:
+      continue
+    shape = shapes.get(part, (1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, m))
+    if isinstance(network, Chain) and all(isinstance(x, Convolution) for x in network.layers):
+      _hold(part, network, shape, arrays)
+    else:
+      network(tf.zeros(shape))
+      rest.update(_of_network(part, network))
+  if model.y_density is not None:
+    rest.update(_of_density("y_density", model.y_density))
+  rest.update(_of_gains(model.gains))
+  _assign(rest, {name: array for name, array in arrays.items() if name in rest})
+
+
+def _hold(part, network, shape, arrays):
+  channels = shape[-1]
+  for i, layer in enumerate(network.layers):
+    outputs = layer.filters
+    shapes = {"kernel": (*layer.kernel_support, channels, outputs), "bias": (outputs,)}
+    if isinstance(layer.activation, GDN):
+      shapes |= {"beta": (outputs,), "gamma": (outputs, outputs)}
+    found = {name: arrays.get(f"{part}/{i}/{name}", np.empty(0)) for name in shapes}
+    for name, expected in shapes.items():
+      _check_shape(f"{part}/{i}/{name}", found[name].shape, expected)
+    layer.hold(**{name: tf.constant(array, tf.float32) for name, array in found.items()})
+    channels = outputs
+  network.build(shape)
+
+
+def _assign(weights, arrays):
   if set(weights) != set(arrays):
     odd = sorted(set(weights) ^ set(arrays))
     raise ValueError(f"the weights are of another model: only one of the two has {odd[0]}")
   for name, (get, put) in weights.items():
-    shape = tuple(get().shape)
-    if shape != arrays[name].shape:
-      raise ValueError(
-        f"the weights are of another model: {name} has shape {arrays[name].shape}, not {shape}"
-      )
+    _check_shape(name, arrays[name].shape, tuple(get().shape))
     put(tf.constant(arrays[name], tf.float32))
+
+
+def _check_shape(name, found, expected):
+  if found != expected:
+    raise ValueError(f"the weights are of another model: {name} has shape {found}, not {expected}")
 
 
 def _weights(model):
   """Name -> (read, write)."""
   weights = {}
-  for part in ("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep", "z_density", "y_density"):
-    layer = getattr(model, part)
-    if layer is None:
-      continue
-    if part in ("z_density", "y_density"):
-      # tfp distributions expose their variables by name only.
-      for variable in layer.density.trainable_variables:
-        name = f"{part}/{variable.name.split(':')[0].split('/')[-1]}"
-        weights[name] = (variable.read_value, variable.assign)
-      if layer.median is not None:
-        weights[f"{part}/median"] = (layer.median.read_value, layer.median.assign)
-    elif part == "g_cm":
-      weights[f"{part}/kernel"] = (lambda layer=layer: layer.kernel, layer.assign_kernel)
-      weights[f"{part}/bias"] = (layer.bias.read_value, layer.bias.assign)
-    else:
-      for i, sublayer in enumerate(layer.layers):
-        for quantity, access in quantities(sublayer).items():
-          weights[f"{part}/{i}/{quantity}"] = access
-  if model.gains is not None:
-    for name in ("log_gain", "log_inverse"):
-      variable = getattr(model.gains, name)
-      weights[f"gains/{name}"] = (variable.read_value, variable.assign)
+  for part in _NETWORKS:
+    if getattr(model, part) is not None:
+      weights.update(_of_network(part, getattr(model, part)))
+  for part in _DENSITIES:
+    if getattr(model, part) is not None:
+      weights.update(_of_density(part, getattr(model, part)))
+  weights.update(_of_gains(model.gains))
   return weights
+
+
+def _of_network(part, network):
+  if part == "g_cm":
+    return {
+      f"{part}/kernel": (lambda: network.kernel, network.assign_kernel),
+      f"{part}/bias": (network.bias.read_value, network.bias.assign),
+    }
+  layers = {part: network}
+  if isinstance(network, (tf.keras.Sequential, EntropyParameters)):
+    layers = {f"{part}/{i}": layer for i, layer in enumerate(network.layers)}
+  return {
+    f"{name}/{quantity}": access
+    for name, layer in layers.items()
+    for quantity, access in quantities(layer).items()
+  }
+
+
+def _of_density(part, density):
+  # tfp distributions expose their variables by name only.
+  weights = {
+    f"{part}/{variable.name.split(':')[0].split('/')[-1]}": (variable.read_value, variable.assign)
+    for variable in density.density.trainable_variables
+  }
+  if density.median is not None:
+    weights[f"{part}/median"] = (density.median.read_value, density.median.assign)
+  return weights
+
+
+def _of_gains(gains):
+  if gains is None:
+    return {}
+  named = {name: getattr(gains, name) for name in ("log_gain", "log_inverse")}
+  return {f"gains/{name}": (v.read_value, v.assign) for name, v in named.items()}

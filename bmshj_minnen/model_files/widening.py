@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from bmshj_minnen.config import ModelConfig
+from bmshj_minnen.config import PAPERS_NETWORKS, ModelConfig
 
 __all__ = ["can_widen", "widen", "widened"]
 
@@ -21,8 +21,9 @@ def widened(source: ModelConfig, latent_channels: int) -> ModelConfig:
 
 
 def can_widen(source: ModelConfig, target: ModelConfig) -> bool:
-  """Whether `target` is `source` with more latents."""
+  """Whether `target` is `source` with more latents, and the networks are the paper's."""
   is_more = source.latent_channels < target.latent_channels
+  is_more = is_more and source.networks == PAPERS_NETWORKS
   return is_more and widened(source, target.latent_channels) == target
 
 

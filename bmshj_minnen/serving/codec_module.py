@@ -26,6 +26,7 @@ class CodecModule(tf.Module):
   def __init__(self, codec: Codec):
     super().__init__()
     self._codec = codec
+    self._variables = codec.variables
 
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Traces them all; names of byte strings end in `_bytes`, which REST needs for base64."""

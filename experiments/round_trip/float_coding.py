@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bmshj_minnen import Model, config
+from bmshj_minnen import Model
 from bmshj_minnen.coding import wavefront
 from bmshj_minnen.layers.masked_conv import causal_mask
 
@@ -16,10 +16,10 @@ class _FloatNetworks:
 
   def __init__(self, model: Model):
     self._model = model
-    self.has_context = model.config.has_context
-    if self.has_context:
+    self.context_support = model.config.context_support if model.config.has_context else 0
+    if self.context_support:
       kernel = model.g_cm.kernel
-      visible = causal_mask(config.CONTEXT_SUPPORT, "A").astype(bool)
+      visible = causal_mask(self.context_support, "A").astype(bool)
       self._kernel = tf.reshape(tf.boolean_mask(kernel, visible), [-1, kernel.shape[-1]])
 
   def psi(self, z_hat, height, width):
@@ -41,7 +41,7 @@ class _FloatNetworks:
     """[n, channels] and [1, n, 12 M] -> mean and scale, [n, M] each."""
     model = self._model
     features = psi
-    if self.has_context:
+    if self.context_support:
       phi = tf.matmul(neighbours[0], self._kernel) + model.g_cm.bias
       features = model.g_ep(tf.concat([psi, phi], -1))
     if model.config.prior == "scale_hyperprior":

@@ -22,7 +22,7 @@ import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
-from bmshj_minnen.model_files import catalogue, weights
+from bmshj_minnen.model_files import catalogue, model_directory, weights
 from bmshj_minnen.photographs import images
 from experiments import untrained
 from experiments.speed import plots, timing, work
@@ -70,7 +70,8 @@ def _subjects(name, frozen, arrays, image):
   operations = work.operations(frozen.config, arrays, *image.shape[:2])
   subjects = {}
   for precision in _PRECISIONS.value:
-    codec = bmshj_minnen.Codec(frozen, arrays, precision=precision)
+    model = model_directory.model_for_coding(frozen.config, arrays, precision)
+    codec = bmshj_minnen.Codec(frozen, model)
     subject = _Subject(Coding(codec, frozen, image), operations, precision)
     subjects[name if precision == "float32" else f"{name} {precision}"] = subject
   return subjects

@@ -1,0 +1,97 @@
+"""Which networks a model is made of: the paper's, or others under a name of their own."""
+
+import functools
+from typing import Callable, Optional
+
+import tensorflow as tf
+
+from bmshj_minnen.config import PAPERS_NETWORKS, ModelConfig
+from bmshj_minnen.layers import transforms
+from bmshj_minnen.layers.entropy_parameters import EntropyParameters
+
+__all__ = ["Networks", "networks_of", "register"]
+
+_CLASSES: dict[str, type] = {}
+
+
+def register(name: str) -> Callable[[type], type]:
+  """Decorates a subclass of `Networks` that models with `config.networks` of that name have.
+
+  Raises:
+    ValueError: the name is that of other networks.
+  """
+
+  def add(networks: type) -> type:
+    known = _CLASSES.get(name)
+    # The same class again is what notebooks make.
+    if known and (known.__module__, known.__qualname__) != (
+      networks.__module__,
+      networks.__qualname__,
+    ):
+      raise ValueError(f"networks {name!r} are {known.__module__}.{known.__qualname__} already")
+    _CLASSES[name] = networks
+    return networks
+
+  return add
+
+
+@register(PAPERS_NETWORKS)
+class Networks:
+  """The paper's networks. Subclasses give other ones for some.
+
+  All are Keras layers. g_a, g_s and h_a may be any. Layers of h_s and g_ep are coded with as
+  integers, see `coding.freezing` for what they may be.
+
+  Args:
+    config: of the model.
+    gdn_dtype: Keras policy of GDNs: "float32", or in a codec whose precision is bfloat16, that.
+  """
+
+  def __init__(self, config: ModelConfig, gdn_dtype: str = "float32"):
+    self.config = config
+    self.gdn_dtype = gdn_dtype
+
+  @property
+  def activation(self) -> Callable:
+    """The ReLU of the model, leaky or not."""
+    slope = self.config.slope
+    return functools.partial(tf.nn.leaky_relu, alpha=slope) if slope else tf.nn.relu
+
+  def g_a(self) -> tf.keras.layers.Layer:
+    """Pixels [B, 16 h, 16 w, 3] in 0..1 -> y [B, h, w, M]."""
+    config = self.config
+    return transforms.analysis_transform(config.num_filters, config.latent_channels, self.gdn_dtype)
+
+  def g_s(self) -> tf.keras.layers.Layer:
+    """ŷ [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] in about 0..1."""
+    return transforms.synthesis_transform(self.config.num_filters, self.gdn_dtype)
+
+  def h_a(self) -> tf.keras.layers.Layer:
+    """Y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N]."""
+    return transforms.hyper_analysis_transform(self.config.num_filters, self.activation)
+
+  def h_s(self) -> tf.keras.layers.Layer:
+    """ẑ [B, h', w', N] -> psi [B, 4 h', 4 w', 2M], or M for scales alone."""
+    config = self.config
+    outputs = config.latent_channels * (1 if config.prior == "scale_hyperprior" else 2)
+    # Without g_ep these are means and scales.
+    dtype: Optional[str] = None if config.has_context else "float32"
+    return transforms.hyper_synthesis_transform(config.h_s_hidden, outputs, self.activation, dtype)
+
+  def g_ep(self) -> tf.keras.layers.Layer:
+    """(psi, phi) [B, h, w, 4M], or phi alone, 2M -> means and raw scales [B, h, w, 2M]."""
+    return EntropyParameters(self.config.latent_channels, self.activation)
+
+
+def networks_of(config: ModelConfig, gdn_dtype: str = "float32") -> Networks:
+  """The networks of a model.
+
+  Raises:
+    ValueError: none are registered under its name.
+  """
+  if config.networks not in _CLASSES:
+    raise ValueError(
+      f"the model has networks {config.networks!r}, which this program does not know: import the"
+      " module that registers them first"
+    )
+  return _CLASSES[config.networks](config, gdn_dtype)

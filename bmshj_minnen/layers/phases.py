@@ -1,0 +1,37 @@
+"""Transposed convolutions as ordinary ones, which matrix products can compute."""
+
+import tensorflow as tf
+
+__all__ = ["phases", "phases_support"]
+
+
+def phases_support(support: int, stride: int) -> int:
+  """The side of the kernel that `phases` returns."""
+  return 2 * -(-(support // 2) // stride) + 1
+
+
+def phases(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.Tensor:
+  """A transposed convolution as one whose outputs are stride x stride positions.
+
+  Output s i + p takes input i + d (d = -D to D) through tap p + support // 2 - s d, where that
+  exists.
+
+  Args:
+    kernel: [support, support, in, out] of `SignalConv2D(corr=False, strides_up=stride)`, support
+      odd.
+    stride: s.
+    mirrored: whether it is for an image turned upside down and left to right.
+
+  Returns:
+    [2 D + 1, 2 D + 1, in, s² out], channels in the order of `tf.nn.depth_to_space`.
+  """
+  support, channels = int(kernel.shape[0]), kernel.shape[2:]
+  side = phases_support(support, stride)
+  before = side // 2 * stride - support // 2
+  padding = (before, side * stride - support - before)
+  padded = tf.pad(kernel, [padding, padding, (0, 0), (0, 0)])
+  # Padded tap s a + p is that of d = D - a.
+  taps = tf.reshape(padded, [side, stride, side, stride, *channels])
+  taps = tf.reverse(taps, [1, 3] if mirrored else [0, 2])
+  outputs = tf.transpose(taps, [0, 2, 4, 1, 3, 5])  # [a, a, in, p, p, out]
+  return tf.reshape(outputs, [side, side, channels[0], stride**2 * channels[1]])

@@ -1,0 +1,243 @@
+"""Networks that the package does not know are trained, saved, loaded and coded with."""
+
+import logging
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen import layers
+from bmshj_minnen.coding import tiling
+from bmshj_minnen.layers.convolutions import Convolution, TransposedConvolution
+from bmshj_minnen.model_files import model_directory, weights
+from bmshj_minnen.training import trainer
+from tests import codecs
+
+_README = pathlib.Path(__file__).parent.parent / "README.md"
+_CONV, _DECONV = tf.keras.layers.Conv2D, tf.keras.layers.Conv2DTranspose
+
+
+class _Doubled(tf.keras.layers.Layer):
+  """Says nothing of its receptive field."""
+
+  def __init__(self):
+    super().__init__()
+    self.conv = _CONV(4, 3, padding="same")
+
+  def call(self, x):
+    return x + self.conv(x)
+
+
+def _stack(layer, last, *others):
+  return tf.keras.Sequential([*others, layer(last, 5, 2, "same")])
+
+
+@layers.register("test swish")
+class _Swish(layers.Networks):
+  """Another activation, a normalization and pooling; g_s has no kernels of 5."""
+
+  def g_a(self):
+    hidden = [_CONV(4, 3, 2, "same", activation="swish"), tf.keras.layers.BatchNormalization()]
+    hidden += [tf.keras.layers.AveragePooling2D(), _CONV(4, 4, 2, "same", activation="swish")]
+    return _stack(_CONV, self.config.latent_channels, *hidden)
+
+  def g_s(self):
+    hidden = [_DECONV(4, 4, 4, "same", activation="swish"), tf.keras.layers.UpSampling2D()]
+    return _stack(_DECONV, 3, *hidden)
+
+
+@layers.register("test patches")
+class _Patches(layers.Networks):
+  """One layer of stride 16 each, which are no chains of layers."""
+
+  def g_a(self):
+    return _CONV(self.config.latent_channels, 16, 16, "same")
+
+  def g_s(self):
+    return _DECONV(3, 16, 16, "same")
+
+
+@layers.register("test unknown")
+class _Unknown(layers.Networks):
+  """A layer whose receptive field is not known."""
+
+  def g_a(self):
+    hidden = [_CONV(4, 3, 4, "same"), _Doubled(), _CONV(4, 3, 2, "same")]
+    return _stack(_CONV, self.config.latent_channels, *hidden)
+
+
+@layers.register("test deep")
+class _Deep(layers.Networks):
+  """More layers that become integers, of other kernels and slopes."""
+
+  def h_s(self):
+    outputs = self.config.latent_channels * 2
+    return tf.keras.Sequential(
+      [
+        TransposedConvolution(5, self.activation),
+        _CONV(6, 5, padding="same", activation=tf.nn.relu),
+        TransposedConvolution(7, tf.nn.leaky_relu),
+        tf.keras.layers.Dense(outputs, use_bias=False),
+      ]
+    )
+
+  def g_ep(self):
+    dense, m = tf.keras.layers.Dense, self.config.latent_channels
+    hidden = [dense(width, activation=self.activation) for width in (30, 25, 20)]
+    return tf.keras.Sequential([*hidden, dense(2 * m)])
+
+
+def _train_a_step(directory, **fields):
+  """A saved model whose latents are not all zero, and what was saved."""
+  config = bmshj_minnen.ModelConfig("joint", 4, 6, **fields)
+  run = trainer.build(config, bmshj_minnen.TrainConfig(str(directory), crop=64, batch=1))
+  x = tf.constant(codecs.photograph(64, 64)[None], tf.float32)
+  before = weights.to_arrays(run.model)
+  run.step(x)
+  after = weights.to_arrays(run.model)
+  assert all((before[name] != after[name]).any() for name in after if name.endswith("kernel"))
+  for name in after:
+    if name.startswith("g_a/") and "bias" in name:
+      after[name] = np.linspace(-3, 3, after[name].size, dtype=np.float32)
+  weights.assign(run.model, after)
+  model_directory.save(run.model, directory, x)
+  return after
+
+
+def _compress_to_a_file(directory, path, size=(50, 70)):
+  """Checks what comes back against the Keras model; returns the codec."""
+  image = codecs.photograph(*size)
+  path.write_bytes(bmshj_minnen.load(directory).compress(image))
+  codec = bmshj_minnen.load(directory)
+  y_hat = codec.latents(path.read_bytes()).y_hat
+  model = bmshj_minnen.load_model(directory)
+  padded = np.pad(image, [(0, -size[0] % 16), (0, -size[1] % 16), (0, 0)], mode="edge")
+  y = model.analysis(padded[None])[0].numpy()
+  assert np.abs(y).max() > 1, "there is something to send"
+  assert np.abs(y_hat - y).max() < 0.6  # Half a symbol, and what integers add to a mean.
+  expected = np.clip(np.round(model.synthesis(y_hat[None])[0, : size[0], : size[1]]), 0, 255)
+  decoded = codec.decompress(path.read_bytes())
+  assert np.abs(decoded - expected).max() <= 1 and np.mean(decoded != expected) < 0.01
+  return codec
+
+
+@pytest.mark.parametrize("name", ["test swish", "test patches", "test unknown"])
+def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
+  saved = _train_a_step(tmp_path / "model", networks=name)
+  loaded = weights.to_arrays(bmshj_minnen.load_model(tmp_path / "model"))
+  assert loaded.keys() == saved.keys()
+  for key, array in saved.items():
+    np.testing.assert_allclose(loaded[key], array, atol=1e-6)
+  with caplog.at_level(logging.WARNING):
+    codec = _compress_to_a_file(tmp_path / "model", tmp_path / "photo.tfci")
+  assert ("_Doubled" in caplog.text) == (name == "test unknown")
+  # In tiles, unless that cannot be.
+  image = np.tile(codecs.photograph(400, 300), (1, 2, 1))
+  whole, size = codec.compress_with_latents(image)[1].y_hat, (400, 600)
+  codec.memory = 1
+  tiles = tiling.window(25, 38, tiling.units(codec._fields["g_a"], codec.config, 1), _FIELD)
+  assert (tiles == (25, 38)) == (name == "test unknown")
+  data, latents = codec.compress_with_latents(image)
+  assert np.mean(latents.y_hat != whole) < 1e-3
+  decoded = codec.decompress(data).astype(int)
+  codec.memory = tiling.DEFAULT_MEMORY
+  assert decoded.shape == (*size, 3)
+  assert np.abs(decoded - codec.decompress(data)).max() <= 1
+
+
+_FIELD = tiling.Field(16, 1, 0, 0, 1)
+
+
+def test_the_example_of_the_readme(tmp_path, monkeypatch):
+  _, example = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
+  small = {"128, 192": "4, 6", "steps=100_000": "steps=1, crop=64, batch=1"}
+  for text, replacement in small.items():
+    assert text in example
+    example = example.replace(text, replacement)
+  monkeypatch.chdir(tmp_path)
+  exec(example, {"__name__": "my_networks"})
+  arrays = np.load("models/residual/weights.npz")
+  assert {"g_a/0/kernel", "g_a/1/kernel", "g_a/1/kernel_1", "g_s/6/bias"} <= set(arrays)
+  codec = bmshj_minnen.load("models/residual")
+  assert all(field.memory for field in codec._fields.values()), "all are divided into tiles"
+
+
+def test_names_that_nothing_registers_are_explained():
+  with pytest.raises(ValueError, match="'nobodys'.*import the module"):
+    bmshj_minnen.Model(bmshj_minnen.ModelConfig(networks="nobodys"))
+  with pytest.raises(ValueError, match="already"):
+    layers.register("test deep")(_Swish)
+
+
+@pytest.mark.parametrize("fields", [{"context_support": 7}, {"networks": "test deep"}])
+def test_more_that_becomes_integers(fields, tmp_path):
+  _train_a_step(tmp_path / "model", **fields)
+  codec = _compress_to_a_file(tmp_path / "model", tmp_path / "photo.tfci", (100, 90))
+  data, sent = codec.compress_with_latents(codecs.photograph(100, 90))
+  for memory in (tiling.DEFAULT_MEMORY, 1):
+    codec.memory = memory
+    received = codec.latents(data)
+    assert received.y_hat.tobytes() == sent.y_hat.tobytes()
+  _check_parameters(codec, bmshj_minnen.load_model(tmp_path / "model"), sent)
+
+
+def _check_parameters(codec, model, latents):
+  """Those in integers are near those of the Keras model, which knows the mask by itself."""
+  y_hat, networks = latents.y_hat, codec._coder._networks
+  height, width, m = y_hat.shape
+  psi = model.hyper_synthesis(latents.z_hat[None], [1, height, width, m])
+  mean, scale = (p[0].numpy().reshape(-1, m) for p in model.parameters(psi, y_hat[None]))
+  index = np.clip(63 * np.log(scale / 0.11) / np.log(256 / 0.11), 0, 63)
+  support = codec.config.context_support
+  half = support // 2
+  padded = np.pad(y_hat * networks.unit, [(half, 0), (half, half), (0, 0)])
+  taps = [(r, c) for r in range(half + 1) for c in range(support) if (r, c) < (half, half)]
+  neighbours = np.concatenate([padded[r : r + height, c : c + width] for r, c in taps], -1)
+  neighbours = networks.split(tf.constant(neighbours.reshape(height * width, -1), tf.float32))
+  psi = networks.psi(tf.constant(latents.z_hat), height, width)
+  parameters = networks.parameters(networks.prepare(psi), neighbours)
+  fixed_mean, fixed_index = (part.numpy() for part in parameters)
+  assert np.abs(fixed_mean / networks.unit - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
+  assert np.abs(fixed_index - index).max() < 0.7
+  # And with other parameters the test would fail.
+  assert np.ptp(mean, 0).max() > 0.05
+
+
+class _BadLast(layers.Networks):
+  def g_ep(self):
+    return tf.keras.Sequential([tf.keras.layers.Dense(12, activation="relu")])
+
+
+class _BadKind(layers.Networks):
+  def h_s(self):
+    return tf.keras.Sequential([_DECONV(12, 4, 4, "same")])
+
+
+class _BadActivation(layers.Networks):
+  def h_s(self):
+    hidden = [TransposedConvolution(4, tf.nn.tanh), TransposedConvolution(4)]
+    return tf.keras.Sequential([*hidden, Convolution(12, 3)])
+
+
+class _BadShape(layers.Networks):
+  def g_a(self):
+    return _CONV(6, 8, 8, "same")
+
+
+@pytest.mark.parametrize(
+  ("networks", "reason"),
+  [
+    (_BadLast, "g_ep .*last layer must be linear"),
+    (_BadKind, "h_s .*Conv2DTranspose"),
+    (_BadActivation, "h_s .*no ReLU"),
+    (_BadShape, r"g_a must make .*4, 4, 6.*8, 8, 6"),
+  ],
+)
+def test_what_cannot_be_coded_is_refused_before_training(networks, reason, tmp_path):
+  layers.register(f"test {networks.__name__}")(networks)
+  config = bmshj_minnen.ModelConfig("joint", 4, 6, networks=f"test {networks.__name__}")
+  with pytest.raises(ValueError, match=reason):
+    trainer.build(config, bmshj_minnen.TrainConfig(str(tmp_path)))
