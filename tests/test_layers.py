@@ -5,8 +5,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_compression as tfc
 
+import bmshj_minnen
 from bmshj_minnen import layers
-from bmshj_minnen.layers import fourier_kernel, masked_conv
+from bmshj_minnen.layers import affine, fourier_kernel, masked_conv, phases, receptive_field
+from bmshj_minnen.layers.convolutions import PhaseConvolution, TransposedConvolution
+from bmshj_minnen.model import precision_policy
 from bmshj_minnen.model_files import model_directory, weights
 
 # Of the largest output: float32 sums of some hundred products.
@@ -194,3 +197,146 @@ def test_g_ep_equals_numpy(tiny_model, reference, prior):
   model = tiny_model(prior)
   features = _random((3, 4, 24 if prior == "joint" else 12), 4)
   _assert_equal(model.g_ep(features[None])[0].numpy(), reference(model).g_ep(features))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("prior", ["mean_scale_hyperprior", "joint"])
+def test_latents_pixels_and_means_have_the_digits_of_float32(policy, prior):
+  with precision_policy(policy):
+    model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, 4, 6))
+    model_directory.create_variables(model)
+  y = model.analysis(_random((1, 64, 64, 3), 100))
+  z = model.hyper_analysis(y)
+  mean, _ = model.parameters(model.hyper_synthesis(z, tf.shape(y)), y)
+  for values in (y, z, mean, model.synthesis(y)):
+    short = tf.cast(tf.cast(values, tf.bfloat16), tf.float32)
+    assert values.dtype == tf.float32 and np.mean(short == values) < 0.1
+
+
+def test_held_weights_make_the_same_networks(tiny_model):
+  model = tiny_model("joint")
+  held = model_directory.model_for_coding(model.config, weights.to_arrays(model))
+  assert not (held.g_a.variables or held.g_s.variables or held.h_a.variables)
+  x, y = _random((1, 48, 32, 3), 4), _random((1, 3, 2, 6), 4)
+  for name, source in (("g_a", x), ("g_s", y), ("h_a", y)):
+    expected = getattr(model, name)(source).numpy()
+    _assert_equal(getattr(held, name)(source).numpy(), expected)
+
+
+def test_held_weights_of_another_shape_are_named(tiny_model):
+  model = tiny_model("joint")
+  arrays = weights.to_arrays(model)
+  for name in ("g_a/0/kernel", "g_s/1/gamma", "h_a/2/bias"):
+    with pytest.raises(ValueError, match=name):
+      model_directory.model_for_coding(model.config, {**arrays, name: arrays[name][:-1]})
+    with pytest.raises(ValueError, match=name):
+      model_directory.model_for_coding(model.config, {k: v for k, v in arrays.items() if k != name})
+
+
+@pytest.mark.parametrize("name", ["g_s", "h_s"])
+def test_images_are_mirrored_once_and_back(tiny_model, name):
+  network = getattr(tiny_model("joint"), name)
+  turned = []
+  for layer in network.layers:
+    if isinstance(layer, TransposedConvolution):
+      plain = layer(x := _random((1, 3, 2, layer.kernel.shape[2])))
+      mirrored = tf.reverse(layer(tf.reverse(x, [1, 2]), mirrored=True), [1, 2])
+      np.testing.assert_array_equal(mirrored, plain)
+      turned.append(layer)
+  source = _random((1, 3, 2, turned[0].kernel.shape[2]))
+  graph = tf.function(network).get_concrete_function(source).graph
+  # Images are [1, ...]; kernels are turned as well.
+  images = [
+    op for op in graph.get_operations() if op.type == "ReverseV2" and op.inputs[0].shape[0] == 1
+  ]
+  inner = [
+    op for f in graph._functions.values() for op in getattr(f, "graph", graph).get_operations()
+  ]
+  assert not inner and len(images) == 2
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("support", "stride"), [(5, 2), (3, 2), (7, 2), (5, 4), (3, 3)])
+def test_phases_are_transposed_convolutions_of_any_stride(support, stride, mirrored):
+  kernel, x = _random((support, support, 2, 3)), _random((1, 4, 5, 2))
+  side = phases.phases_support(support, stride)
+  assert phases.phases(kernel, stride).shape == (side, side, 2, stride**2 * 3)
+  # By the definition: sample i through tap t reaches stride * i + t - support // 2.
+  expected = np.zeros((4 * stride + support, 5 * stride + support, 3))
+  for i, j in np.ndindex(4, 5):
+    part = np.einsum("c,tuco->tuo", x[0, i, j], kernel)
+    expected[stride * i : stride * i + support, stride * j : stride * j + support] += part
+  half = support // 2
+  expected = expected[half : half + 4 * stride, half : half + 5 * stride]
+  x = x[:, ::-1, ::-1] if mirrored else x
+  result = tf.nn.conv2d(x, phases.phases(kernel, stride, mirrored), 1, "SAME")
+  result = tf.nn.depth_to_space(result, stride)[0].numpy()
+  _assert_equal(result[::-1, ::-1] if mirrored else result, expected.astype(np.float32))
+
+
+def test_few_outputs_have_a_layer_that_is_the_same_function():
+  one, other = TransposedConvolution(3), PhaseConvolution(3)
+  x = _random((2, 5, 4, 7))
+  one(x), other(x)
+  other.kernel_parameter.real.assign(one.kernel_parameter.real)
+  other.kernel_parameter.imag.assign(one.kernel_parameter.imag)
+  _assert_equal(other(x).numpy(), one(x).numpy())
+
+
+_KERAS = tf.keras.layers
+_DOWN = [
+  lambda: [_KERAS.Conv2D(1, 5, 2, "same"), _KERAS.Conv2D(1, 3, 1, "same")],
+  lambda: [_KERAS.Conv2D(1, 2, 4, "same"), _KERAS.Conv2D(1, 4, 1, "same")],
+  lambda: [_KERAS.Conv2D(1, 3, 1, "same", dilation_rate=2), _KERAS.AveragePooling2D(4)],
+  lambda: [tfc.SignalConv2D(1, 7, corr=True, strides_down=2, padding="same_zeros")],
+]
+_UP = [
+  lambda: [_KERAS.Conv2DTranspose(1, 5, 2, "same"), _KERAS.Conv2DTranspose(1, 2, 2, "same")],
+  lambda: [_KERAS.Conv2DTranspose(1, 3, 4, "same"), _KERAS.Conv2D(1, 3, 1, "same")],
+  lambda: [_KERAS.UpSampling2D(2), _KERAS.Conv2DTranspose(1, 4, 2, "same")],
+  lambda: [tfc.SignalConv2D(1, 7, corr=False, strides_up=2, padding="same_zeros")],
+]
+
+
+@pytest.mark.parametrize("make", [*_DOWN, *_UP])
+def test_receptive_fields_are_what_changes_outputs(make):
+  """Changing an input changes an output exactly where it is said to be seen."""
+  network = tf.keras.Sequential(make())
+  x = np.zeros((1, 32, 32, 1), np.float32)
+  size = network(x).shape[1]
+  for variable in network.variables:
+    variable.assign(tf.ones_like(variable))
+  if any(isinstance(layer, tfc.SignalConv2D) for layer in network.layers):
+    layer = network.layers[0]
+    arrays = layer.kernel_parameter.__class__(tf.ones(layer.kernel.shape))
+    layer.kernel_parameter.real.assign(arrays.real)
+    layer.kernel_parameter.imag.assign(arrays.imag)
+  fields = receptive_field.receptive_fields(network)
+  unit = max(size // 32, 1)
+  first, last = receptive_field.inputs_of(fields, unit)
+  middle = 16 * size // 32 // unit * unit
+  start = middle * 32 // size
+  before = network(x).numpy()
+  seen = []
+  for i in range(32):
+    changed = x.copy()
+    changed[0, i] += 1
+    difference = np.abs(network(changed).numpy() - before)[0, middle : middle + unit]
+    seen += [i - start] if difference.max() > 1e-3 else []
+  assert (seen[0], seen[-1]) == (first, last)
+
+
+def test_layers_that_do_not_say_their_receptive_field_are_named():
+  network = tf.keras.Sequential([_KERAS.Conv2D(1, 3, 2, "same"), _KERAS.GlobalAveragePooling2D()])
+  with pytest.raises(receptive_field.UnknownLayerError, match="GlobalAveragePooling2D"):
+    receptive_field.receptive_fields(network)
+  # Keras pads sizes that are odd in another place.
+  with pytest.raises(receptive_field.UnknownLayerError, match="Conv2D"):
+    receptive_field.receptive_fields(network, whole_strides=False)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 51 / 256, 0.2, 1.0])
+def test_slopes_are_read_from_activations(slope):
+  layer = _KERAS.Dense(2, lambda x: tf.nn.leaky_relu(x, slope) if slope < 1 else x)
+  layer(tf.zeros([1, 3]))
+  assert affine.affine(layer).slope == np.float32(slope)
