@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.evaluation import classical, measurements, measuring
+from bmshj_minnen.evaluation import classical, curves, measurements, measuring
 from bmshj_minnen.photographs import images
 from experiments.paper import plots, tables
 
@@ -39,7 +39,7 @@ def main(argv):
         )
       )
     rows = measurements.read_rows(results / "images.csv")
-    if _ANCHOR.value not in {row.codec for row in rows}:
+    if _ANCHOR.value not in curves.measured(rows, "psnr"):
       raise ValueError(f"{results} has no measurements of {_ANCHOR.value}: give --images")
     text = tables.all_tables(rows, _ANCHOR.value)
     images.write_atomically(str(results / "tables.md"), text.encode())
