@@ -240,5 +240,3 @@ def _classical(name, qualities):
       Contender(name, str(quality), form.version(), form.suffix, lambda codec=codec: codec)
     )
   return contenders
-
-

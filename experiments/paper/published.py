@@ -16,7 +16,7 @@ _IMAGES = {f"kodim{number:02}" for number in range(1, 25)}
 
 
 def published(metric: str) -> dict[str, curves.Curve]:
-  """The published Kodak curves of a metric of `curves.METRICS`, by the names that they have there."""
+  """The published Kodak curves of a metric of `curves.METRICS`, by the names they have there."""
   points: dict[str, list[tuple[float, float]]] = {}
   with open(_POINTS, newline="") as file:
     for row in csv.DictReader(file):
