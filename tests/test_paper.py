@@ -13,7 +13,7 @@ from scipy import interpolate
 from bmshj_minnen.evaluation import curves, measurements
 from bmshj_minnen.evaluation import tables as evaluation_tables
 from experiments.paper import panels, plots, tables
-from experiments.paper.published import published
+from experiments.paper.published import left_out, published
 from tests import codecs
 
 _STUDY = pathlib.Path(tables.__file__).parent
@@ -138,6 +138,17 @@ def test_tables_of_known_rates():
   line = single[single.index("| single 1 ") :].splitlines()[0]
   assert line.endswith("| -50.0 % |")
   assert evaluation_tables.models(_rows()) == ["ours", "single"]
+
+
+def test_published_curves_are_compared_with_on_all_kodak_images_alone():
+  kodak = measurements.read_rows(_STUDY / "results" / "images.csv")
+  assert left_out(kodak) == "" and "published bpg444" in tables.all_tables(kodak, "jpeg420")
+  for rows, whose in [
+    ([row for row in kodak if row.image < "kodim04"], "these over 3 of them."),
+    (_rows(), "these over 2 photographs."),
+  ]:
+    text = tables.all_tables(rows, "jpeg420")
+    assert whose in text and "published bpg444" not in text
 
 
 def test_plots_are_drawn(tmp_path):

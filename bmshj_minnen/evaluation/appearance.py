@@ -44,5 +44,5 @@ def appearances(codecs: Sequence[str]) -> dict[str, Appearance]:
   models = [codec for codec in codecs if codec not in _CLASSICAL]
   result = {codec: _CLASSICAL[codec] for codec in codecs if codec in _CLASSICAL}
   for i, model in enumerate(models):
-    result[model] = Appearance(f"{model}, ours", *_MODELS[i % len(_MODELS)])
+    result[model] = Appearance(model, *_MODELS[i % len(_MODELS)])
   return {codec: result[codec] for codec in codecs}

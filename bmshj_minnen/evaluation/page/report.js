@@ -93,13 +93,15 @@ const image = () => data.images[byId("image").selectedIndex];
 const level = () => image().levels[Number(chosen("level") ?? 0)] ?? {};
 
 function showSides() {
-  const { original, rows } = image();
+  const { original, rows, width, height } = image();
   ["left", "right"].forEach((name, index) => {
     const codec = byId(name).value;
     const entry = level()[codec];
     const source = entry ? { ...entry, original } : { picture: original, original, bits: "" };
     viewer.setSide(index, source, chosen("show"));
-    byId(`${name}_caption`).innerHTML = entry ? caption(rows[entry.row]) : "<b>Original</b>";
+    byId(`${name}_caption`).innerHTML = entry
+      ? caption(rows[entry.row])
+      : `<b>Original</b>${width}×${height} pixels`;
   });
   const names = ["left", "right"].map((name) => byId(`${name}_caption`).textContent);
   byId("stage").setAttribute("aria-label", `Left: ${names[0]}. Right: ${names[1]}.`);
