@@ -183,9 +183,9 @@ def test_other_weights_and_other_photographs_are_measured_anew(
   assert compressed == [(190, 200)] * 2
   after = {(row["codec"], row["image"]): row for row in _rows(tmp_path)}
   assert after["jpeg420", "a.png"] == before["jpeg420", "a.png"]
-  assert after["joint", "a.png"]["version"] != before["joint", "a.png"]["version"]
-  assert after["joint", "a.png"]["psnr_db"] != before["joint", "a.png"]["psnr_db"]
-  assert after["joint", "b.png"]["height"] == "190"
+  assert after["model", "a.png"]["version"] != before["model", "a.png"]["version"]
+  assert after["model", "a.png"]["psnr_db"] != before["model", "a.png"]["psnr_db"]
+  assert after["model", "b.png"]["height"] == "190"
   assert len(after) == len(before) == 4
 
 

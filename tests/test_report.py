@@ -2,7 +2,6 @@
 
 import html.parser
 import json
-import pathlib
 import re
 
 import numpy as np
