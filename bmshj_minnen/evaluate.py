@@ -5,7 +5,6 @@ same command goes on where it was interrupted, and what was measured before stay
 Beside it are averages, a summary and plots; `--report=DIR` writes a page to look at.
 """
 
-import os
 import pathlib
 
 from absl import app, flags, logging
@@ -50,16 +49,6 @@ _REPORT = flags.DEFINE_string(
 _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
 
 
-def _models():
-  """The values of --model without commas, but for directories that have some in their names."""
-  return [
-    model
-    for value in _MODEL.value
-    for model in ([value] if os.path.exists(value) else value.split(","))
-    if model
-  ]
-
-
 def _write_report(config, rows):
   page = report.write(
     rows,
@@ -80,7 +69,7 @@ def main(argv):
     config = measuring.EvaluationConfig(
       images=_IMAGES.value,
       output=_OUTPUT.value,
-      models=_models(),
+      models=_MODEL.value,
       label=_LABEL.value,
       codecs=_CODECS.value,
       qualities=[int(quality) for quality in _QUALITIES.value],

@@ -219,6 +219,12 @@ def test_models_are_called_by_their_directories(folder, tmp_path):
     ("mbt2018", "mbt2018-4"),
   ]
   assert {codec for codec, _ in _curves(numbered, label="all")} == {"all"}
+  commas = _copies(folder, tmp_path, "with,comma-1")
+  assert _curves([f"{numbered[0]},{numbered[3]}", *commas]) == [
+    ("mine", "mine-1"),
+    ("other", "other"),
+    ("with,comma", "with,comma-1"),
+  ]
   # One curve for one rate each, and one model that is a curve by itself.
   shipped = _curves(["joint-mse-1", "joint-mse-2", "joint-mse"], qualities=[5])
   assert shipped == [

@@ -35,8 +35,8 @@ class EvaluationConfig:
   Attributes:
     images: a pattern of photographs; they are known by their file names.
     output: the folder of the results.
-    models: model directories, patterns of them, or names of shipped ones; each is one setting, or
-      if it is for many rates one for each quality.
+    models: model directories, patterns of them, or names of shipped ones, also several with commas
+      between; each is one setting, or if it is for many rates one for each quality.
     label: what the models are called as a codec, that is, as one curve; empty: by the names of
       their directories without the number at the end, and those of directories above where these
       are the same.
@@ -131,7 +131,9 @@ def find_contenders(config: EvaluationConfig) -> list[Contender]:
   """
   directories = [
     catalogue.find(directory)
-    for pattern in config.models
+    for patterns in config.models
+    # A directory may have a comma in its name.
+    for pattern in ([patterns] if os.path.exists(patterns) else patterns.split(","))
     for directory in sorted(glob.glob(pattern)) or [pattern]
   ]
   labels = _labels(directories)

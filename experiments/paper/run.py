@@ -19,8 +19,8 @@ _RESULTS = flags.DEFINE_string(
   "results", str(pathlib.Path(__file__).parent / "results"), "Where measurements and plots are."
 )
 _IMAGES = flags.DEFINE_string("images", "", "A pattern of the Kodak images; empty: no measuring.")
-_MODEL = flags.DEFINE_multi_string("model", [], "A model directory, or a pattern of them.")
-_LABEL = flags.DEFINE_string("label", "", "What the models are called; empty: by their prior.")
+_MODEL = flags.DEFINE_multi_string("model", [], "As of evaluate.")
+_LABEL = flags.DEFINE_string("label", "", "As of evaluate.")
 _CODECS = flags.DEFINE_list("codecs", list(classical.FORMATS), "Classical codecs to measure.")
 _ANCHOR = flags.DEFINE_string("anchor", "jpeg420", "What savings are shown against.")
 
