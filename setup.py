@@ -28,7 +28,7 @@ setup(
   long_description_content_type="text/markdown",
   license="Apache-2.0",
   packages=find_packages(include=["bmshj_minnen", "bmshj_minnen.*"]),
-  package_data={"bmshj_minnen": ["pretrained/**/*"]},
+  package_data={"bmshj_minnen": ["evaluation/page/*", "pretrained/**/*"]},
   entry_points={
     "console_scripts": [
       f"bmshj-{name.replace('_', '-')} = bmshj_minnen.{name}:run" for name in _PROGRAMS
@@ -64,6 +64,8 @@ setup(
     "beam": ["apache-beam>=2.69"],
     # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
     "evaluation": ["bjontegaard>=1.3", "matplotlib>=3.9", "pillow>=11.3", "pillow-heif>=1.1"],
+    # Plotly's script goes into the page of `evaluate --report`.
+    "report": ["bjontegaard>=1.3", "plotly>=6.0"],
     # Reads the checkpoints that CompressAI publishes.
     "compressai": ["torch>=2.0"],
     # The messages of warm-up requests; it needs a TensorFlow of its version.

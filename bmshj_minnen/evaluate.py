@@ -2,7 +2,10 @@
 
 `--codecs=jpeg420,jpeg444,jpeg2000,jpeg2000_psnr,webp,avif,hevc444` measures the classical ones. The
 same command goes on where it was interrupted, and what was measured before stays in the table.
+Beside it are averages, a summary and plots; `--report=DIR` writes a page to look at.
 """
+
+import pathlib
 
 from absl import app, flags, logging
 
@@ -10,14 +13,19 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import shared_flags
-from bmshj_minnen.evaluation import classical, measuring
+from bmshj_minnen.evaluation import classical, contenders, measurements, measuring, report, summary
 
 _MODEL = flags.DEFINE_multi_string(
-  "model", [], "A model directory, a pattern of them, or a name; may be repeated."
+  "model", [], "Model directories, patterns of them, or names, with commas; may be repeated."
 )
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The folder of the results.", required=True)
-_LABEL = flags.DEFINE_string("label", "", "What the models are called; empty: by their prior.")
+_LABEL = flags.DEFINE_string(
+  "label",
+  "",
+  "What the models are called, all as one curve; empty: by their directories, without the number "
+  "at the end.",
+)
 _CODECS = flags.DEFINE_list("codecs", [], f"Classical codecs: {', '.join(classical.FORMATS)}.")
 _QUALITIES = flags.DEFINE_list(
   "qualities",
@@ -33,7 +41,23 @@ flags.register_validator(
 _PRECISION = shared_flags.define_precision()
 _REFINEMENT = shared_flags.RefinementFlags()
 _ALPHA = shared_flags.define_alpha()
+_REPORT = flags.DEFINE_string(
+  "report",
+  "",
+  "A folder for a page to look at, index.html, and its pictures, of these codecs and photographs.",
+)
 _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
+
+
+def _write_report(config, rows):
+  page = report.write(
+    rows,
+    contenders.find_contenders(config),
+    contenders.find_photographs(config.images, config.alpha),
+    pathlib.Path(_REPORT.value),
+  )
+  size = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file())
+  print(f"{page}, with its pictures {size / 1e6:.1f} MB")
 
 
 def main(argv):
@@ -60,6 +84,10 @@ def main(argv):
         "{codec:10} {setting:>20} {images:4} images {bpp:7.4f} bpp {psnr_db:7.3f} dB "
         "MS-SSIM {ms_ssim:.5f}  {encode_s:.3f} s  {decode_s:.3f} s".format(**entry)
       )
+    rows = measurements.read_rows(pathlib.Path(config.output) / measuring.TABLE)
+    summary.write(rows, pathlib.Path(config.output))
+    if _REPORT.value:
+      _write_report(config, rows)
 
 
 def run():

@@ -160,15 +160,19 @@ class Model(tf.keras.Model):
 
   def rate(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> Rate:
     """Bits of given latents (noisy ones in training, coded ones when estimating a file)."""
-    psi, z_bits = None, tf.zeros(tf.shape(y_hat)[:1])
+    z_bits = tf.zeros(tf.shape(y_hat)[:1])
+    if self.config.has_hyperprior:
+      z_bits = tf.reduce_sum(self.z_density.bits(z_hat), axis=(1, 2, 3))
+    return Rate(tf.reduce_sum(self.latent_bits(y_hat, z_hat), axis=(1, 2, 3)), z_bits)
+
+  def latent_bits(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> tf.Tensor:
+    """Bits of each ŷ [B, h, w, M], like it; ẑ may be None without a hyperprior."""
+    if self.y_density is not None:
+      return self.y_density.bits(y_hat)
+    psi = None
     if self.config.has_hyperprior:
       psi = self.hyper_synthesis(z_hat, tf.shape(y_hat))
-      z_bits = tf.reduce_sum(self.z_density.bits(z_hat), axis=(1, 2, 3))
-    if self.y_density is not None:
-      y_bits = self.y_density.bits(y_hat)
-    else:
-      y_bits = self.conditional.bits(y_hat, *self.parameters(psi, y_hat))
-    return Rate(tf.reduce_sum(y_bits, axis=(1, 2, 3)), z_bits)
+    return self.conditional.bits(y_hat, *self.parameters(psi, y_hat))
 
   def call(
     self, x: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None

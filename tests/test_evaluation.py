@@ -1,6 +1,7 @@
 """Evaluations: figures that are those of real files, and tables that survive being interrupted."""
 
 import csv
+import importlib.util
 import json
 import math
 import pathlib
@@ -15,7 +16,15 @@ import pytest
 from skimage import metrics as skimage_metrics
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import classical, measurements, measuring
+from bmshj_minnen.evaluation import (
+  classical,
+  contenders,
+  curves,
+  measurements,
+  measuring,
+  summary,
+  tables,
+)
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -174,9 +183,9 @@ def test_other_weights_and_other_photographs_are_measured_anew(
   assert compressed == [(190, 200)] * 2
   after = {(row["codec"], row["image"]): row for row in _rows(tmp_path)}
   assert after["jpeg420", "a.png"] == before["jpeg420", "a.png"]
-  assert after["joint", "a.png"]["version"] != before["joint", "a.png"]["version"]
-  assert after["joint", "a.png"]["psnr_db"] != before["joint", "a.png"]["psnr_db"]
-  assert after["joint", "b.png"]["height"] == "190"
+  assert after["model", "a.png"]["version"] != before["model", "a.png"]["version"]
+  assert after["model", "a.png"]["psnr_db"] != before["model", "a.png"]["psnr_db"]
+  assert after["model", "b.png"]["height"] == "190"
   assert len(after) == len(before) == 4
 
 
@@ -187,6 +196,74 @@ def test_a_table_collects_codecs(evaluate, folder, tmp_path):
     ("jpeg420", "20"),
     ("ours", "joint"),
   ]
+
+
+def _copies(folder, target, *names):
+  for name in names:
+    shutil.copytree(folder / "joint", target / name)
+  return [str(target / name) for name in names]
+
+
+def _curves(models, **fields):
+  config = measuring.EvaluationConfig("", "", models=models, **fields)
+  return [(c.codec, c.setting) for c in contenders.find_contenders(config)]
+
+
+def test_models_are_called_by_their_directories(folder, tmp_path):
+  numbered = _copies(folder, tmp_path, "mine-1", "mine-0.02", "mine-1e-05", "other", "mbt2018-4")
+  assert _curves(numbered) == [
+    ("mine", "mine-1"),
+    ("mine", "mine-0.02"),
+    ("mine", "mine-1e-05"),
+    ("other", "other"),
+    ("mbt2018", "mbt2018-4"),
+  ]
+  assert {codec for codec, _ in _curves(numbered, label="all")} == {"all"}
+  commas = _copies(folder, tmp_path, "with,comma-1")
+  assert _curves([f"{numbered[0]},{numbered[3]}", *commas]) == [
+    ("mine", "mine-1"),
+    ("other", "other"),
+    ("with,comma", "with,comma-1"),
+  ]
+  # One curve for one rate each, and one model that is a curve by itself.
+  shipped = _curves(["joint-mse-1", "joint-mse-2", "joint-mse"], qualities=[5])
+  assert shipped == [
+    ("joint-mse", "joint-mse-1"),
+    ("joint-mse", "joint-mse-2"),
+    ("joint-mse many rates", "joint-mse q5"),
+  ]
+
+
+def test_models_of_one_name_in_different_directories_are_different_curves(folder, tmp_path):
+  models = _copies(folder, tmp_path, "a/m-1", "a/m-2", "b/m-1", "b/c/m-1", "a/n")
+  codecs_ = [codec for codec, _ in _curves(models)]
+  assert codecs_ == ["a/m", "a/m", "b/m", "b/c/m", "n"]
+  nested = _copies(folder, tmp_path / "d", "m-1", "e/m-1")
+  assert [codec for codec, _ in _curves(nested)] == ["d/m", "d/e/m"]
+  with pytest.raises(ValueError, match="all m-1 is given twice; leave out --label"):
+    _curves(models, label="all")
+
+
+def test_a_model_cannot_pass_for_a_classical_codec(folder, tmp_path):
+  with pytest.raises(ValueError, match="cannot be called webp: give another --label"):
+    _curves(_copies(folder, tmp_path, "webp-1"))
+
+
+def test_averages_over_other_photographs_are_in_no_curve(evaluate, folder, tmp_path):
+  evaluate(codecs=["jpeg420"], qualities=[20, 60])
+  evaluate(codecs=["webp"], qualities=[20, 60], images=str(folder / "photos" / "a.png"))
+  rows = measurements.read_rows(tmp_path / "images.csv")
+  assert measurements.incomplete(rows) == [("webp", "20"), ("webp", "60")]
+  assert set(curves.measured(rows, "psnr")) == {"jpeg420"}
+  assert set(curves.measured_by_image(rows, "psnr")["a.png"]) == {"jpeg420", "webp"}
+  assert "not measured on all 2 photographs: webp 20, webp 60." in tables.summary(rows)
+
+
+def test_a_summary_without_its_packages_says_how_to_get_them(tmp_path, monkeypatch, caplog):
+  monkeypatch.setattr(summary.importlib.util, "find_spec", lambda name: None)
+  summary.write([], tmp_path)
+  assert list(tmp_path.iterdir()) == []
+  assert "pip install 'bmshj_minnen[evaluation]'" in caplog.text
 
 
 def test_refined_models_are_a_curve_of_their_own(evaluate, folder, tmp_path):
@@ -291,17 +368,27 @@ def _run(*args):
 
 
 def test_the_command_line(folder, tmp_path):
+  other = shutil.copytree(folder / "joint", tmp_path / "other")
   result = _run(
-    f"--model={folder}/joint",
+    f"--model={folder}/joint,{other}",
     f"--images={folder}/photos/*.png",
-    f"--output={tmp_path}",
+    f"--output={tmp_path}/results",
     "--codecs=jpeg420",
     "--qualities=20,60",
+    f"--report={tmp_path}/report",
   )
-  assert result.returncode == 0, result.stderr
-  assert "[6/6] jpeg420 60, b.png" in result.stderr  # Progress.
-  assert len(result.stdout.splitlines()) == 3 and "2 images" in result.stdout
-  assert len(_rows(tmp_path)) == 6
+  has_plotly = importlib.util.find_spec("plotly") is not None
+  assert result.returncode == (0 if has_plotly else 1), result.stderr
+  assert "[8/8] jpeg420 60, b.png" in result.stderr  # Progress.
+  assert len(result.stdout.splitlines()) == 4 + has_plotly and "2 images" in result.stdout
+  rows = _rows(tmp_path / "results")
+  assert len(rows) == 8 and {row["codec"] for row in rows} == {"joint", "other", "jpeg420"}
+  assert (tmp_path / "report" / "index.html").exists() == has_plotly
+  text = (tmp_path / "results" / "summary.md").read_text("utf-8")
+  assert text.count("| jpeg420 |") == 2
+  for metric in curves.METRICS:
+    plot = bmshj_minnen.read_image(str(tmp_path / "results" / f"summary_{metric}.png"))
+    assert plot.std() > 10
 
 
 def test_the_command_line_complains_in_one_line(folder, tmp_path):

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from scipy import interpolate
 
-from bmshj_minnen.evaluation import measurements
-from experiments.paper import curves, panels, plots, tables
+from bmshj_minnen.evaluation import curves, measurements
+from bmshj_minnen.evaluation import tables as evaluation_tables
+from experiments.paper import panels, plots, tables
+from experiments.paper.published import left_out, published
 from tests import codecs
 
-_STUDY = pathlib.Path(curves.__file__).parent
+_STUDY = pathlib.Path(tables.__file__).parent
 _POINTS = _STUDY.parent / "published" / "kodak.csv"
 
 
@@ -103,7 +105,7 @@ def test_published_ms_ssim_is_in_decibels():
       if row["codec"] == "bpg444" and row["metric"] == "ms_ssim_rgb"
     ]
   expected = sorted(-10 * math.log10(1 - value) for value in values)
-  np.testing.assert_allclose(curves.published("ms_ssim")["bpg444"].quality, expected)
+  np.testing.assert_allclose(published("ms_ssim")["bpg444"].quality, expected)
 
 
 def test_the_results_in_the_tree_belong_together():
@@ -135,7 +137,18 @@ def test_tables_of_known_rates():
   single = text[text.index("our models at equal PSNR") :]
   line = single[single.index("| single 1 ") :].splitlines()[0]
   assert line.endswith("| -50.0 % |")
-  assert tables.our_codecs(_rows()) == ["ours", "single"]
+  assert evaluation_tables.models(_rows()) == ["ours", "single"]
+
+
+def test_published_curves_are_compared_with_on_all_kodak_images_alone():
+  kodak = measurements.read_rows(_STUDY / "results" / "images.csv")
+  assert left_out(kodak) == "" and "published bpg444" in tables.all_tables(kodak, "jpeg420")
+  for rows, whose in [
+    ([row for row in kodak if row.image < "kodim04"], "these over 3 of them."),
+    (_rows(), "these over 2 photographs."),
+  ]:
+    text = tables.all_tables(rows, "jpeg420")
+    assert whose in text and "published bpg444" not in text
 
 
 def test_plots_are_drawn(tmp_path):

@@ -24,9 +24,10 @@ import numpy as np
 import PIL.features
 import PIL.Image
 
-__all__ = ["FORMATS", "Codec", "Format", "PillowCodec", "nearest_in_size"]
+__all__ = ["FORMATS", "REMEDY", "Codec", "Format", "PillowCodec", "nearest_in_size"]
 
-_REMEDY = "pip install 'bmshj_minnen[evaluation]'"
+# For what is not installed.
+REMEDY = "pip install 'bmshj_minnen[evaluation]'"
 
 
 class Codec(Protocol):
@@ -69,7 +70,7 @@ class Format:
       return _pillow_heif().libheif_info()["HEIF"].replace(" HEVC encoder", "")
     version = PIL.features.version(self.library)
     if version is None:
-      raise ValueError(f"this Pillow has no {self.library}: {_REMEDY}")
+      raise ValueError(f"this Pillow has no {self.library}: {REMEDY}")
     return f"{self.library} {version}"
 
 
@@ -211,6 +212,6 @@ def _pillow_heif():
   try:
     import pillow_heif
   except ImportError as error:
-    raise ValueError(f"hevc444 needs pillow-heif: {_REMEDY}") from error
+    raise ValueError(f"hevc444 needs pillow-heif: {REMEDY}") from error
   pillow_heif.register_heif_opener()
   return pillow_heif

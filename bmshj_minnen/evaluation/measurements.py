@@ -11,7 +11,7 @@ from typing import Any
 from bmshj_minnen import metrics
 from bmshj_minnen.photographs import images
 
-__all__ = ["DIGITS", "Row", "Table", "averages", "read_rows"]
+__all__ = ["DIGITS", "Row", "Table", "averages", "incomplete", "read_rows"]
 
 DIGITS = 6  # After the point, of all figures.
 
@@ -70,6 +70,15 @@ def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
     entry["ms_ssim_db"] = round(metrics.ms_ssim_db(entry["ms_ssim"]), DIGITS)
     result.append(entry)
   return result
+
+
+def incomplete(rows: Sequence[Row]) -> list[tuple[str, str]]:
+  """Codecs and settings that lack some photograph of the rows: their averages mislead."""
+  images = {row.image for row in rows}
+  measured: dict[tuple[str, str], set[str]] = {}
+  for row in rows:
+    measured.setdefault((row.codec, row.setting), set()).add(row.image)
+  return [setting for setting, own in measured.items() if own != images]
 
 
 def read_rows(path: pathlib.Path) -> list[Row]:

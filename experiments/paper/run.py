@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.evaluation import classical, measurements, measuring
+from bmshj_minnen.evaluation import classical, curves, measurements, measuring
 from bmshj_minnen.photographs import images
 from experiments.paper import plots, tables
 
@@ -19,8 +19,8 @@ _RESULTS = flags.DEFINE_string(
   "results", str(pathlib.Path(__file__).parent / "results"), "Where measurements and plots are."
 )
 _IMAGES = flags.DEFINE_string("images", "", "A pattern of the Kodak images; empty: no measuring.")
-_MODEL = flags.DEFINE_multi_string("model", [], "A model directory, or a pattern of them.")
-_LABEL = flags.DEFINE_string("label", "", "What the models are called; empty: by their prior.")
+_MODEL = flags.DEFINE_multi_string("model", [], "As of evaluate.")
+_LABEL = flags.DEFINE_string("label", "", "As of evaluate.")
 _CODECS = flags.DEFINE_list("codecs", list(classical.FORMATS), "Classical codecs to measure.")
 _ANCHOR = flags.DEFINE_string("anchor", "jpeg420", "What savings are shown against.")
 
@@ -39,7 +39,7 @@ def main(argv):
         )
       )
     rows = measurements.read_rows(results / "images.csv")
-    if _ANCHOR.value not in {row.codec for row in rows}:
+    if _ANCHOR.value not in curves.measured(rows, "psnr"):
       raise ValueError(f"{results} has no measurements of {_ANCHOR.value}: give --images")
     text = tables.all_tables(rows, _ANCHOR.value)
     images.write_atomically(str(results / "tables.md"), text.encode())

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bmshj_minnen import config
-from bmshj_minnen.evaluation import measurements
-from experiments.paper import curves
+from bmshj_minnen.evaluation import curves, measurements
 
 __all__ = ["all_tables", "savings"]
 

@@ -1,16 +1,13 @@
-"""Rate-distortion curves, published and measured, and Bjøntegaard rates between them."""
+"""Rate-distortion curves and Bjøntegaard rates between them."""
 
-import csv
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Sequence
 
-import bjontegaard
 import numpy as np
 from scipy import interpolate
 
-from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import measurements
+from bmshj_minnen.evaluation.classical import REMEDY
 
 __all__ = [
   "METRICS",
@@ -20,12 +17,9 @@ __all__ = [
   "curve",
   "measured",
   "measured_by_image",
-  "published",
   "rate_at",
   "relative_rate",
 ]
-
-_PUBLISHED = pathlib.Path(__file__).parent.parent / "published" / "kodak.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +28,16 @@ class Metric:
 
   Attributes:
     title: for people.
-    column: of our tables.
-    published: what the published points call it; `ms_ssim_rgb` there is in 0..1.
+    column: of `measurements.Row`.
   """
 
   title: str
   column: str
-  published: str
 
 
 METRICS = {
-  "psnr": Metric("PSNR (dB)", "psnr_db", "psnr_rgb_db"),
-  "ms_ssim": Metric("MS-SSIM (dB)", "ms_ssim_db", "ms_ssim_rgb"),
+  "psnr": Metric("PSNR (dB)", "psnr_db"),
+  "ms_ssim": Metric("MS-SSIM (dB)", "ms_ssim_db"),
 }
 
 
@@ -75,22 +67,13 @@ def curve(points: Iterable[tuple[float, float]]) -> Curve:
   return Curve(*np.array(kept, np.float64).reshape(-1, 2).T)
 
 
-def published(metric: str) -> dict[str, Curve]:
-  """The published Kodak curves of a metric of `METRICS`, by the names that they have there."""
-  points: dict[str, list[tuple[float, float]]] = {}
-  with open(_PUBLISHED, newline="") as file:
-    for row in csv.DictReader(file):
-      if row["metric"] == METRICS[metric].published:
-        value = float(row["value"])
-        quality = metrics.ms_ssim_db(value) if metric == "ms_ssim" else value
-        points.setdefault(row["codec"], []).append((float(row["bpp"]), quality))
-  return {codec: curve(own) for codec, own in points.items()}
-
-
 def measured(rows: Sequence[measurements.Row], metric: str) -> dict[str, Curve]:
-  """By codec, a curve through the averages over images at each setting."""
+  """By codec, a curve through the averages over images at each setting that has them all."""
   points: dict[str, list[tuple[float, float]]] = {}
+  incomplete = set(measurements.incomplete(rows))
   for entry in measurements.averages(rows):
+    if (entry["codec"], entry["setting"]) in incomplete:
+      continue
     point = (entry["bpp"], entry[METRICS[metric].column])
     points.setdefault(entry["codec"], []).append(point)
   return {codec: curve(own) for codec, own in points.items()}
@@ -110,7 +93,14 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
 
   Returns:
     Negative where `test` needs fewer bits; nan if a curve is a single point or they do not overlap.
+
+  Raises:
+    ValueError: the package `bjontegaard` is not installed.
   """
+  try:
+    import bjontegaard
+  except ImportError as error:
+    raise ValueError(f"Bjøntegaard rates need bjontegaard: {REMEDY}") from error
   low = max(anchor.quality.min(initial=np.inf), test.quality.min(initial=np.inf))
   high = min(anchor.quality.max(initial=-np.inf), test.quality.max(initial=-np.inf))
   if low >= high:

@@ -1,0 +1,244 @@
+"""What is measured: codecs at settings, and photographs."""
+
+import dataclasses
+import functools
+import glob
+import hashlib
+import os
+import pathlib
+import re
+import zlib
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+import numpy as np
+from absl import logging
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.coding import dial
+from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.evaluation import classical
+from bmshj_minnen.model_files import catalogue, model_directory
+from bmshj_minnen.photographs import images
+
+__all__ = ["Contender", "EvaluationConfig", "Photograph", "find_contenders", "find_photographs"]
+
+_QUALITIES = tuple(range(1, 101, 9))  # Of models for many rates.
+# What a directory's name ends in if it is one of several: joint-mse-1, joint-0.01.
+_NUMBER = re.compile(r"-\d[\d.]*(e-?\d+)?$")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+  """What is measured.
+
+  Attributes:
+    images: a pattern of photographs; they are known by their file names.
+    output: the folder of the results.
+    models: model directories, patterns of them, or names of shipped ones, also several with commas
+      between; each is one setting, or if it is for many rates one for each quality.
+    label: what the models are called as a codec, that is, as one curve; empty: by the names of
+      their directories without the number at the end, and those of directories above where these
+      are the same.
+    codecs: names of `classical.FORMATS`.
+    qualities: settings of all these codecs and of models for many rates; empty: those of
+      `classical.FORMATS`, and twelve from 1 to 100.
+    precision: of the models' codecs; models in bfloat16 are settings of their own.
+    refine, lmbda: as of `model_directory.load`; refined models are another codec.
+    alpha: see `images.read_image`.
+    keep_files: whether the compressed files stay in the output folder.
+  """
+
+  images: str
+  output: str
+  models: Sequence[str] = ()
+  label: str = ""
+  codecs: Sequence[str] = ()
+  qualities: Sequence[int] = ()
+  precision: str = cfg.CODEC_PRECISIONS[0]
+  refine: int = 0
+  lmbda: Optional[float] = None
+  alpha: Optional[str] = None
+  keep_files: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+  """A codec at one setting.
+
+  Attributes:
+    codec, setting, version: as in `measurements.Row`.
+    suffix: of its files, with the dot.
+    make: loads the codec.
+    model: the directory of a model, or None.
+  """
+
+  codec: str
+  setting: str
+  version: str
+  suffix: str
+  make: Callable[[], classical.Codec]
+  model: Optional[pathlib.Path] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+  """A file, its name, and the checksum of `measurements.Row`."""
+
+  path: str
+  name: str
+  crc32: str
+  alpha: Optional[str]
+
+  def read(self) -> np.ndarray:
+    """[H, W, 3] uint8."""
+    return images.read_image(self.path, self.alpha)
+
+
+def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
+  """The photographs that match a pattern; for `alpha` see `images.read_image`.
+
+  Raises:
+    ValueError: none match, two are of the same name, or some cannot be read.
+  """
+  found, unreadable = {}, []
+  paths = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
+  for path in paths:
+    name = pathlib.Path(path).name
+    if name in found:
+      raise ValueError(f"two photographs are called {name}: rename one of them")
+    content = pathlib.Path(path).read_bytes()
+    # Read in another way, it is another photograph.
+    crc32 = zlib.crc32((alpha or "").encode(), zlib.crc32(content))
+    found[name] = Photograph(path, name, f"{crc32:08x}", alpha)
+    try:
+      images.read_image(path, alpha, content=content, note=logging.debug)
+    except images.ImageError as error:
+      unreadable.append(str(error))
+  if not found:
+    raise ValueError(f"no file matches {pattern}")
+  if unreadable:  # Averages over fewer photographs than were meant would mislead.
+    counts = f"{len(unreadable)} of {len(paths)} files cannot be measured"
+    raise ValueError(f"{counts}, leave them out of {pattern}: {'; '.join(unreadable)}")
+  return list(found.values())
+
+
+def find_contenders(config: EvaluationConfig) -> list[Contender]:
+  """What a configuration names, in its order; nothing is loaded yet.
+
+  Raises:
+    ValueError: nothing is named, or not a model, not a codec or quality, or something twice.
+  """
+  directories = [
+    catalogue.find(directory)
+    for patterns in config.models
+    # A directory may have a comma in its name.
+    for pattern in ([patterns] if os.path.exists(patterns) else patterns.split(","))
+    for directory in sorted(glob.glob(pattern)) or [pattern]
+  ]
+  labels = _labels(directories)
+  contenders = []
+  for directory in directories:
+    contenders += _model(directory, config.label or labels[directory], config)
+  for name in config.codecs:
+    contenders += _classical(name, config.qualities)
+  if not contenders:
+    raise ValueError("nothing to evaluate: give --model or --codecs")
+  names = [f"{c.codec} {c.setting}" for c in contenders]
+  twice = {name for name in names if names.count(name) > 1}
+  if twice:
+    remedy = "; leave out --label" if config.label else ""
+    raise ValueError(f"{twice.pop()} is given twice{remedy}")
+  return contenders
+
+
+def _labels(directories):
+  """Directory -> what its curve is called; those of one family in one directory share it."""
+  families = {}
+  for directory in directories:
+    path = directory.resolve()
+    if _model_config(directory).gain_lambdas:  # A curve by itself.
+      name = f"{path.name} many rates"
+    else:
+      name = _NUMBER.sub("", path.name)
+    families[directory] = (name, path.parent)
+  labels = {}
+  for directory, (name, parent) in families.items():
+    parents = {other for family, other in families.values() if family == name}
+    above = os.path.commonpath(parents)
+    if pathlib.Path(above) in parents:
+      above = os.path.dirname(above)
+    alone = len(parents) == 1
+    labels[directory] = name if alone else f"{os.path.relpath(parent, above)}/{name}"
+  return labels
+
+
+def _model_config(directory):
+  if not any(directory.glob("*.npz")):
+    raise ValueError(f"{directory} is not a trained model: it has no weights")
+  return cfg.ModelConfig.load(directory / "config.json")
+
+
+def _model(directory, codec, config):
+  files = sorted(directory.glob("*.npz"))
+  digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+  model_config = _model_config(directory)
+  if codec in classical.FORMATS:
+    raise ValueError(f"{directory} cannot be called {codec}: give another --label")
+  codec += f"+refine{config.refine}" if config.refine else ""
+  setting = directory.resolve().name
+  setting += f" λ={config.lmbda:g}" if config.lmbda else ""
+  if config.precision != cfg.CODEC_PRECISIONS[0]:
+    setting += f" {config.precision}"
+  load = functools.partial(
+    model_directory.load,
+    directory,
+    precision=config.precision,
+    refine=config.refine,
+    lmbda=config.lmbda,
+  )
+  if not model_config.gain_lambdas:
+    return [Contender(codec, setting, digest[:8], ".tfci", load, directory)]
+  qualities = config.qualities or _QUALITIES
+  for quality in qualities:
+    dial.lambda_of(quality, model_config)  # Complains before anything is measured.
+  load = functools.cache(load)  # Once for all qualities.
+  return [
+    Contender(
+      codec,
+      f"{setting} q{quality}",
+      digest[:8],
+      ".tfci",
+      lambda quality=quality: _AtQuality(load(), quality),
+      directory,
+    )
+    for quality in qualities
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _AtQuality:
+  """A codec for many rates at one of them."""
+
+  codec: Codec
+  quality: int
+
+  def compress(self, image):
+    return self.codec.compress(image, quality=self.quality)
+
+  def decompress(self, data):
+    return self.codec.decompress(data)
+
+  def latents(self, data):
+    return self.codec.latents(data)
+
+
+def _classical(name, qualities):
+  contenders = []
+  for quality in qualities or getattr(classical.FORMATS.get(name), "qualities", (0,)):
+    codec = classical.PillowCodec(name, quality)  # Complains before anything is measured.
+    form = classical.FORMATS[name]
+    contenders.append(
+      Contender(name, str(quality), form.version(), form.suffix, lambda codec=codec: codec)
+    )
+  return contenders

@@ -1,0 +1,171 @@
+"""Pictures of a report: photographs, what codecs make of them at nearest bytes, where bits go.
+
+Photographs are lossless WebP. What codecs decode is AVIF 4:4:4 of high quality: as lossless files
+they would be many times as large. Bits are PNG.
+"""
+
+import functools
+import io
+import pathlib
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+from absl import logging
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.coding.codec import Latents
+from bmshj_minnen.evaluation import classical
+from bmshj_minnen.evaluation.contenders import Contender, Photograph
+from bmshj_minnen.evaluation.measurements import Row
+from bmshj_minnen.model import Model
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.photographs import images
+
+__all__ = ["BITS_COLOURS", "MAX_BITS", "Pictures", "levels", "position_bits"]
+
+MAX_BITS = 1023  # A position; the colours of more are those of this.
+# Of no bits to `MAX_BITS`, on a logarithmic scale: Cividis, made for all kinds of colour vision.
+BITS_COLOURS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
+
+_SIZES = 4  # A photograph.
+_DECODED = {
+  "format": "AVIF",
+  "quality": 80,
+  "speed": 8,
+  "subsampling": "4:4:4",
+  "advanced": {"tune": "psnr"},
+}
+
+
+def levels(rows: Sequence[Row], codecs: Sequence[str]) -> list[dict[str, Row]]:
+  """What is shown beside each other: sizes that span those of the first codec.
+
+  Args:
+    rows: of one photograph.
+    codecs: names, those of the rows that are shown.
+
+  Returns:
+    For each size, from small to large, the row of each codec that is nearest in bytes.
+  """
+  own = {codec: [row for row in rows if row.codec == codec] for codec in codecs}
+  own = {codec: sorted(group, key=lambda row: row.bytes) for codec, group in own.items() if group}
+  if not own:
+    return []
+  first = next(iter(own.values()))
+  chosen = np.unique(np.linspace(0, len(first) - 1, _SIZES).round().astype(int))
+  return [
+    {codec: _nearest(group, first[index].bytes) for codec, group in own.items()} for index in chosen
+  ]
+
+
+def _nearest(rows, size):
+  return min(rows, key=lambda row: abs(np.log(row.bytes / size)))
+
+
+def position_bits(model: Model, latents: Latents) -> np.ndarray:
+  """[h, w] float32: estimated bits of ŷ at each position, over all channels, ẑ not counted."""
+  y_hat, z_hat = latents.y_hat[None], latents.z_hat[None]
+  return model.latent_bits(y_hat, z_hat).numpy()[0].sum(-1)
+
+
+class Pictures:
+  """A folder of pictures; those that are there already are not made again.
+
+  Args:
+    folder: made if it is not there.
+
+  Raises:
+    ValueError: this Pillow cannot write AVIF.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    classical.FORMATS["avif"].version()
+    folder.mkdir(parents=True, exist_ok=True)
+    self._folder = folder
+
+  def original(self, photograph: Photograph) -> str:
+    """The name of the file."""
+    name = f"{_slug(photograph.name)}-{photograph.crc32}.webp"
+    if not (self._folder / name).exists():
+      self._write(name, photograph.read(), format="WEBP", lossless=True)
+    return name
+
+  def decoded(
+    self, contender: Contender, photographs: Sequence[Photograph]
+  ) -> list[tuple[str, str]]:
+    """What a codec makes of photographs.
+
+    Returns:
+      For each the name of its file and that of a picture of the bits a position; empty if it is
+      not a model.
+    """
+    names = [self._names(contender, photograph) for photograph in photographs]
+    missing = [
+      (photograph, own)
+      for photograph, own in zip(photographs, names)
+      if not all((self._folder / name).exists() for name in own if name)
+    ]
+    if missing:
+      logging.info("pictures of %s %s: %d", contender.codec, contender.setting, len(missing))
+      codec = contender.make()
+      for photograph, own in missing:
+        self._make(contender, codec, photograph, *own)
+    return names
+
+  def _names(self, contender, photograph):
+    key = (photograph.name, photograph.crc32, *_key(contender))
+    digest = zlib.crc32("\n".join(key).encode())
+    name = "-".join(map(_slug, (photograph.name, contender.codec, contender.setting)))
+    name = f"{name}-{digest:08x}"
+    return f"{name}.avif", f"{name}.png" if contender.model else ""
+
+  def _make(self, contender, codec, photograph, name, bits_name):
+    x = photograph.read()
+    data = codec.compress(x)
+    if bits_name:
+      bits = position_bits(_load_model(contender.model), codec.latents(data))
+      image = PIL.Image.fromarray(_levels_of(bits, *x.shape[:2]), "P")
+      image.putpalette(_palette().tobytes())
+      self._save(bits_name, image, format="PNG", optimize=True)
+    self._write(name, codec.decompress(data), **_DECODED)
+
+  def _write(self, name, image, **options):
+    self._save(name, PIL.Image.fromarray(image), **options)
+
+  def _save(self, name, image, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, **options)
+    images.write_atomically(str(self._folder / name), buffer.getvalue())
+
+
+@functools.lru_cache(1)  # Of many settings of one model.
+def _load_model(directory):
+  return model_directory.load_model(str(directory))
+
+
+def _key(contender):
+  return (contender.codec, contender.setting, contender.version)
+
+
+def _slug(text):
+  """What is safe in file names and addresses."""
+  return re.sub(r"[^A-Za-z0-9_.]+", "_", text).strip("_.") or "_"
+
+
+def _levels_of(bits, height, width):
+  """Bits [h, w] -> indices of colours [height, width] uint8."""
+  fraction = np.log2(1 + np.minimum(bits, MAX_BITS)) / np.log2(1 + MAX_BITS)
+  levels_ = np.round(255 * fraction).astype(np.uint8)
+  stride = cfg.LATENT_STRIDE
+  return levels_.repeat(stride, 0).repeat(stride, 1)[:height, :width]
+
+
+def _palette():
+  """[256, 3] uint8."""
+  stops = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in BITS_COLOURS])
+  at = np.linspace(0, 1, len(stops))
+  channels = [np.interp(np.linspace(0, 1, 256), at, channel) for channel in stops.T]
+  return np.stack(channels, -1).round().astype(np.uint8)

@@ -1,0 +1,117 @@
+"""Plots of rate-distortion curves, by Matplotlib."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bmshj_minnen.evaluation import curves
+from bmshj_minnen.evaluation.appearance import Appearance
+from bmshj_minnen.evaluation.classical import REMEDY
+
+__all__ = ["averages", "images", "savings"]
+
+_MAX_BPP = 2.0
+
+
+def averages(
+  named: Mapping[str, curves.Curve], looks: Mapping[str, Appearance], metric: str
+) -> Any:
+  """A `matplotlib.figure.Figure` with one curve a name.
+
+  Raises:
+    ValueError: Matplotlib is not installed.
+  """
+  figure = _figure(figsize=(8, 6), dpi=100, layout="tight")
+  axes = figure.subplots()
+  _draw_curves(axes, named, looks)
+  axes.set(
+    xlabel="bits per pixel", ylabel=curves.METRICS[metric].title, title="Averages over images"
+  )
+  axes.legend(fontsize=8)
+  return figure
+
+
+def savings(
+  named: Mapping[str, curves.Curve], looks: Mapping[str, Appearance], metric: str, anchor: str
+) -> Any:
+  """A figure of the bits that each curve saves at equal quality against `anchor`.
+
+  Raises:
+    ValueError: Matplotlib is not installed.
+  """
+  figure = _figure(figsize=(9, 6), dpi=100, layout="constrained")
+  axes = figure.subplots()
+  for name, own in named.items():
+    if len(own.bpp) > 1:
+      quality = np.linspace(own.quality[0], own.quality[-1], 400)
+      bpp = curves.rate_at(own, quality)
+      style = {**_style(looks[name]), "marker": None}
+    else:
+      quality, bpp, style = own.quality, own.bpp, _style(looks[name])
+    axes.plot(quality, -curves.relative_rate(named[anchor], bpp, quality), **style)
+  title = f"Bits saved against {looks[anchor].title}"
+  axes.set(xlabel=curves.METRICS[metric].title, ylabel="per cent", title=title)
+  axes.grid(alpha=0.3)
+  # Beside the curves, which may run anywhere.
+  figure.legend(fontsize=8, loc="outside right upper")
+  return figure
+
+
+def images(
+  named: Mapping[str, Mapping[str, curves.Curve]], looks: Mapping[str, Appearance], metric: str
+) -> Any:
+  """A figure with the curves of each image, by image and codec.
+
+  Raises:
+    ValueError: Matplotlib is not installed.
+  """
+  columns = min(6, len(named))
+  lines = -(-len(named) // columns)
+  figure = _figure(figsize=(2.6 * columns, 2.4 * lines + 0.6), dpi=75)
+  grid = figure.subplots(lines, columns, squeeze=False).ravel()
+  for axes in grid[len(named) :]:
+    axes.remove()
+  for axes, (name, own) in zip(grid, named.items()):
+    _draw_curves(axes, own, looks)
+    axes.set_title(pathlib.Path(name).stem, fontsize=8)
+    axes.tick_params(labelsize=7)
+  handles, labels = grid[0].get_legend_handles_labels()
+  figure.supxlabel("bits per pixel", fontsize=9)
+  figure.supylabel(curves.METRICS[metric].title, fontsize=9)
+  figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / figure.get_figheight()))
+  figure.legend(handles, labels, loc="upper center", ncols=len(labels), fontsize=8)
+  return figure
+
+
+def _figure(**options):
+  try:
+    from matplotlib.figure import Figure
+  except ImportError as error:
+    raise ValueError(f"plots need Matplotlib: {REMEDY}") from error
+  return Figure(**options)
+
+
+def _style(look):
+  return {
+    "label": look.title,
+    "color": look.colour,
+    "linestyle": look.dash,
+    "marker": look.symbol,
+    "linewidth": 1.2,
+    "markersize": 3,
+  }
+
+
+def _draw_curves(axes, named, looks):
+  """Draws up to `_MAX_BPP`, and fits the heights to what is shown."""
+  shown = []
+  for name, own in named.items():
+    axes.plot(own.bpp, own.quality, **_style(looks[name]))
+    shown.append(own.quality[own.bpp <= _MAX_BPP])
+  heights = np.concatenate([*shown, [np.nan]])
+  axes.set_xlim(0, _MAX_BPP)
+  if np.isfinite(heights).any():
+    axes.set_ylim(np.nanmin(heights) - 0.5, np.nanmax(heights) + 0.5)
+  axes.grid(alpha=0.3)

@@ -1,0 +1,195 @@
+"""An evaluation as a page: `index.html` and a folder of pictures beside it.
+
+It is opened from disk, without server or network. `page/` holds its parts; the plots are drawn by
+Plotly, whose script the page contains.
+"""
+
+import html
+import json
+import math
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bmshj_minnen.evaluation import curves, measurements, tables
+from bmshj_minnen.evaluation.appearance import appearances
+from bmshj_minnen.evaluation.contenders import Contender, Photograph
+from bmshj_minnen.evaluation.pictures import BITS_COLOURS, MAX_BITS, Pictures, levels
+
+__all__ = ["write"]
+
+_PARTS = pathlib.Path(__file__).parent / "page"
+_PICTURES = "pictures"
+_FIGURES = (
+  *("codec", "setting", "bytes", "bpp", "psnr_db", "ms_ssim", "ms_ssim_db"),
+  *("encode_s", "decode_s"),
+)
+_DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
+_SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"}
+_SYMBOLS |= {"v": "triangle-down", "x": "x"}
+
+
+def write(
+  rows: Sequence[measurements.Row],
+  contenders: Sequence[Contender],
+  photographs: Sequence[Photograph],
+  folder: pathlib.Path,
+) -> pathlib.Path:
+  """Writes the page and the pictures that it lacks.
+
+  Args:
+    rows: all are in the curves and tables.
+    contenders: of these, measured on all photographs, there are pictures; models first.
+    photographs: those of the pictures.
+    folder: made if it is not there.
+
+  Returns:
+    The path of the page.
+
+  Raises:
+    ValueError: a package is not installed.
+  """
+  script = _plotly()
+  rates = {metric: _rates(rows, metric) for metric in curves.METRICS}
+  pictures = Pictures(folder / _PICTURES)
+  parts = {
+    "title": f"Evaluation over {_count(rows)}",
+    "caution": html.escape(tables.caution(rows)),
+    "rates_psnr": rates["psnr"],
+    "rates_ms_ssim": rates["ms_ssim"],
+    "bits_scale": ", ".join(BITS_COLOURS),
+    "bits_max": f"{MAX_BITS:,}",
+    "style": (_PARTS / "report.css").read_text("utf-8"),
+    "plotly": script,
+    "data": _json(_data(rows, contenders, photographs, pictures)),
+    "script": (_PARTS / "viewer.js").read_text("utf-8") + (_PARTS / "report.js").read_text("utf-8"),
+  }
+  template = (_PARTS / "report.html").read_text("utf-8")
+  text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+  path = folder / "index.html"
+  path.write_text(text, "utf-8")
+  return path
+
+
+def _plotly():
+  try:
+    from plotly import offline
+  except ImportError as error:
+    remedy = "pip install 'bmshj_minnen[report]'"
+    raise ValueError(f"a report needs Plotly: {remedy}") from error
+  return offline.get_plotlyjs()
+
+
+def _count(rows):
+  count = len({row.image for row in rows})
+  return f"{count} photograph{'s' if count > 1 else ''}"
+
+
+def _json(value):
+  """JSON that may stand within a script."""
+  text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+  return text.replace("<", "\\u003c")
+
+
+def _data(rows, contenders, photographs, pictures):
+  codecs = list(dict.fromkeys([*(c.codec for c in contenders), *(row.codec for row in rows)]))
+  looks = {
+    codec: {
+      "title": look.title,
+      "colour": look.colour,
+      "dash": _DASHES[look.dash],
+      "symbol": _SYMBOLS[look.symbol],
+    }
+    for codec, look in appearances(codecs).items()
+  }
+  incomplete = measurements.incomplete(rows)
+  return {
+    "codecs": looks,
+    "figures": _FIGURES,
+    "averages": [
+      _figures(entry)
+      for entry in measurements.averages(rows)
+      if (entry["codec"], entry["setting"]) not in incomplete
+    ],
+    "images": _images(rows, contenders, photographs, pictures),
+  }
+
+
+def _figures(entry: dict[str, Any]) -> list[Any]:
+  """Those of `_FIGURES`; JSON has neither nan nor inf."""
+  values = [entry[name] for name in _FIGURES]
+  return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
+
+
+def _images(rows, contenders, photographs, pictures):
+  shown = {(c.codec, c.setting) for c in contenders}
+  names = list(dict.fromkeys(c.codec for c in contenders))
+  own = {p.name: [row for row in rows if row.image == p.name] for p in photographs}
+  chosen = {
+    name: levels([row for row in group if (row.codec, row.setting) in shown], names)
+    for name, group in own.items()
+  }
+  files = _files(chosen, contenders, photographs, pictures)
+  result = []
+  for photograph in photographs:
+    group = own[photograph.name]
+    result.append(
+      {
+        "name": photograph.name,
+        "width": group[0].width,
+        "height": group[0].height,
+        "original": f"{_PICTURES}/{pictures.original(photograph)}",
+        "rows": [_figures(vars(row)) for row in group],
+        "levels": [
+          {
+            codec: {"row": group.index(row), **files[photograph.name, codec, row.setting]}
+            for codec, row in level.items()
+          }
+          for level in chosen[photograph.name]
+        ],
+      }
+    )
+  return result
+
+
+def _files(chosen, contenders, photographs, pictures):
+  """(photograph, codec, setting) -> addresses of its picture and bits; a codec is loaded once."""
+  needed = {
+    (name, codec, row.setting)
+    for name, own in chosen.items()
+    for level in own
+    for codec, row in level.items()
+  }
+  files = {}
+  for contender in contenders:
+    todo = [p for p in photographs if (p.name, contender.codec, contender.setting) in needed]
+    for photograph, (picture, bits) in zip(todo, pictures.decoded(contender, todo)):
+      key = (photograph.name, contender.codec, contender.setting)
+      files[key] = {
+        "picture": f"{_PICTURES}/{picture}",
+        "bits": bits and f"{_PICTURES}/{bits}",
+      }
+  return files
+
+
+def _rates(rows, metric):
+  """An HTML table: a row's bits against a column's, of averages and the mean of single images."""
+  named = {k: v for k, v in curves.measured(rows, metric).items() if len(v.bpp) > 1}
+  images = curves.measured_by_image(rows, metric)
+  titles = {codec: html.escape(look.title) for codec, look in appearances(list(named)).items()}
+  lines = []
+  for test in named:
+    cells = [f'<th scope="row">{titles[test]}</th>']
+    for anchor in named:
+      each = tables.image_rates(images, anchor, test)
+      mean = tables.per_cent(np.mean(each) if each else np.nan)
+      rate = tables.per_cent(curves.bd_rate(named[anchor], named[test]))
+      same = test == anchor
+      cells.append("<td>–</td>" if same else f"<td>{rate}<small>{mean}</small></td>")
+    lines.append(f"<tr>{''.join(cells)}</tr>")
+  head = "".join(f'<th scope="col">{title}</th>' for title in titles.values())
+  body = "\n".join(lines)
+  return f"<thead><tr><td></td>{head}</tr></thead>\n<tbody>{body}</tbody>"

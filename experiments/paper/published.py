@@ -1,0 +1,38 @@
+"""Published curves, averages over the 24 Kodak images."""
+
+import csv
+import pathlib
+from collections.abc import Sequence
+
+from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import curves, measurements
+
+__all__ = ["left_out", "published"]
+
+_POINTS = pathlib.Path(__file__).parent.parent / "published" / "kodak.csv"
+# What the points call the metrics of `curves.METRICS`; MS-SSIM is in 0..1 there.
+_METRICS = {"psnr": "psnr_rgb_db", "ms_ssim": "ms_ssim_rgb"}
+_IMAGES = {f"kodim{number:02}" for number in range(1, 25)}
+
+
+def published(metric: str) -> dict[str, curves.Curve]:
+  """The published Kodak curves of a metric of `curves.METRICS`, by the names they have there."""
+  points: dict[str, list[tuple[float, float]]] = {}
+  with open(_POINTS, newline="") as file:
+    for row in csv.DictReader(file):
+      if row["metric"] == _METRICS[metric]:
+        value = float(row["value"])
+        quality = metrics.ms_ssim_db(value) if metric == "ms_ssim" else value
+        points.setdefault(row["codec"], []).append((float(row["bpp"]), quality))
+  return {codec: curves.curve(own) for codec, own in points.items()}
+
+
+def left_out(rows: Sequence[measurements.Row]) -> str:
+  """Why averages of these rows may not be compared with published ones; empty: they may."""
+  images = {pathlib.Path(row.image).stem for row in rows}
+  if images == _IMAGES:
+    return ""
+  return (
+    f"Published curves are left out: they are averages over the 24 Kodak images, and these over "
+    f"{len(images)} {'of them' if images < _IMAGES else 'photographs'}."
+  )
