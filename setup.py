@@ -70,6 +70,8 @@ setup(
     "compressai": ["torch>=2.0"],
     # The messages of warm-up requests; it needs a TensorFlow of its version.
     "serving": ["tensorflow-serving-api>=2.14,<2.15"],
+    # Runs the notebook experiments/tour.ipynb.
+    "tour": ["ipykernel", "matplotlib>=3.9", "nbclient"],
     "test": ["pytest", "pytest-xdist", "ruff"],
   },
 )

@@ -1,0 +1,106 @@
+"""The latents of a file, and what the prior of its model knew about each."""
+
+import dataclasses
+from typing import Optional
+
+import numpy as np
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen.coding import dial
+
+__all__ = ["Anatomy", "Subject", "anatomy", "dissect"]
+
+# Integers that a learned density is summed over.
+_SUPPORT = np.arange(-512, 513, dtype=np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Anatomy:
+  """Latents and their prior, each [h, w, M] float32 unless stated.
+
+  Attributes:
+    y_hat: the latents.
+    mean, scale: of the Gaussian of each; of the factorized prior, mean and standard deviation of
+      the learned density of a channel.
+    bits: information content of each.
+    z_bits: of the side information, all of it.
+    file_bytes: of the file, or 0.
+    pixels: of the photograph.
+  """
+
+  y_hat: np.ndarray
+  mean: np.ndarray
+  scale: np.ndarray
+  bits: np.ndarray
+  z_bits: float
+  file_bytes: int = 0
+  pixels: int = 0
+
+  @property
+  def error(self) -> np.ndarray:
+    """What the prediction missed."""
+    return self.y_hat - self.mean
+
+  @property
+  def normalized(self) -> np.ndarray:
+    """The error in units of the scale."""
+    return self.error / self.scale
+
+
+class Subject:
+  """A model and its codec.
+
+  Args:
+    model: a model directory, or the name of one that ships.
+    quality: 1 to 100, of a model for many rates; None: its middle one, and of others.
+
+  Raises:
+    ValueError: there is no such model, or it has no such quality.
+  """
+
+  def __init__(self, model: str, quality: Optional[int] = None):
+    self.model = bmshj_minnen.load_model(model)
+    self.codec = bmshj_minnen.load(model)
+    # A model for one rate has no quality; several are compared with one flag.
+    self.quality = quality if self.model.config.gain_lambdas else None
+    if self.quality is not None:
+      dial.lambda_of(self.quality, self.model.config)  # Complains of one that there is not.
+
+
+def dissect(subject: Subject, image: np.ndarray) -> Anatomy:
+  """Compresses [H, W, 3] uint8 and looks at what is in the file."""
+  file, latents = subject.codec.compress_with_latents(image, quality=subject.quality)
+  parts = anatomy(subject.model, latents.y_hat, latents.z_hat)
+  pixels = image.shape[0] * image.shape[1]
+  return dataclasses.replace(parts, file_bytes=len(file), pixels=pixels)
+
+
+def anatomy(model: bmshj_minnen.Model, y_hat: np.ndarray, z_hat: np.ndarray) -> Anatomy:
+  """What a model's prior, in floating point, knows about given latents.
+
+  Args:
+    model: with any prior.
+    y_hat: [h, w, M] float32.
+    z_hat: [h', w', N] float32; not looked at without side information.
+  """
+  y_hat, psi, z_bits = y_hat[None], None, 0.0
+  if model.config.has_hyperprior:
+    z_hat = z_hat[None]
+    z_bits = float(tf.reduce_sum(model.z_density.bits(z_hat)))
+    psi = model.hyper_synthesis(z_hat, tf.shape(y_hat))
+  if model.y_density is not None:
+    mean, scale = (np.broadcast_to(v, y_hat.shape) for v in _moments(model.y_density.density))
+    bits = model.y_density.bits(y_hat)
+  else:
+    mean, scale = model.parameters(psi, y_hat)
+    bits = model.conditional.bits(y_hat, mean, scale)
+  return Anatomy(*(np.asarray(v)[0] for v in (y_hat, mean, scale, bits)), z_bits)
+
+
+def _moments(density):
+  """Mean and standard deviation of a learned density on integers, each [M]."""
+  mass = np.asarray(density.prob(_SUPPORT[:, None]), np.float64)  # [n, M]
+  mass = mass / mass.sum(0)
+  mean = _SUPPORT @ mass
+  return mean.astype(np.float32), np.sqrt(_SUPPORT**2 @ mass - mean**2).astype(np.float32)

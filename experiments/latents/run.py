@@ -1,0 +1,68 @@
+"""The paper's figure of latents, and what it claims as numbers.
+
+`python -m experiments.latents.run --models=joint-mse --images='kodak/*.png'` takes any number of
+models, such as those of `experiments.priors`: `--models='models/priors/*-0.005/'`.
+"""
+
+import glob
+import pathlib
+
+from absl import app, flags
+
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
+
+# isort: split
+import bmshj_minnen
+from bmshj_minnen.photographs import finding, images
+from experiments.latents import anatomy, figure, statistics
+
+_MODELS = flags.DEFINE_list(
+  "models", ["joint-mse"], "Model directories, patterns of them, or names of models that ship."
+)
+_QUALITY = flags.DEFINE_integer("quality", None, "Of models for many rates, 1 to 100.", 1, 100)
+_IMAGES = flags.DEFINE_string("images", "", "Photographs for the numbers; empty: those bundled.")
+_IMAGE = flags.DEFINE_string("image", "", "The photograph of the figure; empty: a bundled one.")
+_OUTPUT = flags.DEFINE_string("output", "latents_output", "Where figure and table go.")
+
+
+def _models():
+  """What the flag names, patterns expanded."""
+  found = []
+  for name in _MODELS.value:
+    found += sorted(glob.glob(name)) if glob.has_magic(name) else [name]
+  if not found:
+    raise ValueError(f"no model directory matches {', '.join(_MODELS.value)}")
+  return list(dict.fromkeys(found))
+
+
+def main(argv):
+  """Flags -> figure and table."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  with startup.one_line_errors():
+    output = pathlib.Path(_OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    photograph = bmshj_minnen.read_image(_IMAGE.value or finding.held_out_photographs()[0])
+    paths = finding.bundled_photographs()
+    if _IMAGES.value:
+      paths = finding.find_files([_IMAGES.value])
+    rows, numbers = {}, {}
+    models = _models()
+    labels = [pathlib.Path(name).name for name in models]
+    if len(set(labels)) < len(labels):
+      labels = models
+    for label, name in zip(labels, models):
+      subject = anatomy.Subject(name, _QUALITY.value)
+      rows[label] = anatomy.dissect(subject, photograph)
+      numbers[label] = statistics.statistics(
+        anatomy.dissect(subject, bmshj_minnen.read_image(path)) for path in paths
+      )
+    figure.plot(rows).savefig(output / "latents.png")
+    text = statistics.table(numbers)
+    images.write_atomically(str(output / "table.md"), text.encode())
+    print(text, end="")
+    print(f"Wrote {output / 'latents.png'} and {output / 'table.md'}")
+
+
+if __name__ == "__main__":
+  app.run(main)

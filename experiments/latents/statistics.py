@@ -1,0 +1,139 @@
+"""How much structure a prior leaves: numbers over many photographs."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from experiments.latents.anatomy import Anatomy
+
+__all__ = ["Statistics", "statistics", "table"]
+
+# Channels with fewer bits a latent have hardly an error but 0, and so kurtosis without bounds.
+_LEAST_BITS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+  """Of all latents of all photographs.
+
+  Attributes:
+    photographs: how many.
+    bpp: bits per pixel of the files.
+    y_bpp, z_bpp: of ŷ and ẑ, by the estimate.
+    error: the mean of |ŷ - mean|.
+    scale: the mean scale.
+
+    The others are of the normalized error, means over channels that take at least one bit a
+    latent, each computed within a channel (or a pair of them); nan where there is none:
+
+    channels: how many such channels there are.
+    deviation: root of the mean square, about 1; rounding adds to it, small scales take from it.
+    horizontal, vertical: correlation of neighbours.
+    across: |correlation| of two channels at the same position, over all pairs.
+    across_floor: what `across` would be if all were independent, of so many positions.
+    kurtosis: 3 of a Gaussian.
+  """
+
+  photographs: int
+  bpp: float
+  y_bpp: float
+  z_bpp: float
+  error: float
+  scale: float
+  channels: int
+  deviation: float
+  horizontal: float
+  vertical: float
+  across: float
+  across_floor: float
+  kurtosis: float
+
+
+class _Correlation:
+  """Pearson's, by channel, of pairs that come in pieces."""
+
+  def __init__(self):
+    self._sums = 0.0
+
+  def add(self, a: np.ndarray, b: np.ndarray) -> None:
+    """Pairs [..., M] float64."""
+    a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
+    ones = np.ones_like(a)
+    self._sums += np.stack([v.sum(0) for v in (ones, a, b, a * a, b * b, a * b)])
+
+  def value(self) -> np.ndarray:
+    """[M]; nan where one side does not vary."""
+    n, a, b, aa, bb, ab = self._sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+      return (n * ab - a * b) / np.sqrt((n * aa - a * a) * (n * bb - b * b))
+
+
+class _Moments:
+  """Sums over positions, by channel, and products of channels."""
+
+  def __init__(self):
+    self.count = 0
+    self.first = self.second = self.fourth = self.products = 0.0
+
+  def add(self, e: np.ndarray) -> None:
+    """Values [n, M] float64."""
+    self.count += len(e)
+    self.first += e.sum(0)
+    self.second += (e**2).sum(0)
+    self.fourth += (e**4).sum(0)
+    self.products += e.T @ e
+
+  def across(self, chosen: np.ndarray) -> float:
+    """The mean |correlation| of all pairs of the chosen channels."""
+    mean = self.first / self.count
+    covariance = (self.products / self.count - np.outer(mean, mean))[np.ix_(chosen, chosen)]
+    deviation = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(deviation, deviation)
+    return _mean(np.abs(correlation[np.triu_indices(len(correlation), 1)]))
+
+
+def statistics(anatomies: Iterable[Anatomy]) -> Statistics:
+  """The numbers of some photographs and one model; one at a time is in memory."""
+  horizontal, vertical, moments = _Correlation(), _Correlation(), _Moments()
+  totals, bits = np.zeros(7), 0.0
+  for one in anatomies:
+    e = one.normalized.astype(np.float64)
+    horizontal.add(e[:, :-1], e[:, 1:])
+    vertical.add(e[:-1], e[1:])
+    moments.add(e.reshape(-1, e.shape[-1]))
+    bits = bits + one.bits.sum((0, 1), dtype=np.float64)
+    sums = [v.sum(dtype=np.float64) for v in (np.abs(one.error), one.scale)]
+    totals += [1, one.pixels, 8 * one.file_bytes, one.z_bits, e.size, *sums]
+  photographs, pixels, file_bits, z_bits, latents, error, scale = totals
+  chosen = np.flatnonzero(bits >= _LEAST_BITS * moments.count)
+  return Statistics(
+    photographs=int(photographs),
+    bpp=file_bits / pixels,
+    y_bpp=bits.sum() / pixels,
+    z_bpp=z_bits / pixels,
+    error=error / latents,
+    scale=scale / latents,
+    channels=len(chosen),
+    deviation=math.sqrt(_mean(moments.second[chosen]) / moments.count),
+    horizontal=_mean(horizontal.value()[chosen]),
+    vertical=_mean(vertical.value()[chosen]),
+    across=moments.across(chosen),
+    across_floor=math.sqrt(2 / (math.pi * moments.count)),
+    kurtosis=_mean((moments.count * moments.fourth[chosen]) / moments.second[chosen] ** 2),
+  )
+
+
+def table(rows: dict[str, Statistics]) -> str:
+  """Markdown, a line for each name."""
+  heads = ["model"] + [field.name.replace("_", " ") for field in dataclasses.fields(Statistics)]
+  lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+  for name, row in rows.items():
+    cells = [f"{v}" if isinstance(v, int) else f"{v:.4f}" for v in dataclasses.astuple(row)]
+    lines.append("| " + " | ".join([name, *cells]) + " |")
+  return "\n".join(lines) + "\n"
+
+
+def _mean(values):
+  return float(np.mean(values)) if len(values) else math.nan
