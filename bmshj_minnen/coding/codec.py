@@ -9,6 +9,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, frozen_prior, tiling
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
+from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
 from bmshj_minnen.coding.transforms import Transforms
@@ -44,7 +45,8 @@ class Codec:
   Methods take images of any size; none retraces for a new one. The networks run on large images in
   tiles, so that memory beyond the image and its latents is bounded. That may change the rounding of
   y, and so a few ŷ that are sent or pixels that come back by one, but no ŷ of a given file. Several
-  threads may use one codec.
+  threads may use one codec. Where TensorFlow has been used, forked processes cannot (RuntimeError):
+  spawn them. A codec that was loaded travels to them by its directory, which they load again.
 
   Args:
     frozen: the integer prior.
@@ -73,6 +75,8 @@ class Codec:
     self.fingerprint = frozen.fingerprint
     self.max_pixels = max_pixels
     self.memory = memory
+    # What makes it again in another process, and the arguments; of those that were loaded.
+    self.origin: Optional[tuple[Callable[..., Codec], tuple]] = None
     self._refine = refine
     self._transforms = Transforms(self.config, weights, precision)
     self._coder = LatentCoder(frozen)
@@ -81,6 +85,11 @@ class Codec:
     self._analysis = Graph(self._y_of, tf.TensorSpec([None, None, 3], tf.uint8))
     self._hyper_analysis = Graph(self._z_hat_of, y)
     self._synthesis = Graph(self._pixels_of, y)
+
+  def __reduce__(self):
+    if self.origin is None:
+      raise TypeError("this codec was not loaded from a model directory: only those can be pickled")
+    return (*self.origin, {"max_pixels": self.max_pixels, "memory": self.memory})
 
   def compress(
     self,
@@ -111,6 +120,7 @@ class Codec:
     quality: Optional[int] = None,
   ) -> tuple[bytes, Latents]:
     """Like `compress`, but returns what was coded, too."""
+    refuse_forked()
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
       raise ValueError(f"expected a uint8 image [H, W, 3], not {image.dtype} {list(image.shape)}")
@@ -191,6 +201,7 @@ class Codec:
     return tiling.run(field, lambda part: np.asarray(function(part)), source, size, units, progress)
 
   def _unpack(self, data, timed, progress):
+    refuse_forked()
     header, payload = timed("container", self._parse, data)
     size = _latent_size(header.height), _latent_size(header.width)
     y_hat, z_hat, whole = timed(

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import json
+import os
 import pathlib
 import threading
 import zipfile
@@ -18,6 +19,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
@@ -47,6 +49,7 @@ CODEC_FILES = (_WEIGHTS, _CODER)  # What `load` reads.
 
 def create_variables(model: Model) -> None:
   """Builds all layers, which Keras does at the first call."""
+  refuse_forked()
   side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
   model(tf.zeros([1, side, side, 3]), seed=tf.zeros([2], tf.int32))
 
@@ -99,13 +102,32 @@ def load(
   Raises:
     ValueError: there is no such model; or it is to be refined, and nothing says for which λ.
   """
+  refuse_forked()
   directory = catalogue.find(model)
   weights_ = _load_arrays(directory, _WEIGHTS)
   frozen = _frozen(directory)
   if refine and frozen.config.gain_lambdas:
     raise ValueError("refinement is for models of one rate, not yet for models of many")
   refiner = _refiner(directory, precision, refine, lmbda) if refine else None
-  return Codec(frozen, weights_, max_pixels, memory, precision, refiner)
+  codec = Codec(frozen, weights_, max_pixels, memory, precision, refiner)
+  options = (max_pixels, memory, precision, refine, lmbda)
+  codec.origin = _load_again, (frozen.fingerprint, _place(directory), *options)
+  return codec
+
+
+def _place(directory):
+  """What another process knows a model by; elsewhere the package may lie in another folder."""
+  if directory.name in catalogue.names() and directory == catalogue.find(directory.name):
+    return directory.name
+  return os.path.abspath(directory)
+
+
+def _load_again(fingerprint, model, *options):
+  """The codec of `load` in another process."""
+  codec = load(model, *options)
+  if codec.fingerprint != fingerprint:
+    raise ValueError(f"the model in {model} is no longer the one that was loaded")
+  return codec
 
 
 def _refiner(directory, precision, steps, lmbda):
@@ -143,6 +165,7 @@ def load_for(
     BitstreamError: the file is damaged.
     ValueError: no shipped model wrote it.
   """
+  refuse_forked()
   fingerprint = bitstream.parse_intact(file)[0].fingerprint
   with _SHIPPED:
     for name in catalogue.names():
