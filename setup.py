@@ -62,6 +62,8 @@ setup(
   ],
   extras_require={
     "beam": ["apache-beam>=2.69"],
+    # A cluster for `beam`; of older Pythons neither has the versions that were tried.
+    "dask": ['apache-beam[dask]>=2.77; python_version >= "3.10"'],
     # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
     "evaluation": ["bjontegaard>=1.3", "matplotlib>=3.9", "pillow>=11.3", "pillow-heif>=1.1"],
     # Plotly's script goes into the page of `evaluate --report`.

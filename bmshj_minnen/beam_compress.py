@@ -24,7 +24,8 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)
   with startup.one_line_errors():
     corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
-    task = tasks.Compression(_MODEL.value, _ALPHA.value, _CORPUS.memory, _CORPUS.precision)
+    model = tasks.model_for_workers(_MODEL.value)
+    task = tasks.Compression(model, _ALPHA.value, _CORPUS.memory, _CORPUS.precision)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("compressed"))
     sys.exit(int(outcome.failures > 0))

@@ -24,7 +24,8 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)
   with startup.one_line_errors():
     corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
-    task = tasks.Decompression(_MODEL.value, _MAX_PIXELS.value, _CORPUS.memory, _CORPUS.precision)
+    model = tasks.model_for_workers(_MODEL.value)
+    task = tasks.Decompression(model, _MAX_PIXELS.value, _CORPUS.memory, _CORPUS.precision)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("decompressed"))
     sys.exit(int(outcome.failures > 0))

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.command_line import planning
 from bmshj_minnen.corpus import finding, storage, tasks
 from bmshj_minnen.photographs import images
@@ -41,8 +41,7 @@ def tree(tmp_path, monkeypatch):
 def _found(path, output):
   """Source -> place of its result."""
   patterns = finding.patterns_of(str(path), _SUFFIXES)
-  files = [f for p in patterns for f in finding.Find(str(output), ".bin").process(p)]
-  return {source: place for place, (source, _) in files}
+  return {work.source: work.place for work in finding.find(patterns, str(output), ".bin").works}
 
 
 @pytest.mark.parametrize(
@@ -78,10 +77,15 @@ def _packed(height, width):
   return bitstream.pack(b"abcd", *size, tf.constant(b"payload")).numpy()
 
 
+def _codec(fingerprint, gain_lambdas=()):
+  config = types.SimpleNamespace(gain_lambdas=gain_lambdas)
+  return types.SimpleNamespace(fingerprint=fingerprint, config=config)
+
+
 def test_a_result_that_is_damaged_anywhere_is_made_again():
   """Damage to the fingerprint is no other model, whose results are kept."""
   task, good = tasks.Compression(""), _packed(20, 30)
-  codec, other = (types.SimpleNamespace(fingerprint=name) for name in (b"abcd", b"efgh"))
+  codec, other = (_codec(fingerprint) for fingerprint in (b"abcd", b"efgh"))
   assert task.finished(codec, "", good) == (20, 30)
   with pytest.raises(ValueError, match="another model"):
     task.finished(other, "", good)
@@ -89,6 +93,30 @@ def test_a_result_that_is_damaged_anywhere_is_made_again():
     damaged = bytearray(good)
     damaged[bit // 8] ^= 1 << bit % 8
     assert task.finished(codec, "", bytes(damaged)) is None
+
+
+def test_a_result_of_another_quality_is_not_overwritten():
+  task, codec = tasks.Compression(""), _codec(b"abcd", (0.01, 0.02))
+  for quality in (dial.DEFAULT_QUALITY, 37):
+    size = tf.constant(20), tf.constant(30)
+    result = bitstream.pack(b"abcd", *size, tf.constant(b"payload"), quality).numpy()
+    if quality == dial.DEFAULT_QUALITY:
+      assert task.finished(codec, "", result) == (20, 30)
+    else:
+      with pytest.raises(ValueError, match="another quality"):
+        task.finished(codec, "", result)
+
+
+def test_a_photograph_with_any_bit_wrong_is_made_again(tmp_path):
+  """In checksums and after the pixels, too, where a decoder need not look."""
+  source, task = tmp_path / "a.tfci", tasks.Decompression()
+  source.write_bytes(_packed(5, 7))
+  png = images.encode_image(codecs.photograph(5, 7))
+  assert task.finished(None, str(source), png) == (5, 7)
+  for bit in range(8 * len(png)):
+    damaged = bytearray(png)
+    damaged[bit // 8] ^= 1 << bit % 8
+    assert task.finished(None, str(source), bytes(damaged)) is None, bit
 
 
 def test_photographs_beyond_pillows_limit_are_finished(tmp_path, monkeypatch):

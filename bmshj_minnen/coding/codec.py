@@ -12,6 +12,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
 from bmshj_minnen.coding import bitstream, frozen_prior, targets, tiling
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
+from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
 from bmshj_minnen.entropy import range_coder
@@ -47,7 +48,8 @@ class Codec:
   Methods take images of any size; none retraces for a new one. The networks run on large images in
   tiles, so that memory beyond the image and its latents is bounded. That may change the rounding of
   y, and so a few ŷ that are sent or pixels that come back by one, but no ŷ of a given file. Several
-  threads may use one codec.
+  threads may use one codec. Where TensorFlow has been used, forked processes cannot (RuntimeError):
+  spawn them. A codec that was loaded travels to them by its directory, which they load again.
 
   Args:
     frozen: the integer prior.
@@ -72,6 +74,8 @@ class Codec:
     self.fingerprint = frozen.fingerprint
     self.max_pixels = max_pixels
     self.memory = memory
+    # What makes it again in another process, and the arguments; of those that were loaded.
+    self.origin: Optional[tuple[Callable[..., Codec], tuple]] = None
     self._refine = refine
     self._model = model
     networks = ("g_a", "h_a", "g_s")
@@ -86,6 +90,11 @@ class Codec:
     self._analysis = Graph(self._y_of, tf.TensorSpec([None, None, 3], tf.uint8))
     self._hyper_analysis = Graph(self._z_hat_of, y)
     self._synthesis = Graph(self._pixels_of, y)
+
+  def __reduce__(self):
+    if self.origin is None:
+      raise TypeError("this codec was not loaded from a model directory: only those can be pickled")
+    return (*self.origin, {"max_pixels": self.max_pixels, "memory": self.memory})
 
   @property
   def variables(self) -> list[tf.Variable]:
@@ -127,6 +136,7 @@ class Codec:
     **target: float,
   ) -> tuple[bytes, Latents]:
     """Like `compress`, but returns what was coded, too."""
+    refuse_forked()
     image = np.asarray(image)
     height, width = self._check(image)
     goal = self._goal(height * width, quality, target)
@@ -257,6 +267,7 @@ class Codec:
     return tiling.run(field, lambda part: np.asarray(function(part)), source, size, units, progress)
 
   def _unpack(self, data, timed, progress):
+    refuse_forked()
     header, payload = timed("container", self._parse, data)
     size = _latent_size(header.height), _latent_size(header.width)
     y_hat, z_hat, whole = timed(

@@ -4,14 +4,13 @@ import dataclasses
 import os
 import posixpath
 import re
+from typing import NamedTuple, Optional
 
-import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
 from bmshj_minnen.command_line import planning
-from bmshj_minnen.corpus import outcome
 
-__all__ = ["Find", "Pattern", "patterns_of"]
+__all__ = ["Found", "Pattern", "Work", "absolute", "find", "patterns_of"]
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -60,7 +59,7 @@ def patterns_of(path: str, suffixes: frozenset[str]) -> list[Pattern]:
 
 
 def _literal(path):
-  """Beam quotes nothing, so this matches others too, which `Find` leaves out."""
+  """Beam quotes nothing, so this matches others too, which are left out later."""
   return _from_here(_GLOB.sub("?", path))
 
 
@@ -73,42 +72,88 @@ def _matches(glob):
   return bool(FileSystems.match([glob], limits=[1])[0].metadata_list)
 
 
-class Find(beam.DoFn):
-  """A pattern -> places of results below the output, each with a source and its bytes.
+class Work(NamedTuple):
+  """A file and what becomes of it; travels to the workers.
+
+  Attributes:
+    source: the file, as its pattern names it.
+    path: the same, absolute.
+    source_bytes: of it.
+    place: of the result, below the output.
+    before: when that result was written, if it was there already, as its file system tells.
+  """
+
+  source: str
+  path: str
+  source_bytes: int
+  place: str
+  before: Optional[float]
+
+
+class Found(NamedTuple):
+  """What there is to do.
+
+  Attributes:
+    works: sorted by place.
+    failures: sources that nothing can be made of, each with the reason.
+  """
+
+  works: list[Work]
+  failures: list[tuple[str, str]]
+
+
+def find(patterns: list[Pattern], output: str, new_suffix: str) -> Found:
+  """Finds the files that are meant, and what is at the places of their results.
 
   Args:
+    patterns: of the files.
     output: the folder for results.
     new_suffix: of results.
   """
-
-  def __init__(self, output: str, new_suffix: str):
-    self._output = _absolute(output) + "/"
-    self._new_suffix = new_suffix
-
-  def process(self, pattern):
+  sources, failures = {}, []
+  below = absolute(output) + "/"
+  for pattern in patterns:
     for found in FileSystems.match([pattern.glob])[0].metadata_list:
       source = _plain(found.path)
       place = posixpath.relpath(source, pattern.root) if pattern.root else source
-      if not self._is_meant(pattern, source, place):
+      if not _is_meant(pattern, source, place, below):
         continue
       try:
         source.encode()
       except UnicodeEncodeError:
         name = source.encode(errors="backslashreplace").decode()
-        yield outcome.failure(name, "its name is not UTF-8; rename it")
+        failures.append((name, "its name is not UTF-8; rename it"))
         continue
-      yield posixpath.splitext(place)[0] + self._new_suffix, (source, found.size_in_bytes)
+      place = posixpath.splitext(place)[0] + new_suffix
+      sources.setdefault(place, {})[source] = found.size_in_bytes
+  before, works = _times(output), []
+  for place, owners in sorted(sources.items()):
+    names = " and ".join(sorted(owners))
+    for source, size in owners.items():
+      if len(owners) > 1:
+        failures.append((source, f"{names} would become the same {place}; rename them"))
+      else:
+        target = absolute(FileSystems.join(output, place))
+        works.append(Work(source, absolute(source), size, place, before.get(target)))
+  return Found(works, list(dict.fromkeys(failures)))
 
-  def _is_meant(self, pattern, source, place):
-    if planning.TEMPORARY.search(source):
-      return False
-    if pattern.file:
-      return source == pattern.file
-    # Places outside the root begin with "..", as if they were hidden.
-    is_hidden = any(part.startswith(".") for part in place.split("/"))
-    if is_hidden or _absolute(source).startswith(self._output):
-      return False
-    return not pattern.suffixes or posixpath.splitext(place)[1].lower() in pattern.suffixes
+
+def _times(output):
+  """Absolute path -> when it was written, of all files below the output."""
+  below = FileSystems.match([_literal(output.rstrip("/") + "/") + "**"])[0].metadata_list
+  return {absolute(found.path): found.last_updated_in_seconds for found in below}
+
+
+def _is_meant(pattern, source, place, below):
+  if planning.TEMPORARY.search(source):
+    return False
+  if pattern.file:
+    return source == pattern.file
+  # Places outside the root begin with "..", as if they were hidden.
+  is_hidden = any(part.startswith(".") for part in place.split("/"))
+  if is_hidden or absolute(source).startswith(below):
+    return False
+  return not pattern.suffixes or posixpath.splitext(place)[1].lower() in pattern.suffixes
 
 
 def _plain(path):
@@ -116,5 +161,6 @@ def _plain(path):
   return path.rstrip("/") if "://" in path else posixpath.normpath(path)
 
 
-def _absolute(path):
+def absolute(path: str) -> str:
+  """A path as workers find it, whose working directory may be another one."""
   return _plain(path if "://" in path else os.path.abspath(path))

@@ -1,20 +1,50 @@
-"""What a pipeline counts, wherever its steps run, and what it says of a file that fails."""
+"""What became of the files of a corpus: rows that travel, the tables of them, and their counts."""
 
+import csv
 import dataclasses
+import io
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-import apache_beam as beam
-from apache_beam.metrics import Metrics
-from apache_beam.metrics.metric import MetricsFilter
-from apache_beam.runners.runner import PipelineResult
+from apache_beam.io.filesystems import FileSystems
 
-__all__ = ["Outcome", "count", "failure"]
+from bmshj_minnen.corpus import storage
 
-FAILED = "failed"  # The output of a step for what `failure` returns.
+__all__ = [
+  "EXISTING",
+  "FAILED",
+  "FAILURE_COLUMNS",
+  "MADE",
+  "MANIFEST_COLUMNS",
+  "Outcome",
+  "Row",
+  "read_counts",
+  "write_tables",
+]
+
+MANIFEST_COLUMNS = ("source", "file", "source_bytes", "bytes", "width", "height", "bpp", "sha256")
+FAILURE_COLUMNS = ("source", "reason")
+MADE, EXISTING, FAILED = "made", "existing", "failed"
+
+_COUNTS = "counts.json"
+
+
+class Row(NamedTuple):
+  """What became of a file.
+
+  Attributes:
+    state: MADE, EXISTING (the result was there already) or FAILED.
+    cells: of the failures if it failed, else of the manifest.
+  """
+
+  state: str
+  cells: tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What the pipeline counted.
+  """What a run did.
 
   Attributes:
     files: results made.
@@ -37,22 +67,55 @@ class Outcome:
     )
 
   @classmethod
-  def of(cls, result: PipelineResult) -> "Outcome":
-    """What the steps of a pipeline that has ended counted, all together."""
-    totals = dict.fromkeys((field.name for field in dataclasses.fields(cls)), 0)
-    # Several steps may count the same.
-    for counter in result.metrics().query(MetricsFilter().with_namespace(__name__))["counters"]:
-      totals[counter.key.metric.name] += counter.committed or counter.attempted
-    return cls(**totals)
+  def of(cls, rows: Iterable[Row]) -> "Outcome":
+    """What these rows say."""
+    cells = {MADE: [], EXISTING: [], FAILED: []}
+    for row in rows:
+      cells[row.state].append(row.cells)
+    source_bytes, result_bytes = map(MANIFEST_COLUMNS.index, ("source_bytes", "bytes"))
+    return cls(
+      len(cells[MADE]),
+      len(cells[EXISTING]),
+      len(cells[FAILED]),
+      sum(row[source_bytes] for row in cells[MADE]),
+      sum(row[result_bytes] for row in cells[MADE]),
+    )
 
 
-def count(**numbers: int) -> None:
-  """Adds to what `Outcome` reports; called within a step."""
-  for name, number in numbers.items():
-    Metrics.counter(__name__, name).inc(number)
+def write_tables(rows: Iterable[Row], output: str, run: str) -> None:
+  """Writes manifest.csv, failures.csv and, last, the counts; each is whole or not there.
+
+  Args:
+    rows: of all files; an engine that does a task again may give some of them twice.
+    output: the folder.
+    run: names the run.
+
+  Raises:
+    WriteError: one of them cannot be written.
+  """
+  rows = sorted(set(rows), key=lambda row: row.cells)
+  failed = [row.cells for row in rows if row.state == FAILED]
+  converted = [row.cells for row in rows if row.state != FAILED]
+  _write_table(output, "manifest", MANIFEST_COLUMNS, converted)
+  _write_table(output, "failures", FAILURE_COLUMNS, failed)
+  counts = {"run": run, **dataclasses.asdict(Outcome.of(rows))}
+  storage.write_file(FileSystems.join(output, _COUNTS), json.dumps(counts).encode())
 
 
-def failure(source: str, reason: str) -> beam.pvalue.TaggedOutput:
-  """Counts a file that fails, and makes its row of failures.csv; called within a step."""
-  count(failures=1)
-  return beam.pvalue.TaggedOutput(FAILED, (source, reason))
+def read_counts(output: str, run: str) -> Outcome:
+  """What `write_tables` counted, wherever it ran.
+
+  Raises:
+    RuntimeError: the run of that name has not written any.
+  """
+  path = FileSystems.join(output, _COUNTS)
+  counts = json.loads(storage.read_file(path)) if FileSystems.exists(path) else {}
+  if counts.pop("run", None) != run:
+    raise RuntimeError(f"the pipeline ended, but has not written {path}: do its workers see it?")
+  return Outcome(**counts)
+
+
+def _write_table(output, name, columns, rows):
+  buffer = io.StringIO()
+  csv.writer(buffer, lineterminator="\n").writerows([columns, *rows])
+  storage.write_file(FileSystems.join(output, f"{name}.csv"), buffer.getvalue().encode())

@@ -1,16 +1,19 @@
 """A corpus of files through the codec with Apache Beam, on one machine or on a cluster.
 
-    inputs ──► sources by target ──┬─ one ──► convert, or there already ──► manifest.csv
-                                   │                      │
-                                   └─ several             └─ bad ──┐
-                                         └─────────────────────────┴──► failures.csv
+    here          files ──► places of results, and what cannot be done
+    workers                 convert, or there already ──► rows: made, existing or failed
+    one worker              all rows ──► manifest.csv, failures.csv, counts.json
+    here                    counts
 
 What becomes what is as in `planning`. Paths are any that Beam's file systems know, such as gs://.
+Steps are only those that every engine has: no side outputs, no metrics, no writing of Beam's own.
 """
 
 import dataclasses
 import hashlib
+import importlib
 import re
+import secrets
 from typing import Any, Optional, Protocol
 
 import apache_beam as beam
@@ -22,17 +25,19 @@ from apache_beam.utils import shared
 from bmshj_minnen.corpus import finding, outcome, storage
 from bmshj_minnen.photographs.reason import reason
 
-__all__ = ["FAILURE_COLUMNS", "MANIFEST_COLUMNS", "Corpus", "Task", "run"]
+__all__ = ["Corpus", "Task", "run"]
 
-MANIFEST_COLUMNS = ("source", "file", "source_bytes", "bytes", "width", "height", "bpp", "sha256")
-FAILURE_COLUMNS = ("source", "reason")
-
-# In the process itself. Beam's own choice may download a runner first.
+# In the process itself: Beam's own choice for DirectRunner may download a runner first.
 _RUNNERS = {
   "DirectRunner": "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
+  "DaskRunner": "apache_beam.runners.dask.dask_runner.DaskRunner",
 }
-# What the error of a pipeline says about one of `storage.write_file`, or of writing a table.
-_UNWRITTEN = re.compile(r"(?:OSError|_WriteError): (.*) \[while running '(?:Convert|Write )")
+# Parts that Dask divides files among. They grow with the corpus, but more slowly: what it costs to
+# send files from part to part grows faster than their number.
+_MIN_DASK_PARTS, _MAX_DASK_PARTS = 32, 1024
+_FILES_OF_DASK_PART = 200
+# What the error of a pipeline says about `storage.write_file`.
+_UNWRITTEN = re.compile(r"WriteError: (.*) \[while running '")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,56 +95,86 @@ def run(corpus: Corpus, task: Task, runner: str, arguments: list[str]) -> outcom
     RuntimeError: the pipeline did not finish.
   """
   task.load()  # Tells of a wrong model before workers start.
-  patterns = [p for path in corpus.inputs for p in finding.patterns_of(path, task.suffixes)]
+  _import_runner(runner)
   options = PipelineOptions(arguments, runner=_RUNNERS.get(runner, runner))
   _refuse_unknown(arguments, runner, options)
-  find = finding.Find(corpus.output, task.new_suffix)
-  pipeline = beam.Pipeline(options=options)
-  found = (
-    pipeline
-    | "Inputs" >> beam.Create(patterns)
-    | "Find" >> beam.ParDo(find).with_outputs(outcome.FAILED, main="ok")
-  )
-  converted = (
-    found.ok
-    | "By target" >> beam.GroupByKey()
-    | "Convert" >> beam.ParDo(_Convert(task, corpus.output)).with_outputs(outcome.FAILED, main="ok")
-  )
-  failures = (found[outcome.FAILED], converted[outcome.FAILED]) | "All failures" >> beam.Flatten()
-  storage.write_table(converted.ok, corpus.output, "manifest", MANIFEST_COLUMNS)
-  storage.write_table(failures, corpus.output, "failures", FAILURE_COLUMNS)
-  return outcome.Outcome.of(_finish(pipeline))
+  patterns = [p for path in corpus.inputs for p in finding.patterns_of(path, task.suffixes)]
+  output = finding.absolute(corpus.output)
+  works, failures = finding.find(patterns, output, task.new_suffix)
+  failures = [outcome.Row(outcome.FAILED, failure) for failure in failures]
+  name = secrets.token_hex(8)
+  if works:
+    if runner == "DaskRunner":
+      options = PipelineOptions(_with_parts(arguments, len(works)), runner=_RUNNERS[runner])
+    pipeline = beam.Pipeline(options=options)
+    # The first groups let engines hand out the files that they would keep in one place else; the
+    # second is all rows. Whole numbers are keys that every process groups alike.
+    _ = (
+      pipeline
+      | "Files" >> beam.Create(list(enumerate(works)))
+      | "Hand out" >> beam.GroupByKey()
+      | "Convert" >> beam.ParDo(_Convert(task, output))
+      | "All rows" >> beam.GroupByKey()
+      | "Write tables" >> beam.ParDo(_WriteTables(output, name, failures))
+    )
+    _finish(pipeline)
+  else:  # Nothing would reach the last step.
+    outcome.write_tables(failures, output, name)
+  return outcome.read_counts(output, name)
 
 
 def _finish(pipeline):
+  result = None
   try:
     result = pipeline.run()
     state = result.wait_until_finish()
+  except storage.WriteError as error:
+    raise OSError(f"cannot write: {error}") from error
   except RuntimeError as error:
     found = _UNWRITTEN.search(str(error))
     if not found:
       raise
     raise OSError(f"cannot write: {found[1]}") from error
+  finally:
+    if hasattr(result, "client"):  # Of Dask.
+      result.client.close()
   if state not in (None, PipelineState.DONE):
     raise RuntimeError(f"the pipeline ended as {state}")
-  return result
+
+
+def _import_runner(runner):
+  """Lets Beam know the runner's arguments."""
+  if runner not in _RUNNERS:
+    return
+  try:
+    importlib.import_module(_RUNNERS[runner].rpartition(".")[0])
+    if runner == "DaskRunner":
+      importlib.import_module("dask.distributed")
+  except ImportError as error:
+    raise ValueError(f"{runner} is not installed ({error}): pip install '.[dask]'") from error
+
+
+def _with_parts(arguments, files):
+  """Arguments of Dask, which would make so large parts that few workers get any."""
+  if any(argument.startswith(("--dask_npart", "--dask_part")) for argument in arguments):
+    return arguments
+  parts = max(_MIN_DASK_PARTS, min(_MAX_DASK_PARTS, files // _FILES_OF_DASK_PART))
+  return [*arguments, f"--dask_npartitions={min(files, parts)}"]
 
 
 def _refuse_unknown(arguments, runner, options):
   """Raises for what Beam would drop with a warning; other runners may know more than it does."""
-  known, before = options.get_all_options(), ""
-  for argument in arguments:
-    name = argument.removeprefix("--").partition("=")[0]
+  parsers, before = [], ""
+  options.get_all_options(add_extra_args_fn=parsers.append)
+  for argument in parsers[0].parse_known_args(arguments)[1]:
     is_value = not argument.startswith("-") and before.startswith("--") and "=" not in before
-    if not is_value and (
-      not argument.startswith("--") or (runner in _RUNNERS and name not in known)
-    ):
+    if runner in _RUNNERS or not (is_value or argument.startswith("--")):
       raise ValueError(f"unknown argument {argument}")
     before = argument
 
 
 class _Convert(beam.DoFn):
-  """A place and its sources -> a row of the manifest, or rows of the failures."""
+  """Files, by number -> rows, all under one key."""
 
   def __init__(self, task: Task, output: str):
     self._task, self._output = task, output
@@ -149,46 +184,48 @@ class _Convert(beam.DoFn):
     self._codec = self._shared.acquire(self._task.load)
 
   def process(self, element):
-    place, found = element[0], sorted(set(element[1]))
-    if len(found) > 1:
-      names = " and ".join(source for source, _ in found)
-      for source, _ in found:
-        yield outcome.failure(source, f"{names} would become the same {place}; rename them")
-      return
-    ((source, source_bytes),) = found
-    target = FileSystems.join(self._output, place)
+    for work in element[1]:
+      yield 0, self._row(finding.Work(*work))
+
+  def _row(self, work):
+    target = FileSystems.join(self._output, work.place)
     try:
-      result, height, width = self._existing(source, target) or self._made(source, target)
-    except _WriteError:
+      state, result, height, width = self._existing(work, target) or self._made(work, target)
+    except storage.WriteError:
       raise  # Not this file's fault: the runner tries again, or gives up.
     except Exception as error:  # A defect that one file meets must not cost the others theirs.
-      yield outcome.failure(source, reason(source, error))
-      return
-    coded = len(result) if self._task.compresses else source_bytes
+      return outcome.Row(outcome.FAILED, (work.source, reason(work.path, error)))
+    coded = len(result) if self._task.compresses else work.source_bytes
     bpp = f"{8 * coded / (height * width):.4f}"
     digest = hashlib.sha256(result).hexdigest()
-    yield source, place, source_bytes, len(result), width, height, bpp, digest
+    sizes = (work.source_bytes, len(result), width, height)
+    return outcome.Row(state, (work.source, work.place, *sizes, bpp, digest))
 
-  def _existing(self, source, target):
+  def _existing(self, work, target):
     if not FileSystems.exists(target):
       return None
     result = storage.read_file(target)
-    size = self._task.finished(self._codec, source, result)
+    size = self._task.finished(self._codec, work.path, result)
     if size is None:
       return None
-    outcome.count(existing=1)
-    return result, *size
+    # An engine does a task again whose worker has died: that it finds results of this run.
+    written = FileSystems.get_filesystem(target).metadata(target).last_updated_in_seconds
+    state = outcome.EXISTING if written == work.before else outcome.MADE
+    return state, result, *size
 
-  def _made(self, source, target):
-    content = storage.read_file(source)
-    result, height, width = self._task.convert(self._codec, source, content)
-    try:
-      storage.write_file(target, result)
-    except OSError as error:
-      raise _WriteError(f"{target}: {error}") from error
-    outcome.count(files=1, bytes_in=len(content), bytes_out=len(result))
-    return result, height, width
+  def _made(self, work, target):
+    content = storage.read_file(work.path)
+    result, height, width = self._task.convert(self._codec, work.path, content)
+    storage.write_file(target, result)
+    return outcome.MADE, result, height, width
 
 
-class _WriteError(RuntimeError):
-  """A result could not be written."""
+class _WriteTables(beam.DoFn):
+  """All rows -> the tables."""
+
+  def __init__(self, output: str, name: str, rows: list[outcome.Row]):
+    self._output, self._name, self._rows = output, name, rows
+
+  def process(self, element):
+    rows = [outcome.Row(*row) for row in element[1]]
+    outcome.write_tables(rows + self._rows, self._output, self._name)

@@ -1,14 +1,15 @@
-"""Files and tables on any of Beam's file systems."""
+"""Files on any of Beam's file systems."""
 
-import csv
-import io
 import secrets
 
-import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-__all__ = ["read_file", "write_file", "write_table"]
+__all__ = ["WriteError", "read_file", "write_file"]
+
+
+class WriteError(OSError):
+  """A file could not be written; the message names it."""
 
 
 def read_file(path: str) -> bytes:
@@ -18,35 +19,20 @@ def read_file(path: str) -> bytes:
 
 
 def write_file(path: str, content: bytes) -> None:
-  """Writes to .NUMBER.tmp in the same folder, then renames: the file is whole or not there."""
+  """Writes to .NUMBER.tmp in the same folder, then renames: the file is whole or not there.
+
+  Raises:
+    WriteError: that cannot be done.
+  """
   folder, _ = FileSystems.split(path)
   temporary = FileSystems.join(folder, f".{secrets.randbits(48)}.tmp")
-  with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-    file.write(content)
   try:
+    with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+      file.write(content)
     FileSystems.rename([temporary], [path])
-  except BaseException:
-    FileSystems.delete([temporary])
+  except BaseException as error:
+    if FileSystems.exists(temporary):
+      FileSystems.delete([temporary])
+    if isinstance(error, OSError):
+      raise WriteError(f"{path}: {error}") from error
     raise
-
-
-def write_table(rows: beam.PCollection, output: str, name: str, columns: tuple[str, ...]) -> None:
-  """Writes rows as the CSV file of that name in the output, whole or not at all."""
-  _ = (
-    rows
-    | f"Format {name}" >> beam.Map(_line)
-    | f"Write {name}"
-    >> beam.io.WriteToText(
-      FileSystems.join(output, name),
-      ".csv",
-      num_shards=1,
-      shard_name_template="",
-      header=_line(columns),
-    )
-  )
-
-
-def _line(row):
-  buffer = io.StringIO()
-  csv.writer(buffer, lineterminator="").writerow(row)
-  return buffer.getvalue()

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import logging
+import os
 import pathlib
 import tempfile
 from typing import ClassVar, Optional
@@ -10,16 +11,17 @@ from typing import ClassVar, Optional
 import PIL.PngImagePlugin
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen.coding import bitstream, tiling
+from bmshj_minnen.coding import bitstream, dial, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
-from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
 
-__all__ = ["Compression", "Decompression"]
+__all__ = ["Compression", "Decompression", "model_for_workers"]
 
 _LOG = logging.getLogger(__name__)
+_PNG_END = bytes(4) + b"IEND" + bytes.fromhex("ae426082")  # The last chunk, whole.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Compression:
   """A photograph becomes the file that `compress` writes.
 
   Attributes:
-    model: a directory, on any of Beam's file systems, or the name of a model that ships.
+    model: a directory, on any of Beam's file systems, or the name of a model that ships; see
+      `model_for_workers`.
     alpha: see `images.read_image`.
     memory, precision: as of `Codec`.
   """
@@ -54,14 +57,20 @@ class Compression:
     """Height and width, if the result is whole.
 
     Raises:
-      ValueError: it is of another model.
+      ValueError: it is of another model or quality.
     """
     try:
       header, _ = bitstream.parse_intact(result)
     except bitstream.BitstreamError:
       return None
-    if header.fingerprint != codec.fingerprint:
-      raise ValueError("its result is there already, made with another model; use another --output")
+    for what, is_asked_for in (
+      ("model", header.fingerprint == codec.fingerprint),
+      ("quality", header.quality == _quality_of(codec)),
+    ):
+      if not is_asked_for:
+        raise ValueError(
+          f"its result is there already, made with another {what}; use another --output"
+        )
     return header.height, header.width
 
 
@@ -70,7 +79,7 @@ class Decompression:
   """A compressed file becomes a PNG.
 
   Attributes:
-    model: a directory, on any of Beam's file systems; empty: the shipped one that wrote each file.
+    model: as of `Compression`; empty: the shipped one that wrote each file.
     max_pixels: the largest image that is accepted.
     memory, precision: as of `Codec`.
   """
@@ -94,14 +103,16 @@ class Decompression:
     return images.encode_image(image), *image.shape[:2]
 
   def finished(self, codecs: "_Codecs", path: str, result: bytes) -> Optional[tuple[int, int]]:
-    """Height and width, if the result is a PNG of the size that the source declares."""
+    """Height and width, if the result is a whole PNG of the size that the source declares."""
     header, _ = bitstream.parse(storage.read_file(path))
     size = header.height, header.width
     try:
       # Not `PIL.Image.open`, which takes large ones for an attack.
       with PIL.PngImagePlugin.PngImageFile(io.BytesIO(result)) as image:
-        if (image.height, image.width) != size:
+        if (image.height, image.width) != size or not result.endswith(_PNG_END):
           return None
+        image.verify()  # Checksums, some of which loading passes over; it can be done once.
+      with PIL.PngImagePlugin.PngImageFile(io.BytesIO(result)) as image:
         image.load()
         return size
     except (OSError, SyntaxError, ValueError):
@@ -120,6 +131,17 @@ class _Codecs:
     if self._codec is not None:
       return self._codec
     return model_directory.load_for(content, *self._settings)
+
+
+def _quality_of(codec):
+  """What `compress` makes of a photograph without being told."""
+  return dial.DEFAULT_QUALITY if codec.config.gain_lambdas else None
+
+
+def model_for_workers(model: str) -> str:
+  """A model as workers find it, whose working directory may be another one; names stay names."""
+  is_here = "://" not in model and os.path.isdir(model) and model not in catalogue.names()
+  return os.path.abspath(model) if is_here else model
 
 
 def _load(model, *settings):

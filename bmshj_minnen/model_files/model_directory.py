@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import json
+import os
 import pathlib
 import threading
 import zipfile
@@ -18,6 +19,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, tiling
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check, freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
@@ -52,6 +54,7 @@ def create_variables(model: Model) -> None:
   Raises:
     ValueError: a network gives another shape than it must, or entropy coding cannot compute it.
   """
+  refuse_forked()
   side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
   x = tf.zeros([1, side, side, 3])
   y = model.analysis(x)
@@ -149,12 +152,31 @@ def load(
   Raises:
     ValueError: there is no such model; or it is to be refined, and nothing says for which λ.
   """
+  refuse_forked()
   directory = catalogue.find(model)
   arrays = _load_arrays(directory, _WEIGHTS)
   frozen = _frozen(directory)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
-  return Codec(frozen, coding_model, max_pixels, memory, refiner)
+  codec = Codec(frozen, coding_model, max_pixels, memory, refiner)
+  options = (max_pixels, memory, precision, refine, lmbda)
+  codec.origin = _load_again, (frozen.fingerprint, _place(directory), *options)
+  return codec
+
+
+def _place(directory):
+  """What another process knows a model by; elsewhere the package may lie in another folder."""
+  if directory.name in catalogue.names() and directory == catalogue.find(directory.name):
+    return directory.name
+  return os.path.abspath(directory)
+
+
+def _load_again(fingerprint, model, *options):
+  """The codec of `load` in another process."""
+  codec = load(model, *options)
+  if codec.fingerprint != fingerprint:
+    raise ValueError(f"the model in {model} is no longer the one that was loaded")
+  return codec
 
 
 def _refiner(directory, config, precision, steps, lmbda):
@@ -194,6 +216,7 @@ def load_for(
     BitstreamError: the file is damaged.
     ValueError: no shipped model wrote it.
   """
+  refuse_forked()
   fingerprint = bitstream.parse_intact(file)[0].fingerprint
   with _SHIPPED:
     for name in catalogue.names():

@@ -1,0 +1,142 @@
+"""A corpus on Beam's engine for Dask: a scheduler, and two workers, one of which is killed."""
+
+import collections
+import concurrent.futures
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bmshj_minnen.corpus import outcome as outcomes
+from bmshj_minnen.corpus import pipeline, tasks
+from bmshj_minnen.photographs import images
+from tests import codecs
+
+pytest.importorskip("distributed", reason="Dask is not installed: pip install '.[dask]'")
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_FILES = 60
+_THERE = 4  # Results of an earlier run.
+_SECONDS = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class _Logged(tasks.Compression):
+  """Says which process made which result."""
+
+  log: str = ""
+
+  def convert(self, codec, path, content):
+    result = super().convert(codec, path, content)
+    time.sleep(0.05)  # So that there is a middle.
+    with open(self.log, "a") as file:
+      file.write(f"{os.getpid()} {pathlib.Path(path).stem}\n")
+    return result
+
+
+def _until(condition, *processes):
+  end = time.monotonic() + _SECONDS
+  while not condition():
+    assert time.monotonic() < end and all(process.poll() is None for process in processes)
+    time.sleep(0.01)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+  """The scheduler's address, and the workers, which work in another directory."""
+  file, elsewhere = tmp_path / "scheduler.json", tmp_path / "elsewhere"
+  elsewhere.mkdir()
+  environment = {**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+  def start(program, *arguments):
+    command = [sys.executable, "-m", "dask", program, *arguments, "--no-dashboard"]
+    command += [f"--scheduler-file={file}"]
+    return subprocess.Popen(
+      command,
+      cwd=elsewhere,
+      env=environment,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+    )
+
+  processes = [start("scheduler", "--host=127.0.0.1", "--port=0")]
+  try:
+    _until(file.exists, *processes)
+    processes += [start("worker", "--host=127.0.0.1", "--nthreads=1", "--no-nanny") for _ in "12"]
+    yield json.loads(file.read_text())["address"], processes[1:]
+  finally:
+    for process in processes:
+      process.kill()
+      process.wait()
+
+
+def _made(log):
+  """Names by the process that made them."""
+  made = collections.defaultdict(list)
+  for line in log.read_text().splitlines() if log.exists() else ():
+    pid, name = line.split()
+    made[int(pid)].append(name)
+  return made
+
+
+def _rows(output, name):
+  with open(output / f"{name}.csv", newline="", encoding="utf-8") as file:
+    return list(csv.DictReader(file))
+
+
+def test_a_worker_that_is_killed_costs_nothing(cluster, tmp_path, monkeypatch):
+  address, workers = cluster
+  monkeypatch.chdir(tmp_path)  # Paths are relative.
+  codec, _ = codecs.make_codec("joint", tmp_path)
+  os.mkdir("in")
+  expected = {}
+  for i in range(_FILES):
+    image = codecs.photograph(20 + i, 30 + 2 * i)
+    images.write_image(f"in/{i}.png", image)
+    expected[f"{i}.tfci"] = codec.compress(image)
+  pathlib.Path("in/bad.png").write_text("no picture")
+  output, log = tmp_path / "out", tmp_path / "log"
+  output.mkdir()
+  for name in sorted(expected)[:_THERE]:
+    (output / name).write_bytes(expected[name])
+
+  task = _Logged(tasks.model_for_workers("joint"), log=str(log))
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    arguments = [f"--dask_client_address={address}"]
+    run = pool.submit(pipeline.run, pipeline.Corpus(("in",), "out"), task, "DaskRunner", arguments)
+    victim = workers[0]
+    _until(lambda: run.done() or len(_made(log)[victim.pid]) >= 5, *workers)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    before = _made(log)
+    assert 5 <= sum(map(len, before.values())) < _FILES - _THERE
+    outcome = run.result(_SECONDS)
+
+  assert {path.name: path.read_bytes() for path in output.glob("*.tfci")} == expected
+  made = _made(log)
+  assert made[victim.pid] == before[victim.pid]
+  # At most the file in hand, which may not have been written yet, was made twice.
+  assert _FILES - _THERE <= sum(map(len, made.values())) <= _FILES - _THERE + 1
+  rows = {row["file"]: row for row in _rows(output, "manifest")}
+  assert rows.keys() == expected.keys() and len(_rows(output, "manifest")) == _FILES
+  for name, data in expected.items():
+    assert rows[name]["sha256"] == hashlib.sha256(data).hexdigest()
+    assert int(rows[name]["bytes"]) == len(data)
+  (failure,) = _rows(output, "failures")
+  assert failure["source"] == "in/bad.png" and "readable" in failure["reason"]
+  new = set(expected) - set(sorted(expected)[:_THERE])
+  assert outcome == outcomes.Outcome(
+    files=len(new),
+    existing=_THERE,
+    failures=1,
+    bytes_in=sum(os.path.getsize(f"in/{pathlib.Path(name).stem}.png") for name in new),
+    bytes_out=sum(len(expected[name]) for name in new),
+  )
