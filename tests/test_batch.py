@@ -13,7 +13,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.command_line import many_files, planning, startup
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png", ".jpg"))
@@ -153,7 +153,7 @@ def _read(path, note):
   return content
 
 
-def _work(convert=lambda content: content, write=images.write_atomically):
+def _work(convert=lambda content: content, write=outputs.write_atomically):
   return many_files.Work(_read, lambda content, progress: (convert(content), []), write)
 
 
@@ -200,7 +200,7 @@ def test_a_full_disk_ends_the_run(tree, capsys):
   def write(target, content):
     if "a.bin" in target:
       raise OSError(errno.ENOSPC, "No space left on device", target)
-    images.write_atomically(target, content)
+    outputs.write_atomically(target, content)
 
   outcome = many_files.run(_plan("in", recursive=True), _work(write=write), 1, "done")
   assert (outcome.done, outcome.failed) == (1, 1)  # B comes before a.

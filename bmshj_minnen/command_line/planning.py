@@ -8,7 +8,7 @@ from typing import Optional
 
 __all__ = ["Job", "Plan", "Request", "make_plan"]
 
-TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `images.write_atomically` may leave behind.
+TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `outputs.write_atomically` may leave behind.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.model import Model, precision_policy
 from bmshj_minnen.model_files import catalogue, weights, widening
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 
 __all__ = [
   "RECORD",
@@ -72,7 +72,7 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
 
 def save_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:
   """Writes what `load_config` reads, whole or not at all; the directory must be there."""
-  images.write_atomically(str(directory / _CONFIG), config.to_json().encode())
+  outputs.write_atomically(str(directory / _CONFIG), config.to_json().encode())
 
 
 def has_weights(directory: pathlib.Path) -> bool:
@@ -215,7 +215,7 @@ def _shipped_fingerprint(name):
 def _save_arrays(path, arrays, write):
   buffer = io.BytesIO()
   write(buffer, **arrays)
-  images.write_atomically(str(path), buffer.getvalue())
+  outputs.write_atomically(str(path), buffer.getvalue())
 
 
 def _load_arrays(directory, name):

@@ -3,9 +3,7 @@
 import functools
 import io
 import logging
-import os
 import pathlib
-import secrets
 from typing import Callable, Optional
 
 import numpy as np
@@ -13,7 +11,7 @@ import PIL.ExifTags
 import PIL.Image
 import PIL.ImageOps
 
-from bmshj_minnen.photographs import colours, formats
+from bmshj_minnen.photographs import colours, formats, outputs
 
 __all__ = [
   "ImageError",
@@ -21,7 +19,6 @@ __all__ = [
   "is_deep",
   "lossless_format",
   "read_image",
-  "write_atomically",
   "write_image",
 ]
 
@@ -231,10 +228,10 @@ def write_image(path: str, image: np.ndarray) -> None:
   """Writes [H, W, 3] uint8 in the lossless format of the path's suffix, PNG if it has none.
 
   Raises:
-    OSError: as `write_atomically`.
+    OSError: as `outputs.write_atomically`.
     ValueError: as `lossless_format`.
   """
-  write_atomically(path, encode_image(image, lossless_format(path)))
+  outputs.write_atomically(path, encode_image(image, lossless_format(path)))
 
 
 def lossless_format(path: str) -> str:
@@ -255,29 +252,3 @@ def encode_image(image: np.ndarray, image_format: str = "PNG") -> bytes:
   buffer = io.BytesIO()
   PIL.Image.fromarray(image).save(buffer, format=image_format)
   return buffer.getvalue()
-
-
-def write_atomically(path: str, data: bytes) -> None:
-  """Writes a file that is either whole or not there: to a temporary name, then renamed.
-
-  A device is written to directly. A process that is killed may leave .NUMBER.tmp behind,
-  in the same folder.
-
-  Raises:
-    OSError: it cannot be written; names the path, not the temporary one.
-  """
-  device = os.path.exists(path) and not os.path.isfile(path)
-  # Short, for the path's own name may be as long as names can be.
-  name = f".{secrets.randbits(48)}.tmp"
-  temporary = path if device else os.path.join(os.path.dirname(path), name)
-  try:
-    with open(temporary, "wb") as file:
-      file.write(data)
-    if not device:
-      os.replace(temporary, path)
-  except BaseException as error:
-    if not device:
-      pathlib.Path(temporary).unlink(missing_ok=True)
-    if isinstance(error, OSError) and error.errno:
-      raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-    raise
