@@ -6,7 +6,6 @@ python -m bmshj_minnen.compress --refine=20 in.png out.tfci   # Slower, and smal
 """
 
 import functools
-import os
 import sys
 
 from absl import app, flags
@@ -15,7 +14,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.coding import bitstream, dial
-from bmshj_minnen.command_line import many_files, planning, report, shared_flags
+from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
 
@@ -45,32 +44,41 @@ def _quality(codec):
   return _QUALITY.value
 
 
-def _convert(codec, model, quality, image, progress):
+def _convert(codec, estimator, quality, image, progress):
   seconds: dict[str, float] = {}
   data, latents = codec.compress_with_latents(image, seconds, progress, quality)
-  if model is None:
-    return data, []
-  lines = report.lines(image, codec.decompress(data), len(data), seconds)
-  bits = report.estimated_bits(model, latents)
-  bpp = bits / (image.shape[0] * image.shape[1])
-  return data, [*lines, f"estimated bits   {bits:.0f} ({bpp:.4f} bpp)"]
+
+  def describe():
+    if not _VERBOSE.value:
+      return []
+    lines = report.lines(image, codec.decompress(data), len(data), seconds)
+    return [*lines, *estimator.lines(latents, image.shape)]
+
+  return data, describe
 
 
-def _refuse_to_overwrite(target):
-  """Raises for a result's name that belongs to something else, such as a photograph."""
-  if os.path.isfile(target):
-    with open(target, "rb") as file:
-      if file.read(len(bitstream.MAGIC)) not in (bitstream.MAGIC, b""):
-        raise ValueError(f"{target} would be overwritten, but is no compressed file")
+def _is_done(codec, quality, source, target):
+  """Whether a whole file of this model and quality is there already."""
+  if quality is None and codec.config.gain_lambdas:
+    quality = dial.DEFAULT_QUALITY
+  try:
+    header, _ = bitstream.parse_intact(files.read(target))
+  except (OSError, bitstream.BitstreamError):
+    return False
+  return (header.fingerprint, header.quality) == (codec.fingerprint, quality)
+
+
+def _read(path, note):
+  content = files.read(path) if path == files.STREAM else None
+  return images.read_image(path, _ALPHA.value, note, content)
 
 
 def main(argv):
   """Flags -> one library call."""
   with startup.one_line_errors():
-    plan = planning.make_plan(_FILES.request(argv[1:]), images.SUFFIXES, ".tfci")
-    if not plan.is_folder:
-      for job in plan.jobs:
-        _refuse_to_overwrite(job.target)
+    results = _FILES.results(bitstream.is_start_of_file)
+    request = _FILES.request(argv[1:])
+    plan = planning.make_plan(request, images.SUFFIXES, ".tfci", results.problem)
     name = _model_name()
     codec = model_directory.load(
       name,
@@ -79,11 +87,13 @@ def main(argv):
       refine=_REFINEMENT.steps,
       lmbda=_REFINEMENT.lmbda,
     )
-    model = model_directory.load_model(name) if _VERBOSE.value else None
+    estimator = report.Estimator(name)
+    quality = _quality(codec)
     work = many_files.Work(
-      lambda path, note: images.read_image(path, _ALPHA.value, note),
-      functools.partial(_convert, codec, model, _quality(codec)),
-      images.write_atomically,
+      _read,
+      functools.partial(_convert, codec, estimator, quality),
+      results.write,
+      functools.partial(_is_done, codec, quality),
     )
     outcome = many_files.run(plan, work, _FILES.jobs, "compressed")
     sys.exit(int(outcome.failed > 0))

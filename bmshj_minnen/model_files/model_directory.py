@@ -36,6 +36,7 @@ __all__ = [
   "load_weights",
   "save",
   "save_config",
+  "shipped_name",
 ]
 
 _CONFIG = "config.json"
@@ -145,12 +146,18 @@ def load_for(
   """
   fingerprint = bitstream.parse_intact(file)[0].fingerprint
   with _SHIPPED:
-    for name in catalogue.names():
-      if _shipped_fingerprint(name) == fingerprint:
-        return _shipped_codec(name, max_pixels, memory, precision)
+    name = shipped_name(fingerprint)
+    if name is not None:
+      return _shipped_codec(name, max_pixels, memory, precision)
   raise ValueError(
     f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
   )
+
+
+def shipped_name(fingerprint: bytes) -> Optional[str]:
+  """The name of the model that ships and has this fingerprint, if there is one."""
+  names = (name for name in catalogue.names() if _shipped_fingerprint(name) == fingerprint)
+  return next(names, None)
 
 
 def load_config(model: str) -> cfg.ModelConfig:

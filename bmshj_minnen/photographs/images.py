@@ -10,6 +10,7 @@ import numpy as np
 import PIL.ExifTags
 import PIL.Image
 import PIL.ImageOps
+import PIL.PngImagePlugin
 
 from bmshj_minnen.photographs import colours, formats, outputs
 
@@ -19,6 +20,7 @@ __all__ = [
   "is_deep",
   "lossless_format",
   "read_image",
+  "size_of_whole_picture",
   "write_image",
 ]
 
@@ -252,3 +254,19 @@ def encode_image(image: np.ndarray, image_format: str = "PNG") -> bytes:
   buffer = io.BytesIO()
   PIL.Image.fromarray(image).save(buffer, format=image_format)
   return buffer.getvalue()
+
+
+def size_of_whole_picture(path: str) -> Optional[tuple[int, int]]:
+  """Height and width of a picture that can be decoded to its end; None for anything else."""
+  try:
+    content = pathlib.Path(path).read_bytes()
+    # Not `PIL.Image.open`, which takes large ones for an attack.
+    is_png = content.startswith(b"\x89PNG")
+    opened = PIL.PngImagePlugin.PngImageFile if is_png else PIL.Image.open
+    with opened(io.BytesIO(content)) as image:
+      image.load()
+      return image.height, image.width
+  except MemoryError:
+    raise
+  except Exception:  # As above.
+    return None

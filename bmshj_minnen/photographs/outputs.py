@@ -9,7 +9,7 @@ import secrets
 import stat
 from typing import Optional
 
-__all__ = ["open_file_of", "write_atomically"]
+__all__ = ["open_file_of", "write_atomically", "write_to"]
 
 _MAX_LINKS = 40  # As of Linux.
 _ANYBODY = 0o666
@@ -40,16 +40,23 @@ def write_atomically(path: str, data: bytes, like: Optional[str] = None) -> None
     if os.path.islink(place):
       raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     if number is not None:
-      _write_all(number, data)
+      write_to(number, data)
     elif os.path.exists(place) and not os.path.isfile(place):
       with open(place, "wb", buffering=0) as file:
-        _write_all(file.fileno(), data)
+        write_to(file.fileno(), data)
     else:
       _write_file(place, data, _stat_of_file(like))
   except OSError as error:
     if not error.errno:
       raise
     raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def write_to(descriptor: int, data: bytes) -> None:
+  """Writes all of the data to an open file, which it leaves open."""
+  rest = memoryview(data)
+  while rest:
+    rest = rest[os.write(descriptor, rest) :]
 
 
 def open_file_of(path: str) -> Optional[int]:
@@ -100,7 +107,7 @@ def _created(temporary, old, source):
 
 
 def _finish(descriptor, data, source):
-  _write_all(descriptor, data)
+  write_to(descriptor, data)
   os.ftruncate(descriptor, len(data))
   if source is not None:
     with contextlib.suppress(OSError):  # Not every file system keeps times.
@@ -110,8 +117,3 @@ def _finish(descriptor, data, source):
   except OSError as error:
     if error.errno not in _NO_SYNC:
       raise
-
-
-def _write_all(descriptor, data):
-  while data:
-    data = data[os.write(descriptor, data) :]
