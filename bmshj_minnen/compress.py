@@ -7,7 +7,6 @@ python -m bmshj_minnen.compress --refine=20 in.png out.tfci    # Slower, and sma
 """
 
 import functools
-import os
 import sys
 
 from absl import app, flags
@@ -15,8 +14,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.coding import bitstream
-from bmshj_minnen.command_line import many_files, planning, report, shared_flags
+from bmshj_minnen.coding import bitstream, dial, targets
+from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images
 
@@ -28,32 +27,47 @@ _REFINEMENT = shared_flags.RefinementFlags()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
-def _convert(codec, model, quality, image, progress):
+def _convert(codec, estimator, quality, image, progress):
   seconds: dict[str, float] = {}
   data, latents = codec.compress_with_latents(image, seconds, progress, **quality)
-  if model is None:
-    return data, []
-  lines = report.lines(image, codec.decompress(data), len(data), seconds)
-  bits = report.estimated_bits(model, latents)
-  bpp = bits / (image.shape[0] * image.shape[1])
-  return data, [*lines, f"estimated bits   {bits:.0f} ({bpp:.4f} bpp)"]
+
+  def describe():
+    if not _VERBOSE.value:
+      return []
+    lines = report.lines(image, codec.decompress(data), len(data), seconds)
+    return [*lines, *estimator.lines(latents, image.shape)]
+
+  return data, describe
 
 
-def _refuse_to_overwrite(target):
-  """Raises for a result's name that belongs to something else, such as a photograph."""
-  if os.path.isfile(target):
-    with open(target, "rb") as file:
-      if file.read(len(bitstream.MAGIC)) not in (bitstream.MAGIC, b""):
-        raise ValueError(f"{target} would be overwritten, but is no compressed file")
+def _is_done(codec, quality, source, target):
+  """Whether a whole file of this model is there already, of this quality or small enough."""
+  try:
+    data = files.read(target)
+    header, _ = bitstream.parse_intact(data)
+  except (OSError, bitstream.BitstreamError):
+    return False
+  if header.fingerprint != codec.fingerprint:
+    return False
+  asked = {name: value for name, value in quality.items() if name != "quality"}
+  goal = targets.Target.of(header.height * header.width, **asked)
+  if goal:  # Whether a better quality would meet it too is not known without trying.
+    return goal.bytes is None or len(data) <= goal.bytes
+  default = dial.DEFAULT_QUALITY if codec.config.gain_lambdas else None
+  return header.quality == quality.get("quality", default)
+
+
+def _read(path, note):
+  content = files.read(path) if path == files.STREAM else None
+  return images.read_image(path, _ALPHA.value, note, content)
 
 
 def main(argv):
   """Flags -> one library call."""
   with startup.one_line_errors():
-    plan = planning.make_plan(_FILES.request(argv[1:]), images.SUFFIXES, ".tfci")
-    if not plan.is_folder:
-      for job in plan.jobs:
-        _refuse_to_overwrite(job.target)
+    results = _FILES.results(bitstream.is_start_of_file)
+    request = _FILES.request(argv[1:])
+    plan = planning.make_plan(request, images.SUFFIXES, ".tfci", results.problem)
     codec = model_directory.load(
       _MODEL.value,
       memory=_FILES.memory,
@@ -62,11 +76,11 @@ def main(argv):
       lmbda=_REFINEMENT.lmbda,
     )
     quality = _QUALITY.arguments(codec.config)
-    model = model_directory.load_model(_MODEL.value) if _VERBOSE.value else None
     work = many_files.Work(
-      lambda path, note: images.read_image(path, _ALPHA.value, note),
-      functools.partial(_convert, codec, model, quality),
-      images.write_atomically,
+      _read,
+      functools.partial(_convert, codec, report.Estimator(_MODEL.value), quality),
+      results.write,
+      functools.partial(_is_done, codec, quality),
     )
     outcome = many_files.run(plan, work, _FILES.jobs, "compressed")
     sys.exit(int(outcome.failed > 0))

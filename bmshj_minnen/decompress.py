@@ -5,7 +5,6 @@ python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders o
 """
 
 import functools
-import pathlib
 import sys
 
 from absl import app, flags
@@ -13,7 +12,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import many_files, planning, report, shared_flags
+from bmshj_minnen.coding import bitstream
+from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images
 
@@ -21,7 +21,9 @@ _MODEL = shared_flags.define_decoding_model()
 _FILES = shared_flags.FileFlags("decompressed")
 _MAX_PIXELS = shared_flags.define_max_pixels()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
-_ORIGINAL = flags.DEFINE_string("original", None, "With --verbose, a photograph to compare with.")
+_ORIGINAL = shared_flags.define_path(
+  "original", None, "With --verbose, a photograph to compare with."
+)
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
 
 
@@ -33,7 +35,22 @@ def _convert(codec, original, data, progress):
   seconds: dict[str, float] = {}
   codec = codec or model_directory.load_for(data, *_limits())
   image = codec.decompress(data, seconds, progress)
-  return image, report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
+
+  def describe():
+    return report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
+
+  return image, describe
+
+
+def _write(results, target, image, source):
+  data = images.encode_image(image, images.lossless_format(target))
+  results.write(target, data, source)
+
+
+def _is_done(source, target):
+  """Whether a whole picture of the size that the source declares is there already."""
+  header, _ = bitstream.parse_intact(files.read(source))
+  return images.size_of_whole_picture(target) == (header.height, header.width)
 
 
 def main(argv):
@@ -41,15 +58,18 @@ def main(argv):
   with startup.one_line_errors():
     if _ORIGINAL.value and _FILES.output_dir:
       raise ValueError("--original is for one file, not for --output_dir")
-    plan = planning.make_plan(_FILES.request(argv[1:]), frozenset((".tfci",)), ".png")
+    results = _FILES.results(lambda head: False)  # A picture does not say who wrote it.
+    request = _FILES.request(argv[1:])
+    plan = planning.make_plan(request, frozenset((".tfci",)), ".png", results.problem)
     for job in plan.jobs:
       images.lossless_format(job.target)  # Complains before anything is done.
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
     codec = model_directory.load(_MODEL.value, *_limits()) if _MODEL.value else None
     work = many_files.Work(
-      lambda path, note: pathlib.Path(path).read_bytes(),
+      lambda path, note: files.read(path),
       functools.partial(_convert, codec, original),
-      images.write_image,
+      functools.partial(_write, results),
+      _is_done,
     )
     outcome = many_files.run(plan, work, _FILES.jobs, "decompressed")
     sys.exit(int(outcome.failed > 0))

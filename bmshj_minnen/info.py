@@ -1,50 +1,75 @@
-"""Tells what compressed files hold, without a model: `python -m bmshj_minnen.info FILE...`."""
+"""Tells what compressed files hold: `python -m bmshj_minnen.info FILE...`."""
 
+import json
 import os
-import pathlib
 import sys
 
-from absl import app
+from absl import app, flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from bmshj_minnen.coding import bitstream
+from bmshj_minnen.command_line import files
+from bmshj_minnen.model_files import model_directory
+
+_JSON = flags.DEFINE_bool("json", False, "Print each file as an object of JSON, in a line.")
 
 
-def _lines(data):
-  """What a file says about itself, as text, and whether its checksum is right."""
+def _facts(path, data):
+  """What a file says about itself, by name; and its checksum as text."""
   header, payload = bitstream.parse(data)
-  pixels = header.height * header.width
   intact = header.checksum == header.expected_checksum
   state = "ok" if intact else f"wrong: should be {header.expected_checksum.hex()}"
+  return {
+    "file": path,
+    "format_version": header.version,
+    "fingerprint": header.fingerprint.hex(),
+    "model": model_directory.shipped_name(header.fingerprint),
+    "width": header.width,
+    "height": header.height,
+    "quality": header.quality,
+    "bytes": len(data),
+    "header_bytes": header.size,
+    "payload_bytes": len(payload),
+    "bits_per_pixel": 8 * len(data) / (header.height * header.width),
+    "checksum": header.checksum.hex(),
+    "intact": intact,
+  }, f"{header.checksum.hex()} {state}"
+
+
+def _lines(facts, checksum):
+  """The same to be read by people."""
+  name = f" {facts['model']}" if facts["model"] else ""
   return [
-    f"format version   {header.version}",
-    f"model            {header.fingerprint.hex()}",
-    f"size             {header.width}x{header.height}",
-    *([] if header.quality is None else [f"quality          {header.quality:g}"]),
-    f"bytes            {len(data)} ({header.size} header, {len(payload)} payload)",
-    f"bits per pixel   {8 * len(data) / pixels:.4f}",
-    f"checksum         {header.checksum.hex()} {state}",
-  ], intact
+    facts["file"],
+    f"  format version   {facts['format_version']}",
+    f"  model            {facts['fingerprint']}{name}",
+    f"  size             {facts['width']}x{facts['height']}",
+    *([] if facts["quality"] is None else [f"  quality          {facts['quality']:g}"]),
+    f"  bytes            {facts['bytes']} ({facts['header_bytes']} header, "
+    f"{facts['payload_bytes']} payload)",
+    f"  bits per pixel   {facts['bits_per_pixel']:.4f}",
+    f"  checksum         {checksum}",
+  ]
 
 
 def main(argv):
   """Prints each file; tells of each bad one in a line."""
   if len(argv) < 2:
-    raise app.UsageError("give one or more compressed files")
+    raise app.UsageError("give one or more compressed files; - is standard input")
   failed = False
   with startup.one_line_errors():
-    for path in argv[1:]:
+    for path in map(os.path.expanduser, argv[1:]):
       try:
-        lines, intact = _lines(pathlib.Path(path).read_bytes())
+        facts, checksum = _facts(path, files.read(path))
       except (OSError, bitstream.BitstreamError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) else error
         print(f"error: {path}: {reason}", file=sys.stderr)
         failed = True
         continue
-      print(path, *[f"  {line}" for line in lines], sep="\n")
-      failed |= not intact
+      print(*([json.dumps(facts)] if _JSON.value else _lines(facts, checksum)), sep="\n")
+      failed |= not facts["intact"]
   sys.exit(int(failed))
 
 

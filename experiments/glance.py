@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 import bmshj_minnen
 from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import classical
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.photographs import finding, outputs
 from experiments.latents import anatomy
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
@@ -53,7 +53,7 @@ def main(argv):
     ]
     bits = anatomy.anatomy(subject.model, latents.y_hat, latents.z_hat).bits.sum(-1)
     data = _encoded(_draw(pictures, bits, crop))
-    images.write_atomically(_OUTPUT.value, data)
+    outputs.write_atomically(_OUTPUT.value, data)
     for name, picture, own in pictures[1:]:
       print(f"{name}: {len(own)} bytes, {metrics.psnr(x, picture):.2f} dB")
     print(f"Wrote {_OUTPUT.value}, {len(data)} bytes")

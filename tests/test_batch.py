@@ -1,10 +1,15 @@
 """Many files: which are meant, what they become, and what a failure leaves."""
 
 import concurrent.futures
+import contextlib
+import dataclasses
 import errno
+import glob
+import io
 import os
 import pathlib
 import signal
+import sys
 import threading
 import time
 
@@ -13,7 +18,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.command_line import many_files, planning, startup
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import globs, outputs
 from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png", ".jpg"))
@@ -41,8 +46,9 @@ def tree(tmp_path, monkeypatch):
   return tmp_path
 
 
-def _plan(*paths, output_dir="out", **options):
-  return planning.make_plan(planning.Request(paths, output_dir, **options), _SUFFIXES, ".bin")
+def _plan(*paths, output_dir="out", problem=lambda target: None, **options):
+  request = planning.Request(paths, output_dir, **options)
+  return planning.make_plan(request, _SUFFIXES, ".bin", problem)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +108,10 @@ def test_one_file_needs_no_folder(tree):
 @pytest.mark.parametrize(
   ("paths", "options", "words"),
   [
-    (["in/a.png", "in/sub/a.png"], {}, ["in/a.png", "in/sub/a.png", "out/a.bin", "rename"]),
-    (["in", "in/sub/a.png"], {}, ["in/a.png", "in/sub/a.png", "out/a.bin"]),
+    (["-"], {}, ["- is standard input"]),
+    (["in/a.png", ""], {"output_dir": None, "problem": lambda t: f"{t!r} refused"}, ["'' refused"]),
+    (["in"], {"output_dir": ""}, ["--output_dir is empty"]),
+    (["in"], {"output_dir": "in/a.png/x"}, ["in/a.png is not a folder"]),
     (["*/missing*"], {}, ["no file matches */missing*"]),
     (["in/.12.tmp"], {}, ["no file matches"]),
     ([], {}, ["give files"]),
@@ -130,18 +138,71 @@ def test_a_folder_without_photographs_names_what_helps(tree):
 
 def test_sources_are_never_results(tree):
   os.rename("other/g.jpg", "in/a.bin")
-  with pytest.raises(ValueError, match=r"in/a.bin is one of the sources"):
-    _plan("in/a.png", "in/a.bin", output_dir="in")
+  plan = _plan("in/a.png", "in/a.bin", "in/B.JPG", output_dir="in")
+  assert [job.source for job in plan.jobs] == ["in/B.JPG"]
+  (refusal,) = plan.refusals
+  assert refusal.line.startswith("in/a.bin is one of the sources") and refusal.files == 2
 
 
-def test_what_exists_is_skipped_if_asked(tree):
+def test_files_that_would_become_one_cost_one_line_and_the_others_nothing(tree, capsys):
+  trees.make(tree, ["in/a.jpg", "in/c.png"])
+  plan = _plan("in", "in/sub/a.png")
+  assert [job.source for job in plan.jobs] == ["in/B.JPG", "in/c.png", "in/odd[1].png"]
+  outcome = many_files.run(plan, _work(), 2, "done")
+  assert (outcome.done, outcome.failed) == (3, 3)
+  captured = capsys.readouterr()
+  (line,) = [line for line in captured.err.splitlines() if line.startswith("error")]
+  assert line.startswith("error: in/a.jpg, in/a.png and in/sub/a.png would become one file, out/a")
+  assert captured.out.startswith("done 3 of 6 files") and captured.out.endswith(", 3 failed\n")
+
+
+def test_what_is_known_to_fail_is_told_first_and_costs_nothing(tree, capsys):
+  plan = _plan("in", problem=lambda target: "it is red" if target == "out/a.bin" else None)
+  assert [job.source for job in plan.jobs] == ["in/B.JPG", "in/odd[1].png"]
+  outcome = many_files.run(plan, _work(), 1, "done")
+  assert (outcome.done, outcome.failed) == (2, 1)
+  assert capsys.readouterr().err.splitlines()[0] == "error: in/a.png: it is red"
+
+
+@pytest.mark.parametrize("pattern", ["l/**/*.png", "l/**", "**/a.png", "./**/a.p*"])
+def test_links_in_circles_give_each_file_once(tree, pattern):
+  trees.make(tree, ["l/a.png", "l/s/b.png"])
+  for name in ("up", "again", "also"):
+    os.symlink("..", f"l/s/{name}")
+    os.symlink(".", f"l/{name}")
+  found = [os.path.normpath(job.source) for job in _plan(pattern).jobs]
+  assert found.count("l/a.png") == 1 and len(found) == len(set(map(os.path.realpath, found)))
+  assert ("l/s/b.png" in found) == (pattern in ("l/**/*.png", "l/**"))
+
+
+@pytest.mark.parametrize(
+  "pattern", ["in/*", "in/**/*.png", "**", "**/*.png", "in/**/deep/**/*", "*/**/a*", "in/s*/**/*.*"]
+)
+def test_globs_mean_what_they_mean_in_python(tree, pattern):
+  for path in (pattern, os.path.join(tree, pattern)):
+    expected = {p for p in glob.glob(path, recursive=True) if os.path.isfile(p)}
+    found = [p for p in globs.expand(path) if os.path.isfile(p)]
+    assert found == sorted(expected) and found
+
+
+def test_what_exists_is_skipped_if_asked(tree, capsys):
   os.mkdir("out")
   pathlib.Path("out/a.bin").touch()
   pathlib.Path("out/.7.tmp").touch()  # Of a killed run: not a result.
-  assert len(_plan("in").jobs) == 3
-  plan = _plan("in", skip_existing=True)
-  assert [job.source for job in plan.jobs] == ["in/B.JPG", "in/odd[1].png"]
-  assert plan.existing == 1
+  asked = []
+
+  def is_done(source, target):
+    asked.append((source, target))
+    return target == "out/a.bin"
+
+  outcome = many_files.run(_plan("in"), _work(is_done=is_done), 1, "done")
+  assert (outcome.done, outcome.existing, asked) == (3, 0, [])
+  pathlib.Path("out/a.bin").write_bytes(b"kept")
+  outcome = many_files.run(_plan("in", skip_existing=True), _work(is_done=is_done), 1, "done")
+  assert (outcome.done, outcome.failed, outcome.existing) == (2, 0, 1)
+  assert pathlib.Path("out/a.bin").read_bytes() == b"kept" and len(asked) == 3
+  last = capsys.readouterr().out.splitlines()[-1]
+  assert last.startswith("done 2 of 2 files") and last.endswith("1 more were there already")
 
 
 # Running.
@@ -153,8 +214,16 @@ def _read(path, note):
   return content
 
 
-def _work(convert=lambda content: content, write=images.write_atomically):
-  return many_files.Work(_read, lambda content, progress: (convert(content), []), write)
+def _work(
+  convert=lambda content: content,
+  write=outputs.write_atomically,
+  is_done=lambda source, target: False,
+  describe=list,
+):
+  def convert_and_describe(content, progress):
+    return convert(content), describe
+
+  return many_files.Work(_read, convert_and_describe, write, is_done)
 
 
 def _results():
@@ -197,10 +266,10 @@ def test_a_failure_costs_one_line_and_the_others_nothing(tree, capsys):
 def test_a_full_disk_ends_the_run(tree, capsys):
   """Other files could not be written either; the run need not tell so of each."""
 
-  def write(target, content):
+  def write(target, content, source):
     if "a.bin" in target:
       raise OSError(errno.ENOSPC, "No space left on device", target)
-    images.write_atomically(target, content)
+    outputs.write_atomically(target, content)
 
   outcome = many_files.run(_plan("in", recursive=True), _work(write=write), 1, "done")
   assert (outcome.done, outcome.failed) == (1, 1)  # B comes before a.
@@ -208,6 +277,29 @@ def test_a_full_disk_ends_the_run(tree, capsys):
   captured = capsys.readouterr()
   assert "error: in/a.png: out/a.bin: No space left on device\n" in captured.err
   assert captured.out.endswith("1 failed, 4 not tried\n")
+
+
+def test_a_report_that_fails_costs_a_note_alone(tree, capsys):
+  def describe():
+    raise RuntimeError("no estimate")
+
+  outcome = many_files.run(_plan("in"), _work(describe=describe), 2, "done")
+  assert (outcome.done, outcome.failed) == (3, 0) and len(_results()) == 3
+  assert "note: in/a.png: no report: RuntimeError: no estimate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_streams_that_take_nothing_cost_no_file(tree, monkeypatch, name):
+  class Full(io.StringIO):
+    def write(self, text):
+      raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(sys, name, Full())
+  plan = _plan("in", "in/missing")
+  # The summary, at the end, may tell.
+  with contextlib.suppress(OSError):
+    many_files.run(plan, _work(describe=lambda: ["line"]), 1, "done")
+  assert len(_results()) == 3
 
 
 @pytest.fixture
@@ -239,6 +331,24 @@ def test_ctrl_c_keeps_what_is_complete(tree, capsys):
   captured = capsys.readouterr()
   assert captured.err.splitlines()[-1] == "interrupted"
   assert captured.out.endswith("4 not tried\n") and "Traceback" not in captured.err
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_ends_the_file_in_hand_where_it_tells_progress(tree, capsys):
+  def convert(content, progress):
+    progress(0.1)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    for i in range(600):
+      time.sleep(0.1)
+      progress(i / 600)
+    return content, list
+
+  work = dataclasses.replace(_work(), convert=convert)
+  plan = _plan("in")
+  with pytest.raises(KeyboardInterrupt):
+    many_files.run(plan, work, 1, "done")
+  assert not os.path.exists("out")
+  assert capsys.readouterr().out.endswith("3 not tried\n")
 
 
 def test_a_codec_serves_several_threads_at_once(tmp_path):

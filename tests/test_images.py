@@ -1,6 +1,5 @@
 """Files <-> arrays: what is read, what is refused, and that nothing partial is written."""
 
-import errno
 import functools
 import io
 import os
@@ -13,7 +12,6 @@ import pytest
 import tensorflow as tf
 import tifffile
 
-from bmshj_minnen.command_line import planning
 from bmshj_minnen.photographs import images
 
 
@@ -249,80 +247,6 @@ def test_damaged_files_give_an_image_or_one_line(tmp_path, rgb, file_format):
 
 
 # Writing is all or nothing.
-
-
-def test_written_files_replace_older_ones(tmp_path):
-  path = tmp_path / "file"
-  images.write_atomically(str(path), b"a long first version")
-  images.write_atomically(str(path), b"second")
-  assert path.read_bytes() == b"second"
-  assert os.listdir(tmp_path) == ["file"]
-
-
-def test_results_have_names_of_any_length_and_leftovers_are_told(tmp_path, monkeypatch):
-  replace, temporary = os.replace, []
-  monkeypatch.setattr(os, "replace", lambda old, new: (temporary.append(old), replace(old, new)))
-  path = tmp_path / ("n" * os.pathconf(tmp_path, "PC_NAME_MAX"))
-  images.write_atomically(str(path), b"result")
-  assert path.read_bytes() == b"result"
-  assert planning.TEMPORARY.search(temporary[0])
-  monkeypatch.chdir(tmp_path)
-  images.write_atomically("short", b"result")
-  assert sorted(os.listdir()) == [path.name, "short"]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-  path = tmp_path / "file"
-  path.write_bytes(b"precious")
-  with pytest.raises(TypeError):
-    images.write_atomically(str(path), "text, which a binary file does not take")
-  assert path.read_bytes() == b"precious"
-  assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_failed_rename_leaves_the_old_file(tmp_path, monkeypatch):
-  path = tmp_path / "file"
-  path.write_bytes(b"precious")
-
-  def replace(source, target):
-    # All of it is there before it takes the name.
-    with open(source, "rb") as file:
-      assert file.read() == b"new"
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-  monkeypatch.setattr(os, "replace", replace)
-  with pytest.raises(OSError, match="No space left"):
-    images.write_atomically(str(path), b"new")
-  assert path.read_bytes() == b"precious"
-  assert os.listdir(tmp_path) == ["file"]
-
-
-class _FullDisk(io.BytesIO):
-  def write(self, data):
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path, monkeypatch):
-  path = tmp_path / "file"
-  path.write_bytes(b"precious")
-
-  def full(name, mode):
-    open(name, mode).close()
-    return _FullDisk()
-
-  monkeypatch.setattr(images, "open", full, raising=False)
-  with pytest.raises(OSError, match="No space left on device: '.*file'$"):
-    images.write_atomically(str(path), b"new")
-  assert path.read_bytes() == b"precious"
-  assert os.listdir(tmp_path) == ["file"]
-
-
-def test_devices_are_written_to_and_stay():
-  images.write_atomically("/dev/null", b"data")
-  assert not os.path.isfile("/dev/null")
-  with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
-    images.write_atomically("/dev/full", b"data")
-  assert not os.path.isfile("/dev/full")
 
 
 def test_a_write_to_a_missing_folder_leaves_nothing(tmp_path, rgb):

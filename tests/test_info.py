@@ -1,9 +1,16 @@
 """What `info` tells of files, against the fields as the format lays them out."""
 
+import json
 import struct
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
+import bmshj_minnen
 from bmshj_minnen import info
 from tests import codecs
 
@@ -17,8 +24,9 @@ def file(tmp_path_factory):
   return path
 
 
-def _run(capsys, *paths):
-  with pytest.raises(SystemExit) as exit_:
+def _run(capsys, *paths, as_json=False):
+  flags.FLAGS.mark_as_parsed()
+  with pytest.raises(SystemExit) as exit_, flagsaver.flagsaver(json=as_json):
     info.main(["info", *map(str, paths)])
   captured = capsys.readouterr()
   return exit_.value.code, captured.out, captured.err
@@ -74,3 +82,52 @@ def test_bad_files_cost_one_line_and_the_others_nothing(file, tmp_path, capsys):
   for line, path, word in zip(lines, paths, words):
     assert line.startswith(f"error: {path}: ") and word in line
   assert out.splitlines()[0] == str(file) and "checksum" in out
+
+
+@pytest.mark.parametrize(("name", "quality"), [("joint-mse-1", None), ("joint-mse", 37)])
+def test_models_that_ship_are_named(tmp_path, capsys, name, quality):
+  path = tmp_path / "photo.tfci"
+  pixels = np.zeros((20, 30, 3), np.uint8)
+  path.write_bytes(bmshj_minnen.load(name).compress(pixels, quality=quality))
+  code, out, err = _run(capsys, path)
+  assert (code, err) == (0, "")
+  (line,) = [line for line in out.splitlines() if line.startswith("  model")]
+  assert line.split()[2:] == [name]
+
+
+def test_json_is_an_object_a_line(file, tmp_path, capsys):
+  data = file.read_bytes()
+  (tmp_path / "bad").write_bytes(data[:-1])
+  (tmp_path / "wrong").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+  code, out, err = _run(capsys, file, tmp_path / "bad", tmp_path / "wrong", as_json=True)
+  assert code == 1 and len(err.splitlines()) == 1
+  good, wrong = map(json.loads, out.splitlines())
+  assert good == {
+    "file": str(file),
+    "format_version": 1,
+    "fingerprint": data[4:8].hex(),
+    "model": None,
+    "width": 80,
+    "height": 48,
+    "quality": None,
+    "bytes": len(data),
+    "header_bytes": 20,
+    "payload_bytes": len(data) - 20,
+    "bits_per_pixel": 8 * len(data) / (48 * 80),
+    "checksum": data[16:20].hex(),
+    "intact": True,
+  }
+  assert wrong == {**good, "file": str(tmp_path / "wrong"), "intact": False}
+
+
+def test_standard_input_is_read_and_a_reader_may_go(file):
+  """More lines than a pipe holds; the reader takes one."""
+  program = [sys.executable, "-m", "bmshj_minnen.info", "-"] + [str(file)] * 1000
+  with open(file, "rb") as stdin:
+    process = subprocess.Popen(
+      program, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+  assert process.stdout.readline() == "-\n"
+  process.stdout.close()
+  assert process.stderr.read() == ""
+  assert process.wait() == 141

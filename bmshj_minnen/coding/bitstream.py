@@ -28,6 +28,7 @@ __all__ = [
   "Header",
   "checksum_of",
   "header_size",
+  "is_start_of_file",
   "pack",
   "parse",
   "parse_intact",
@@ -199,6 +200,16 @@ def parse_intact(
       header.checksum.hex(),
     )
   return header, payload
+
+
+def is_start_of_file(head: bytes) -> bool:
+  """Whether bytes begin a file of this format, whole or cut off; they should be ten or more.
+
+  A BMP may begin like one, but has four zeros where a fingerprint ends and a height begins.
+  """
+  is_bmp = len(head) >= 10 and not any(head[6:10])
+  versions = (VERSION, QUALITY_VERSION)
+  return head[:3] == MAGIC[: len(head)] and (len(head) < 4 or head[3] in versions) and not is_bmp
 
 
 def unpack(

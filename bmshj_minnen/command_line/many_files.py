@@ -1,6 +1,7 @@
 """Many files: turning each into another, several at a time."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import errno
 import os
@@ -11,7 +12,7 @@ from typing import Callable, Generic, TypeVar
 
 import tqdm
 
-from bmshj_minnen.command_line import planning
+from bmshj_minnen.command_line import files, planning
 from bmshj_minnen.photographs.reason import reason
 
 __all__ = ["Outcome", "Work", "run"]
@@ -25,34 +26,42 @@ _BAR = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
+class _StoppedError(Exception):
+  """The run was stopped while a file was in hand."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Work(Generic[_A, _B]):
   """What turns one file into another; called from several threads at once.
 
   Attributes:
     read: path and a function that takes notes (one line each) -> content.
-    convert: content and a function that takes the fraction done -> result, and lines to print.
-    write: target and result -> None; all or nothing.
+    convert: content and a function that takes the fraction done -> result, and what gives lines to
+      print about it. That is called when the result is written, and if it fails costs a note alone.
+    write: target, result and source -> None; all or nothing.
+    is_done: source and target -> whether the result is there already, for `skip_existing`.
   """
 
   read: Callable[[str, Callable[[str], None]], _A]
-  convert: Callable[[_A, Callable[[float], None]], tuple[_B, list[str]]]
-  write: Callable[[str, _B], None]
+  convert: Callable[[_A, Callable[[float], None]], tuple[_B, Callable[[], list[str]]]]
+  write: Callable[[str, _B, str], None]
+  is_done: Callable[[str, str], bool]
 
 
 @dataclasses.dataclass
 class Outcome:
-  """How many files were done, and how many failed; what remains was not tried."""
+  """How many files were done, failed, or had results already; what remains was not tried."""
 
   done: int = 0
   failed: int = 0
+  existing: int = 0
 
 
 def run(plan: planning.Plan, work: Work, parallel: int, verb: str) -> Outcome:
   """Does what is planned.
 
-  A file that fails costs one line on stderr, and the others nothing; but a full disk ends the run,
-  and so does Ctrl-C. What is written is whole in any case.
+  A file that fails costs one line on stderr, and the others nothing; but a full disk ends the run.
+  So does Ctrl-C, where the files in hand next tell their progress. What is written is whole.
 
   Args:
     plan: of `planning.make_plan`.
@@ -61,7 +70,7 @@ def run(plan: planning.Plan, work: Work, parallel: int, verb: str) -> Outcome:
     verb: what the summary says was done, such as "compressed".
 
   Raises:
-    KeyboardInterrupt: after the files in hand.
+    KeyboardInterrupt: after that.
   """
   start, interrupted = time.perf_counter(), False
   # disable=None: shown on a terminal only.
@@ -84,12 +93,12 @@ def run(plan: planning.Plan, work: Work, parallel: int, verb: str) -> Outcome:
 
 
 def _summary(plan, outcome, verb, seconds):
-  count = len(plan.jobs)
+  count = len(plan.jobs) + sum(refusal.files for refusal in plan.refusals) - outcome.existing
   parts = [f"{verb} {outcome.done} of {count} files in {seconds:.1f} s"]
   for number, what in [
     (outcome.failed, "failed"),
     (count - outcome.done - outcome.failed, "not tried"),
-    (plan.existing, "more were there already"),
+    (outcome.existing, "more were there already"),
   ]:
     parts += [f"{number} {what}"] if number else []
   return ", ".join(parts)
@@ -100,57 +109,88 @@ class _State:
 
   def __init__(self, plan: planning.Plan, work: Work, bar: tqdm.tqdm):
     self.outcome = Outcome()
-    self._is_folder, self._work, self._bar = plan.is_folder, work, bar
+    self._plan, self._work, self._bar = plan, work, bar
     self._stopped = threading.Event()
     self._lock = threading.Lock()
+    for refusal in plan.refusals:
+      self.outcome.failed += refusal.files
+      self._say(f"error: {refusal.line}", sys.stderr)
 
   def stop(self):
-    """Lets the jobs that have not begun end at once."""
+    """Lets the jobs that have not begun end at once, and the others where they tell progress."""
     self._stopped.set()
 
   def do(self, job):
     """Does a job, unless the run was stopped, and tells how it went."""
     if self._stopped.is_set():
       return
+    part = _Part(self._bar, self._lock, self._stopped)
+    with contextlib.suppress(_StoppedError):
+      if self._plan.skip_existing and self._is_done(job):
+        with self._lock:
+          self.outcome.existing += 1
+      else:
+        self._convert(job, part)
+      part.reach(1.0)
+
+  def _is_done(self, job):
+    try:
+      return self._work.is_done(job.source, job.target)
+    except (ValueError, OSError):  # Of the source, which tells it again when it is read.
+      return False
+
+  def _convert(self, job, part):
     notes: list[str] = []
-    part = _Part(self._bar, self._lock)
     try:
       content = self._work.read(job.source, notes.append)
-      result, lines = self._work.convert(content, part.reach)
-      if self._is_folder:
+      result, describe = self._work.convert(content, part.reach)
+      if self._plan.is_folder:
         os.makedirs(os.path.dirname(job.target), exist_ok=True)
-      self._work.write(job.target, result)
+      self._work.write(job.target, result, job.source)
+    except _StoppedError:
+      raise
     except Exception as error:  # A defect that one file meets must not cost the others theirs.
       self._tell(job, notes, [], error)
-    else:
-      self._tell(job, notes, lines, None)
-    part.reach(1.0)
+      return
+    try:
+      lines = describe()
+    except Exception as error:  # The result is there.
+      notes.append(f"{job.source}: no report: {reason(job.source, error)}")
+      lines = []
+    self._tell(job, notes, lines, None)
 
   def _tell(self, job, notes, lines, error):
     with self._lock:
       for line in notes:
-        self._bar.write(f"note: {line}", file=sys.stderr)
+        self._say(f"note: {line}", sys.stderr)
       if error is not None:
         self.outcome.failed += 1
-        self._bar.write(f"error: {job.source}: {reason(job.source, error)}", file=sys.stderr)
+        self._say(f"error: {job.source}: {reason(job.source, error)}", sys.stderr)
         if getattr(error, "errno", None) in _FULL:
           self.stop()
-      else:
-        self.outcome.done += 1
-        if lines and self._is_folder:
-          self._bar.write(f"{job.source} -> {job.target}")
-        for line in lines:
-          self._bar.write(line)
+        return
+      self.outcome.done += 1
+      output = sys.stderr if files.is_stdout(job.target) else sys.stdout
+      if lines and self._plan.is_folder:
+        self._say(f"{job.source} -> {job.target}", output)
+      for line in lines:
+        self._say(line, output)
+
+  def _say(self, line, output):
+    with contextlib.suppress(OSError):  # Nobody listens any more; the files are what counts.
+      self._bar.write(line, file=output)
 
 
 class _Part:
   """What one job adds to the bar."""
 
-  def __init__(self, bar: tqdm.tqdm, lock: threading.Lock):
-    self._bar, self._lock, self._done = bar, lock, 0.0
+  def __init__(self, bar: tqdm.tqdm, lock: threading.Lock, stopped: threading.Event):
+    self._bar, self._lock, self._stopped, self._done = bar, lock, stopped, 0.0
 
   def reach(self, fraction):
-    """Moves the bar to where this job has done so much."""
-    with self._lock:
+    """Moves the bar to where this job has done so much, or ends the job if the run was stopped."""
+    if self._stopped.is_set() and fraction < 1:
+      raise _StoppedError
+    with self._lock, contextlib.suppress(OSError):
       self._bar.update(fraction - self._done)
-      self._done = fraction
+    self._done = fraction

@@ -4,11 +4,15 @@ import dataclasses
 import glob
 import os
 import re
-from typing import Optional
+from collections.abc import Iterator
+from typing import Callable, Optional
 
-__all__ = ["Job", "Plan", "Request", "make_plan"]
+from bmshj_minnen.command_line import files
+from bmshj_minnen.photographs import globs
 
-TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `images.write_atomically` may leave behind.
+__all__ = ["Job", "Plan", "Refusal", "Request", "make_plan"]
+
+TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `outputs.write_atomically` may leave behind.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Request:
     output_dir: where results go under the names of their sources, with another suffix. Files from
       a folder, or from a glob such as `photos/**/*.png`, keep their places below `photos`.
     recursive: whether folders within folders are looked into.
-    skip_existing: whether results that are there already are kept.
+    skip_existing: whether whole results that are there already are kept.
   """
 
   paths: tuple[str, ...]
@@ -38,21 +42,41 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
+class Refusal:
+  """What cannot be done, known before anything is.
+
+  Attributes:
+    line: why.
+    files: how many sources it costs.
+  """
+
+  line: str
+  files: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
   """What is to be done.
 
   Attributes:
     jobs: sorted as the request names them.
-    existing: how many more results are there already.
     is_folder: whether results go to a folder, so that progress and a summary are worth showing.
+    skip_existing: as of the request.
+    refusals: what cannot be done.
   """
 
   jobs: list[Job]
-  existing: int
   is_folder: bool
+  skip_existing: bool = False
+  refusals: tuple[Refusal, ...] = ()
 
 
-def make_plan(request: Request, suffixes: frozenset[str], new_suffix: str) -> Plan:
+def make_plan(
+  request: Request,
+  suffixes: frozenset[str],
+  new_suffix: str,
+  problem: Callable[[str], Optional[str]] = lambda target: None,
+) -> Plan:
   """Finds the files that a request means and names their results.
 
   Args:
@@ -61,17 +85,25 @@ def make_plan(request: Request, suffixes: frozenset[str], new_suffix: str) -> Pl
       match a glob, are taken whatever their suffix. Hidden files and the temporary ones of killed
       runs are not.
     new_suffix: of results.
+    problem: target -> why no result can go there.
 
   Raises:
-    ValueError: the request makes no sense, matches nothing, or gives two files one name.
+    ValueError: the request makes no sense or matches nothing, or its only file is refused.
   """
   if request.output_dir is None:
     jobs = [_single_job(request.paths, suffixes)]
   else:
+    trouble = not request.output_dir and "--output_dir is empty"
+    trouble = trouble or files.folder_problem(request.output_dir, must_exist=False)
+    if trouble:
+      raise ValueError(trouble)
     jobs = list(dict.fromkeys(_folder_jobs(request, suffixes, new_suffix)))
-  _refuse_clashes(jobs)
-  missing = [j for j in jobs if not (request.skip_existing and os.path.isfile(j.target))]
-  return Plan(missing, len(jobs) - len(missing), request.output_dir is not None)
+  refused = dict(_refused(jobs, problem))
+  refusals = tuple(dict.fromkeys(refused.values()))
+  if refusals and request.output_dir is None:
+    raise ValueError(refusals[0].line)
+  jobs = [job for job in jobs if job not in refused]
+  return Plan(jobs, request.output_dir is not None, request.skip_existing, refusals)
 
 
 def _single_job(paths, suffixes):
@@ -86,6 +118,8 @@ def _single_job(paths, suffixes):
 
 def _folder_jobs(request, suffixes, new_suffix):
   for path in request.paths:
+    if path == files.STREAM:
+      raise ValueError("- is standard input, whose result needs a name: give - and a file, or - -")
     found = 0
     for source, place in _find(path, suffixes, request.recursive):
       found += 1
@@ -117,23 +151,34 @@ def _find(path, suffixes, recursive):
     parts = path.split(os.sep)
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = os.sep.join(parts[:fixed]) or (os.sep if os.path.isabs(path) else os.curdir)
-    for source in sorted(glob.glob(path, recursive=True)):
+    for source in globs.expand(path):
       if os.path.isfile(source) and not TEMPORARY.search(source):
         yield source, os.path.relpath(source, root)
   elif not TEMPORARY.search(path):
     yield path, os.path.basename(path)
 
 
-def _refuse_clashes(jobs):
-  sources = {os.path.realpath(job.source): job.source for job in jobs}
-  owners: dict[str, str] = {}
+def _refused(
+  jobs: list[Job], problem: Callable[[str], Optional[str]]
+) -> Iterator[tuple[Job, Refusal]]:
+  """The jobs that cannot be done; those that would have one result share a refusal."""
+  sources = {os.path.realpath(job.source) for job in jobs if job.source != files.STREAM}
+  groups: dict[str, list[Job]] = {}
   for job in jobs:
-    target = os.path.realpath(job.target)
-    if target in sources:
-      raise ValueError(f"{job.target} is one of the sources; let its result go elsewhere")
-    if target in owners:
-      raise ValueError(
-        f"{owners[target]} and {job.source} would both become {job.target}; rename one, or give "
+    groups.setdefault(os.path.realpath(job.target), []).append(job)
+  for place, group in groups.items():
+    target = group[0].target
+    if place in sources and os.path.isfile(place) and target != files.STREAM:
+      line = f"{target} is one of the sources; let its result go elsewhere"
+    elif len(group) > 1:
+      *others, last = [job.source for job in group]
+      line = (
+        f"{', '.join(others)} and {last} would become one file, {target}: rename them, or give "
         f"them output folders of their own"
       )
-    owners[target] = job.source
+    else:
+      reason = problem(target)
+      if reason is None:
+        continue
+      line = f"{group[0].source}: {reason}" if group[0].source != files.STREAM else reason
+    yield from ((job, Refusal(line, len(group))) for job in group)

@@ -1,6 +1,7 @@
 """What `--verbose` prints about one file."""
 
 import math
+import threading
 from typing import Optional
 
 import numpy as np
@@ -9,8 +10,29 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
 from bmshj_minnen.coding.codec import Latents
 from bmshj_minnen.model import Model
+from bmshj_minnen.model_files import model_directory
 
-__all__ = ["estimated_bits", "lines"]
+__all__ = ["Estimator", "estimated_bits", "lines"]
+
+
+class Estimator:
+  """Tells what files hold under the float model; may be called by several threads.
+
+  Args:
+    model: a directory, or the name of a model that ships; read when it is first needed.
+  """
+
+  def __init__(self, model: str):
+    self._name, self._model = model, None
+    self._lock = threading.Lock()  # Keras layers are built at their first call.
+
+  def lines(self, latents: Latents, shape: tuple[int, ...]) -> list[str]:
+    """The information content of the latents of an image of this shape, as text."""
+    with self._lock:
+      if self._model is None:
+        self._model = model_directory.load_model(self._name)
+      bits = estimated_bits(self._model, latents)
+    return [f"estimated bits   {bits:.0f} ({bits / (shape[0] * shape[1]):.4f} bpp)"]
 
 
 def estimated_bits(model: Model, latents: Latents) -> float:

@@ -1,13 +1,14 @@
 """The flags that programs share: which files, where to, and what they may take."""
 
 import math
+import os
 from collections.abc import Sequence
-from typing import Optional
+from typing import Callable, Optional
 
 from absl import flags
 
 from bmshj_minnen.coding import bitstream, dial
-from bmshj_minnen.command_line import planning
+from bmshj_minnen.command_line import files, planning
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
 from bmshj_minnen.photographs import images
 
@@ -20,6 +21,8 @@ __all__ = [
   "define_decoding_model",
   "define_max_pixels",
   "define_model",
+  "define_path",
+  "define_paths",
   "define_precision",
 ]
 
@@ -28,14 +31,37 @@ flags.disclaim_key_flags()  # They are those of the program, whose `--help` is t
 _GIB = 2**30
 
 
+class _PathParser(flags.ArgumentParser):
+  """Of flags that name files; a shell expands ~ in few of them."""
+
+  def parse(self, argument):
+    return os.path.expanduser(argument)
+
+  def flag_type(self):
+    return "path"
+
+
+def define_path(name: str, default: Optional[str], words: str, **options) -> flags.FlagHolder:
+  """Defines a flag that names a file, a folder or a pattern, where ~ is the user's home."""
+  return flags.DEFINE(_PathParser(), name, default, words, flags.ArgumentSerializer(), **options)
+
+
+def define_paths(
+  name: str, default: Optional[list[str]], words: str, **options
+) -> flags.FlagHolder:
+  """Defines one that may be repeated."""
+  parser, serializer = _PathParser(), flags.ArgumentSerializer()
+  return flags.DEFINE_multi(parser, serializer, name, default, words, **options)
+
+
 def define_model() -> flags.FlagHolder:
   """Defines `--model` of programs that need one."""
-  return flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
+  return define_path("model", "", "A model directory, or the name of one that ships.")
 
 
 def define_decoding_model() -> flags.FlagHolder:
   """Defines `--model` of programs that decompress."""
-  return flags.DEFINE_string(
+  return define_path(
     "model", "", "The model directory that compressed; not needed for models that ship."
   )
 
@@ -82,11 +108,14 @@ class FileFlags:
   """
 
   def __init__(self, verb: str):
-    self._output_dir = flags.DEFINE_string(
-      "output_dir", None, f"All that is named is {verb} to here."
-    )
+    self._output_dir = define_path("output_dir", None, f"All that is named is {verb} to here.")
     self._recursive = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
-    self._skip_existing = flags.DEFINE_bool("skip_existing", False, "Keep results that are there.")
+    self._skip_existing = flags.DEFINE_bool(
+      "skip_existing", False, "Keep whole results that are there."
+    )
+    self._overwrite = flags.DEFINE_bool(
+      "overwrite", False, "Replace whatever is there; else only what this program surely wrote."
+    )
     self._jobs = flags.DEFINE_integer(
       "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
     )
@@ -96,7 +125,16 @@ class FileFlags:
   def request(self, paths: Sequence[str]) -> planning.Request:
     """What is asked for with these arguments."""
     return planning.Request(
-      tuple(paths), self.output_dir, self._recursive.value, self._skip_existing.value
+      tuple(map(os.path.expanduser, paths)),
+      self.output_dir,
+      self._recursive.value,
+      self._skip_existing.value,
+    )
+
+  def results(self, is_own: Callable[[bytes], bool]) -> files.Results:
+    """How results get their places; `is_own` as there."""
+    return files.Results(
+      is_own, self._overwrite.value, self._skip_existing.value, self.output_dir is not None
     )
 
   @property
@@ -193,13 +231,13 @@ class CorpusFlags:
   """Defines those of `beam_compress` and `beam_decompress`; their values are known once parsed."""
 
   def __init__(self):
-    self._input = flags.DEFINE_multi_string(
+    self._input = define_paths(
       "input",
       None,
       "A file, a folder or a glob, such as gs://bucket/**; may be repeated.",
       required=True,
     )
-    self._output = flags.DEFINE_string("output", None, "The folder for results.", required=True)
+    self._output = define_path("output", None, "The folder for results.", required=True)
     self._runner = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
     self._memory = _define_memory(1.0, "take for a file; images come on top.")
     self._precision = define_precision()

@@ -21,7 +21,8 @@ logging.getLogger().addFilter(lambda record: "apitools not found" not in str(rec
 
 __all__ = ["one_line_errors"]
 
-_INTERRUPTED = 130  # As of a shell.
+_INTERRUPTED = 130  # As of a shell, and the next of one whose reader has gone.
+_BROKEN_PIPE = 141
 # Of TensorFlow's errors those about files, which `OSError` is not a base of.
 _FILE_ERRORS = (
   "DataLossError",
@@ -31,6 +32,24 @@ _FILE_ERRORS = (
   "ResourceExhaustedError",
 )
 
+
+def _open_standard_streams():
+  """Replaces those that are closed, or the next file that is opened would get their numbers.
+
+  What is printed then goes nowhere; but reading the one and writing the others fails, so that no
+  photograph is lost to it.
+  """
+  for number, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDWR)):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, mode)  # Takes the lowest number that is free.
+  for name in ("stdout", "stderr"):
+    if getattr(sys, name) is None:
+      setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+_open_standard_streams()
 # File names need not be UTF-8.
 if hasattr(sys.stdout, "reconfigure"):
   sys.stdout.reconfigure(errors="backslashreplace")
@@ -39,7 +58,7 @@ if hasattr(sys.stdout, "reconfigure"):
 def _hook(kind, error, trace, hook=sys.excepthook):
   """Of Ctrl-C while TensorFlow is being imported, which takes seconds, one line is enough."""
   if issubclass(kind, KeyboardInterrupt):
-    print("interrupted", file=sys.stderr)
+    _say("interrupted")
   else:
     hook(kind, error, trace)
 
@@ -53,13 +72,23 @@ def one_line_errors() -> Iterator[None]:
 
   These are `ValueError` (with `BitstreamError`, `ImageError` and `DataError`), `TrainingError`,
   `OSError` and TensorFlow's errors about files; anything else is a defect and keeps its traceback.
-  Ctrl-C gives one line, too, and a shell's exit status for it.
+  Ctrl-C gives one line, too, and a shell's exit status for it. Nobody to read what is printed any
+  more gives none.
   """
   try:
-    yield
+    try:
+      yield
+    finally:
+      sys.stdout.flush()
   except KeyboardInterrupt:
-    print("interrupted", file=sys.stderr)
+    _say("interrupted")
     sys.exit(_INTERRUPTED)
+  except BrokenPipeError as error:
+    # What is left in the buffer would fail again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    if error.filename:
+      _fail(error)
+    sys.exit(_BROKEN_PIPE)
   except (ValueError, OSError) as error:
     _fail(error)
   except RuntimeError as error:
@@ -79,5 +108,10 @@ def _is_of_files(error):
 
 
 def _fail(error):
-  print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+  _say(f"error: {' '.join(str(error).split())}")
   sys.exit(1)
+
+
+def _say(line):
+  with contextlib.suppress(OSError):  # Nobody listens.
+    print(line, file=sys.stderr)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bmshj_minnen import metrics
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 
 __all__ = ["DIGITS", "Row", "Table", "averages", "incomplete", "read_rows"]
 
@@ -137,7 +137,7 @@ class Table:
       and checksums.get(row.image, row.crc32) == row.crc32
     ]
     text = _csv_line(_NAMES) + "".join(map(_csv_line, map(dataclasses.astuple, self.rows)))
-    images.write_atomically(str(self._path), text.encode())
+    outputs.write_atomically(str(self._path), text.encode())
 
   def add(self, row: Row) -> None:
     """Appends a row to the file, too."""

@@ -26,7 +26,7 @@ from bmshj_minnen.evaluation.contenders import (
   find_photographs,
 )
 from bmshj_minnen.evaluation.measurements import DIGITS, Row, Table, averages
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 
 __all__ = ["TABLE", "EvaluationConfig", "evaluate"]
 
@@ -70,7 +70,7 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
     # JSON has neither nan nor inf.
     entries = [{k: v if v == v != math.inf else None for k, v in e.items()} for e in result]
     text = json.dumps(entries, indent=2, allow_nan=False) + "\n"
-    images.write_atomically(str(output / _AVERAGES), text.encode())
+    outputs.write_atomically(str(output / _AVERAGES), text.encode())
   return result
 
 

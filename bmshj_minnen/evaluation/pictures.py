@@ -22,7 +22,7 @@ from bmshj_minnen.evaluation.contenders import Contender, Photograph
 from bmshj_minnen.evaluation.measurements import Row
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 
 __all__ = ["BITS_COLOURS", "MAX_BITS", "Pictures", "levels", "position_bits"]
 
@@ -138,7 +138,7 @@ class Pictures:
   def _save(self, name, image, **options):
     buffer = io.BytesIO()
     image.save(buffer, **options)
-    images.write_atomically(str(self._folder / name), buffer.getvalue())
+    outputs.write_atomically(str(self._folder / name), buffer.getvalue())
 
 
 @functools.lru_cache(1)  # Of many settings of one model.

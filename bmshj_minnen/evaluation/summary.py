@@ -9,7 +9,7 @@ from absl import logging
 from bmshj_minnen.evaluation import curves, measurements, plots, tables
 from bmshj_minnen.evaluation.appearance import appearances
 from bmshj_minnen.evaluation.classical import REMEDY
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 
 __all__ = ["write"]
 
@@ -24,7 +24,7 @@ def write(rows: Sequence[measurements.Row], folder: pathlib.Path) -> None:
   if not all(map(importlib.util.find_spec, _PACKAGES)):
     logging.warning("no summary.md and plots without %s: %s", " and ".join(_PACKAGES), REMEDY)
     return
-  images.write_atomically(str(folder / "summary.md"), tables.summary(rows).encode())
+  outputs.write_atomically(str(folder / "summary.md"), tables.summary(rows).encode())
   looks = appearances(list(dict.fromkeys(row.codec for row in rows)))
   for metric in curves.METRICS:
     figure = plots.averages(curves.measured(rows, metric), looks, metric)

@@ -25,7 +25,7 @@ from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.model import Model, precision_policy
 from bmshj_minnen.model_files import catalogue, weights, widening
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 
 __all__ = [
   "RECORD",
@@ -39,6 +39,7 @@ __all__ = [
   "model_for_coding",
   "save",
   "save_config",
+  "shipped_name",
 ]
 
 _CONFIG = "config.json"
@@ -124,7 +125,7 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
 
 def save_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:
   """Writes what `load_config` reads, whole or not at all; the directory must be there."""
-  images.write_atomically(str(directory / _CONFIG), config.to_json().encode())
+  outputs.write_atomically(str(directory / _CONFIG), config.to_json().encode())
 
 
 def has_weights(directory: pathlib.Path) -> bool:
@@ -219,12 +220,18 @@ def load_for(
   refuse_forked()
   fingerprint = bitstream.parse_intact(file)[0].fingerprint
   with _SHIPPED:
-    for name in catalogue.names():
-      if _shipped_fingerprint(name) == fingerprint:
-        return _shipped_codec(name, max_pixels, memory, precision)
+    name = shipped_name(fingerprint)
+    if name is not None:
+      return _shipped_codec(name, max_pixels, memory, precision)
   raise ValueError(
     f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
   )
+
+
+def shipped_name(fingerprint: bytes) -> Optional[str]:
+  """The name of the model that ships and has this fingerprint, if there is one."""
+  names = (name for name in catalogue.names() if _shipped_fingerprint(name) == fingerprint)
+  return next(names, None)
 
 
 def load_config(model: str) -> cfg.ModelConfig:
@@ -289,7 +296,7 @@ def _shipped_fingerprint(name):
 def _save_arrays(path, arrays, write):
   buffer = io.BytesIO()
   write(buffer, **arrays)
-  images.write_atomically(str(path), buffer.getvalue())
+  outputs.write_atomically(str(path), buffer.getvalue())
 
 
 def _load_arrays(directory, name):

@@ -3,17 +3,16 @@
 import functools
 import io
 import logging
-import os
 import pathlib
-import secrets
 from typing import Callable, Optional
 
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
 import PIL.ImageOps
+import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import colours, formats
+from bmshj_minnen.photographs import colours, formats, outputs
 
 __all__ = [
   "ImageError",
@@ -21,7 +20,7 @@ __all__ = [
   "is_deep",
   "lossless_format",
   "read_image",
-  "write_atomically",
+  "size_of_whole_picture",
   "write_image",
 ]
 
@@ -231,10 +230,10 @@ def write_image(path: str, image: np.ndarray) -> None:
   """Writes [H, W, 3] uint8 in the lossless format of the path's suffix, PNG if it has none.
 
   Raises:
-    OSError: as `write_atomically`.
+    OSError: as `outputs.write_atomically`.
     ValueError: as `lossless_format`.
   """
-  write_atomically(path, encode_image(image, lossless_format(path)))
+  outputs.write_atomically(path, encode_image(image, lossless_format(path)))
 
 
 def lossless_format(path: str) -> str:
@@ -257,27 +256,17 @@ def encode_image(image: np.ndarray, image_format: str = "PNG") -> bytes:
   return buffer.getvalue()
 
 
-def write_atomically(path: str, data: bytes) -> None:
-  """Writes a file that is either whole or not there: to a temporary name, then renamed.
-
-  A device is written to directly. A process that is killed may leave .NUMBER.tmp behind,
-  in the same folder.
-
-  Raises:
-    OSError: it cannot be written; names the path, not the temporary one.
-  """
-  device = os.path.exists(path) and not os.path.isfile(path)
-  # Short, for the path's own name may be as long as names can be.
-  name = f".{secrets.randbits(48)}.tmp"
-  temporary = path if device else os.path.join(os.path.dirname(path), name)
+def size_of_whole_picture(path: str) -> Optional[tuple[int, int]]:
+  """Height and width of a picture that can be decoded to its end; None for anything else."""
   try:
-    with open(temporary, "wb") as file:
-      file.write(data)
-    if not device:
-      os.replace(temporary, path)
-  except BaseException as error:
-    if not device:
-      pathlib.Path(temporary).unlink(missing_ok=True)
-    if isinstance(error, OSError) and error.errno:
-      raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+    content = pathlib.Path(path).read_bytes()
+    # Not `PIL.Image.open`, which takes large ones for an attack.
+    is_png = content.startswith(b"\x89PNG")
+    opened = PIL.PngImagePlugin.PngImageFile if is_png else PIL.Image.open
+    with opened(io.BytesIO(content)) as image:
+      image.load()
+      return image.height, image.width
+  except MemoryError:
     raise
+  except Exception:  # As above.
+    return None

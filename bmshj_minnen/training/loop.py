@@ -24,7 +24,7 @@ from absl import logging
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import crops, finding, images
+from bmshj_minnen.photographs import crops, finding, outputs
 from bmshj_minnen.training import callbacks, distribution
 from bmshj_minnen.training.trainer import build
 
@@ -215,7 +215,7 @@ def write_record(
   path, flags = directory / model_directory.RECORD, dataclasses.asdict(config)
   record = {"flags": flags, "earlier_flags": _earlier_flags(path, flags)}
   text = json.dumps({**record, "versions": versions, **details}, indent=2) + "\n"
-  images.write_atomically(str(path), text.encode())
+  outputs.write_atomically(str(path), text.encode())
 
 
 def _earlier_flags(path, flags):

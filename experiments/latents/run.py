@@ -13,7 +13,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.photographs import finding, outputs
 from experiments.latents import anatomy, figure, statistics
 
 _MODELS = flags.DEFINE_list(
@@ -59,7 +59,7 @@ def main(argv):
       )
     figure.plot(rows).savefig(output / "latents.png")
     text = statistics.table(numbers)
-    images.write_atomically(str(output / "table.md"), text.encode())
+    outputs.write_atomically(str(output / "table.md"), text.encode())
     print(text, end="")
     print(f"Wrote {output / 'latents.png'} and {output / 'table.md'}")
 

@@ -12,7 +12,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.evaluation import classical, curves, measurements, measuring
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 from experiments.paper import plots, tables
 
 _RESULTS = flags.DEFINE_string(
@@ -42,7 +42,7 @@ def main(argv):
     if _ANCHOR.value not in curves.measured(rows, "psnr"):
       raise ValueError(f"{results} has no measurements of {_ANCHOR.value}: give --images")
     text = tables.all_tables(rows, _ANCHOR.value)
-    images.write_atomically(str(results / "tables.md"), text.encode())
+    outputs.write_atomically(str(results / "tables.md"), text.encode())
     plots.plot_all(rows, _ANCHOR.value, results)
     print(text)
 

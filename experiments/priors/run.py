@@ -17,7 +17,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen import config
 from bmshj_minnen.evaluation import measurements, measuring
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 from experiments.priors import tables
 
 _HERE = pathlib.Path(__file__).parent
@@ -89,7 +89,7 @@ def main(argv):
         measuring.EvaluationConfig(_IMAGES.value, str(results), models=directories)
       )
     text = tables.all_tables(measurements.read_rows(results / "images.csv"))
-    images.write_atomically(str(results / "tables.md"), text.encode())
+    outputs.write_atomically(str(results / "tables.md"), text.encode())
     print(text)
 
 

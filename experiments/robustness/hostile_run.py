@@ -19,7 +19,7 @@ import tqdm
 import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.photographs import finding, outputs
 from experiments.robustness import hostile
 
 __all__ = ["Campaign", "load_codecs"]
@@ -204,7 +204,7 @@ class Campaign:
       "seconds": self._seconds,
       "memory": self._memory,
     }
-    images.write_atomically(str(self._state), json.dumps(state, indent=2).encode())
+    outputs.write_atomically(str(self._state), json.dumps(state, indent=2).encode())
     self._keep(b"")
 
 

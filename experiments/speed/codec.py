@@ -23,7 +23,7 @@ from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import catalogue, model_directory, weights
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import outputs
 from experiments import untrained
 from experiments.speed import plots, timing, work
 from experiments.speed.bmshj2018 import HyperpriorCodec
@@ -187,7 +187,7 @@ def main(argv):
       folder.mkdir(parents=True, exist_ok=True)
       record = {"processors": os.cpu_count(), "products_per_second": rates}
       record |= {"size": image.shape[:2], "runs": _RUNS.value, "results": results}
-      images.write_atomically(
+      outputs.write_atomically(
         str(folder / "results.json"), json.dumps(record, indent=1).encode() + b"\n"
       )
       plots.bars(results, folder / "codec.png")

@@ -1,0 +1,112 @@
+"""Sources and results: files and standard streams, and what results may take the place of."""
+
+import dataclasses
+import os
+import stat
+import sys
+from typing import Callable, Optional
+
+from bmshj_minnen.photographs import outputs
+
+__all__ = ["STREAM", "Results", "folder_problem", "is_stdout", "read"]
+
+STREAM = "-"  # Standard input as a source, standard output as a target.
+
+_STDIN, _STDOUT = 0, 1
+_HEAD = 16
+
+
+def read(path: str) -> bytes:
+  """The content of a source.
+
+  Raises:
+    OSError: it cannot be read.
+  """
+  if path != STREAM:
+    with open(path, "rb") as file:
+      return file.read()
+  try:
+    with open(_STDIN, "rb", closefd=False) as file:
+      return file.read()
+  except OSError as error:
+    raise OSError(error.errno, os.strerror(error.errno), "standard input") from error
+
+
+def is_stdout(target: str) -> bool:
+  """Whether a result goes where lines are printed."""
+  return target == STREAM or outputs.open_file_of(target) == _STDOUT
+
+
+def folder_problem(folder: str, must_exist: bool = True) -> Optional[str]:
+  """Why no file can be made in a folder, or in one that is made first; None if one can."""
+  folder = os.path.realpath(folder)
+  while not must_exist and not os.path.lexists(folder):
+    folder = os.path.dirname(folder)
+  if not os.path.lexists(folder):
+    return f"{folder}: No such file or directory"
+  if not os.path.isdir(folder):
+    return f"{folder} is not a folder"
+  return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder}: Permission denied"
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+  """How results get their places: what this program did not write is not lost unasked.
+
+  Attributes:
+    is_own: the first bytes of a file -> whether this program wrote it for certain.
+    overwrite: whether a result replaces whatever is there.
+    waits: whether what is there is not looked at before there is a result to put in its place.
+    makes_folders: whether the folder of a result is made if it is missing.
+  """
+
+  is_own: Callable[[bytes], bool]
+  overwrite: bool = False
+  waits: bool = False
+  makes_folders: bool = False
+
+  def problem(self, target: str) -> Optional[str]:
+    """Why a result cannot go there, as far as that is known before there is one."""
+    if target == STREAM or outputs.open_file_of(target) is not None:
+      return None
+    if not target or target.endswith(os.sep) or os.path.isdir(target):
+      return f"{target or 'an empty name'} cannot be a file; for a folder give --output_dir"
+    if not os.path.exists(target):
+      folder = os.path.dirname(os.path.realpath(target))
+      return folder_problem(folder, not self.makes_folders)
+    mode = os.stat(target).st_mode
+    if not mode & 0o222 or not os.access(target, os.W_OK):  # The former binds root, too.
+      return f"{target} is read-only"
+    return None if self.waits else self._loss(target, b"")
+
+  def write(self, target: str, data: bytes, source: str) -> None:
+    """Writes the result of a source.
+
+    Raises:
+      OSError: as `outputs.write_atomically`.
+      ValueError: something would be lost.
+    """
+    if target == STREAM:
+      sys.stdout.flush()
+      outputs.write_to(_STDOUT, data)
+      return
+    if outputs.open_file_of(target) is None and os.path.isfile(target):
+      loss = self._loss(target, data)
+      if loss:
+        raise ValueError(loss)
+    outputs.write_atomically(target, data, None if source == STREAM else source)
+
+  def _loss(self, target, data):
+    """What would be lost if these data replaced what is there."""
+    if self.overwrite or not stat.S_ISREG(os.stat(target).st_mode):
+      return None
+    with open(target, "rb") as file:
+      head = file.read(_HEAD)
+      if not head or self.is_own(head):
+        return None
+      if os.path.getsize(target) <= len(data) and data.startswith(head + file.read()):
+        return None  # A result that was cut off.
+    return (
+      f"{target} is there already, and this program may not have written it: --overwrite replaces "
+      f"it, --skip_existing keeps a whole result"
+    )

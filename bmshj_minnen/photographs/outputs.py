@@ -1,0 +1,119 @@
+"""Writing files: whole or not at all where that can be, through links, to devices and pipes."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import re
+import secrets
+import stat
+from typing import Optional
+
+__all__ = ["open_file_of", "write_atomically", "write_to"]
+
+_MAX_LINKS = 40  # As of Linux.
+_ANYBODY = 0o666
+# Of a folder that takes no further file, and of files that others hold, such as mount points.
+_NOT_RENAMED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+
+
+def write_atomically(path: str, data: bytes, like: Optional[str] = None) -> None:
+  """Writes a file that is either whole or not there: to a temporary name, synced, then renamed.
+
+  Links are followed. Devices, pipes and open files, such as /dev/stdout, are written to directly;
+  and so is a file that cannot be renamed onto, such as a mount point. A process that is killed may
+  leave .NUMBER.tmp behind, in the same folder.
+
+  Args:
+    path: where to.
+    data: the content.
+    like: the file that it was made of. Its time is taken over, and who may neither read nor write
+      it, nor what was at `path` before, may not do so with the result. The umask holds in any case.
+
+  Raises:
+    OSError: it cannot be written; names the path, not the temporary one.
+  """
+  data = memoryview(data)
+  try:
+    number, place = open_file_of(path), os.path.realpath(path)
+    if os.path.islink(place):
+      raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if number is not None:
+      write_to(number, data)
+    elif os.path.exists(place) and not os.path.isfile(place):
+      with open(place, "wb", buffering=0) as file:
+        write_to(file.fileno(), data)
+    else:
+      _write_file(place, data, _stat_of_file(like))
+  except OSError as error:
+    if not error.errno:
+      raise
+    raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def write_to(descriptor: int, data: bytes) -> None:
+  """Writes all of the data to an open file, which it leaves open."""
+  rest = memoryview(data)
+  while rest:
+    rest = rest[os.write(descriptor, rest) :]
+
+
+def open_file_of(path: str) -> Optional[int]:
+  """The number of the open file that a path such as /dev/stdout leads to; None for all others."""
+  for _ in range(_MAX_LINKS):
+    folder, name = os.path.split(path)
+    if re.fullmatch(rf"/proc/{os.getpid()}(/task/\d+)?/fd", os.path.realpath(folder or os.curdir)):
+      return int(name) if name.isdecimal() else None
+    if not os.path.islink(path):
+      return None
+    path = os.path.join(folder, os.readlink(path))
+  return None
+
+
+def _stat_of_file(path):
+  if path is None:
+    return None
+  with contextlib.suppress(OSError):  # It may be gone by now.
+    status = os.stat(path)
+    return status if stat.S_ISREG(status.st_mode) else None
+  return None
+
+
+def _write_file(place, data, source):
+  # Short, for the file's own name may be as long as names can be.
+  temporary = os.path.join(os.path.dirname(place), f".{secrets.randbits(48)}.tmp")
+  old = _stat_of_file(place)
+  try:
+    with _created(temporary, old, source) as file:
+      _finish(file.fileno(), data, source)
+    os.replace(temporary, place)
+  except BaseException as error:
+    with contextlib.suppress(OSError):
+      pathlib.Path(temporary).unlink(missing_ok=True)
+    if old is None or getattr(error, "errno", None) not in _NOT_RENAMED:
+      raise
+    with open(place, "r+b", buffering=0) as file:
+      _finish(file.fileno(), data, source)
+
+
+def _created(temporary, old, source):
+  """A new file that nobody can read, at any moment, who is not to read the result."""
+  mode = _ANYBODY if source is None else source.st_mode & _ANYBODY | stat.S_IWUSR
+  descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+  if old is not None:
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & (mode if source else 0o777))
+  return open(descriptor, "wb", buffering=0)
+
+
+def _finish(descriptor, data, source):
+  write_to(descriptor, data)
+  os.ftruncate(descriptor, len(data))
+  if source is not None:
+    with contextlib.suppress(OSError):  # Not every file system keeps times.
+      os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
+  try:
+    os.fsync(descriptor)
+  except OSError as error:
+    if error.errno not in _NO_SYNC:
+      raise
