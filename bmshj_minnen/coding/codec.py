@@ -99,7 +99,9 @@ class Codec:
   @property
   def variables(self) -> list[tf.Variable]:
     """What the graphs of this codec read, for those that are saved."""
-    return self._model.variables
+    model = self._model
+    parts = filter(None, (model.g_a, model.h_a, model.g_s, model.y_density))
+    return [variable for part in parts for variable in part.variables]
 
   def compress(
     self,
