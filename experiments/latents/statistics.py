@@ -75,19 +75,23 @@ class _Moments:
 
   def __init__(self):
     self.count = 0
-    self.first = self.second = self.fourth = self.products = 0.0
+    self.powers = self.products = 0.0  # [4, M] and [M, M].
 
   def add(self, e: np.ndarray) -> None:
     """Values [n, M] float64."""
     self.count += len(e)
-    self.first += e.sum(0)
-    self.second += (e**2).sum(0)
-    self.fourth += (e**4).sum(0)
+    self.powers += np.stack([(e**k).sum(0) for k in range(1, 5)])
     self.products += e.T @ e
+
+  def kurtosis(self) -> np.ndarray:
+    """[M]; nan where nothing varies."""
+    a, b, c, d = self.powers / self.count
+    with np.errstate(invalid="ignore", divide="ignore"):
+      return (d - 4 * a * c + 6 * a**2 * b - 3 * a**4) / (b - a**2) ** 2
 
   def across(self, chosen: np.ndarray) -> float:
     """The mean |correlation| of all pairs of the chosen channels."""
-    mean = self.first / self.count
+    mean = self.powers[0] / self.count
     covariance = (self.products / self.count - np.outer(mean, mean))[np.ix_(chosen, chosen)]
     deviation = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(deviation, deviation)
@@ -116,12 +120,12 @@ def statistics(anatomies: Iterable[Anatomy]) -> Statistics:
     error=error / latents,
     scale=scale / latents,
     channels=len(chosen),
-    deviation=math.sqrt(_mean(moments.second[chosen]) / moments.count),
+    deviation=math.sqrt(_mean(moments.powers[1][chosen]) / moments.count),
     horizontal=_mean(horizontal.value()[chosen]),
     vertical=_mean(vertical.value()[chosen]),
     across=moments.across(chosen),
     across_floor=math.sqrt(2 / (math.pi * moments.count)),
-    kurtosis=_mean((moments.count * moments.fourth[chosen]) / moments.second[chosen] ** 2),
+    kurtosis=_mean(moments.kurtosis()[chosen]),
   )
 
 
