@@ -1,6 +1,6 @@
 """Compresses a corpus with Apache Beam.
 
-python -m bmshj_minnen.beam_compress --input='photos/**/*.jpg' --output=small --model=joint-mse
+python -m bmshj_minnen.beam_compress --input='photos/**/*.jpg' --output=small --quality=30
 """
 
 import functools
@@ -13,9 +13,11 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.corpus import pipeline, tasks
+from bmshj_minnen.model_files import model_directory
 
 _CORPUS = shared_flags.CorpusFlags()
 _MODEL = shared_flags.define_model()
+_QUALITY = shared_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
 
 
@@ -25,7 +27,9 @@ def main(argv):
   with startup.one_line_errors():
     corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
     model = tasks.model_for_workers(_MODEL.value)
-    task = tasks.Compression(model, _ALPHA.value, _CORPUS.memory, _CORPUS.precision)
+    config = None if "://" in model else model_directory.load_config(model)
+    quality = _QUALITY.arguments(config)
+    task = tasks.Compression(model, _ALPHA.value, _CORPUS.memory, _CORPUS.precision, quality)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("compressed"))
     sys.exit(int(outcome.failures > 0))

@@ -14,7 +14,7 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.coding import bitstream, dial, targets
+from bmshj_minnen.coding import bitstream, targets
 from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images
@@ -47,14 +47,9 @@ def _is_done(codec, quality, source, target):
     header, _ = bitstream.parse_intact(data)
   except (OSError, bitstream.BitstreamError):
     return False
-  if header.fingerprint != codec.fingerprint:
-    return False
-  asked = {name: value for name, value in quality.items() if name != "quality"}
-  goal = targets.Target.of(header.height * header.width, **asked)
-  if goal:  # Whether a better quality would meet it too is not known without trying.
-    return goal.bytes is None or len(data) <= goal.bytes
-  default = dial.DEFAULT_QUALITY if codec.config.gain_lambdas else None
-  return header.quality == quality.get("quality", default)
+  return header.fingerprint == codec.fingerprint and targets.is_answered(
+    quality, codec.config, header, len(data)
+  )
 
 
 def _read(path, note):

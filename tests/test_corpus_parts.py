@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
+import bmshj_minnen
 from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.command_line import planning
 from bmshj_minnen.corpus import finding, storage, tasks
@@ -145,3 +146,12 @@ def test_results_have_names_of_any_length_and_leftovers_are_told(tree, monkeypat
   with pytest.raises(OSError, match="n" * 256):
     storage.write_file(f"{longest}n", b"result")
   assert sorted(tree.iterdir()) == files
+
+
+def test_compression_passes_on_what_is_asked_for():
+  image = codecs.photograph(64, 80)
+  content = tf.io.encode_png(image).numpy()
+  codec = bmshj_minnen.load()
+  for asked in ({"quality": 12}, {"bytes": 600}):
+    data, height, width = tasks.Compression("", quality=asked).convert(codec, "a.png", content)
+    assert (data, height, width) == (codec.compress(image, **asked), 64, 80)

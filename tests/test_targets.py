@@ -138,3 +138,23 @@ def test_several_qualities_of_one_image_are_the_files_of_each(codec):
     assert np.array_equal(codec.latents(data).y_hat, latents.y_hat)
   with pytest.raises(ValueError, match="quality must be 1 to 100"):
     list(codec.at_qualities(_IMAGE, [0]))
+
+
+@pytest.mark.parametrize(
+  ("asked", "size", "quality", "answered"),
+  [
+    ({}, 900, 50, True),
+    ({}, 900, 37, False),
+    ({"quality": 37}, 900, 37, True),
+    ({"quality": 37}, 900, 37.5, False),
+    ({"bytes": 900}, 900, 3, True),
+    ({"bytes": 899}, 900, 3, False),
+    ({"bpp": 0.72}, 900, 3, True),
+    ({"bpp": 0.71}, 900, 3, False),
+    ({"psnr": 30}, 900, 3, True),
+  ],
+)
+def test_a_file_that_is_there_answers_what_is_asked_or_not(asked, size, quality, answered):
+  header = bitstream.Header(b"abcd", 100, 100, b"", b"", quality)
+  config = bmshj_minnen.ModelConfig(gain_lambdas=(0.01, 0.1))
+  assert targets.is_answered(asked, config, header, size) == answered

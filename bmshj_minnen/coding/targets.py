@@ -6,9 +6,11 @@ Bytes and PSNR grow with the quality, so that a search needs a handful of trials
 import math
 from typing import Callable, NamedTuple, Optional
 
-from bmshj_minnen.coding.bitstream import QUALITIES
+from bmshj_minnen.coding.bitstream import QUALITIES, Header
+from bmshj_minnen.coding.dial import DEFAULT_QUALITY
+from bmshj_minnen.config import ModelConfig
 
-__all__ = ["Target", "TargetError", "Trial", "search"]
+__all__ = ["Target", "TargetError", "Trial", "is_answered", "search"]
 
 # How much the logarithm of the bytes and the PSNR in dB grow from one of `QUALITIES` to the next,
 # about: where to go on while only one side is known.
@@ -62,6 +64,22 @@ class Trial(NamedTuple):
 
   size: int
   psnr: Optional[float]
+
+
+def is_answered(asked: dict[str, float], config: ModelConfig, header: Header, size: int) -> bool:
+  """Whether a file that is there already is what `Codec.compress` was asked for.
+
+  Args:
+    asked: what it was given: a quality, one of the targets, or nothing.
+    config: of its model.
+    header, size: of the file; bytes.
+  """
+  targets = {name: value for name, value in asked.items() if name != "quality"}
+  goal = Target.of(header.height * header.width, **targets)
+  if goal:  # Whether a better quality would meet it too is not known without trying.
+    return goal.bytes is None or size <= goal.bytes
+  default = DEFAULT_QUALITY if config.gain_lambdas else None
+  return header.quality == asked.get("quality", default)
 
 
 def search(target: Target, attempt: Callable[[float], Trial]) -> float:

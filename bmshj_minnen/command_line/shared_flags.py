@@ -171,11 +171,11 @@ class QualityFlags:
       "psnr": flags.DEFINE_float("psnr", None, "Instead: at least so many dB of PSNR."),
     }
 
-  def arguments(self, config: ModelConfig) -> dict[str, float]:
+  def arguments(self, config: Optional[ModelConfig]) -> dict[str, float]:
     """What `Codec.compress` is to be given: a quality, a target, or nothing.
 
     Args:
-      config: of the model.
+      config: of the model; None: it is elsewhere, and the codec complains.
 
     Raises:
       ValueError: more than one is given, there is no such quality, or the model has one rate.
@@ -186,7 +186,8 @@ class QualityFlags:
     for name, value in given.items():
       if not 0 < value < math.inf:
         raise ValueError(f"--{name} must be above 0, not {value:g}")
-      dial.lambda_of(given.get("quality", dial.DEFAULT_QUALITY), config)
+      if config:
+        dial.lambda_of(given.get("quality", dial.DEFAULT_QUALITY), config)
     return given
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Optional
 import PIL.PngImagePlugin
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen.coding import bitstream, dial, tiling
+from bmshj_minnen.coding import bitstream, targets, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
@@ -33,12 +33,14 @@ class Compression:
       `model_for_workers`.
     alpha: see `images.read_image`.
     memory, precision: as of `Codec`.
+    quality: what `Codec.compress` is given: a quality, a target, or nothing.
   """
 
   model: str
   alpha: Optional[str] = None
   memory: int = tiling.DEFAULT_MEMORY
   precision: str = CODEC_PRECISIONS[0]
+  quality: dict[str, float] = dataclasses.field(default_factory=dict)
 
   suffixes: ClassVar = images.SUFFIXES
   new_suffix: ClassVar = ".tfci"
@@ -51,7 +53,7 @@ class Compression:
   def convert(self, codec: Codec, path: str, content: bytes) -> tuple[bytes, int, int]:
     """The compressed file, and height and width."""
     image = images.read_image(path, self.alpha, _LOG.warning, content)
-    return codec.compress(image), *image.shape[:2]
+    return codec.compress(image, **self.quality), *image.shape[:2]
 
   def finished(self, codec: Codec, path: str, result: bytes) -> Optional[tuple[int, int]]:
     """Height and width, if the result is whole.
@@ -65,7 +67,7 @@ class Compression:
       return None
     for what, is_asked_for in (
       ("model", header.fingerprint == codec.fingerprint),
-      ("quality", header.quality == _quality_of(codec)),
+      ("quality", targets.is_answered(self.quality, codec.config, header, len(result))),
     ):
       if not is_asked_for:
         raise ValueError(
@@ -131,11 +133,6 @@ class _Codecs:
     if self._codec is not None:
       return self._codec
     return model_directory.load_for(content, *self._settings)
-
-
-def _quality_of(codec):
-  """What `compress` makes of a photograph without being told."""
-  return dial.DEFAULT_QUALITY if codec.config.gain_lambdas else None
 
 
 def model_for_workers(model: str) -> str:
