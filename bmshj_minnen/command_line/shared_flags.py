@@ -43,7 +43,8 @@ class _PathParser(flags.ArgumentParser):
 
 def define_path(name: str, default: Optional[str], words: str, **options) -> flags.FlagHolder:
   """Defines a flag that names a file, a folder or a pattern, where ~ is the user's home."""
-  return flags.DEFINE(_PathParser(), name, default, words, flags.ArgumentSerializer(), **options)
+  serializer = flags.ArgumentSerializer()
+  return flags.DEFINE(_PathParser(), name, default, words, serializer=serializer, **options)
 
 
 def define_paths(
