@@ -280,6 +280,32 @@ def test_rounded_latents_finish_a_training(tmp_path):
     assert stays == name.startswith(("g_a/", "h_a/")), name
 
 
+def test_a_new_learning_rate_holds_after_resuming(tmp_path, monkeypatch):
+  loop.train(_MODEL, _config(tmp_path, steps=2, schedule="constant"))
+  used = []
+  monkeypatch.setattr(
+    loop, "_fit", lambda run, *_: used.append(float(run.optimizer.learning_rate.numpy()))
+  )
+  loop.train(_MODEL, _config(tmp_path, steps=4, schedule="constant", learning_rate=3e-5))
+  assert used == [pytest.approx(3e-5)]
+
+
+def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
+  refused = []
+
+  def fit(*_):
+    with pytest.raises(ValueError, match="another process is training") as caught:
+      loop.train(_MODEL, _config(tmp_path))
+    refused.append(str(caught.value))
+
+  monkeypatch.setattr(loop, "_fit", fit)
+  loop.train(_MODEL, _config(tmp_path))
+  assert len(refused) == 1 and "\n" not in refused[0]
+  monkeypatch.setattr(loop, "_fit", lambda *_: refused.clear())
+  loop.train(_MODEL, _config(tmp_path))
+  assert not refused  # The lock is gone with the first.
+
+
 def test_another_models_directory_is_refused(tmp_path):
   loop.train(_MODEL, _config(tmp_path, steps=1))
   with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):

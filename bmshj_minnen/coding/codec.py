@@ -1,7 +1,6 @@
 """Image <-> bytes."""
 
 import functools
-import time
 from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, Optional
 
@@ -15,6 +14,7 @@ from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
+from bmshj_minnen.coding.observing import Progress, Stopwatch
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.model import Model
 
@@ -144,12 +144,16 @@ class Codec:
     goal = self._goal(height * width, quality, target)
     if self._dial and quality is None:
       quality = DEFAULT_QUALITY
-    timed = _Stopwatch(seconds)
+    timed = Stopwatch(seconds)
     share = _REFINED_ANALYSIS_SHARE if self._refine else _ANALYSIS_SHARE
-    to_come = _Progress(progress, share)
-    y = timed("analysis", self._analyze, image, quality, to_come.first)
+    to_come = Progress(progress, share)
+    with timed("analysis"):
+      y = self._analyze(image, quality, to_come.first)
     if goal:
-      return self._search(image, y, goal, timed)
+      result = self._search(image, y, goal, timed)
+      if progress:
+        progress(1.0)
+      return result
     return self._encode(y, quality, (height, width), timed, to_come.second)
 
   @staticmethod
@@ -175,28 +179,33 @@ class Codec:
 
   def _search(self, image, y, goal, timed):
     """The file that meets the goal and its latents, of y computed once."""
-    found = {}
+    size, best = image.shape[:2], {}
 
     def attempt(quality):
-      data, latents = found[quality] = self._encode(y, quality, image.shape[:2], timed)
-      if goal.psnr is None:
-        return targets.Trial(len(data), None)
-      pixels = self._pixels(latents.y_hat, quality, image.shape[:2], timed)
-      return targets.Trial(len(data), metrics.psnr(image, pixels))
+      data, latents = self._encode(y, quality, size, timed)
+      psnr = None
+      if goal.psnr is not None:
+        psnr = metrics.psnr(image, self._pixels(latents.y_hat, quality, size, timed))
+      trial = targets.Trial(len(data), psnr)
+      if goal.is_met(trial):  # Better than those before it, or it had not been tried.
+        best.clear()
+        best[quality] = data, latents
+      return trial
 
-    return found[targets.search(goal, attempt)]
+    return best[targets.search(goal, attempt)]
 
   def _encode(self, y, quality, size, timed, progress=None):
     """From y, without gain unless it was refined, the file and its latents."""
     if self._dial and not self._refine:
       y = y * self._dial.gain(quality)
     sizes = tuple(map(hyper_size, y.shape[:2]))
-    z_hat = timed("analysis", self._tiled, self._fields["h_a"], self._hyper_analysis, y, sizes)
-    payload, y_hat = timed(
-      "entropy coding", self._coder.encode_array, y, z_hat, self.memory, progress
-    )
-    data = timed("container", bitstream.pack, self.fingerprint, *size, payload, quality)
-    return data.numpy(), Latents(y_hat, z_hat)
+    with timed("analysis"):
+      z_hat = self._tiled(self._fields["h_a"], self._hyper_analysis, y, sizes)
+    with timed("entropy coding"):
+      payload, y_hat = self._coder.encode_array(y, z_hat, self.memory, progress)
+    with timed("container"):
+      data = bitstream.pack(self.fingerprint, *size, payload, quality).numpy()
+    return data, Latents(y_hat, z_hat)
 
   def at_qualities(
     self, image: np.ndarray, qualities: Iterable[float]
@@ -212,7 +221,7 @@ class Codec:
     y = self._analyze(image, None, None)
     for quality in qualities:
       lambda_of(quality, self.config)
-      yield self._encode(y, quality, size, _Stopwatch(None))
+      yield self._encode(y, quality, size, Stopwatch())
 
   def decompress(
     self,
@@ -229,8 +238,8 @@ class Codec:
     Raises:
       BitstreamError: the bytes are not whole, or of another format or model, or too large.
     """
-    timed = _Stopwatch(seconds)
-    to_come = _Progress(progress, 1 - _SYNTHESIS_SHARE)
+    timed = Stopwatch(seconds)
+    to_come = Progress(progress, 1 - _SYNTHESIS_SHARE)
     header, latents = self._unpack(data, timed, to_come.first)
     size = (header.height, header.width)
     return self._pixels(latents.y_hat, header.quality, size, timed, to_come.second)
@@ -241,14 +250,13 @@ class Codec:
     Raises:
       BitstreamError: as `decompress`.
     """
-    return self._unpack(data, _Stopwatch(None), None)[1]
+    return self._unpack(data, Stopwatch(), None)[1]
 
   def _pixels(self, y_hat, quality, size, timed, progress=None):
     if self._dial:
       y_hat = y_hat * self._dial.inverse(quality)
-    return timed(
-      "synthesis", self._tiled, self._fields["g_s"], self._synthesis, y_hat, size, progress
-    )
+    with timed("synthesis"):
+      return self._tiled(self._fields["g_s"], self._synthesis, y_hat, size, progress)
 
   def _analyze(self, image, quality, progress):
     """The output of g_a, in tiles; refined, with the gain of the quality."""
@@ -270,11 +278,12 @@ class Codec:
 
   def _unpack(self, data, timed, progress):
     refuse_forked()
-    header, payload = timed("container", self._parse, data)
+    with timed("container"):
+      header, payload = self._parse(data)
     size = _latent_size(header.height), _latent_size(header.width)
-    y_hat, z_hat, whole = timed(
-      "entropy decoding", self._coder.decode_array, payload, *size, self.memory, progress
-    )
+    with timed("entropy decoding"):
+      decoded = self._coder.decode_array(payload, *size, self.memory, progress)
+    y_hat, z_hat, whole = decoded
     if not whole:
       raise bitstream.BitstreamError(
         "the payload does not end where its symbols do",
@@ -337,29 +346,6 @@ class Codec:
   def _pixels_of(self, y_hat):
     x_hat = self._model.synthesis_without_gains(y_hat[None])[0]
     return tf.saturate_cast(tf.round(x_hat), tf.uint8)
-
-
-class _Progress:
-  """Two parts of a work, of which the first takes a given share."""
-
-  def __init__(self, progress: Optional[Callable[[float], None]], share: float):
-    self.first = self.second = None
-    if progress:
-      self.first = lambda fraction: progress(share * fraction)
-      self.second = lambda fraction: progress(share + (1 - share) * fraction)
-
-
-class _Stopwatch:
-  """Calls functions and adds up their seconds by name."""
-
-  def __init__(self, seconds: Optional[dict[str, float]]):
-    self._seconds = {} if seconds is None else seconds
-
-  def __call__(self, name: str, function: Callable, *args):
-    start = time.perf_counter()
-    result = function(*args)
-    self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
-    return result
 
 
 def _latent_size(pixels):

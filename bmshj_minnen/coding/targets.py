@@ -23,6 +23,13 @@ class TargetError(ValueError):
   """A target is out of reach; the message says what is in reach."""
 
 
+class Trial(NamedTuple):
+  """What became of one quality; `psnr` is asked for if the target is one."""
+
+  size: int
+  psnr: Optional[float]
+
+
 class Target(NamedTuple):
   """What a file is to meet; exactly one of both.
 
@@ -58,12 +65,9 @@ class Target(NamedTuple):
       bytes = math.floor(bpp * pixels / 8)  # noqa: A001
     return cls(bytes, psnr)
 
-
-class Trial(NamedTuple):
-  """What became of one quality; `psnr` is asked for if the target is one."""
-
-  size: int
-  psnr: Optional[float]
+  def is_met(self, trial: Trial) -> bool:
+    """As many bytes as are allowed are allowed; as much PSNR as is wanted is enough."""
+    return trial.size <= self.bytes if self.bytes is not None else trial.psnr >= self.psnr
 
 
 def is_answered(asked: dict[str, float], config: ModelConfig, header: Header, size: int) -> bool:
@@ -92,31 +96,25 @@ def search(target: Target, attempt: Callable[[float], Trial]) -> float:
   Raises:
     TargetError: no quality meets the target.
   """
-  measure, goal, step = _scale(target, attempt)
+  of_bytes = target.bytes is not None
+  goal, step = (math.log(target.bytes), _LOG_BYTES_STEP) if of_bytes else (target.psnr, _PSNR_STEP)
   # Between two neighbours the target is crossed: all up to `low` are below it.
   low, high, measured = -1, len(QUALITIES), {}
   while high - low > 1:
     index = _next(low, high, measured, goal, step)
-    measured[index] = measure(QUALITIES[index])
-    # As many bytes as are allowed are allowed; as much PSNR as is wanted is enough.
-    below = measured[index] <= goal if target.bytes is not None else measured[index] < goal
+    trial = attempt(QUALITIES[index])
+    measured[index] = math.log(trial.size) if of_bytes else trial.psnr
+    below = target.is_met(trial) == of_bytes
     low, high = (index, high) if below else (low, index)
-  best = low if target.bytes is not None else high
+  best = low if of_bytes else high
   if 0 <= best < len(QUALITIES):
     return QUALITIES[best]
-  if target.bytes is not None:
+  if of_bytes:
     least = round(math.exp(measured[0]))
     raise TargetError(f"{target.bytes} bytes are too few: the lowest quality takes {least}")
   raise TargetError(
     f"{target.psnr:g} dB are too much: the highest quality gives {measured[len(QUALITIES) - 1]:.2f}"
   )
-
-
-def _scale(target, attempt):
-  """What is measured, its goal, and how much it grows from one quality to the next, about."""
-  if target.bytes is not None:
-    return lambda q: math.log(attempt(q).size), math.log(target.bytes), _LOG_BYTES_STEP
-  return lambda q: attempt(q).psnr, target.psnr, _PSNR_STEP
 
 
 def _next(low, high, measured, goal, step):

@@ -11,10 +11,13 @@ A model directory holds
     logs/            TensorBoard
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import functools
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 from typing import Any, Optional
@@ -41,8 +44,8 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
     DataError: nothing to train on.
     TrainingError: the loss is not finite, or the rate collapsed.
     ValueError: `model_dir` or `init_from` hold a model of another shape, `model_dir` has a
-      checkpoint of another schedule or precision or a model without one, or the batch does not
-      divide among the devices.
+      checkpoint of another schedule or precision or a model without one, another process trains
+      there, or the batch does not divide among the devices.
     KeyboardInterrupt: Ctrl-C; the run was saved.
     WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
@@ -56,8 +59,19 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   with strategy.scope():
     trainer = build(model_config, config)
   held_out = crops.validation_crops(validation.paths, config.crop, config.batch)
+  with contextlib.ExitStack() as stack:
+    if distribution.is_chief(strategy):
+      stack.enter_context(_alone(directory))
+    return _train_in(directory, model_config, trainer, photographs, validation, held_out)
+
+
+def _train_in(directory, model_config, trainer, photographs, validation, held_out):
+  config, strategy = trainer.train_config, trainer.distribute_strategy
   checkpoints = callbacks.Checkpoints(trainer, directory, next(iter(held_out)))
   first_step = checkpoints.restore()
+  if config.schedule == "constant":  # Else the checkpoint's would stay.
+    optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
+    optimizer.learning_rate.assign(config.learning_rate)
   if not first_step:
     _refuse_model_without_checkpoint(directory)
     trainer.load_initial_weights()
@@ -79,6 +93,23 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   with distribution.lost_workers():
     _fit(trainer, checkpoints, photographs, held_out, first_step)
   return directory
+
+
+@contextlib.contextmanager
+def _alone(directory):
+  """Keeps other trainings out of a directory; the system lets go of it when the process ends."""
+  directory.mkdir(parents=True, exist_ok=True)
+  handle = os.open(directory, os.O_RDONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    raise ValueError(
+      f"another process is training {directory}: wait for it, or give another --model_dir"
+    ) from error
+  else:
+    yield
+  finally:
+    os.close(handle)
 
 
 def _refuse_model_without_checkpoint(directory):
