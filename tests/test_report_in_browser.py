@@ -181,6 +181,10 @@ def test_it_fits_a_phone(browser, written):
   browser.open(written / "report" / "index.html")
   assert browser.evaluate("document.documentElement.scrollWidth") == 390
   assert browser.evaluate("stage.offsetWidth") <= 390
+  # Names of codecs stay readable beside figures that scroll.
+  names = "[...document.querySelectorAll('.rates tbody th')].map((cell) => cell.offsetWidth)"
+  widths = [width for width in browser.evaluate(names) if width]  # Of the table that is shown.
+  assert widths and all(80 <= width <= 200 for width in widths)
   browser.resize(1440, 900)
   browser.open(written / "report" / "index.html")
   assert browser.errors == []
