@@ -18,11 +18,9 @@ from skimage import metrics as skimage_metrics
 import bmshj_minnen
 from bmshj_minnen.evaluation import (
   classical,
-  contenders,
   curves,
   measurements,
   measuring,
-  summary,
   tables,
 )
 from tests import codecs
@@ -198,57 +196,6 @@ def test_a_table_collects_codecs(evaluate, folder, tmp_path):
   ]
 
 
-def _copies(folder, target, *names):
-  for name in names:
-    shutil.copytree(folder / "joint", target / name)
-  return [str(target / name) for name in names]
-
-
-def _curves(models, **fields):
-  config = measuring.EvaluationConfig("", "", models=models, **fields)
-  return [(c.codec, c.setting) for c in contenders.find_contenders(config)]
-
-
-def test_models_are_called_by_their_directories(folder, tmp_path):
-  numbered = _copies(folder, tmp_path, "mine-1", "mine-0.02", "mine-1e-05", "other", "mbt2018-4")
-  assert _curves(numbered) == [
-    ("mine", "mine-1"),
-    ("mine", "mine-0.02"),
-    ("mine", "mine-1e-05"),
-    ("other", "other"),
-    ("mbt2018", "mbt2018-4"),
-  ]
-  assert {codec for codec, _ in _curves(numbered, label="all")} == {"all"}
-  commas = _copies(folder, tmp_path, "with,comma-1")
-  assert _curves([f"{numbered[0]},{numbered[3]}", *commas]) == [
-    ("mine", "mine-1"),
-    ("other", "other"),
-    ("with,comma", "with,comma-1"),
-  ]
-  # One curve for one rate each, and one model that is a curve by itself.
-  shipped = _curves(["joint-mse-1", "joint-mse-2", "joint-mse"], qualities=[5])
-  assert shipped == [
-    ("joint-mse", "joint-mse-1"),
-    ("joint-mse", "joint-mse-2"),
-    ("joint-mse many rates", "joint-mse q5"),
-  ]
-
-
-def test_models_of_one_name_in_different_directories_are_different_curves(folder, tmp_path):
-  models = _copies(folder, tmp_path, "a/m-1", "a/m-2", "b/m-1", "b/c/m-1", "a/n")
-  codecs_ = [codec for codec, _ in _curves(models)]
-  assert codecs_ == ["a/m", "a/m", "b/m", "b/c/m", "n"]
-  nested = _copies(folder, tmp_path / "d", "m-1", "e/m-1")
-  assert [codec for codec, _ in _curves(nested)] == ["d/m", "d/e/m"]
-  with pytest.raises(ValueError, match="all m-1 is given twice; leave out --label"):
-    _curves(models, label="all")
-
-
-def test_a_model_cannot_pass_for_a_classical_codec(folder, tmp_path):
-  with pytest.raises(ValueError, match="cannot be called webp: give another --label"):
-    _curves(_copies(folder, tmp_path, "webp-1"))
-
-
 def test_averages_over_other_photographs_are_in_no_curve(evaluate, folder, tmp_path):
   evaluate(codecs=["jpeg420"], qualities=[20, 60])
   evaluate(codecs=["webp"], qualities=[20, 60], images=str(folder / "photos" / "a.png"))
@@ -257,13 +204,6 @@ def test_averages_over_other_photographs_are_in_no_curve(evaluate, folder, tmp_p
   assert set(curves.measured(rows, "psnr")) == {"jpeg420"}
   assert set(curves.measured_by_image(rows, "psnr")["a.png"]) == {"jpeg420", "webp"}
   assert "not measured on all 2 photographs: webp 20, webp 60." in tables.summary(rows)
-
-
-def test_a_summary_without_its_packages_says_how_to_get_them(tmp_path, monkeypatch, caplog):
-  monkeypatch.setattr(summary.importlib.util, "find_spec", lambda name: None)
-  summary.write([], tmp_path)
-  assert list(tmp_path.iterdir()) == []
-  assert "pip install 'bmshj_minnen[evaluation]'" in caplog.text
 
 
 def test_refined_models_are_a_curve_of_their_own(evaluate, folder, tmp_path):
@@ -307,18 +247,6 @@ def test_wrong_requests(fields, match, evaluate, tmp_path):
   assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_are_no_photographs_are_named_before_anything_is_measured(tmp_path):
-  bmshj_minnen.write_image(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
-  (tmp_path / "b.png").write_bytes(b"")
-  (tmp_path / "c.png").mkdir()
-  (tmp_path / "d.png").write_text("text")
-  output = tmp_path / "output"
-  config = measuring.EvaluationConfig(str(tmp_path / "*.png"), str(output), codecs=["webp"])
-  with pytest.raises(ValueError, match=r"2 of 3 files cannot be measured.*b\.png.*; .*d\.png"):
-    measuring.evaluate(config)
-  assert not output.exists()
-
-
 def test_transparency_is_read_as_asked_and_measured_anew_if_asked_otherwise(tmp_path, compressed):
   pixels = np.full((180, 200, 4), 90, np.uint8)
   pixels[:, 100:, 3] = 0
@@ -346,13 +274,6 @@ def test_transparency_is_read_as_asked_and_measured_anew_if_asked_otherwise(tmp_
   count = len(compressed)
   measure("drop")
   assert len(compressed) == count
-
-
-def test_a_photograph_that_a_codec_cannot_code_is_named(tmp_path):
-  bmshj_minnen.write_image(str(tmp_path / "wide.png"), np.zeros((1, 16384, 3), np.uint8))
-  config = measuring.EvaluationConfig(str(tmp_path / "*.png"), str(tmp_path), codecs=["webp"])
-  with pytest.raises(ValueError, match=r"webp 0 cannot code .*wide\.png"):
-    measuring.evaluate(config)
 
 
 def test_other_files_are_not_written_over(evaluate, tmp_path):

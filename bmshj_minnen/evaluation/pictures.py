@@ -26,14 +26,15 @@ from bmshj_minnen.photographs import outputs
 
 __all__ = ["BITS_COLOURS", "MAX_BITS", "Pictures", "levels", "position_bits"]
 
-MAX_BITS = 1023  # A position; the colours of more are those of this.
-# Of no bits to `MAX_BITS`, on a logarithmic scale: Cividis, made for all kinds of colour vision.
+MAX_BITS = 576  # A position; the colours of more are those of this.
+# Of no bits to `MAX_BITS`, equal steps of their square root: Cividis, made for all kinds of colour
+# vision.
 BITS_COLOURS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
 
 _SIZES = 4  # A photograph.
 _DECODED = {
   "format": "AVIF",
-  "quality": 80,
+  "quality": 72,
   "speed": 8,
   "subsampling": "4:4:4",
   "advanced": {"tune": "psnr"},
@@ -116,7 +117,8 @@ class Pictures:
     return names
 
   def _names(self, contender, photograph):
-    key = (photograph.name, photograph.crc32, *_key(contender))
+    key = (photograph.name, photograph.crc32, contender.codec, contender.setting)
+    key += (contender.version, str(_DECODED))
     digest = zlib.crc32("\n".join(key).encode())
     name = "-".join(map(_slug, (photograph.name, contender.codec, contender.setting)))
     name = f"{name}-{digest:08x}"
@@ -146,10 +148,6 @@ def _load_model(directory):
   return model_directory.load_model(str(directory))
 
 
-def _key(contender):
-  return (contender.codec, contender.setting, contender.version)
-
-
 def _slug(text):
   """What is safe in file names and addresses."""
   return re.sub(r"[^A-Za-z0-9_.]+", "_", text).strip("_.") or "_"
@@ -157,7 +155,7 @@ def _slug(text):
 
 def _levels_of(bits, height, width):
   """Bits [h, w] -> indices of colours [height, width] uint8."""
-  fraction = np.log2(1 + np.minimum(bits, MAX_BITS)) / np.log2(1 + MAX_BITS)
+  fraction = np.sqrt(np.minimum(bits, MAX_BITS) / MAX_BITS)
   levels_ = np.round(255 * fraction).astype(np.uint8)
   stride = cfg.LATENT_STRIDE
   return levels_.repeat(stride, 0).repeat(stride, 1)[:height, :width]

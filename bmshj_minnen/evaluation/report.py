@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bmshj_minnen.evaluation import curves, measurements, tables
+from bmshj_minnen.evaluation import classical, curves, measurements, tables
 from bmshj_minnen.evaluation.appearance import appearances
 from bmshj_minnen.evaluation.contenders import Contender, Photograph
 from bmshj_minnen.evaluation.pictures import BITS_COLOURS, MAX_BITS, Pictures, levels
@@ -53,7 +53,9 @@ def write(
     ValueError: a package is not installed.
   """
   script = _plotly()
-  rates = {metric: _rates(rows, metric) for metric in curves.METRICS}
+  codecs = dict.fromkeys(c.codec for c in contenders) | dict.fromkeys(row.codec for row in rows)
+  codecs = sorted(codecs, key=lambda codec: codec in classical.FORMATS)  # Models first.
+  rates = {metric: _rates(rows, codecs, metric) for metric in curves.METRICS}
   pictures = Pictures(folder / _PICTURES)
   parts = {
     "title": f"Evaluation over {_count(rows)}",
@@ -61,10 +63,10 @@ def write(
     "rates_psnr": rates["psnr"],
     "rates_ms_ssim": rates["ms_ssim"],
     "bits_scale": ", ".join(BITS_COLOURS),
-    "bits_max": f"{MAX_BITS:,}",
+    "bits_ticks": _bits_ticks(),
     "style": (_PARTS / "report.css").read_text("utf-8"),
     "plotly": script,
-    "data": _json(_data(rows, contenders, photographs, pictures)),
+    "data": _json(_data(rows, codecs, contenders, photographs, pictures)),
     "script": (_PARTS / "viewer.js").read_text("utf-8") + (_PARTS / "report.js").read_text("utf-8"),
   }
   template = (_PARTS / "report.html").read_text("utf-8")
@@ -83,6 +85,11 @@ def _plotly():
   return offline.get_plotlyjs()
 
 
+def _bits_ticks():
+  """Figures at equal distances below the scale of colours."""
+  return "".join(f"<span>{MAX_BITS * (i / 6) ** 2:.0f}</span>" for i in range(7))
+
+
 def _count(rows):
   count = len({row.image for row in rows})
   return f"{count} photograph{'s' if count > 1 else ''}"
@@ -94,8 +101,7 @@ def _json(value):
   return text.replace("<", "\\u003c")
 
 
-def _data(rows, contenders, photographs, pictures):
-  codecs = list(dict.fromkeys([*(c.codec for c in contenders), *(row.codec for row in rows)]))
+def _data(rows, codecs, contenders, photographs, pictures):
   looks = {
     codec: {
       "title": look.title,
@@ -175,9 +181,10 @@ def _files(chosen, contenders, photographs, pictures):
   return files
 
 
-def _rates(rows, metric):
+def _rates(rows, codecs, metric):
   """An HTML table: a row's bits against a column's, of averages and the mean of single images."""
-  named = {k: v for k, v in curves.measured(rows, metric).items() if len(v.bpp) > 1}
+  named = curves.measured(rows, metric)
+  named = {codec: named[codec] for codec in codecs if codec in named and len(named[codec].bpp) > 1}
   images = curves.measured_by_image(rows, metric)
   titles = {codec: html.escape(look.title) for codec, look in appearances(list(named)).items()}
   lines = []

@@ -1,0 +1,56 @@
+"""A small report that tests read, and open in a browser."""
+
+import json
+import pathlib
+import re
+from typing import Any
+
+import bmshj_minnen
+from bmshj_minnen.evaluation import contenders, measurements, measuring, report
+from tests import codecs
+
+SIZES = {"a <b>.png": (180, 208), "b.png": (190, 177)}  # MS-SSIM needs 176.
+
+
+def config(folder: pathlib.Path) -> contenders.EvaluationConfig:
+  """A model, two classical codecs, and the photographs of `SIZES`."""
+  return contenders.EvaluationConfig(
+    images=str(folder / "photos" / "*.png"),
+    output=str(folder / "results"),
+    models=[str(folder / "joint")],
+    codecs=["jpeg420", "webp"],
+    qualities=[10, 30, 60, 80, 90],
+  )
+
+
+def write(folder: pathlib.Path) -> pathlib.Path:
+  """Writes the page of what was measured, into `report`."""
+  asked = config(folder)
+  return report.write(
+    measurements.read_rows(folder / "results" / measuring.TABLE),
+    contenders.find_contenders(asked),
+    contenders.find_photographs(asked.images, None),
+    folder / "report",
+  )
+
+
+def make(folder: pathlib.Path) -> None:
+  """Makes `photos`, the model `joint`, `results` and `report`."""
+  (folder / "photos").mkdir()
+  for name, size in SIZES.items():
+    bmshj_minnen.write_image(str(folder / "photos" / name), codecs.photograph(*size))
+  codecs.make_codec("joint", folder)
+  measuring.evaluate(config(folder))
+  write(folder)
+
+
+def data(folder: pathlib.Path) -> dict[str, Any]:
+  """What the script of the page reads."""
+  page = (folder / "report" / "index.html").read_text("utf-8")
+  text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+  return json.loads(text[1])
+
+
+def figures(page_data: dict[str, Any], row: list[Any]) -> dict[str, Any]:
+  """A row of the data, by names."""
+  return dict(zip(page_data["figures"], row))
