@@ -216,6 +216,12 @@ def test_inputs_and_places_are_those_of_the_command_line(tree, pattern, files, m
   assert made == set(files.split())
 
 
+def test_a_corpus_without_files_has_tables(tmp_path):
+  trees.make(tmp_path / "in", ["a.txt"])
+  assert _run(_Lengths(), tmp_path / "out", tmp_path / "in") == outcomes.Outcome()
+  assert _rows(tmp_path / "out", "manifest") == _rows(tmp_path / "out", "failures") == []
+
+
 def test_results_below_the_input_are_no_sources(tree):
   for existing in (0, 5):
     outcome = _run(_Lengths(), tree / "out", tree / "**")
