@@ -150,3 +150,19 @@ def test_without_a_known_lambda_one_must_be_given(tmp_path):
 def test_tiles_of_the_refinement_have_halos_that_cover_those_of_g_a():
   assert tiling.REFINEMENT.before >= tiling.G_A.before
   assert tiling.REFINEMENT.after >= tiling.G_A.after
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_whoever_hears_of_progress_may_stop_between_steps(calls):
+  """As Ctrl-C does; of so many steps all would take hours."""
+  codec = bmshj_minnen.load(_MODEL, refine=10**5)
+  heard = []
+
+  def progress(fraction):
+    heard.append(fraction)
+    if len(heard) == calls:
+      raise InterruptedError
+
+  with pytest.raises(InterruptedError):
+    codec.compress(_IMAGE, progress=progress)
+  assert heard == [0.0] * calls

@@ -1,5 +1,6 @@
 """Image <-> bytes."""
 
+import functools
 import time
 from typing import Callable, NamedTuple, Optional
 
@@ -56,8 +57,8 @@ class Codec:
     precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
       that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding. Files
       of either are read with either.
-    refine: of a model for one rate: image, y, ẑ -> a better y, such as a `Refiner`; used on large
-      images in tiles, too. By `compress` alone.
+    refine: of a model for one rate: image, y, ẑ and a function to call before each step -> a better
+      y, such as a `Refiner`; used on large images in tiles, too. By `compress` alone.
   """
 
   def __init__(
@@ -67,7 +68,7 @@ class Codec:
     max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
     memory: int = tiling.DEFAULT_MEMORY,
     precision: str = cfg.CODEC_PRECISIONS[0],
-    refine: Optional[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = None,
+    refine: Optional[Callable[..., np.ndarray]] = None,
   ):
     self.config = frozen.config
     self.fingerprint = frozen.fingerprint
@@ -94,7 +95,8 @@ class Codec:
     Args:
       image: the pixels.
       seconds: receives the time that each part took, if given.
-      progress: called with the fraction that is done, now and then, if given.
+      progress: called with the fraction that is done, now and then, if given; may raise to end
+        the work, after each tile and before each step of refinement.
       quality: 1 (smallest files) to 100, of a model for many rates, see `dial.lambda_of`; None:
         `dial.DEFAULT_QUALITY`.
 
@@ -175,16 +177,18 @@ class Codec:
     """`analyze` in tiles."""
     size = tuple(map(_latent_size, image.shape[:2]))
     if self._refine:
-      y = self._tiled(tiling.REFINEMENT, self._refined_y_of, image, size, progress)
+      to_come = _Repeated(progress)
+      refined = functools.partial(self._refined_y_of, to_come.again)
+      y = self._tiled(tiling.REFINEMENT, refined, image, size, to_come.reach)
     else:
       y = self._tiled(tiling.G_A, self._analysis, image, size, progress)
     if self._dial:
       y = y * self._dial.gain(quality)
     return y, self._tiled(tiling.H_A, self._hyper_analysis, y, tuple(map(hyper_size, size)))
 
-  def _refined_y_of(self, image):
+  def _refined_y_of(self, on_step, image):
     y = self._analysis(image)
-    return self._refine(image, y.numpy(), self._hyper_analysis(y).numpy())
+    return self._refine(image, y.numpy(), self._hyper_analysis(y).numpy(), on_step)
 
   def _tiled(self, field, function, source, size, progress=None):
     units = tiling.units(field, self.config, self.memory)
@@ -255,6 +259,21 @@ class _Progress:
     if progress:
       self.first = lambda fraction: progress(share * fraction)
       self.second = lambda fraction: progress(share + (1 - share) * fraction)
+
+
+class _Repeated:
+  """A progress that can be told again, so that whoever hears of it may stop the work by raising."""
+
+  def __init__(self, progress: Optional[Callable[[float], None]]):
+    self._progress, self._fraction = progress, 0.0
+
+  def reach(self, fraction):
+    self._fraction = fraction
+    self.again()
+
+  def again(self):
+    if self._progress:
+      self._progress(self._fraction)
 
 
 class _Stopwatch:

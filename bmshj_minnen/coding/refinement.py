@@ -8,6 +8,8 @@ et al., "Improving inference for neural image compression", NeurIPS 2020). Files
 and so does decoding.
 """
 
+from typing import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -46,13 +48,20 @@ class Refiner:
       tf.TensorSpec([], tf.int32),
     )
 
-  def __call__(self, image: np.ndarray, y: np.ndarray, z_hat: np.ndarray) -> np.ndarray:
+  def __call__(
+    self,
+    image: np.ndarray,
+    y: np.ndarray,
+    z_hat: np.ndarray,
+    on_step: Callable[[], None] = lambda: None,
+  ) -> np.ndarray:
     """Better latents, the same at every call.
 
     Args:
       image: [H, W, 3] uint8.
       y: [ceil(H/16), ceil(W/16), M] float32, where to begin.
       z_hat: [h', w', N] float32; zero channels without side information. It stays.
+      on_step: called before each step; may raise to end it all.
 
     Returns:
       Like y; y itself if the image is too small for MS-SSIM, and D is that.
@@ -63,6 +72,7 @@ class Refiner:
     rate = tf.keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, self._steps)
     optimizer = tf.keras.optimizers.Adam(rate, **_BETAS)
     for step in range(self._steps):
+      on_step()
       gradient = self._gradient(image[None], variable, z_hat[None], step)
       optimizer.apply_gradients([(gradient, variable)])
     return variable.numpy()[0]
