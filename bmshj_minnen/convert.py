@@ -5,20 +5,21 @@ python -m bmshj_minnen.convert --from_compressai=mbt2018-4-456e2af9.pth.tar --ou
 
 import pathlib
 
-from absl import app, flags
+from absl import app
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.compressai import checkpoint, conversion
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.photographs import crops, finding
 
-_SOURCE = flags.DEFINE_string(
+_SOURCE = shared_flags.define_path(
   "from_compressai", None, "A checkpoint, or an .npz file of its arrays, which needs no PyTorch."
 )
-_OUTPUT = flags.DEFINE_string("output", None, "The model directory.")
+_OUTPUT = shared_flags.define_path("output", None, "The model directory.")
 
 _CROP = 256  # Pixels; the photographs whose activations set the ranges of the integer networks.
 

@@ -15,7 +15,7 @@ from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.serving import saved_models
 
 _MODEL = shared_flags.define_model()
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = shared_flags.define_path(
   "output", None, "BASE/VERSION; writes BASE/codec/VERSION and BASE/stock/VERSION."
 )
 _MAX_PIXELS = flags.DEFINE_integer(

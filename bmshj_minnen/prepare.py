@@ -14,11 +14,11 @@ from bmshj_minnen import config
 from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.photographs import datasets
 
-_PHOTOGRAPHS = flags.DEFINE_multi_string(
+_PHOTOGRAPHS = shared_flags.define_paths(
   "photographs", None, "A glob; ** stands for folders; may be repeated.", required=True
 )
 _NAME = flags.DEFINE_string("name", None, "Of the dataset, such as my_photos.", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "The folder of tensorflow-datasets.")
+_DATA_DIR = shared_flags.define_path("data_dir", "", "The folder of tensorflow-datasets.")
 _MIN_SIZE = flags.DEFINE_integer(
   "min_size",
   config.TrainConfig(model_dir="").crop,

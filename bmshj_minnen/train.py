@@ -12,6 +12,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen import config
+from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.model_files import model_directory, widening
 from bmshj_minnen.training import distribution, loop
 
@@ -24,15 +25,17 @@ _DEFAULTS = config.TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
 _MODEL_FLAGS = ("prior", "num_filters", "latent_channels")
 
-flags.DEFINE_string("model_dir", None, "Where weights and logs go (models/PRIOR-λ by default).")
+shared_flags.define_path(
+  "model_dir", None, "Where weights and logs go (models/PRIOR-λ by default)."
+)
 flags.DEFINE_enum("prior", _MODEL.prior, config.PRIORS, "What predicts the latents.")
 flags.DEFINE_integer("num_filters", _MODEL.num_filters, "N, channels inside the transforms.")
 flags.DEFINE_integer("latent_channels", _MODEL.latent_channels, "M, channels of the latents.")
 flags.DEFINE_enum("distortion", _DEFAULTS.distortion, config.DISTORTIONS, "D of the loss.")
-flags.DEFINE_string("train_glob", "", "Photographs to train on, such as 'photos/**/*.png'.")
-flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
+shared_flags.define_path("train_glob", "", "Photographs to train on, such as 'photos/**/*.png'.")
+shared_flags.define_path("validation_glob", "", "Photographs to validate on.")
 flags.DEFINE_string("dataset", "", "A tensorflow-datasets name, such as clic.")
-flags.DEFINE_string("data_dir", "", "The folder of tensorflow-datasets.")
+shared_flags.define_path("data_dir", "", "The folder of tensorflow-datasets.")
 flags.DEFINE_integer("crop", _DEFAULTS.crop, "Side of the training crops, pixels.")
 flags.DEFINE_bool("downscale", False, "Make JPEGs smaller by random factors before cropping.")
 flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops a step.")
@@ -52,7 +55,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_enum("strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines.")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, crops and noise.")
-flags.DEFINE_string(
+shared_flags.define_path(
   "init_from",
   "",
   "A model directory that the run starts from; flags of the model may be left out, or M be more.",

@@ -1,13 +1,16 @@
 """The command line: what it prints, what it exits with, what it leaves on disk."""
 
+import io
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -19,17 +22,16 @@ from tests import codecs
 _ROOT = pathlib.Path(__file__).parent.parent
 
 
-def _run(program, *args, cwd=_ROOT):
+def _run(program, *args, cwd=_ROOT, **options):
   environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
   # The binaries silence TensorFlow's start-up notices by themselves.
   environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
   return subprocess.run(
     [sys.executable, "-m", f"bmshj_minnen.{program}", *map(str, args)],
-    capture_output=True,
-    text=True,
     cwd=cwd,
     env=environment,
     check=False,
+    **{"capture_output": True, "text": True, **options},
   )
 
 
@@ -184,15 +186,19 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   # What a run that is killed within a write would leave.
   (out / ".4711.tmp").write_bytes(b"BMM")
   good = (folder / "good.tfci").read_bytes()
-  first = {path: path.stat().st_mtime_ns for path in out.glob("**/*.tfci")}
+  first = {path: path.stat().st_ino for path in out.glob("**/*.tfci")}
   assert 3 <= len(first) < len(names)
   assert all(path.read_bytes() == good for path in first)
+  damaged = sorted(first)[:2]  # What others may have left.
+  damaged[0].write_bytes(b"")
+  damaged[1].write_bytes(good[:-7])
   result = _run("compress", *args, tmp_path / "in")
   assert result.returncode == 0, result.stderr
   assert result.stderr == ""
-  assert f"{len(first)} more were there already" in result.stdout
+  assert f"{len(first) - 2} more were there already" in result.stdout
   assert all((out / f"{name}.tfci").read_bytes() == good for name in names)
-  assert {path: path.stat().st_mtime_ns for path in first} == first
+  kept = {path: path.stat().st_ino for path in first if path not in damaged}
+  assert kept == {path: inode for path, inode in first.items() if path not in damaged}
 
 
 @pytest.mark.parametrize(
@@ -209,9 +215,9 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     (["--quality=1", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
     (["--lambda=0.01", "in.png", "x.tfci"], "--lambda is for --refine: give --refine=20"),
     (["--model=joint", "--refine=1", "in.png", "x.tfci"], "has no train.json that says for which"),
-    (["--model=joint", "in.png", "no/such/folder/x.tfci"], "No such file"),
+    (["in.png", "no/such/folder/x.tfci"], "No such file"),
     (["in.png", "second.jpx"], "second.jpx would be overwritten"),
-    (["in.png", "second.raw"], "second.raw would be overwritten, but is no compressed file"),
+    (["in.png", "second.raw"], "second.raw is there already.*--overwrite"),
   ],
 )
 def test_bad_arguments_of_compress(args, match, folder):
@@ -220,7 +226,7 @@ def test_bad_arguments_of_compress(args, match, folder):
     path.write_bytes(b"a photograph")
   result = _run("compress", *args, cwd=folder)
   assert result.returncode == 1
-  assert result.stderr.count("\n") == 1 and match in result.stderr
+  assert result.stderr.count("\n") == 1 and re.search(match, result.stderr)
   assert not (folder / "x.tfci").exists()
   assert all(path.read_bytes() == b"a photograph" for path in precious)
 
@@ -234,11 +240,63 @@ def test_memory_is_a_number(folder):
 
 def test_pictures_are_not_written_under_the_names_of_lossy_formats(folder, tmp_path):
   target = tmp_path / "photo.jpg"
-  target.write_bytes(b"a photograph")
   result = _run("decompress", f"--model={folder / 'joint'}", folder / "good.tfci", target)
   assert result.returncode == 1
   assert result.stderr.count("\n") == 1 and "with one of .png, .ppm" in result.stderr
-  assert target.read_bytes() == b"a photograph"
+  assert not target.exists()
+
+
+def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_path):
+  original = (folder / "in.png").read_bytes()
+  for name in ("a.png", "b.png"):
+    (tmp_path / name).write_bytes(original)
+  args = [f"--output_dir={tmp_path}", tmp_path]
+  other = _run(
+    "compress", f"--model={folder}/autoregressive", folder / "in.png", tmp_path / "a.tfci"
+  )
+  assert other.returncode == 0, other.stderr
+  # Two jobs, whose estimates build the Keras model; and no ends to write them to.
+  model = f"--model={folder}/joint"
+  result = _run("compress", model, "--verbose", "--skip_existing", *args)
+  assert result.returncode == 0 and result.stderr == ""
+  assert result.stdout.count("estimated bits") == 2
+  for name in ("a.tfci", "b.tfci"):
+    assert (tmp_path / name).read_bytes() == (folder / "good.tfci").read_bytes()
+  result = _run("decompress", model, *args)
+  assert result.returncode == 1 and len(result.stderr.splitlines()) == 2
+  assert all("--overwrite" in line for line in result.stderr.splitlines())
+  assert all((tmp_path / name).read_bytes() == original for name in ("a.png", "b.png"))
+
+
+def test_standard_streams_are_sources_and_targets(folder, tmp_path, codec):
+  with open(folder / "in.png", "rb") as source, open(tmp_path / "out.tfci", "wb") as target:
+    options = {
+      "stdin": source,
+      "stdout": target,
+      "stderr": subprocess.PIPE,
+      "capture_output": False,
+    }
+    result = _run("compress", f"--model={folder}/joint", "--verbose", "-", "-", **options)
+  assert result.returncode == 0
+  assert "PSNR" in result.stderr
+  data = (tmp_path / "out.tfci").read_bytes()
+  assert data == (folder / "good.tfci").read_bytes()
+  result = _run("decompress", f"--model={folder}/joint", "-", "-", input=data, text=False)
+  assert result.returncode == 0, result.stderr
+  expected = codec.decompress(data)
+  np.testing.assert_array_equal(np.asarray(PIL.Image.open(io.BytesIO(result.stdout))), expected)
+
+
+def test_closed_standard_streams_cost_no_file(folder, tmp_path):
+  program = f"exec {sys.executable} -m bmshj_minnen.compress --model={folder}/joint"
+  sources = " ".join(str(tmp_path / f"{i}.png") for i in range(3))
+  for path in sources.split():
+    pathlib.Path(path).write_bytes((folder / "in.png").read_bytes())
+  shell = f"{program} --output_dir={tmp_path}/out {sources} <&- >&- 2>&-"
+  result = subprocess.run(shell, shell=True, cwd=_ROOT, check=False)
+  assert result.returncode == 0
+  results = [path.read_bytes() for path in (tmp_path / "out").iterdir()]
+  assert results == 3 * [(folder / "good.tfci").read_bytes()]
 
 
 def test_shipped_models_need_no_directory(folder, tmp_path):
@@ -249,7 +307,7 @@ def test_shipped_models_need_no_directory(folder, tmp_path):
   image = bmshj_minnen.read_image(photograph)
   assert file.read_bytes() == codec.compress(image, quality=37.5)
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), codec.decompress(file.read_bytes()))
-  foreign = _run("decompress", folder / "good.tfci", back)
+  foreign = _run("decompress", folder / "good.tfci", tmp_path / "other.png")
   assert foreign.returncode == 1 and "give the --model that wrote it" in foreign.stderr
 
 

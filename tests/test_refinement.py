@@ -159,3 +159,19 @@ def test_tiles_of_the_refinement_have_halos_that_cover_those_of_g_a():
     field = tiling.refinement(tiling.Field(16, 1, before, after, 1000))
     assert field.before >= max(4, before) and field.after >= max(4, after)
   assert not tiling.refinement(tiling.Field(16, 1, 0, 0, 0)).memory, "what cannot be divided is not"
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_whoever_hears_of_progress_may_stop_between_steps(calls):
+  """As Ctrl-C does; of so many steps all would take hours."""
+  codec = bmshj_minnen.load(_MODEL, refine=10**5)
+  heard = []
+
+  def progress(fraction):
+    heard.append(fraction)
+    if len(heard) == calls:
+      raise InterruptedError
+
+  with pytest.raises(InterruptedError):
+    codec.compress(_IMAGE, progress=progress)
+  assert heard == [0.0] * calls

@@ -14,7 +14,7 @@ from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
-from bmshj_minnen.coding.observing import Progress, Stopwatch
+from bmshj_minnen.coding.observing import Progress, Repeated, Stopwatch
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.model import Model
 
@@ -58,8 +58,9 @@ class Codec:
       size that a file declares, so this bounds them.
     memory: bytes that the networks may take in one call, roughly; what it is too small for gets the
       smallest tiles. May be set at any time.
-    refine: image, y, ẑ, λ -> a better y, such as a `Refiner`; λ is None for models of one rate.
-      Used on large images in tiles, too. By `compress` alone.
+    refine: image, y, ẑ, λ and a function to call before each step -> a better y, such as a
+      `Refiner`; λ is None for models of one rate. Used on large images in tiles, too. By `compress`
+      alone.
   """
 
   def __init__(
@@ -116,7 +117,8 @@ class Codec:
     Args:
       image: the pixels.
       seconds: receives the time that each part took, if given.
-      progress: called with the fraction that is done, now and then, if given.
+      progress: called with the fraction that is done, now and then, if given; may raise to end the
+        work, after each tile and before each step of refinement.
       quality: of a model for many rates: 1 (smallest files) to 100 in halves, see `dial.lambda_of`;
         None: `dial.DEFAULT_QUALITY`.
       **target: in place of the quality one of `bytes` (at most), `bpp` (at most) and `psnr` (at
@@ -263,14 +265,16 @@ class Codec:
     size = tuple(map(_latent_size, image.shape[:2]))
     if not self._refine:
       return self._tiled(self._fields["g_a"], self._analysis, image, size, progress)
-    refined = functools.partial(self._refined_y_of, quality)
-    return self._tiled(tiling.refinement(self._fields["g_a"]), refined, image, size, progress)
+    to_come = Repeated(progress)
+    refined = functools.partial(self._refined_y_of, quality, to_come.again)
+    field = tiling.refinement(self._fields["g_a"])
+    return self._tiled(field, refined, image, size, to_come.reach)
 
-  def _refined_y_of(self, quality, image):
+  def _refined_y_of(self, quality, on_step, image):
     y, lmbda = self._analysis(image).numpy(), None
     if self._dial:
       y, lmbda = y * self._dial.gain(quality), lambda_of(quality, self.config)
-    return self._refine(image, y, self._hyper_analysis(y).numpy(), lmbda)
+    return self._refine(image, y, self._hyper_analysis(y).numpy(), lmbda, on_step)
 
   def _tiled(self, field, function, source, size, progress=None):
     units = tiling.units(field, self.config, self.memory)

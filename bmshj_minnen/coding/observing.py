@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Callable, Optional
 
-__all__ = ["Progress", "Stopwatch"]
+__all__ = ["Progress", "Repeated", "Stopwatch"]
 
 
 class Progress:
@@ -20,6 +20,23 @@ class Progress:
     if progress:
       self.first = lambda fraction: progress(share * fraction)
       self.second = lambda fraction: progress(share + (1 - share) * fraction)
+
+
+class Repeated:
+  """A progress that can be told again, so that whoever hears of it may stop the work by raising."""
+
+  def __init__(self, progress: Optional[Callable[[float], None]]):
+    self._progress, self._fraction = progress, 0.0
+
+  def reach(self, fraction: float) -> None:
+    """Tells of a new fraction."""
+    self._fraction = fraction
+    self.again()
+
+  def again(self) -> None:
+    """Tells of the last fraction once more."""
+    if self._progress:
+      self._progress(self._fraction)
 
 
 class Stopwatch:

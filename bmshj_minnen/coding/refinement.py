@@ -8,7 +8,7 @@ et al., "Improving inference for neural image compression", NeurIPS 2020). Files
 and so does decoding.
 """
 
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +50,12 @@ class Refiner:
     )
 
   def __call__(
-    self, image: np.ndarray, y: np.ndarray, z_hat: np.ndarray, lmbda: Optional[float] = None
+    self,
+    image: np.ndarray,
+    y: np.ndarray,
+    z_hat: np.ndarray,
+    lmbda: Optional[float] = None,
+    on_step: Callable[[], None] = lambda: None,
   ) -> np.ndarray:
     """Better latents, the same at every call.
 
@@ -59,6 +64,7 @@ class Refiner:
       y: [ceil(H/16), ceil(W/16), M] float32, where to begin.
       z_hat: [h', w', N] float32; zero channels without side information. It stays.
       lmbda: of a model for many rates: the λ of the quality, whose gain y has.
+      on_step: called before each step; may raise to end it all.
 
     Returns:
       Like y; y itself if the image is too small for MS-SSIM, and D is that.
@@ -71,6 +77,7 @@ class Refiner:
     # The λ of the gains, and that of R + λD.
     lambdas = np.float32([lmbda or 0, self._lmbda or lmbda])
     for step in range(self._steps):
+      on_step()
       gradient = self._gradient(image[None], variable, z_hat[None], step, lambdas)
       optimizer.apply_gradients([(gradient, variable)])
     return variable.numpy()[0]

@@ -1,9 +1,11 @@
 """Sources and results: files and standard streams, and what results may take the place of."""
 
+import contextlib
 import dataclasses
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from typing import Callable, Optional
 
 from bmshj_minnen.photographs import outputs
@@ -25,11 +27,16 @@ def read(path: str) -> bytes:
   if path != STREAM:
     with open(path, "rb") as file:
       return file.read()
+  with _named("standard input"), open(_STDIN, "rb", closefd=False) as file:
+    return file.read()
+
+
+@contextlib.contextmanager
+def _named(stream: str) -> Iterator[None]:
   try:
-    with open(_STDIN, "rb", closefd=False) as file:
-      return file.read()
+    yield
   except OSError as error:
-    raise OSError(error.errno, os.strerror(error.errno), "standard input") from error
+    raise OSError(error.errno, os.strerror(error.errno), stream) from error
 
 
 def is_stdout(target: str) -> bool:
@@ -87,8 +94,9 @@ class Results:
       ValueError: something would be lost.
     """
     if target == STREAM:
-      sys.stdout.flush()
-      outputs.write_to(_STDOUT, data)
+      with _named("standard output"):
+        sys.stdout.flush()
+        outputs.write_to(_STDOUT, data)
       return
     if outputs.open_file_of(target) is None and os.path.isfile(target):
       loss = self._loss(target, data)

@@ -2,13 +2,14 @@
 
 import concurrent.futures
 import dataclasses
-import glob
 import importlib.util
 import os
 import pathlib
 from typing import Optional
 
 import PIL.Image
+
+from bmshj_minnen.photographs import globs
 
 __all__ = [
   "DataError",
@@ -79,7 +80,7 @@ def find_files(patterns: list[str]) -> list[str]:
   Raises:
     DataError: nothing matches.
   """
-  paths = sorted({p for pattern in patterns for p in glob.glob(pattern, recursive=True)})
+  paths = sorted({p for pattern in patterns for p in globs.expand(os.path.expanduser(pattern))})
   paths = [p for p in paths if os.path.isfile(p)]
   if not paths:
     raise DataError(f"no file matches {', '.join(patterns)}")
