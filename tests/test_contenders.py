@@ -46,8 +46,8 @@ def test_models_are_called_by_their_directories(folder, tmp_path):
     ("with,comma", "with,comma-1"),
   ]
   # One curve for one rate each, and one model that is a curve by itself.
-  shipped = _curves(["joint-mse-1", "joint-mse-2", "joint-mse"], qualities=[5])
-  assert shipped == [
+  numbered = _copies(folder, tmp_path, "joint-mse-1", "joint-mse-2")
+  assert _curves([*numbered, "joint-mse"], qualities=[5]) == [
     ("joint-mse", "joint-mse-1"),
     ("joint-mse", "joint-mse-2"),
     ("joint-mse many rates", "joint-mse q5"),

@@ -84,15 +84,17 @@ def test_bad_files_cost_one_line_and_the_others_nothing(file, tmp_path, capsys):
   assert out.splitlines()[0] == str(file) and "checksum" in out
 
 
-@pytest.mark.parametrize(("name", "quality"), [("joint-mse-1", None), ("joint-mse", 37)])
-def test_models_that_ship_are_named(tmp_path, capsys, name, quality):
+@pytest.mark.parametrize("quality", [1, 37.5])
+def test_models_that_ship_are_named(tmp_path, capsys, quality):
   path = tmp_path / "photo.tfci"
   pixels = np.zeros((20, 30, 3), np.uint8)
-  path.write_bytes(bmshj_minnen.load(name).compress(pixels, quality=quality))
+  path.write_bytes(bmshj_minnen.load().compress(pixels, quality=quality))
   code, out, err = _run(capsys, path)
   assert (code, err) == (0, "")
   (line,) = [line for line in out.splitlines() if line.startswith("  model")]
-  assert line.split()[2:] == [name]
+  assert line.split()[2:] == ["joint-mse"]
+  (line,) = [line for line in out.splitlines() if line.startswith("  quality")]
+  assert line.split()[1:] == [str(quality)]
 
 
 def test_json_is_an_object_a_line(file, tmp_path, capsys):

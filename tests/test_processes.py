@@ -57,8 +57,10 @@ def test_a_shipped_model_travels_by_its_name():
 
 
 def test_a_codec_without_a_directory_says_so(folder):
+  frozen = model_directory._frozen(folder / "joint")
   with np.load(folder / "joint" / "weights.npz") as weights:
-    codec = bmshj_minnen.Codec(model_directory._frozen(folder / "joint"), dict(weights))
+    model = model_directory.model_for_coding(frozen.config, dict(weights))
+  codec = bmshj_minnen.Codec(frozen, model)
   with pytest.raises(TypeError, match="not loaded from a model directory"):
     pickle.dumps(codec)
 

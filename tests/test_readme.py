@@ -28,6 +28,6 @@ def test_links_lead_somewhere():
 def test_flags_exist():
   # Not by import: several programs define a flag of the same name.
   sources = [path.read_text() for path in (_README.parent / "bmshj_minnen").rglob("*.py")]
-  defined = {name for s in sources for name in re.findall(r'DEFINE_\w+\(\s*"(\w+)"', s)}
+  defined = {name for s in sources for name in re.findall(r'(?i)define_\w+\(\s*"(\w+)"', s)}
   named = set(re.findall(r"--([a-z_]+)", _README.read_text()))
   assert named - {"helpfull", "logdir"} <= defined
