@@ -6,12 +6,9 @@ import sys
 
 from absl import app, flags
 
-from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
-
-# isort: split
 from bmshj_minnen.coding import bitstream
-from bmshj_minnen.command_line import files
-from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.command_line import files, startup
+from bmshj_minnen.model_files import catalogue
 
 _JSON = flags.DEFINE_bool("json", False, "Print each file as an object of JSON, in a line.")
 
@@ -25,7 +22,7 @@ def _facts(path, data):
     "file": path,
     "format_version": header.version,
     "fingerprint": header.fingerprint.hex(),
-    "model": model_directory.shipped_name(header.fingerprint),
+    "model": catalogue.name_of(header.fingerprint),
     "width": header.width,
     "height": header.height,
     "quality": header.quality,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, packing
 from bmshj_minnen.coding.bitstream import BitstreamError
 
 _FINGERPRINT = b"\x01\x02\x03\xff"
@@ -14,7 +14,7 @@ _GOLDEN = bytes.fromhex("424d4d01010203ff01ff000200000009df44d82f") + _PAYLOAD
 
 
 def _pack(height=512, width=3, payload=_PAYLOAD):
-  return bitstream.pack(
+  return packing.pack(
     _FINGERPRINT, tf.constant(height), tf.constant(width), tf.constant(payload)
   ).numpy()
 
@@ -24,7 +24,7 @@ def test_golden_bytes():
 
 
 def test_graph_gives_the_same_bytes():
-  pack = tf.function(bitstream.pack)
+  pack = tf.function(packing.pack)
   assert pack(_FINGERPRINT, tf.constant(512), tf.constant(3), tf.constant(_PAYLOAD)) == _GOLDEN
 
 

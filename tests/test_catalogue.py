@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import packing
 from bmshj_minnen.command_line import report
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.model_files import catalogue, model_directory
@@ -49,7 +49,7 @@ def test_the_shipped_models_compress_a_photograph_they_have_not_seen(name):
 
 
 def _file(fingerprint):
-  return bitstream.pack(fingerprint, tf.constant(1), tf.constant(1), tf.constant(b"")).numpy()
+  return packing.pack(fingerprint, tf.constant(1), tf.constant(1), tf.constant(b"")).numpy()
 
 
 def test_damage_to_a_fingerprint_is_no_other_model():

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
-from bmshj_minnen.coding import bitstream, frozen_prior, targets, tiling
+from bmshj_minnen.coding import bitstream, frozen_prior, packing, targets, tiling
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.graph import Graph
@@ -206,7 +206,7 @@ class Codec:
     with timed("entropy coding"):
       payload, y_hat = self._coder.encode_array(y, z_hat, self.memory, progress)
     with timed("container"):
-      data = bitstream.pack(self.fingerprint, *size, payload, quality).numpy()
+      data = packing.pack(self.fingerprint, *size, payload, quality).numpy()
     return data, Latents(y_hat, z_hat)
 
   def at_qualities(

@@ -1,9 +1,13 @@
 """The trained models that ship, by name, such as `joint-mse`: PRIOR-DISTORTION."""
 
+import functools
 import pathlib
-from typing import Union
+from typing import Optional, Union
 
-__all__ = ["DEFAULT", "find", "names"]
+from bmshj_minnen.coding import fingerprints
+from bmshj_minnen.model_files import array_files
+
+__all__ = ["DEFAULT", "find", "name_of", "names"]
 
 DEFAULT = "default"
 
@@ -33,3 +37,13 @@ def find(model: Union[str, pathlib.Path]) -> pathlib.Path:
   if not pathlib.Path(model).is_dir():
     raise ValueError(f"no model {model}: give a directory, or one of {', '.join(names())}")
   return pathlib.Path(model)
+
+
+def name_of(fingerprint: bytes) -> Optional[str]:
+  """The name of the model that ships and has this fingerprint, if there is one."""
+  return next((name for name in names() if _fingerprint(name) == fingerprint), None)
+
+
+@functools.cache
+def _fingerprint(name):
+  return fingerprints.fingerprint(array_files.read(_FOLDER / name, array_files.CODER))
