@@ -48,6 +48,12 @@ def test_the_shipped_models_compress_a_photograph_they_have_not_seen(name):
   assert points == sorted(points)
 
 
+def test_what_ships_is_known_by_its_fingerprint():
+  for name in catalogue.names():
+    assert catalogue.name_of(bmshj_minnen.load(name).fingerprint) == name
+  assert catalogue.name_of(b"abcd") is None
+
+
 def _file(fingerprint):
   return packing.pack(fingerprint, tf.constant(1), tf.constant(1), tf.constant(b"")).numpy()
 
