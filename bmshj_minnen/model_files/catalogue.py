@@ -7,7 +7,7 @@ from typing import Optional, Union
 from bmshj_minnen.coding import fingerprints
 from bmshj_minnen.model_files import array_files
 
-__all__ = ["DEFAULT", "find", "name_of", "names"]
+__all__ = ["DEFAULT", "find", "fingerprint", "name_of", "names"]
 
 DEFAULT = "default"
 
@@ -39,11 +39,12 @@ def find(model: Union[str, pathlib.Path]) -> pathlib.Path:
   return pathlib.Path(model)
 
 
-def name_of(fingerprint: bytes) -> Optional[str]:
-  """The name of the model that ships and has this fingerprint, if there is one."""
-  return next((name for name in names() if _fingerprint(name) == fingerprint), None)
-
-
 @functools.cache
-def _fingerprint(name):
-  return fingerprints.fingerprint(array_files.read(_FOLDER / name, array_files.CODER))
+def fingerprint(model: str) -> bytes:
+  """The 4 bytes of a model that ships, by its name."""
+  return fingerprints.fingerprint(array_files.read(find(model), array_files.CODER))
+
+
+def name_of(wanted: bytes) -> Optional[str]:
+  """The name of the model that ships and has this fingerprint, if there is one."""
+  return next((name for name in names() if fingerprint(name) == wanted), None)
