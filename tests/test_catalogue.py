@@ -1,5 +1,6 @@
 """The shipped models: found by name, and better than JPEG at every rate."""
 
+import pickle
 import threading
 import time
 
@@ -14,6 +15,7 @@ from bmshj_minnen.command_line import report
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import finding
+from tests import codecs
 
 
 def test_the_default_is_the_model_for_every_rate():
@@ -52,6 +54,18 @@ def test_what_ships_is_known_by_its_fingerprint():
   for name in catalogue.names():
     assert catalogue.name_of(bmshj_minnen.load(name).fingerprint) == name
   assert catalogue.name_of(b"abcd") is None
+
+
+def test_a_codec_has_the_quality_that_it_is_loaded_with():
+  image = codecs.photograph(20, 30)
+  codec, plain = bmshj_minnen.load(quality=12.5), bmshj_minnen.load()
+  assert codec.compress(image) == plain.compress(image, quality=12.5) != plain.compress(image)
+  assert codec.compress(image, quality=70) == plain.compress(image, quality=70)
+  assert codec.compress(image, bytes=900) == plain.compress(image, bytes=900)
+  copy = pickle.loads(pickle.dumps(codec))
+  assert copy.compress(image) == codec.compress(image)
+  with pytest.raises(ValueError, match="quality must be 1 to 100"):
+    bmshj_minnen.load(quality=101)
 
 
 def _file(fingerprint):

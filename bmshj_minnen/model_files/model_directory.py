@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import bitstream, tiling
+from bmshj_minnen.coding import bitstream, dial, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check, freeze
@@ -135,6 +135,7 @@ def load(
   precision: str = cfg.CODEC_PRECISIONS[0],
   refine: int = 0,
   lmbda: Optional[float] = None,
+  quality: Optional[float] = None,
 ) -> Codec:
   """The codec of a model.
 
@@ -144,13 +145,19 @@ def load(
     precision: as of `model_for_coding`.
     refine: steps of gradient descent that `compress` takes for each image, see `refinement`.
     lmbda: their λ; if nothing is said, what the model was trained for, or that of the quality.
+    quality: of a model for many rates, where `compress` is given none.
 
   Raises:
-    ValueError: there is no such model; or it is to be refined, and nothing says for which λ.
+    ValueError: there is no such model or quality; or nothing says for which λ it is to be refined.
   """
   refuse_forked()
   directory = catalogue.find(model)
-  return _codec(directory, _frozen(directory), max_pixels, memory, precision, refine, lmbda)
+  frozen = _frozen(directory)
+  if quality is not None:
+    dial.lambda_of(quality, frozen.config)  # Complains if there is no such quality.
+  codec = _codec(directory, frozen, max_pixels, memory, precision, refine, lmbda)
+  codec.quality = quality
+  return codec
 
 
 def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None):
