@@ -36,7 +36,6 @@ def make_model(prior: str, seed: int = 1, **fields) -> bmshj_minnen.Model:
   """
   tf.keras.utils.set_random_seed(seed)
   model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, N, M, **fields))
-  model_directory.create_variables(model)
   if model.config.scale_output == "scale":
     bias = model.g_ep.layers[2].bias if model.g_ep else model.h_s.layers[2].bias_parameter
     scales = tf.linspace(0.0, 5.0, M)

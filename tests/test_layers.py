@@ -204,7 +204,6 @@ def test_g_ep_equals_numpy(tiny_model, reference, prior):
 def test_latents_pixels_and_means_have_the_digits_of_float32(policy, prior):
   with precision_policy(policy):
     model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, 4, 6))
-    model_directory.create_variables(model)
   y = model.analysis(_random((1, 64, 64, 3), 100))
   z = model.hyper_analysis(y)
   mean, _ = model.parameters(model.hyper_synthesis(z, tf.shape(y)), y)

@@ -340,7 +340,7 @@ class Codec:
     return self._model.analysis_without_gains(x[None])[0]
 
   def _z_hat_of(self, y):
-    if not self.config.has_hyperprior:
+    if not self.config.parts.hyperprior:
       shape = tf.shape(y)
       return tf.zeros([hyper_size(shape[0]), hyper_size(shape[1]), 0])
     z = tf.round(self._model.hyper_analysis(y[None])[0])

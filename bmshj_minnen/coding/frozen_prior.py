@@ -79,7 +79,7 @@ class FrozenPrior:
         parts.setdefault(name, {})[field] = value
     tables = range_coder.Tables(**parts.pop("tables"))
     config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
-    hyper_layers = _PAPERS_HYPER_LAYERS if config.has_hyperprior else ()
+    hyper_layers = _PAPERS_HYPER_LAYERS if config.parts.hyperprior else ()
     if "hyper_layers" in arrays:
       hyper_layers = tuple(HyperLayer(*row) for row in arrays["hyper_layers"].tolist())
     return cls(
@@ -118,7 +118,7 @@ class Networks:
   def __init__(self, frozen: FrozenPrior, dtype: tf.DType):
     self._config = frozen.config
     fixed = dict(frozen.layers)
-    if frozen.config.has_context:
+    if frozen.config.parts.context:
       # The first layer is linear: psi's part of it can be had for all positions at once.
       first = fixed["g_ep/0"]
       of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
@@ -182,7 +182,7 @@ class Networks:
     """
     m = self._config.latent_channels
     shape = tf.stack([tf.shape(prepared)[0], m])
-    if self._config.prior == "factorized":
+    if not self._config.parts.is_conditional:
       return tf.zeros(shape), tf.broadcast_to(tf.range(m), shape)
     features = prepared
     if self._g_cm is not None:
@@ -192,7 +192,7 @@ class Networks:
       for layer in others:
         features = layer(_rounded(features))
       features = self._last(features)
-    mean = tf.zeros(shape) if self._config.prior == "scale_hyperprior" else features[:, :m]
+    mean = features[:, :m] if self._config.parts.means else tf.zeros(shape)
     index = tf.clip_by_value(features[:, -m:], 0, cfg.NUM_SCALES - 1)
     return mean, tf.cast(index, tf.int32)
 

@@ -53,7 +53,7 @@ class LatentCoder:
   @property
   def z_channels(self) -> int:
     """Channels of z, and as many tables before those of y."""
-    return self._config.num_filters if self._config.has_hyperprior else 0
+    return self._config.num_filters if self._config.parts.hyperprior else 0
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ like y, float32."""

@@ -8,6 +8,8 @@ from typing import Optional, Union
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.coding.forking import refuse_forked
+from bmshj_minnen.coding.freezing import check
 from bmshj_minnen.layers import noise
 from bmshj_minnen.model import Losses, Model, losses, precision_policy
 from bmshj_minnen.model_files import model_directory
@@ -192,11 +194,15 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
   """A compiled trainer with random weights and all variables made, the optimizer's too.
 
   Python, NumPy and TensorFlow are seeded on the way.
+
+  Raises:
+    ValueError: a network gives another shape than it must, or entropy coding cannot compute it.
   """
+  refuse_forked()
   tf.keras.utils.set_random_seed(config.seed)
   with precision_policy(config.precision_policy):
     trainer = Trainer(Model(model_config), config)
-    model_directory.create_variables(trainer.model)
+  check(trainer.model)
   optimizer = _OPTIMIZERS[config.optimizer](
     learning_rate(config),
     global_clipnorm=config.clip_norm or None,
