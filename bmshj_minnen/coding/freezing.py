@@ -12,7 +12,7 @@ from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.entropy.gaussian_conditional import scale_table
 from bmshj_minnen.layers.affine import affine
 from bmshj_minnen.layers.masked_conv import causal_mask
-from bmshj_minnen.layers.phases import phases
+from bmshj_minnen.layers.polyphase import polyphase
 from bmshj_minnen.model import Model
 
 __all__ = ["check", "freeze"]
@@ -129,7 +129,7 @@ def _freeze_all_but_last(name, network, x, step, layers, medians=None):
     x = layer(x)
     kernel, bias, up, slope = affine(layer)
     if up > 1:
-      kernel, bias = phases(kernel, up).numpy(), np.tile(bias, up**2)
+      kernel, bias = polyphase(kernel, up).numpy(), np.tile(bias, up**2)
     if i == 0 and medians is not None:
       kernel = _with_medians(kernel, medians)
     if i == len(network.layers) - 1:
@@ -146,9 +146,9 @@ def _with_medians(kernel, median):
 
 
 class _Head:
-  """Freezes the layer whose outputs are the means, on the grid of ŷ, and the scales.
+  """Freezes the layer whose outputs are the means, in units of `y_step`, and the scales.
 
-  These are indices, or multiples of `_SCALE_STEP`.
+  These are indices, or in units of `_SCALE_STEP`.
   """
 
   def __init__(self, config, y_step):

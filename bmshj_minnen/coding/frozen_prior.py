@@ -11,7 +11,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.entropy import range_coder
-from bmshj_minnen.layers.phases import phases_support
+from bmshj_minnen.layers.polyphase import polyphase_support
 
 __all__ = ["FrozenPrior", "HyperLayer", "Networks"]
 
@@ -39,7 +39,7 @@ class FrozenPrior:
     y_step: ŷ and mean are multiples of this power of two, at most 1.
     layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
       Those of h_s act on patches; strided ones give the outputs of a position as channels, see
-      `phases`.
+      `polyphase`.
     tables: of z (one a channel, if there is side information), then of y: one a scale, or for the
       factorized prior one a channel.
     thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is how
@@ -108,7 +108,7 @@ class Networks:
   """h_s, g_cm and g_ep of a `FrozenPrior` in tensors; every number is an integer.
 
   Attributes:
-    unit: 1 / y_step, the distance of neighbouring symbols on the grid of ŷ.
+    unit: 1 / y_step, the distance of neighbouring symbols in units of `y_step`.
     context_support: side of the kernel of g_cm, whose neighbours `parameters` needs; 0 without.
     num_parts: that `split` makes of ŷ.
   """
@@ -151,7 +151,7 @@ class Networks:
     for layer, (support, up) in zip(self._h_s, self._hyper_layers):
       shape = tf.shape(x)
       makes_parameters = layer is self._h_s[-1] and not self._g_ep
-      x = layer(_patches(fixed_point.split(x), phases_support(support, up)))
+      x = layer(_patches(fixed_point.split(x), polyphase_support(support, up)))
       x = self._last(x) if makes_parameters else fixed_point.saturate(x)
       x = tf.reshape(x, [1, shape[0], shape[1], x.shape[-1]])
       x = (x if up == 1 else tf.nn.depth_to_space(x, up))[0]
@@ -164,7 +164,7 @@ class Networks:
     return psi if self._g_cm is None else self._of_psi.sums(fixed_point.split(psi))
 
   def split(self, y_hat: tf.Tensor) -> tf.Tensor:
-    """What `parameters` takes of neighbours: [n, M] -> [2, n, M]."""
+    """What `parameters` takes of neighbours: [n, M] int16-valued -> [2, n, M]."""
     return fixed_point.split(y_hat)
 
   def parameters(
@@ -177,8 +177,8 @@ class Networks:
       neighbours: [2, n, taps M], ŷ at the taps of the causal mask, or None without context.
 
     Returns:
-      mean [n, M] float32 on the grid of ŷ, and table index [n, M] int32: of the scale, or of the
-      channel for the factorized prior.
+      mean [n, M] float32, int16-valued, in units of `y_step`, and table index [n, M] int32: of the
+      scale, or of the channel for the factorized prior.
     """
     m = self._config.latent_channels
     shape = tf.stack([tf.shape(prepared)[0], m])
