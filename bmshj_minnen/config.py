@@ -29,6 +29,8 @@ __all__ = [
   "TrainConfig",
   "check_choice",
   "geometric",
+  "hyper_size",
+  "latent_size",
 ]
 
 # What a network output stands for: the index of a scale, or the scale itself.
@@ -118,6 +120,16 @@ def geometric(low: float, high: float, fraction: Any) -> Any:
   return low * (high / low) ** fraction
 
 
+def latent_size(pixels: Any) -> Any:
+  """Rows (or columns) of y, of those of the image; an integer, or a tensor of them."""
+  return (pixels + LATENT_STRIDE - 1) // LATENT_STRIDE
+
+
+def hyper_size(latents: Any) -> Any:
+  """Rows (or columns) of z, of those of y; an integer, or a tensor of them."""
+  return (latents + HYPER_STRIDE - 1) // HYPER_STRIDE
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """What the weights of a model depend on.
@@ -156,11 +168,9 @@ class ModelConfig:
         object.__setattr__(self, name, tuple(getattr(self, name)))
     check_choice("prior", self.prior, PRIORS)
     check_choice("scale_output", self.scale_output, SCALE_OUTPUTS)
-    if self.num_filters < 1 or self.latent_channels < 1:
-      raise ValueError(
-        f"num_filters and latent_channels must be at least 1, "
-        f"not {self.num_filters} and {self.latent_channels}"
-      )
+    if min(self.num_filters, self.latent_channels) < 1:
+      found = f"{self.num_filters} and {self.latent_channels}"
+      raise ValueError(f"num_filters and latent_channels must be at least 1, not {found}")
     if self.context_support < 3 or self.context_support % 2 == 0:
       raise ValueError(f"context_support must be odd and at least 3, not {self.context_support}")
     lambdas = self.gain_lambdas
@@ -170,11 +180,7 @@ class ModelConfig:
       raise ValueError(f"gain_lambdas must be two or more, above 0 and increasing, not {lambdas}")
 
   def lambda_at(self, fraction: Any) -> Any:
-    """λ of a model for many rates, log-linear: at 0 the lowest, at 1 the highest.
-
-    Args:
-      fraction: a number, an array or a tensor; λ is of the same kind.
-    """
+    """λ of a model for many rates, from its lowest to its highest, see `geometric`."""
     return geometric(self.gain_lambdas[0], self.gain_lambdas[-1], fraction)
 
   @property
@@ -306,9 +312,8 @@ class TrainConfig:
     stride = LATENT_STRIDE * HYPER_STRIDE
     if self.crop < stride or self.crop % stride:
       raise ValueError(f"the crop must be a multiple of {stride}, not {self.crop}")
-    if self.distortion == "ms_ssim" and self.crop < MS_SSIM_MIN_SIZE:
-      raise ValueError(
-        f"MS-SSIM needs crops of at least {MS_SSIM_MIN_SIZE}x{MS_SSIM_MIN_SIZE}, not {self.crop}"
-      )
+    least = MS_SSIM_MIN_SIZE
+    if self.distortion == "ms_ssim" and self.crop < least:
+      raise ValueError(f"MS-SSIM needs crops of at least {least}x{least}, not {self.crop}")
     if self.dataset and self.train_glob:
       raise ValueError("give either a dataset or a train_glob, not both")

@@ -161,7 +161,7 @@ class Model(tf.keras.Model):
     """Entropy parameters at every position at once.
 
     Args:
-      psi: output of h_s, or None without hyperprior.
+      psi: [B, h, w, ...] float32 from h_s, or None without a hyperprior.
       y_hat: [B, h, w, M]; each position sees only those before it.
 
     Returns:
@@ -178,14 +178,19 @@ class Model(tf.keras.Model):
     return mean, self.conditional.scale_of_output(output)
 
   def rate(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> Rate:
-    """Bits of given latents (noisy ones in training, coded ones when estimating a file)."""
+    """Bits of given latents (noisy ones in training, coded ones when estimating a file).
+
+    Args:
+      y_hat: [B, h, w, M] float32.
+      z_hat: [B, ceil(h/4), ceil(w/4), N] float32, or None without a hyperprior.
+    """
     z_bits = tf.zeros(tf.shape(y_hat)[:1])
     if self.z_density is not None:
       z_bits = tf.reduce_sum(self.z_density.bits(z_hat), axis=(1, 2, 3))
     return Rate(tf.reduce_sum(self.latent_bits(y_hat, z_hat), axis=(1, 2, 3)), z_bits)
 
   def latent_bits(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> tf.Tensor:
-    """Bits of each ŷ [B, h, w, M], like it; ẑ may be None without a hyperprior."""
+    """Bits of each ŷ [B, h, w, M], like it; arguments as of `rate`."""
     if self.y_density is not None:
       return self.y_density.bits(y_hat)
     psi = None
@@ -215,7 +220,7 @@ class Model(tf.keras.Model):
     return self.synthesis(y_tilde, lmbda), self.rate(y_tilde, z_tilde)
 
   def quantized(self, y: tf.Tensor, psi: Optional[tf.Tensor]) -> tf.Tensor:
-    """ŷ of y [B, h, w, M] with psi, or None without hyperprior, in one parallel pass.
+    """ŷ like y [B, h, w, M] float32, in one parallel pass; psi as of `parameters`.
 
     The context is that of round(y); a file codes round(y - mean) + mean at each position in turn,
     which differs a little.
@@ -287,7 +292,11 @@ def losses(
     lmbda: λ, of all images or [B].
     distortion: "mse", on the 0..255 scale, or "ms_ssim", for 1 - MS-SSIM.
     weights: how much the loss of each image counts, of all images or [B].
+
+  Raises:
+    ValueError: there is no such distortion.
   """
+  cfg.check_choice("distortion", distortion, cfg.DISTORTIONS)
   x = tf.cast(x, tf.float32)
   pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
   y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels

@@ -11,7 +11,7 @@ from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.layers.receptive_field import ReceptiveField
 
-__all__ = ["LatentCoder", "hyper_size"]
+__all__ = ["LatentCoder"]
 
 _NUMBER = tf.TensorSpec([], tf.int32)
 _HANDLE = tf.TensorSpec([], tf.variant)  # Of a range coder.
@@ -169,7 +169,7 @@ class LatentCoder:
     return self._coder.push(handle, self._z_tables(tf.shape(z_hat)), value)
 
   def _pop_z(self, payload, height, width):
-    shape = tf.stack([hyper_size(height), hyper_size(width), self.z_channels])
+    shape = tf.stack([cfg.hyper_size(height), cfg.hyper_size(width), self.z_channels])
     handle, z_hat = self._coder.pop(self._coder.start_decoder(payload), self._z_tables(shape))
     z_hat = tf.reshape(tf.cast(z_hat, tf.float32), shape)
     return handle, tf.ensure_shape(z_hat, [None, None, self.z_channels])
@@ -210,8 +210,3 @@ class _SegmentCoder:
     return wavefront.scan_steps(
       self._networks, coder, handle, psi, where, ring, (first, last), (height, width)
     )
-
-
-def hyper_size(latents: tf.Tensor) -> tf.Tensor:
-  """Rows (or columns) of z, of those of y."""
-  return (latents + cfg.HYPER_STRIDE - 1) // cfg.HYPER_STRIDE

@@ -11,6 +11,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check
 from bmshj_minnen.layers import noise
+from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.model import Losses, Model, losses, precision_policy
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training.muon import Muon
@@ -53,7 +54,7 @@ class Trainer(tf.keras.Model):
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
     """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
-    return tf.saturate_cast(tf.round(self.model.rounded(x)[0]), tf.uint8)
+    return to_uint8(self.model.rounded(x)[0])
 
   def load_initial_weights(self) -> None:
     """Takes the weights of `init_from`, if the run starts from any.
@@ -110,11 +111,14 @@ class Trainer(tf.keras.Model):
   def step(self, x: tf.Tensor) -> Losses:
     """One step of gradient descent; the noise is a function of the seed and the step.
 
-    All state is in the variables of the model and of the optimizer. Under a `tf.distribute`
-    strategy `x` is a replica's part of the batch, and all replicas take the step of the whole.
+    All state is in the variables of the model and of the optimizer.
+
+    Args:
+      x: [B, H, W, 3] in 0..255, of any dtype, H and W multiples of 64. Under a `tf.distribute`
+        strategy a replica's part of the batch; all replicas take the step of the whole.
 
     Returns:
-      The losses of `x`.
+      The losses of `x`, scalars.
     """
     step = tf.cast(self.optimizer.iterations, tf.int32)
     seed = tf.stack([tf.constant(self.train_config.seed), step])
