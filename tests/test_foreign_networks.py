@@ -190,21 +190,10 @@ def test_more_that_becomes_integers(fields, tmp_path):
 
 def _check_parameters(codec, model, latents):
   """Those in integers are near those of the Keras model, which knows the mask by itself."""
-  y_hat, networks = latents.y_hat, codec._coder._networks
-  height, width, m = y_hat.shape
-  psi = model.hyper_synthesis(latents.z_hat[None], [1, height, width, m])
-  mean, scale = (p[0].numpy().reshape(-1, m) for p in model.parameters(psi, y_hat[None]))
+  mean, scale = codecs.float_parameters(model, latents)
   index = np.clip(63 * np.log(scale / 0.11) / np.log(256 / 0.11), 0, 63)
-  support = codec.config.context_support
-  half = support // 2
-  padded = np.pad(y_hat * networks.unit, [(half, 0), (half, half), (0, 0)])
-  taps = [(r, c) for r in range(half + 1) for c in range(support) if (r, c) < (half, half)]
-  neighbours = np.concatenate([padded[r : r + height, c : c + width] for r, c in taps], -1)
-  neighbours = networks.split(tf.constant(neighbours.reshape(height * width, -1), tf.float32))
-  psi = networks.psi(tf.constant(latents.z_hat), height, width)
-  parameters = networks.parameters(networks.prepare(psi), neighbours)
-  fixed_mean, fixed_index = (part.numpy() for part in parameters)
-  assert np.abs(fixed_mean / networks.unit - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
+  fixed_mean, fixed_index = codecs.frozen_parameters(codec, latents)
+  assert np.abs(fixed_mean - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
   assert np.abs(fixed_index - index).max() < 0.7
   # And with other parameters the test would fail.
   assert np.ptp(mean, 0).max() > 0.05
