@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import pathlib
+from collections.abc import Iterable
 from typing import Any, Optional
 
 __all__ = [
@@ -24,14 +25,16 @@ __all__ = [
   "SCHEDULES",
   "STRATEGIES",
   "ModelConfig",
+  "Prior",
   "TrainConfig",
+  "check_choice",
   "geometric",
+  "hyper_size",
+  "latent_size",
 ]
 
 # What a network output stands for: the index of a scale, or the scale itself.
 SCALE_OUTPUTS = ("index", "scale")
-# What each prior is made of (section 2 and table 1; the first two are from Ballé et al., 2018).
-PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregressive", "joint")
 DISTORTIONS = ("mse", "ms_ssim")
 OPTIMIZERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine", "step")
@@ -74,9 +77,57 @@ LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one el
 MS_SSIM_MIN_SIZE = 11 * 2**4
 
 
+@dataclasses.dataclass(frozen=True)
+class Prior:
+  """What predicts the latents.
+
+  Attributes:
+    hyperprior: whether side information z is sent: h_a, h_s and a learned density of z.
+    context: whether latents that are decoded tell about the next ones: g_cm and g_ep.
+    means: whether p(ŷ) has means. Without them ŷ is a whole number, and h_a sees |y|.
+    leaky: whether the ReLUs of h_a, h_s and g_ep are leaky.
+  """
+
+  hyperprior: bool = False
+  context: bool = False
+  means: bool = False
+  leaky: bool = True
+
+  @property
+  def is_conditional(self) -> bool:
+    """Whether p(ŷ) is a Gaussian that networks predict; if not, one learned density a channel."""
+    return self.hyperprior or self.context
+
+
+# Section 2 and table 1; the first two are those of Ballé et al. (2018), with plain ReLUs.
+PRIORS = {
+  "factorized": Prior(),
+  "scale_hyperprior": Prior(hyperprior=True, leaky=False),
+  "mean_scale_hyperprior": Prior(hyperprior=True, means=True),
+  "autoregressive": Prior(context=True, means=True),
+  "joint": Prior(hyperprior=True, context=True, means=True),
+}
+
+
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+  """Raises ValueError if a value is none of the choices; the message calls it `what`."""
+  if value not in choices:
+    raise ValueError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
+
+
 def geometric(low: float, high: float, fraction: Any) -> Any:
   """From `low` at 0 to `high` at 1 in equal factors; like `fraction`, which may be a tensor."""
   return low * (high / low) ** fraction
+
+
+def latent_size(pixels: Any) -> Any:
+  """Rows (or columns) of y, of those of the image; an integer, or a tensor of them."""
+  return (pixels + LATENT_STRIDE - 1) // LATENT_STRIDE
+
+
+def hyper_size(latents: Any) -> Any:
+  """Rows (or columns) of z, of those of y; an integer, or a tensor of them."""
+  return (latents + HYPER_STRIDE - 1) // HYPER_STRIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,17 +166,11 @@ class ModelConfig:
     for name in ("h_s_channels", "density_filters", "gain_lambdas"):  # JSON has lists only.
       if isinstance(getattr(self, name), list):
         object.__setattr__(self, name, tuple(getattr(self, name)))
-    if self.prior not in PRIORS:
-      raise ValueError(f"unknown prior {self.prior!r}: choose one of {', '.join(PRIORS)}")
-    if self.num_filters < 1 or self.latent_channels < 1:
-      raise ValueError(
-        f"num_filters and latent_channels must be at least 1, "
-        f"not {self.num_filters} and {self.latent_channels}"
-      )
-    if self.scale_output not in SCALE_OUTPUTS:
-      raise ValueError(
-        f"unknown scale_output {self.scale_output!r}: choose one of {', '.join(SCALE_OUTPUTS)}"
-      )
+    check_choice("prior", self.prior, PRIORS)
+    check_choice("scale_output", self.scale_output, SCALE_OUTPUTS)
+    if min(self.num_filters, self.latent_channels) < 1:
+      found = f"{self.num_filters} and {self.latent_channels}"
+      raise ValueError(f"num_filters and latent_channels must be at least 1, not {found}")
     if self.context_support < 3 or self.context_support % 2 == 0:
       raise ValueError(f"context_support must be odd and at least 3, not {self.context_support}")
     lambdas = self.gain_lambdas
@@ -135,11 +180,7 @@ class ModelConfig:
       raise ValueError(f"gain_lambdas must be two or more, above 0 and increasing, not {lambdas}")
 
   def lambda_at(self, fraction: Any) -> Any:
-    """λ of a model for many rates, log-linear: at 0 the lowest, at 1 the highest.
-
-    Args:
-      fraction: a number, an array or a tensor; λ is of the same kind.
-    """
+    """λ of a model for many rates, from its lowest to its highest, see `geometric`."""
     return geometric(self.gain_lambdas[0], self.gain_lambdas[-1], fraction)
 
   @property
@@ -148,14 +189,14 @@ class ModelConfig:
     return self.lambda_at(0.5)
 
   @property
-  def has_hyperprior(self) -> bool:
-    """Whether side information z is sent."""
-    return self.prior in ("scale_hyperprior", "mean_scale_hyperprior", "joint")
+  def parts(self) -> Prior:
+    """What the prior is made of."""
+    return PRIORS[self.prior]
 
   @property
-  def has_context(self) -> bool:
-    """Whether the parameters depend on already decoded latents."""
-    return self.prior in ("autoregressive", "joint")
+  def parameter_channels(self) -> int:
+    """Of the entropy parameters, and of psi: scales, M, or means and scales, 2M."""
+    return self.latent_channels * (2 if self.parts.means else 1)
 
   @property
   def h_s_hidden(self) -> tuple[int, int]:
@@ -165,8 +206,7 @@ class ModelConfig:
   @property
   def slope(self) -> float:
     """Of the negative half of the activations in h_a, h_s and g_ep."""
-    # Ballé et al. (2018) use ReLUs, Minnen et al. leaky ones.
-    return 0.0 if self.prior == "scale_hyperprior" else self.leaky_slope
+    return self.leaky_slope if self.parts.leaky else 0.0
 
   def fields(self) -> dict[str, Any]:
     """What `ModelConfig(**fields)` takes back: prior, N and M, and what is not by default."""
@@ -259,34 +299,21 @@ class TrainConfig:
       raise ValueError(f"average must be at least 0 and below 1, not {self.average}")
     if not 0 <= self.seed < 2**31:
       raise ValueError(f"the seed must be 0 to {2**31 - 1}, not {self.seed}")
-    if self.distortion not in DISTORTIONS:
-      raise ValueError(
-        f"unknown distortion {self.distortion!r}: choose one of {', '.join(DISTORTIONS)}"
-      )
-    if self.optimizer not in OPTIMIZERS:
-      raise ValueError(
-        f"unknown optimizer {self.optimizer!r}: choose one of {', '.join(OPTIMIZERS)}"
-      )
-    if self.schedule not in SCHEDULES:
-      raise ValueError(f"unknown schedule {self.schedule!r}: choose one of {', '.join(SCHEDULES)}")
-    if self.latents not in LATENTS:
-      raise ValueError(f"unknown latents {self.latents!r}: choose one of {', '.join(LATENTS)}")
+    check_choice("distortion", self.distortion, DISTORTIONS)
+    check_choice("optimizer", self.optimizer, OPTIMIZERS)
+    check_choice("schedule", self.schedule, SCHEDULES)
+    check_choice("latents", self.latents, LATENTS)
+    check_choice("precision", self.precision_policy, PRECISIONS)
+    check_choice("strategy", self.strategy, STRATEGIES)
     if self.latents == "rounded" and not self.init_from:
       raise ValueError("rounded latents are for trained models: give one as init_from")
-    if self.precision_policy not in PRECISIONS:
-      raise ValueError(
-        f"unknown precision {self.precision_policy!r}: choose one of {', '.join(PRECISIONS)}"
-      )
-    if self.strategy not in STRATEGIES:
-      raise ValueError(f"unknown strategy {self.strategy!r}: choose one of {', '.join(STRATEGIES)}")
     if min(self.batch, self.steps, self.save_every) < 1 or self.clip_norm < 0:
       raise ValueError("batch, steps and save_every must be at least 1, clip_norm at least 0")
     stride = LATENT_STRIDE * HYPER_STRIDE
     if self.crop < stride or self.crop % stride:
       raise ValueError(f"the crop must be a multiple of {stride}, not {self.crop}")
-    if self.distortion == "ms_ssim" and self.crop < MS_SSIM_MIN_SIZE:
-      raise ValueError(
-        f"MS-SSIM needs crops of at least {MS_SSIM_MIN_SIZE}x{MS_SSIM_MIN_SIZE}, not {self.crop}"
-      )
+    least = MS_SSIM_MIN_SIZE
+    if self.distortion == "ms_ssim" and self.crop < least:
+      raise ValueError(f"MS-SSIM needs crops of at least {least}x{least}, not {self.crop}")
     if self.dataset and self.train_glob:
       raise ValueError("give either a dataset or a train_glob, not both")

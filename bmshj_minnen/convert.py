@@ -33,7 +33,6 @@ def _convert(source, output):
   except ValueError as error:
     raise ValueError(f"{source}: {error}") from error
   model = Model(config)
-  model_directory.create_variables(model)
   weights.assign(model, arrays)
   photographs = (*finding.bundled_photographs(), *finding.held_out_photographs())
   (typical,) = crops.validation_crops(photographs, _CROP, len(photographs))

@@ -48,17 +48,17 @@ class Losses(NamedTuple):
 
 
 class Model(tf.keras.Model):
-  """One model class; the five priors differ in which of the parts below are present.
+  """One model class; priors differ in which parts they have, see `config.PRIORS`.
 
-  ====================  =======  ====  ====  =========  ==========================
-  prior                 h_a, h_s  g_cm  g_ep  y_density  p(ŷ)
-  ====================  =======  ====  ====  =========  ==========================
-  factorized                                  yes        one learned density a channel
-  scale_hyperprior      yes                              N(0, scale), from h_s
-  mean_scale_hyperprior yes                              N(mean, scale), from h_s
-  autoregressive                 yes   yes               N(mean, scale), from g_ep
-  joint                 yes      yes   yes               N(mean, scale), from g_ep
-  ====================  =======  ====  ====  =========  ==========================
+  =====================  ========  ==========  =========  ============================
+  prior                  h_a, h_s  g_cm, g_ep  y_density  p(ŷ)
+  =====================  ========  ==========  =========  ============================
+  factorized                                   yes        one learned density a channel
+  scale_hyperprior       yes                              N(0, scale²), from h_s
+  mean_scale_hyperprior  yes                              N(mean, scale²), from h_s
+  autoregressive                   yes                    N(mean, scale²), from g_ep
+  joint                  yes       yes                    N(mean, scale²), from g_ep
+  =====================  ========  ==========  =========  ============================
 
   Attributes:
     config: what the weights depend on.
@@ -71,12 +71,18 @@ class Model(tf.keras.Model):
       float32, take None for a model for one rate; for many rates None is the middle one.
   """
 
-  def __init__(self, config: cfg.ModelConfig, gdn_dtype: str = "float32"):
-    """Without variables of most layers, see `model_directory.create_variables`.
+  def __init__(
+    self, config: cfg.ModelConfig, gdn_dtype: str = "float32", has_variables: bool = True
+  ):
+    """With random weights.
 
     Args:
       config: what the weights depend on.
       gdn_dtype: Keras policy of GDNs.
+      has_variables: False in codecs, whose layers get constants instead, see `weights.hold`.
+
+    Raises:
+      ValueError: no networks of that name are known, or one gives another shape than it must.
     """
     super().__init__()
     self.config = config
@@ -86,19 +92,33 @@ class Model(tf.keras.Model):
     )
     self.h_a = self.h_s = self.z_density = self.g_cm = self.g_ep = self.y_density = None
     self.g_a, self.g_s = networks.g_a(), networks.g_s()
-    if config.has_hyperprior:
+    if config.parts.hyperprior:
       self.h_a, self.h_s = networks.h_a(), networks.h_s()
       self.z_density = density(config.num_filters)
-    if config.has_context:
+    if config.parts.context:
       self.g_cm = layers.MaskedConv2D(2 * config.latent_channels, config.context_support, "A")
       self.g_ep = networks.g_ep()
-    if config.prior == "factorized":
+    if not config.parts.is_conditional:
       self.y_density = density(config.latent_channels)
     self.conditional = entropy.GaussianConditional(config.scale_output)
     self.gains = None
     if config.gain_lambdas:
       self.gains = layers.Gains(config.latent_channels, config.gain_lambdas)
       self.gains.start_from(config.middle_lambda)
+    if has_variables:
+      self._create_variables()
+
+  def _create_variables(self):
+    """Calls all layers, because Keras makes the variables of most at their first call."""
+    side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
+    x = tf.zeros([1, side, side, 3])
+    y = self.analysis(x)
+    latents = [1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, self.config.latent_channels]
+    _check_shape("g_a", x, y, latents)
+    if self.h_a is not None:
+      _check_shape("h_a", y, self.hyper_analysis(y), [1, 1, 1, self.config.num_filters])
+    _check_shape("g_s", y, self.synthesis(y), x.shape)
+    self(x, seed=tf.zeros([2], tf.int32))
 
   def _lambdas(self, lmbda, batch):
     """`lmbda`, or the middle one for each image of a batch."""
@@ -128,9 +148,7 @@ class Model(tf.keras.Model):
   def hyper_analysis(self, y: tf.Tensor) -> tf.Tensor:
     """Y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float32."""
     # Scales alone do not depend on signs (Ballé et al., 2018, figure 4).
-    return tf.cast(
-      self.h_a(tf.abs(y) if self.config.prior == "scale_hyperprior" else y), tf.float32
-    )
+    return tf.cast(self.h_a(y if self.config.parts.means else tf.abs(y)), tf.float32)
 
   def hyper_synthesis(self, z_hat: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """ẑ -> psi [B, h, w, ...] float32, cropped to the `shape` of y."""
@@ -143,34 +161,40 @@ class Model(tf.keras.Model):
     """Entropy parameters at every position at once.
 
     Args:
-      psi: output of h_s, or None without hyperprior.
+      psi: [B, h, w, ...] float32 from h_s, or None without a hyperprior.
       y_hat: [B, h, w, M]; each position sees only those before it.
 
     Returns:
       mean and scale, each [B, h, w, M] float32.
     """
-    if self.config.prior == "scale_hyperprior":
-      return tf.zeros_like(psi), self.conditional.scale_of_output(psi)
     features = psi
     if self.g_cm is not None:
       phi = tf.cast(self.g_cm(y_hat), tf.float32)
       features = self.g_ep(phi if psi is None else tf.concat([psi, phi], -1))
-    mean, output = tf.split(tf.cast(features, tf.float32), 2, axis=-1)
+    features = tf.cast(features, tf.float32)
+    if not self.config.parts.means:
+      return tf.zeros_like(features), self.conditional.scale_of_output(features)
+    mean, output = tf.split(features, 2, axis=-1)
     return mean, self.conditional.scale_of_output(output)
 
   def rate(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> Rate:
-    """Bits of given latents (noisy ones in training, coded ones when estimating a file)."""
+    """Bits of given latents (noisy ones in training, coded ones when estimating a file).
+
+    Args:
+      y_hat: [B, h, w, M] float32.
+      z_hat: [B, ceil(h/4), ceil(w/4), N] float32, or None without a hyperprior.
+    """
     z_bits = tf.zeros(tf.shape(y_hat)[:1])
-    if self.config.has_hyperprior:
+    if self.z_density is not None:
       z_bits = tf.reduce_sum(self.z_density.bits(z_hat), axis=(1, 2, 3))
     return Rate(tf.reduce_sum(self.latent_bits(y_hat, z_hat), axis=(1, 2, 3)), z_bits)
 
   def latent_bits(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> tf.Tensor:
-    """Bits of each ŷ [B, h, w, M], like it; ẑ may be None without a hyperprior."""
+    """Bits of each ŷ [B, h, w, M], like it; arguments as of `rate`."""
     if self.y_density is not None:
       return self.y_density.bits(y_hat)
     psi = None
-    if self.config.has_hyperprior:
+    if self.h_a is not None:
       psi = self.hyper_synthesis(z_hat, tf.shape(y_hat))
     return self.conditional.bits(y_hat, *self.parameters(psi, y_hat))
 
@@ -190,13 +214,13 @@ class Model(tf.keras.Model):
     y = self.analysis(x, lmbda)
     y_tilde = y + _noise(y, seed, 0)
     z_tilde = None
-    if self.config.has_hyperprior:
+    if self.h_a is not None:
       z = self.hyper_analysis(y)
       z_tilde = z + _noise(z, seed, 1)
     return self.synthesis(y_tilde, lmbda), self.rate(y_tilde, z_tilde)
 
   def quantized(self, y: tf.Tensor, psi: Optional[tf.Tensor]) -> tf.Tensor:
-    """ŷ of y [B, h, w, M] with psi, or None without hyperprior, in one parallel pass.
+    """ŷ like y [B, h, w, M] float32, in one parallel pass; psi as of `parameters`.
 
     The context is that of round(y); a file codes round(y - mean) + mean at each position in turn,
     which differs a little.
@@ -220,7 +244,7 @@ class Model(tf.keras.Model):
       gain = self.gains.gain(lmbda)
       y *= gain / tf.stop_gradient(gain)
     z_hat = psi = None
-    if self.config.has_hyperprior:
+    if self.h_a is not None:
       z_hat = tf.stop_gradient(tf.round(self.hyper_analysis(y)))
       psi = self.hyper_synthesis(z_hat, tf.shape(y))
     y_hat = y + tf.stop_gradient(self.quantized(y, psi) - y)
@@ -233,7 +257,7 @@ class Model(tf.keras.Model):
     """
     y = self.analysis(x, lmbda)
     z_hat = psi = None
-    if self.config.has_hyperprior:
+    if self.h_a is not None:
       z_hat = tf.round(self.hyper_analysis(y))
       psi = self.hyper_synthesis(z_hat, tf.shape(y))
     y_hat = self.quantized(y, psi)
@@ -268,13 +292,23 @@ def losses(
     lmbda: λ, of all images or [B].
     distortion: "mse", on the 0..255 scale, or "ms_ssim", for 1 - MS-SSIM.
     weights: how much the loss of each image counts, of all images or [B].
+
+  Raises:
+    ValueError: there is no such distortion.
   """
+  cfg.check_choice("distortion", distortion, cfg.DISTORTIONS)
   x = tf.cast(x, tf.float32)
   pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
   y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels
   d = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
   loss = weights * (y_bpp + z_bpp + lmbda * d)
   return Losses(*map(tf.reduce_mean, (loss, y_bpp + z_bpp, y_bpp, z_bpp, d)))
+
+
+def _check_shape(name, source, result, expected):
+  if result.shape != expected:
+    shapes = (source.shape, tf.TensorShape(expected), result.shape)
+    raise ValueError(f"{name} must make of {shapes[0]} {shapes[1]}, not {shapes[2]}")
 
 
 def _noise(x, seed, stream):

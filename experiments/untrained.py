@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.model_files import model_directory, weights
+from bmshj_minnen.model_files import weights
 
 __all__ = ["DEVIATION", "LARGE_DEVIATION", "model"]
 
@@ -21,7 +21,6 @@ def model(
   """A model whose latents of `image`, [H, W, 3] uint8, have this standard deviation; seed 0."""
   tf.keras.utils.set_random_seed(0)
   result = bmshj_minnen.Model(config)
-  model_directory.create_variables(result)
   arrays = weights.to_arrays(result)
   y = result.analysis(tf.constant(image[None]))
   arrays["g_a/3/kernel"] = arrays["g_a/3/kernel"] * deviation / np.std(y)

@@ -2,7 +2,8 @@
 
 import functools
 import pathlib
-from typing import Any
+import threading
+from typing import Any, Callable, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -36,7 +37,6 @@ def make_model(prior: str, seed: int = 1, **fields) -> bmshj_minnen.Model:
   """
   tf.keras.utils.set_random_seed(seed)
   model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, N, M, **fields))
-  model_directory.create_variables(model)
   if model.config.scale_output == "scale":
     bias = model.g_ep.layers[2].bias if model.g_ep else model.h_s.layers[2].bias_parameter
     scales = tf.linspace(0.0, 5.0, M)
@@ -71,6 +71,63 @@ def make_codec(
   typical = tf.constant(photograph(128, 128)[None])
   model_directory.save(model, folder / prior, typical)
   return bmshj_minnen.load(folder / prior), freeze(model, typical)
+
+
+def frozen_parameters(
+  codec: bmshj_minnen.Codec, latents: bmshj_minnen.Latents
+) -> tuple[np.ndarray, np.ndarray]:
+  """What the integer networks make of given latents, all positions at once.
+
+  Returns:
+    mean and table index, each [h * w, M]; means as multiples of 1, not of `y_step`.
+  """
+  networks, y_hat = codec._coder._networks, latents.y_hat
+  height, width, _ = y_hat.shape
+  neighbours = None
+  if codec.config.parts.context:
+    support = codec.config.context_support
+    half = support // 2
+    padded = np.pad(y_hat * networks.unit, [(half, 0), (half, half), (0, 0)])
+    taps = [(r, c) for r in range(half + 1) for c in range(support) if (r, c) < (half, half)]
+    seen = np.concatenate([padded[r : r + height, c : c + width] for r, c in taps], -1)
+    neighbours = networks.split(tf.constant(seen.reshape(height * width, -1), tf.float32))
+  psi = networks.psi(tf.constant(latents.z_hat), height, width)
+  mean, index = networks.parameters(networks.prepare(psi), neighbours)
+  return mean.numpy() / networks.unit, index.numpy()
+
+
+def float_parameters(
+  model: bmshj_minnen.Model, latents: bmshj_minnen.Latents
+) -> tuple[np.ndarray, np.ndarray]:
+  """What the Keras networks make of them: mean and scale, each [h * w, M]."""
+  y_hat, psi = latents.y_hat[None], None
+  if model.h_s is not None:
+    psi = model.hyper_synthesis(latents.z_hat[None], y_hat.shape)
+  mean, scale = model.parameters(psi, y_hat)
+  return tuple(p[0].numpy().reshape(-1, y_hat.shape[-1]) for p in (mean, scale))
+
+
+def in_time(function: Callable[[], Any], seconds: float = 60) -> Any:
+  """The result of a function; one that hangs fails its test instead of holding up the others.
+
+  TensorFlow's operations cannot be interrupted: the thread is left behind.
+  """
+  outcome: list[tuple[Any, Optional[BaseException]]] = []
+
+  def run():
+    try:
+      outcome.append((function(), None))
+    except BaseException as error:
+      outcome.append((None, error))
+
+  thread = threading.Thread(target=run, daemon=True)
+  thread.start()
+  thread.join(seconds)
+  assert outcome, f"it did not end within {seconds} seconds"
+  result, error = outcome[0]
+  if error is not None:
+    raise error
+  return result
 
 
 def forget_peak() -> None:

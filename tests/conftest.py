@@ -11,13 +11,11 @@ from scipy import special, stats
 
 from bmshj_minnen import config
 from bmshj_minnen.model import Model
-from bmshj_minnen.model_files import model_directory
 
 
 def _build(prior, num_filters=4, latent_channels=6, seed=1):
   tf.keras.utils.set_random_seed(seed)
   model = Model(config.ModelConfig(prior, num_filters, latent_channels))
-  model_directory.create_variables(model)
   # The initial biases of 0 and diagonal gammas would hide mistakes.
   for variable in model.trainable_variables:
     variable.assign_add(tf.random.normal(variable.shape, stddev=0.2))

@@ -52,7 +52,6 @@ def case(request):
   state, oracle = _load(request.param)
   model_config, arrays = conversion.convert(state)
   model = bmshj_minnen.Model(model_config)
-  model_directory.create_variables(model)
   weights.assign(model, arrays)
   return request.param, oracle, model
 

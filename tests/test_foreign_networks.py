@@ -138,7 +138,9 @@ def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
   image = np.tile(codecs.photograph(400, 300), (1, 2, 1))
   whole, size = codec.compress_with_latents(image)[1].y_hat, (400, 600)
   codec.memory = 1
-  tiles = tiling.window(25, 38, tiling.units(codec._fields["g_a"], codec.config, 1), _FIELD)
+  tiles = tiling.window(
+    25, 38, tiling.units(codec._transforms.fields["g_a"], codec.config, 1), _FIELD
+  )
   assert (tiles == (25, 38)) == (name == "test unknown")
   data, latents = codec.compress_with_latents(image)
   assert np.mean(latents.y_hat != whole) < 1e-3
@@ -162,7 +164,9 @@ def test_the_example_of_the_readme(tmp_path, monkeypatch):
   arrays = np.load("models/residual/weights.npz")
   assert {"g_a/0/kernel", "g_a/1/kernel", "g_a/1/kernel_1", "g_s/6/bias"} <= set(arrays)
   codec = bmshj_minnen.load("models/residual")
-  assert all(field.memory for field in codec._fields.values()), "all are divided into tiles"
+  assert all(field.memory for field in codec._transforms.fields.values()), (
+    "all are divided into tiles"
+  )
 
 
 def test_names_that_nothing_registers_are_explained():
@@ -186,21 +190,10 @@ def test_more_that_becomes_integers(fields, tmp_path):
 
 def _check_parameters(codec, model, latents):
   """Those in integers are near those of the Keras model, which knows the mask by itself."""
-  y_hat, networks = latents.y_hat, codec._coder._networks
-  height, width, m = y_hat.shape
-  psi = model.hyper_synthesis(latents.z_hat[None], [1, height, width, m])
-  mean, scale = (p[0].numpy().reshape(-1, m) for p in model.parameters(psi, y_hat[None]))
+  mean, scale = codecs.float_parameters(model, latents)
   index = np.clip(63 * np.log(scale / 0.11) / np.log(256 / 0.11), 0, 63)
-  support = codec.config.context_support
-  half = support // 2
-  padded = np.pad(y_hat * networks.unit, [(half, 0), (half, half), (0, 0)])
-  taps = [(r, c) for r in range(half + 1) for c in range(support) if (r, c) < (half, half)]
-  neighbours = np.concatenate([padded[r : r + height, c : c + width] for r, c in taps], -1)
-  neighbours = networks.split(tf.constant(neighbours.reshape(height * width, -1), tf.float32))
-  psi = networks.psi(tf.constant(latents.z_hat), height, width)
-  parameters = networks.parameters(networks.prepare(psi), neighbours)
-  fixed_mean, fixed_index = (part.numpy() for part in parameters)
-  assert np.abs(fixed_mean / networks.unit - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
+  fixed_mean, fixed_index = codecs.frozen_parameters(codec, latents)
+  assert np.abs(fixed_mean - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
   assert np.abs(fixed_index - index).max() < 0.7
   # And with other parameters the test would fail.
   assert np.ptp(mean, 0).max() > 0.05

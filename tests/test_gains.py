@@ -182,7 +182,6 @@ def test_a_model_for_one_rate_goes_on_for_many(tmp_path):
   source = model_directory.load_model(tmp_path / "joint")
   (tmp_path / "joint" / "train.json").write_text('{"flags": {"lmbda": 0.01, "distortion": "mse"}}')
   model = bmshj_minnen.Model(dataclasses.replace(source.config, gain_lambdas=_LAMBDAS))
-  model_directory.create_variables(model)
   model_directory.load_weights(model, tmp_path / "joint")
   x = tf.constant(codecs.photograph(64, 64)[None])
   x_hat, rate = model.rounded(x, tf.constant([0.01]))

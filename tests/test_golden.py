@@ -11,6 +11,8 @@ import bmshj_minnen
 
 _FOLDER = pathlib.Path(__file__).parent / "golden"
 _LATENTS = {
+  "factorized": "215f79c3ca43e4f8d3edab773e365c92d3857857a8395a2f310d88ee44508973",
+  "mean_scale_hyperprior": "f69ce73861be0f878ac5f96769167cbd118f624a82efbc0d383b53f15c8c4bdf",
   "joint": "f1b10559c2888386dbf671f7f2f68cc9bb086933a9bbf3fc754c79783a3c2648",
   "converted": "05a5af4377312077294299d6ef7b59142ac7d7c919bb65774b1d3708f16fd455",
 }

@@ -109,7 +109,7 @@ def test_escapes_are_what_they_claim(case):
   size = (48, 64)
   data = forge.seal(size, b"\xff" * 4 * forge.symbols[size])
   latents = codec.latents(data)
-  symbols = latents.z_hat if codec.config.has_hyperprior else latents.y_hat
+  symbols = latents.z_hat if codec.config.parts.hyperprior else latents.y_hat
   np.testing.assert_array_equal(symbols, range_coder.MAX_VALUE)
 
 

@@ -7,8 +7,8 @@ import tensorflow_compression as tfc
 
 import bmshj_minnen
 from bmshj_minnen import layers
-from bmshj_minnen.layers import fourier_kernel, masked_conv, phases
-from bmshj_minnen.layers.convolutions import PhaseConvolution, TransposedConvolution
+from bmshj_minnen.layers import fourier_kernel, masked_conv, polyphase
+from bmshj_minnen.layers.convolutions import PolyphaseConvolution, TransposedConvolution
 from bmshj_minnen.model import precision_policy
 from bmshj_minnen.model_files import model_directory, weights
 
@@ -204,7 +204,6 @@ def test_g_ep_equals_numpy(tiny_model, reference, prior):
 def test_latents_pixels_and_means_have_the_digits_of_float32(policy, prior):
   with precision_policy(policy):
     model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, 4, 6))
-    model_directory.create_variables(model)
   y = model.analysis(_random((1, 64, 64, 3), 100))
   z = model.hyper_analysis(y)
   mean, _ = model.parameters(model.hyper_synthesis(z, tf.shape(y)), y)
@@ -259,8 +258,8 @@ def test_images_are_mirrored_once_and_back(tiny_model, name):
 @pytest.mark.parametrize(("support", "stride"), [(5, 2), (3, 2), (7, 2), (5, 4), (3, 3)])
 def test_phases_are_transposed_convolutions_of_any_stride(support, stride, mirrored):
   kernel, x = _random((support, support, 2, 3)), _random((1, 4, 5, 2))
-  side = phases.phases_support(support, stride)
-  assert phases.phases(kernel, stride).shape == (side, side, 2, stride**2 * 3)
+  side = polyphase.polyphase_support(support, stride)
+  assert polyphase.polyphase(kernel, stride).shape == (side, side, 2, stride**2 * 3)
   # By the definition: sample i through tap t reaches stride * i + t - support // 2.
   expected = np.zeros((4 * stride + support, 5 * stride + support, 3))
   for i, j in np.ndindex(4, 5):
@@ -269,13 +268,13 @@ def test_phases_are_transposed_convolutions_of_any_stride(support, stride, mirro
   half = support // 2
   expected = expected[half : half + 4 * stride, half : half + 5 * stride]
   x = x[:, ::-1, ::-1] if mirrored else x
-  result = tf.nn.conv2d(x, phases.phases(kernel, stride, mirrored), 1, "SAME")
+  result = tf.nn.conv2d(x, polyphase.polyphase(kernel, stride, mirrored), 1, "SAME")
   result = tf.nn.depth_to_space(result, stride)[0].numpy()
   _assert_equal(result[::-1, ::-1] if mirrored else result, expected.astype(np.float32))
 
 
 def test_few_outputs_have_a_layer_that_is_the_same_function():
-  one, other = TransposedConvolution(3), PhaseConvolution(3)
+  one, other = TransposedConvolution(3), PolyphaseConvolution(3)
   x = _random((2, 5, 4, 7))
   one(x), other(x)
   other.kernel_parameter.real.assign(one.kernel_parameter.real)

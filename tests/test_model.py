@@ -48,7 +48,7 @@ def _rate(model, y_hat, z_hat):
 
 
 def test_these_are_all_priors():
-  assert tuple(_PARTS) == config.PRIORS
+  assert list(_PARTS) == list(config.PRIORS)
 
 
 @all_priors

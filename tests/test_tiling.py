@@ -102,9 +102,8 @@ def test_analysis_in_tiles_is_that_of_the_whole(codec, tiny, size):
   y = tiny(codec._analyze, image, None, None)
   np.testing.assert_allclose(y, whole, atol=1e-5 * np.abs(whole).max(), rtol=0)
   # h_a of the very same y; rounding may tip over.
-  z_whole = codec._hyper_analysis(y).numpy()
-  z_size = z_whole.shape[:2]
-  z_hat = tiny(codec._tiled, codec._fields["h_a"], codec._hyper_analysis, y, z_size)
+  z_whole = codec._transforms.hyper_analysis(y)
+  z_hat = codec._transforms.hyper_analysis(y, _TINY)
   assert z_hat.shape == z_whole.shape
   assert np.abs(z_hat - z_whole).max() <= 1 and np.mean(z_hat != z_whole) < 1e-3
 
@@ -158,7 +157,7 @@ def _linear(name, source):
 @pytest.mark.parametrize("name", _FIELDS)
 def test_fields_are_computed_from_the_layers(codec, tiny_model, name):
   assert tiling.field(name, getattr(tiny_model("joint"), name)) == _FIELDS[name]
-  used = codec._coder._h_s_field if name == "h_s" else codec._fields[name]
+  used = codec._coder._h_s_field if name == "h_s" else codec._transforms.fields[name]
   assert used == _FIELDS[name]
 
 
@@ -184,7 +183,7 @@ def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
   whole, _ = codec.analyze(tf.constant(image))
   for change in ({"before": 1}, {"after": 0}):
     with monkeypatch.context() as patch:
-      patch.setitem(codec._fields, "g_a", dataclasses.replace(_FIELDS["g_a"], **change))
+      patch.setitem(codec._transforms.fields, "g_a", dataclasses.replace(_FIELDS["g_a"], **change))
       y = tiny(codec._analyze, image, None, None)
     assert np.abs(y - whole).max() > 1e-4 * np.abs(whole).max()
 

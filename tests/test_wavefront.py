@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bmshj_minnen.coding import wavefront
 from bmshj_minnen.layers import transforms
-from bmshj_minnen.layers.phases import phases
+from bmshj_minnen.layers.polyphase import polyphase
 from tests import codecs
 
 # The 12 taps of a 5x5 mask of type A, in raster order.
@@ -171,6 +171,6 @@ def test_phases_are_the_transposed_convolution():
   layer = transforms.hyper_synthesis_transform((4, 6), 6, tf.nn.relu).layers[0]
   x = np.random.default_rng(0).normal(size=(1, 5, 3, 7)).astype(np.float32)
   expected = layer(x)
-  conv = tf.nn.conv2d(x, phases(layer.kernel.numpy()), 1, "SAME")
+  conv = tf.nn.conv2d(x, polyphase(layer.kernel.numpy()), 1, "SAME")
   result = tf.nn.depth_to_space(conv, 2) + layer.bias
   np.testing.assert_allclose(tf.nn.relu(result), expected, atol=1e-5)

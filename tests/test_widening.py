@@ -15,7 +15,6 @@ _M = codecs.M + 5
 def _widen(prior):
   source = codecs.make_model(prior)
   target = bmshj_minnen.Model(widening.widened(source.config, _M))
-  model_directory.create_variables(target)
   initial = weights.to_arrays(target)
   arrays = widening.widen(weights.to_arrays(source), source.config, initial, target.config)
   weights.assign(target, arrays)
@@ -64,7 +63,6 @@ def test_init_from_widens(tmp_path):
   source, _ = _widen("joint")
   model_directory.save(source, tmp_path, tf.constant(codecs.photograph(128, 128)[None]))
   target = bmshj_minnen.Model(widening.widened(source.config, _M))
-  model_directory.create_variables(target)
   model_directory.load_weights(target, tmp_path)
   np.testing.assert_allclose(
     target.g_s.layers[0].kernel[:, :, : codecs.M], source.g_s.layers[0].kernel, atol=1e-4

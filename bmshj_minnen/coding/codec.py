@@ -12,10 +12,9 @@ from bmshj_minnen import metrics
 from bmshj_minnen.coding import bitstream, frozen_prior, packing, targets, tiling
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.forking import refuse_forked
-from bmshj_minnen.coding.graph import Graph
-from bmshj_minnen.coding.latent_coder import LatentCoder, hyper_size
+from bmshj_minnen.coding.image_transforms import ImageTransforms
+from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.observing import Progress, Repeated, Stopwatch
-from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.model import Model
 
 __all__ = ["Codec", "Latents"]
@@ -79,19 +78,13 @@ class Codec:
     # What makes it again in another process, and the arguments; of those that were loaded.
     self.origin: Optional[tuple[Callable[..., Codec], tuple]] = None
     self._refine = refine
-    self._model = model
-    networks = ("g_a", "h_a", "g_s")
-    self._fields = {name: tiling.field(name, getattr(model, name)) for name in networks}
+    self._transforms = ImageTransforms(model)
     self._coder = LatentCoder(frozen)
     self._dial = None
     if model.gains is not None:
       names = ("log_gain", "log_inverse")
       arrays = {f"gains/{name}": getattr(model.gains, name).numpy() for name in names}
       self._dial = Dial(self.config, arrays)
-    y = tf.TensorSpec([None, None, self.config.latent_channels], tf.float32)
-    self._analysis = Graph(self._y_of, tf.TensorSpec([None, None, 3], tf.uint8))
-    self._hyper_analysis = Graph(self._z_hat_of, y)
-    self._synthesis = Graph(self._pixels_of, y)
 
   def __reduce__(self):
     if self.origin is None:
@@ -104,9 +97,7 @@ class Codec:
   @property
   def variables(self) -> list[tf.Variable]:
     """What the graphs of this codec read, for those that are saved."""
-    model = self._model
-    parts = filter(None, (model.g_a, model.h_a, model.g_s, model.y_density))
-    return [variable for part in parts for variable in part.variables]
+    return self._transforms.variables
 
   def compress(
     self,
@@ -120,7 +111,9 @@ class Codec:
 
     Args:
       image: the pixels.
-      seconds: receives the time that each part took, if given.
+      seconds: receives the time that each part took, if given: "analysis" (g_a, h_a and
+        refinement), "entropy coding" (h_s, g_cm, g_ep and the range coder), "container", and
+        "synthesis" (g_s) where a PSNR is aimed at.
       progress: called with the fraction that is done, now and then, if given; may raise to end the
         work, after each tile and before each step of refinement.
       quality: of a model for many rates: 1 (smallest files) to 100 in halves, see `dial.lambda_of`;
@@ -204,9 +197,8 @@ class Codec:
     """From y, without gain unless it was refined, the file and its latents."""
     if self._dial and not self._refine:
       y = y * self._dial.gain(quality)
-    sizes = tuple(map(hyper_size, y.shape[:2]))
     with timed("analysis"):
-      z_hat = self._tiled(self._fields["h_a"], self._hyper_analysis, y, sizes)
+      z_hat = self._transforms.hyper_analysis(y, self.memory)
     with timed("entropy coding"):
       payload, y_hat = self._coder.encode_array(y, z_hat, self.memory, progress)
     with timed("container"):
@@ -239,7 +231,8 @@ class Codec:
 
     Args:
       data: the whole file.
-      seconds, progress: as of `compress`.
+      seconds: as of `compress`; its keys are "container", "entropy decoding" and "synthesis".
+      progress: as of `compress`.
 
     Raises:
       BitstreamError: the bytes are not whole, or of another format or model, or too large.
@@ -262,36 +255,30 @@ class Codec:
     if self._dial:
       y_hat = y_hat * self._dial.inverse(quality)
     with timed("synthesis"):
-      return self._tiled(self._fields["g_s"], self._synthesis, y_hat, size, progress)
+      return self._transforms.synthesis(y_hat, size, self.memory, progress)
 
   def _analyze(self, image, quality, progress):
-    """The output of g_a, in tiles; refined, with the gain of the quality."""
-    size = tuple(map(_latent_size, image.shape[:2]))
+    """The output of g_a; refined, with the gain of the quality."""
     if not self._refine:
-      return self._tiled(self._fields["g_a"], self._analysis, image, size, progress)
+      return self._transforms.analysis(image, self.memory, progress)
     to_come = Repeated(progress)
-    refined = functools.partial(self._refined_y_of, quality, to_come.again)
-    field = tiling.refinement(self._fields["g_a"])
-    return self._tiled(field, refined, image, size, to_come.reach)
+    refine = functools.partial(self._refined, quality, to_come.again)
+    return self._transforms.analysis(image, self.memory, to_come.reach, refine)
 
-  def _refined_y_of(self, quality, on_step, image):
-    y, lmbda = self._analysis(image).numpy(), None
+  def _refined(self, quality, on_step, image, y):
+    lmbda = None
     if self._dial:
       y, lmbda = y * self._dial.gain(quality), lambda_of(quality, self.config)
-    return self._refine(image, y, self._hyper_analysis(y).numpy(), lmbda, on_step)
-
-  def _tiled(self, field, function, source, size, progress=None):
-    units = tiling.units(field, self.config, self.memory)
-    return tiling.run(field, lambda part: np.asarray(function(part)), source, size, units, progress)
+    return self._refine(image, y, self._transforms.hyper_analysis(y), lmbda, on_step)
 
   def _unpack(self, data, timed, progress):
     refuse_forked()
     with timed("container"):
-      header, payload = self._parse(data)
-    size = _latent_size(header.height), _latent_size(header.width)
+      has_quality = self._dial is not None
+      header, payload = bitstream.unpack(data, self.fingerprint, self.max_pixels, has_quality)
+    size = cfg.latent_size(header.height), cfg.latent_size(header.width)
     with timed("entropy decoding"):
-      decoded = self._coder.decode_array(payload, *size, self.memory, progress)
-    y_hat, z_hat, whole = decoded
+      y_hat, z_hat, whole = self._coder.decode_array(payload, *size, self.memory, progress)
     if not whole:
       raise bitstream.BitstreamError(
         "the payload does not end where its symbols do",
@@ -301,9 +288,6 @@ class Codec:
       )
     return header, Latents(y_hat, z_hat)
 
-  def _parse(self, data):
-    return bitstream.unpack(data, self.fingerprint, self.max_pixels, self._dial is not None)
-
   # The parts below take and return tensors, eagerly or within a graph, without tiles. The quality
   # is a scalar float32, one of `bitstream.QUALITIES`; a model for one rate has none.
 
@@ -311,10 +295,10 @@ class Codec:
     self, image: tf.Tensor, quality: Optional[tf.Tensor] = None
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """[H, W, 3] uint8 -> y [h, w, M] and ẑ [h', w', N], float32."""
-    y = self._y_of(image)
+    y = self._transforms.y_of(image)
     if self._dial:
       y *= self._dial.gain_of(DEFAULT_QUALITY if quality is None else quality)
-    return y, self._z_hat_of(y)
+    return y, self._transforms.z_hat_of(y)
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Y and ẑ -> the payload, a scalar string, and ŷ [h, w, M] float32."""
@@ -324,7 +308,7 @@ class Codec:
     self, payload: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The payload of an H x W image -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
-    return self._coder.decode(payload, _latent_size(image_height), _latent_size(image_width))
+    return self._coder.decode(payload, *map(cfg.latent_size, (image_height, image_width)))
 
   def synthesize(
     self,
@@ -336,33 +320,4 @@ class Codec:
     """ŷ [h, w, M] -> [H, W, 3] uint8."""
     if self._dial:
       y_hat *= self._dial.inverse_of(DEFAULT_QUALITY if quality is None else quality)
-    return self._pixels_of(y_hat)[:height, :width]
-
-  def _y_of(self, image):
-    shape = tf.shape(image)
-    x = _replicate(image, _latent_size(shape[0]), _latent_size(shape[1]))
-    return self._model.analysis_without_gains(x[None])[0]
-
-  def _z_hat_of(self, y):
-    if not self.config.has_hyperprior:
-      shape = tf.shape(y)
-      return tf.zeros([hyper_size(shape[0]), hyper_size(shape[1]), 0])
-    z = tf.round(self._model.hyper_analysis(y[None])[0])
-    z = tf.clip_by_value(z, -range_coder.MAX_VALUE, range_coder.MAX_VALUE)
-    return tf.cast(tf.cast(z, tf.int32), tf.float32)  # Through integers: no -0.
-
-  def _pixels_of(self, y_hat):
-    x_hat = self._model.synthesis_without_gains(y_hat[None])[0]
-    return tf.saturate_cast(tf.round(x_hat), tf.uint8)
-
-
-def _latent_size(pixels):
-  return (pixels + cfg.LATENT_STRIDE - 1) // cfg.LATENT_STRIDE
-
-
-def _replicate(image, height, width):
-  """Repeats the last row and column up to whole latents."""
-  shape = tf.shape(image)
-  rows = tf.minimum(tf.range(height * cfg.LATENT_STRIDE), shape[0] - 1)
-  columns = tf.minimum(tf.range(width * cfg.LATENT_STRIDE), shape[1] - 1)
-  return tf.gather(tf.gather(image, rows), columns, axis=1)
+    return self._transforms.pixels_of(y_hat)[:height, :width]

@@ -12,7 +12,7 @@ from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.entropy.gaussian_conditional import scale_table
 from bmshj_minnen.layers.affine import affine
 from bmshj_minnen.layers.masked_conv import causal_mask
-from bmshj_minnen.layers.phases import phases
+from bmshj_minnen.layers.polyphase import polyphase
 from bmshj_minnen.model import Model
 
 __all__ = ["check", "freeze"]
@@ -41,17 +41,17 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
   # Without means ŷ is a whole number.
   y_step = 1.0
-  if config.prior not in ("factorized", "scale_hyperprior"):
+  if config.parts.means:
     y_step = min(fixed_point.power_of_two_step(_peak(y)), _COARSEST_MEAN_STEP)
   head = _Head(config, y_step)
   y_hat = tf.round(y)
-  phi = model.g_cm(y_hat) if config.has_context else None
+  phi = model.g_cm(y_hat) if config.parts.context else None
 
   check(model)
   layers: dict[str, fixed_point.FixedLayer] = {}
   tables = []
   psi, hyper_layers = None, ()
-  if config.has_hyperprior:
+  if config.parts.hyperprior:
     z_hat = model.z_density.uncentered(tf.round(model.hyper_analysis(y)))
     medians = model.z_density.median.numpy() if config.medians else None
     psi, *last = _freeze_all_but_last("h_s", model.h_s, z_hat, 1.0, layers, medians)
@@ -60,7 +60,7 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
       HyperLayer(len(part.kernel), part.up) for part in map(affine, model.h_s.layers)
     )
     tables.append(range_coder.build_tables(model.z_density.coding_prior()))
-  if config.has_context:
+  if config.parts.context:
     # psi and phi enter one matrix product, so they share a step.
     step = fixed_point.power_of_two_step(max(_peak(x) for x in (psi, phi) if x is not None))
     if psi is not None:
@@ -71,7 +71,7 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     features = phi if psi is None else tf.concat([psi, phi], -1)
     _, *last = _freeze_all_but_last("g_ep", model.g_ep, features, step, layers)
     layers[_last_name("g_ep", model.g_ep)] = head.freeze(*last)
-  elif config.has_hyperprior:
+  elif config.parts.hyperprior:
     layers[_last_name("h_s", model.h_s)] = head.freeze(*last)
   density = model.conditional if model.y_density is None else model.y_density
   tables.append(range_coder.build_tables(density.coding_prior()))
@@ -129,7 +129,7 @@ def _freeze_all_but_last(name, network, x, step, layers, medians=None):
     x = layer(x)
     kernel, bias, up, slope = affine(layer)
     if up > 1:
-      kernel, bias = phases(kernel, up).numpy(), np.tile(bias, up**2)
+      kernel, bias = polyphase(kernel, up).numpy(), np.tile(bias, up**2)
     if i == 0 and medians is not None:
       kernel = _with_medians(kernel, medians)
     if i == len(network.layers) - 1:
@@ -146,14 +146,14 @@ def _with_medians(kernel, median):
 
 
 class _Head:
-  """Freezes the layer whose outputs are the means, on the grid of ŷ, and the scales.
+  """Freezes the layer whose outputs are the means, in units of `y_step`, and the scales.
 
-  These are indices, or multiples of `_SCALE_STEP`.
+  These are indices, or in units of `_SCALE_STEP`.
   """
 
   def __init__(self, config, y_step):
-    means = 0 if config.prior == "scale_hyperprior" else config.latent_channels
     scales = config.latent_channels
+    means = config.parameter_channels - scales
     gain, center, step = cfg.SCALE_INDEX_GAIN, cfg.SCALE_INDEX_CENTER, 1.0
     if config.scale_output == "scale":
       gain, center, step = 1.0, 0.0, _SCALE_STEP
@@ -169,7 +169,7 @@ class _Head:
 
 def _thresholds(config):
   """The scales of all tables but the last, in whole `_SCALE_STEP`s, rounded down."""
-  if config.scale_output == "index" or config.prior == "factorized":
+  if config.scale_output == "index" or not config.parts.is_conditional:
     return None
   return np.floor(scale_table()[:-1] / _SCALE_STEP).astype(np.int32)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fingerprints, fixed_point
 from bmshj_minnen.entropy import range_coder
-from bmshj_minnen.layers.phases import phases_support
+from bmshj_minnen.layers.polyphase import polyphase_support
 
 __all__ = ["FrozenPrior", "HyperLayer", "Networks"]
 
@@ -36,7 +36,7 @@ class FrozenPrior:
     y_step: ŷ and mean are multiples of this power of two, at most 1.
     layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
       Those of h_s act on patches; strided ones give the outputs of a position as channels, see
-      `phases`.
+      `polyphase`.
     tables: of z (one a channel, if there is side information), then of y: one a scale, or for the
       factorized prior one a channel.
     thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is how
@@ -76,7 +76,7 @@ class FrozenPrior:
         parts.setdefault(name, {})[field] = value
     tables = range_coder.Tables(**parts.pop("tables"))
     config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
-    hyper_layers = _PAPERS_HYPER_LAYERS if config.has_hyperprior else ()
+    hyper_layers = _PAPERS_HYPER_LAYERS if config.parts.hyperprior else ()
     if "hyper_layers" in arrays:
       hyper_layers = tuple(HyperLayer(*row) for row in arrays["hyper_layers"].tolist())
     return cls(
@@ -98,7 +98,7 @@ class Networks:
   """h_s, g_cm and g_ep of a `FrozenPrior` in tensors; every number is an integer.
 
   Attributes:
-    unit: 1 / y_step, the distance of neighbouring symbols on the grid of ŷ.
+    unit: 1 / y_step, the distance of neighbouring symbols in units of `y_step`.
     context_support: side of the kernel of g_cm, whose neighbours `parameters` needs; 0 without.
     num_parts: that `split` makes of ŷ.
   """
@@ -108,7 +108,7 @@ class Networks:
   def __init__(self, frozen: FrozenPrior, dtype: tf.DType):
     self._config = frozen.config
     fixed = dict(frozen.layers)
-    if frozen.config.has_context:
+    if frozen.config.parts.context:
       # The first layer is linear: psi's part of it can be had for all positions at once.
       first = fixed["g_ep/0"]
       of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
@@ -141,7 +141,7 @@ class Networks:
     for layer, (support, up) in zip(self._h_s, self._hyper_layers):
       shape = tf.shape(x)
       makes_parameters = layer is self._h_s[-1] and not self._g_ep
-      x = layer(_patches(fixed_point.split(x), phases_support(support, up)))
+      x = layer(_patches(fixed_point.split(x), polyphase_support(support, up)))
       x = self._last(x) if makes_parameters else fixed_point.saturate(x)
       x = tf.reshape(x, [1, shape[0], shape[1], x.shape[-1]])
       x = (x if up == 1 else tf.nn.depth_to_space(x, up))[0]
@@ -154,7 +154,7 @@ class Networks:
     return psi if self._g_cm is None else self._of_psi.sums(fixed_point.split(psi))
 
   def split(self, y_hat: tf.Tensor) -> tf.Tensor:
-    """What `parameters` takes of neighbours: [n, M] -> [2, n, M]."""
+    """What `parameters` takes of neighbours: [n, M] int16-valued -> [2, n, M]."""
     return fixed_point.split(y_hat)
 
   def parameters(
@@ -167,12 +167,12 @@ class Networks:
       neighbours: [2, n, taps M], ŷ at the taps of the causal mask, or None without context.
 
     Returns:
-      mean [n, M] float32 on the grid of ŷ, and table index [n, M] int32: of the scale, or of the
-      channel for the factorized prior.
+      mean [n, M] float32, int16-valued, in units of `y_step`, and table index [n, M] int32: of the
+      scale, or of the channel for the factorized prior.
     """
     m = self._config.latent_channels
     shape = tf.stack([tf.shape(prepared)[0], m])
-    if self._config.prior == "factorized":
+    if not self._config.parts.is_conditional:
       return tf.zeros(shape), tf.broadcast_to(tf.range(m), shape)
     features = prepared
     if self._g_cm is not None:
@@ -182,7 +182,7 @@ class Networks:
       for layer in others:
         features = layer(_rounded(features))
       features = self._last(features)
-    mean = tf.zeros(shape) if self._config.prior == "scale_hyperprior" else features[:, :m]
+    mean = features[:, :m] if self._config.parts.means else tf.zeros(shape)
     index = tf.clip_by_value(features[:, -m:], 0, cfg.NUM_SCALES - 1)
     return mean, tf.cast(index, tf.int32)
 

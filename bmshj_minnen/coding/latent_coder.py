@@ -1,6 +1,5 @@
 """Latents <-> the payload of a file: the range coder, driven by the frozen prior."""
 
-import functools
 from typing import Callable, Optional
 
 import numpy as np
@@ -12,7 +11,7 @@ from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.layers.receptive_field import ReceptiveField
 
-__all__ = ["LatentCoder", "hyper_size"]
+__all__ = ["LatentCoder"]
 
 _NUMBER = tf.TensorSpec([], tf.int32)
 _HANDLE = tf.TensorSpec([], tf.variant)  # Of a range coder.
@@ -38,30 +37,27 @@ class LatentCoder:
       self._networks = frozen_prior.Networks(frozen, fixed_point.exact_dtype())
       self._coder = range_coder.RangeCoder(frozen.tables)
     m = self._config.latent_channels
-    y = tf.TensorSpec([None, m], tf.float32)
     z = tf.TensorSpec([None, None, self.z_channels], tf.float32)
-    psi = tf.TensorSpec([None, None], tf.int16)
-    recent = tf.TensorSpec([None, m], tf.float32)
-    numbers = [_NUMBER] * 4
     self._psi = Graph(self._psi_of, z)
     self._layout = Graph(self._layout_of, _NUMBER, _NUMBER)
     self._start_encoder = Graph(self._push_z, z)
     self._start_decoder = Graph(self._pop_z, tf.TensorSpec([], tf.string), _NUMBER, _NUMBER)
-    self._encode_steps = Graph(self._encode_some, _HANDLE, recent, *numbers, psi, y)
-    self._decode_steps = Graph(self._decode_some, _HANDLE, recent, *numbers, psi)
+    y = tf.TensorSpec([None, m], tf.float32)
+    self._encode_segment = _SegmentCoder(self._networks, m, self._encoder, y)
+    self._decode_segment = _SegmentCoder(self._networks, m, self._decoder)
 
   @property
   def z_channels(self) -> int:
     """Channels of z, and as many tables before those of y."""
-    return self._config.num_filters if self._config.has_hyperprior else 0
+    return self._config.num_filters if self._config.parts.hyperprior else 0
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ like y, float32."""
     with tf.device("/cpu:0"):
       shape = tf.shape(y)
       handle = self._push_z(z_hat)
-      side = self._encoder(tf.reshape(y, [-1, self._config.latent_channels]))
-      handle, y_hat = self._scan(side, handle, z_hat, shape[0], shape[1])
+      encoder = self._encoder(tf.reshape(y, [-1, self._config.latent_channels]))
+      handle, y_hat = self._scan(encoder, handle, z_hat, shape[0], shape[1])
       return range_coder.finish_encoder(handle), y_hat
 
   def decode(
@@ -88,11 +84,11 @@ class LatentCoder:
       memory: bytes that h_s may take.
       progress: called with the fraction that is done.
     """
-    flat = y.reshape(-1, y.shape[-1])
+    size, flat = y.shape[:2], y.reshape(-1, y.shape[-1])
     with tf.device("/cpu:0"):
       handle = self._start_encoder(z_hat)
-      steps = functools.partial(self._encode_positions, flat)
-      handle, y_hat = self._scan_array(steps, handle, z_hat, y.shape[:2], memory, progress)
+      psi = self._psi_array(z_hat, size, memory)
+      handle, y_hat = self._scan_arrays(self._encode_segment, handle, size, [psi, flat], progress)
       return range_coder.finish_encoder(handle), y_hat
 
   def decode_array(
@@ -112,69 +108,53 @@ class LatentCoder:
       progress: called with the fraction that is done.
     """
     with tf.device("/cpu:0"):
+      size = (height, width)
       handle, z_hat = self._start_decoder(payload, height, width)
       z_hat = z_hat.numpy()
-      handle, y_hat = self._scan_array(
-        self._decode_positions, handle, z_hat, (height, width), memory, progress
-      )
+      psi = self._psi_array(z_hat, size, memory)
+      handle, y_hat = self._scan_arrays(self._decode_segment, handle, size, [psi], progress)
       return y_hat, z_hat, bool(range_coder.finish_decoder(handle))
 
-  def _encode_positions(self, y, handle, recent, numbers, psi, where):
-    return self._encode_steps(handle, recent, *numbers, psi, y[where])
-
-  def _decode_positions(self, handle, recent, numbers, psi, where):
-    return self._decode_steps(handle, recent, *numbers, psi)
-
-  def _scan_array(self, steps, handle, z_hat, size, memory, progress):
-    """The loop segment by segment; `steps` codes one of them."""
-    height, width = size
+  def _psi_array(self, z_hat, size, memory):
+    """H_s in tiles: [h', w', N] -> [h * w, channels] int16, raster order."""
     units = tiling.units(self._h_s_field, self._config, memory)
     psi = tiling.run(self._h_s_field, lambda z: self._psi(z).numpy(), z_hat, size, units)
-    psi = psi.reshape(height * width, -1)
-    order, sizes, recent = self._layout(height, width)
+    return psi.reshape(size[0] * size[1], -1)
+
+  def _scan_arrays(self, segment_coder, handle, size, at_positions, progress):
+    """The loop segment by segment; arrays `at_positions` are in raster order."""
+    order, sizes, ring = self._layout(*size)
     order = order.numpy()
-    y_hat = np.empty([height * width, self._config.latent_channels], np.float32)
+    y_hat = np.empty([len(order), self._config.latent_channels], np.float32)
     for segment in wavefront.segments(sizes.numpy()):
       where = order[segment.begin : segment.end]
-      numbers = (segment.first_step, segment.last_step, height, width)
-      handle, recent, part = steps(handle, recent, numbers, psi[where], where)
+      parts = [array[where] for array in at_positions]
+      handle, ring, part = segment_coder(handle, ring, segment, size, *parts)
       y_hat[where] = part.numpy() * np.float32(self._step)
       if progress:
         progress(segment.end / len(order))
-    return handle, y_hat.reshape(height, width, -1)
+    return handle, y_hat.reshape(*size, -1)
 
-  def _encode_some(self, handle, recent, first, last, height, width, psi, y):
-    return self._scan_some(self._encoder(y), handle, recent, first, last, height, width, psi)
-
-  def _decode_some(self, handle, recent, first, last, height, width, psi):
-    return self._scan_some(self._decoder(), handle, recent, first, last, height, width, psi)
-
-  def _scan_some(self, side, handle, recent, first, last, height, width, psi):
-    where = tf.range(tf.shape(psi)[0])
-    return wavefront.scan_steps(
-      self._networks, side, handle, psi, where, recent, (first, last), (height, width)
-    )
-
-  def _scan(self, side, handle, z_hat, height, width):
+  def _scan(self, coder, handle, z_hat, height, width):
     channels = self._config.latent_channels
     psi = self._networks.psi(z_hat, height, width)
-    handle, y_hat = wavefront.scan(self._networks, side, handle, psi, height, width, channels)
+    handle, y_hat = wavefront.scan(self._networks, coder, handle, psi, height, width, channels)
     return handle, tf.reshape(y_hat * self._step, tf.stack([height, width, channels]))
 
   def _encoder(self, y):
-    on_grid = fixed_point.saturate(y / self._step)
-    return wavefront.Encoder(self._coder, self._networks.unit, self.z_channels, on_grid)
+    y = fixed_point.saturate(y / self._step)
+    return wavefront.Encoder(self._coder, self._networks.unit, self.z_channels, y)
 
   def _decoder(self):
     return wavefront.Decoder(self._coder, self._networks.unit, self.z_channels)
 
   def _layout_of(self, height, width):
-    """The order of coding, the sizes of its steps, and what precedes them."""
+    """The order of coding, the sizes of its steps, and the ring before them."""
     support, parts = self._networks.context_support, self._networks.num_parts
     return (
       wavefront.coding_order(support, height, width),
       wavefront.step_sizes(support, height, width),
-      wavefront.start(support, parts, height, width, self._config.latent_channels),
+      wavefront.empty_ring(support, parts, height, width, self._config.latent_channels),
     )
 
   def _psi_of(self, z_hat):
@@ -189,16 +169,44 @@ class LatentCoder:
     return self._coder.push(handle, self._z_tables(tf.shape(z_hat)), value)
 
   def _pop_z(self, payload, height, width):
-    shape = tf.stack([hyper_size(height), hyper_size(width), self.z_channels])
+    shape = tf.stack([cfg.hyper_size(height), cfg.hyper_size(width), self.z_channels])
     handle, z_hat = self._coder.pop(self._coder.start_decoder(payload), self._z_tables(shape))
     z_hat = tf.reshape(tf.cast(z_hat, tf.float32), shape)
     return handle, tf.ensure_shape(z_hat, [None, None, self.z_channels])
 
   def _z_tables(self, z_shape):
-    """The table of each symbol of z: that of its channel."""
+    """The table index of each symbol of z: its channel."""
     return tf.tile(tf.range(self.z_channels), [z_shape[0] * z_shape[1]])
 
 
-def hyper_size(latents: tf.Tensor) -> tf.Tensor:
-  """Rows (or columns) of z, of those of y."""
-  return (latents + cfg.HYPER_STRIDE - 1) // cfg.HYPER_STRIDE
+class _SegmentCoder:
+  """Encodes or decodes segments of any image, in a graph that is traced once.
+
+  Args:
+    networks: the exact networks.
+    channels: M.
+    make_coder: makes a `wavefront.SymbolCoder`, of y if there is a spec of it.
+    y: spec of y [n, M], or nothing.
+  """
+
+  def __init__(
+    self,
+    networks: frozen_prior.Networks,
+    channels: int,
+    make_coder: Callable[..., wavefront.SymbolCoder],
+    *y: tf.TensorSpec,
+  ):
+    self._networks, self._make_coder = networks, make_coder
+    ring = tf.TensorSpec([None, channels], tf.float32)
+    psi = tf.TensorSpec([None, None], tf.int16)
+    self._graph = Graph(self._scan_steps, _HANDLE, ring, *[_NUMBER] * 4, psi, *y)
+
+  def __call__(self, handle, ring, segment, size, psi, *y):
+    """What `wavefront.scan_steps` returns; psi and y [n, ...] at the positions of the segment."""
+    return self._graph(handle, ring, segment.first_step, segment.last_step, *size, psi, *y)
+
+  def _scan_steps(self, handle, ring, first, last, height, width, psi, *y):
+    coder, where = self._make_coder(*y), tf.range(tf.shape(psi)[0])
+    return wavefront.scan_steps(
+      self._networks, coder, handle, psi, where, ring, (first, last), (height, width)
+    )

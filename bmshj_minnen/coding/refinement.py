@@ -39,7 +39,6 @@ class Refiner:
     self._model, self._lmbda, self._distortion = model, lmbda, distortion
     self._steps = steps
     config = model.config
-    self._has_hyperprior = config.has_hyperprior
     self._gradient = Graph(
       self._gradient_of,
       tf.TensorSpec([1, None, None, 3], tf.uint8),
@@ -84,7 +83,7 @@ class Refiner:
 
   def _gradient_of(self, x, y, z_hat, step, lambdas):
     psi = None
-    if self._has_hyperprior:
+    if self._model.h_s is not None:
       psi = self._model.hyper_synthesis(z_hat, tf.shape(y))
     to_y_hat = self._model.quantized(y, psi) - y
     noise = tf.random.stateless_uniform(tf.shape(y), tf.stack([0, step]), -0.5, 0.5)
@@ -92,7 +91,7 @@ class Refiner:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(y)
       y_tilde = y + (1 - done) * noise + done * to_y_hat
-      rate = self._model.rate(y_tilde, z_hat if self._has_hyperprior else None)
+      rate = self._model.rate(y_tilde, None if psi is None else z_hat)
       # What the last latents show beyond the border is nobody's.
       x_hat = self._model.synthesis(y_tilde, lambdas[:1])[:, : tf.shape(x)[1], : tf.shape(x)[2]]
       loss = losses(x, x_hat, rate, lambdas[1], self._distortion).loss

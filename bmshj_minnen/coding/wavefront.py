@@ -22,12 +22,12 @@ __all__ = [
   "Encoder",
   "Reach",
   "Segment",
-  "Side",
+  "SymbolCoder",
   "coding_order",
+  "empty_ring",
   "scan",
   "scan_steps",
   "segments",
-  "start",
   "step_sizes",
 ]
 
@@ -55,50 +55,57 @@ class Reach:
     self.steps = int(self.back.max(initial=0))  # Of a 5x5 mask 8: two rows up, two columns left.
 
 
-class Side(Protocol):
+class SymbolCoder(Protocol):
   """What encoder and decoder do at the positions of one step."""
 
   def __call__(
-    self, handle: tf.Tensor, mean: tf.Tensor, table: tf.Tensor, where: tf.Tensor
+    self, handle: tf.Tensor, mean: tf.Tensor, table_index: tf.Tensor, where: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Moves symbols between the range coder and ŷ.
 
     Args:
       handle: the range coder's state.
-      mean: [n, M] float32, on the grid of ŷ.
-      table: [n, M] int32.
+      mean: [n, M] float32, int16-valued, in units of `y_step`.
+      table_index: [n, M] int32, counted from the first table of y.
       where: [n] int32, which positions these are.
 
     Returns:
-      The next state and ŷ [n, M] float32 on its grid.
+      The next state and ŷ like the means.
     """
 
 
 class Encoder:
-  """Quantizes y around the means and pushes the differences."""
+  """Quantizes y around the means and pushes the differences.
+
+  Args:
+    coder: with the tables of z, then those of y.
+    unit: the distance of symbols in units of `y_step`.
+    first_table: of y.
+    y: [h * w, M] float32, int16-valued, in units of `y_step`.
+  """
 
   def __init__(self, coder: RangeCoder, unit: float, first_table: int, y: tf.Tensor):
     self._coder, self._unit, self._first_table = coder, unit, first_table
-    self._y = y  # [h * w, M] float32 on the grid of ŷ.
+    self._y = y
 
-  def __call__(self, handle, mean, table, where):
+  def __call__(self, handle, mean, table_index, where):
     symbol = tf.round((tf.gather(self._y, where) - mean) / self._unit)
     value = tf.cast(tf.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE), tf.int32)
     handle = self._coder.push(
-      handle, tf.reshape(table, [-1]) + self._first_table, tf.reshape(value, [-1])
+      handle, tf.reshape(table_index, [-1]) + self._first_table, tf.reshape(value, [-1])
     )
     # Through integers: no -0, which the decoder would not get.
     return handle, fixed_point.saturate(mean + tf.cast(value, tf.float32) * self._unit)
 
 
 class Decoder:
-  """Pops the differences and adds them to the means."""
+  """Pops the differences and adds them to the means; arguments as of `Encoder`."""
 
   def __init__(self, coder: RangeCoder, unit: float, first_table: int):
     self._coder, self._unit, self._first_table = coder, unit, first_table
 
-  def __call__(self, handle, mean, table, where):
-    handle, value = self._coder.pop(handle, tf.reshape(table, [-1]) + self._first_table)
+  def __call__(self, handle, mean, table_index, where):
+    handle, value = self._coder.pop(handle, tf.reshape(table_index, [-1]) + self._first_table)
     symbol = tf.reshape(tf.cast(value, tf.float32), tf.shape(mean))
     return handle, fixed_point.saturate(mean + symbol * self._unit)
 
@@ -129,7 +136,7 @@ def coding_order(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor
 
 def scan(
   networks: Networks,
-  side: Side,
+  coder: SymbolCoder,
   handle: tf.Tensor,
   psi: tf.Tensor,
   height: tf.Tensor,
@@ -140,36 +147,38 @@ def scan(
 
   Args:
     networks: the exact networks.
-    side: `Encoder` or `Decoder`; told positions in raster order.
+    coder: told positions in raster order.
     handle: the range coder's state.
     psi: [height * width, ...] from h_s, raster order.
     height, width: of the image of latents.
     channels: M.
 
   Returns:
-    The next state and ŷ [height * width, M] float32 on its grid, raster order.
+    The next state and ŷ [height * width, M] float32, raster order: int16-valued, in units of
+    `y_step`.
   """
   support = networks.context_support
   order = coding_order(support, height, width)
   handle, _, latents = scan_steps(
     networks,
-    side,
+    coder,
     handle,
     tf.gather(psi, order),
     order,
-    start(support, networks.num_parts, height, width, channels),
+    empty_ring(support, networks.num_parts, height, width, channels),
     (tf.constant(0), _num_steps(support, height, width)),
     (height, width),
   )
   return handle, tf.gather(latents, tf.math.invert_permutation(order))
 
 
-def start(
+def empty_ring(
   support: int, parts: int, height: tf.Tensor, width: tf.Tensor, channels: int
 ) -> tf.Tensor:
-  """What precedes the first step: [parts * (S R + 1), M] zeros.
+  """A ring buffer of ŷ of the last S steps, before the first one: [parts * (S R + 1), M] zeros.
 
-  S is how many steps a neighbour may be back, and R the most positions that a step has.
+  S is how many steps a neighbour may be back (eight with the paper's mask), and R the most
+  positions that a step has.
   """
   reach = Reach(support)
   most = tf.minimum(height, (width + reach.slope - 1) // reach.slope)
@@ -195,11 +204,11 @@ def segments(sizes: np.ndarray) -> list[Segment]:
 
 def scan_steps(
   networks: Networks,
-  side: Side,
+  coder: SymbolCoder,
   handle: tf.Tensor,
   psi: tf.Tensor,
   where: tf.Tensor,
-  recent: tf.Tensor,
+  ring: tf.Tensor,
   steps: tuple[tf.Tensor, tf.Tensor],
   size: tuple[tf.Tensor, tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -207,50 +216,51 @@ def scan_steps(
 
   Args:
     networks: the exact networks.
-    side: `Encoder` or `Decoder`.
+    coder: `Encoder` or `Decoder`.
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
-    where: [n] int32, what `side` is told of these positions.
-    recent: [parts * (S R + 1), M], see `start`: ŷ of the last S steps as `networks` split it. In
-      each part, row i of step t is at R (t % S) + i % R, and zeros, for what is outside the image,
-      at S R.
+    where: [n] int32, what `coder` is told of these positions.
+    ring: ring buffer of the last S steps, see `empty_ring`: their ŷ as `networks` split it. In each
+      part, row i of step t is at R (t % S) + i % R, and zeros, for what is outside the image, at
+      S R.
     steps: the first and the one after the last.
     size: height and width of the image of latents.
 
   Returns:
-    The next state, the next `recent`, and ŷ [n, M] float32 on its grid, in the order of coding.
+    The next state, the next ring, and ŷ [n, M] float32 in the order of coding: int16-valued, in
+    units of `y_step`.
   """
-  (first, last), channels, support = steps, recent.shape[-1], networks.context_support
+  (first, last), channels, support = steps, ring.shape[-1], networks.context_support
   prepared = networks.prepare(psi)
   ends = tf.cumsum(step_sizes(support, *size)[first:last])
   if support:
-    slots, taps = _slots(support, networks.num_parts, tf.shape(recent)[0], steps, size)
+    slots, taps = _slots(support, networks.num_parts, tf.shape(ring)[0], steps, size)
 
-  def step(t, begin, recent, handle, latents):
+  def step(t, begin, ring, handle, latents):
     end = tf.gather(ends, t - first)
     neighbours = None
     if support:
-      neighbours = tf.gather(recent, taps[:, begin:end])
+      neighbours = tf.gather(ring, taps[:, begin:end])
       neighbours = tf.reshape(neighbours, [networks.num_parts, -1, taps.shape[-1] * channels])
-    mean, table = networks.parameters(prepared[begin:end], neighbours)
-    handle, y_hat = side(handle, mean, table, where[begin:end])
+    mean, table_index = networks.parameters(prepared[begin:end], neighbours)
+    handle, y_hat = coder(handle, mean, table_index, where[begin:end])
     latents = latents.write(t - first, y_hat)
     if support:
-      recent = tf.tensor_scatter_nd_update(recent, slots[:, begin:end], networks.split(y_hat))
-    return t + 1, end, recent, handle, latents
+      ring = tf.tensor_scatter_nd_update(ring, slots[:, begin:end], networks.split(y_hat))
+    return t + 1, end, ring, handle, latents
 
   scalar = tf.TensorShape([])
   latents = tf.TensorArray(
     tf.float32, last - first, infer_shape=False, element_shape=[None, channels]
   )
-  _, _, recent, handle, latents = tf.while_loop(
+  _, _, ring, handle, latents = tf.while_loop(
     lambda t, *_: t < last,
     step,
-    (first, tf.constant(0), recent, handle, latents),
-    shape_invariants=(scalar, scalar, recent.shape, scalar, tf.TensorShape(None)),
+    (first, tf.constant(0), ring, handle, latents),
+    shape_invariants=(scalar, scalar, ring.shape, scalar, tf.TensorShape(None)),
     parallel_iterations=8,  # An encoder's range coder may lag behind.
   )
-  return handle, recent, latents.concat()
+  return handle, ring, latents.concat()
 
 
 def _num_steps(support, height, width):
@@ -269,7 +279,7 @@ def _positions(support, step, height, width):
 
 
 def _slots(support, parts, num_slots, steps, size):
-  """Where `recent` has the positions of some steps, and their neighbours.
+  """Where the ring has the positions of some steps, and their neighbours.
 
   Returns:
     [parts, n, 1], and [parts, n, taps] at the taps of the mask, in raster order of the taps.

@@ -51,27 +51,28 @@ def convert(state: dict[str, np.ndarray]) -> tuple[cfg.ModelConfig, dict[str, np
   """
   source = _Source(state)
   prior = source.prior()
+  parts = cfg.PRIORS[prior]
   n, m = source.size("g_a.0.weight"), source.size("g_a.6.weight")
-  hidden = (n, n) if prior == "scale_hyperprior" else (m, m * 3 // 2)
+  hidden = (m, m * 3 // 2) if parts.means else (n, n)
   weights = {
     **_transform(source, "g_a", (3, n, n, n, m), transposed=False),
     **_transform(source, "g_s", (m, n, n, n, 3), transposed=True),
   }
   fields: dict[str, Any] = {"medians": True}
-  if prior != "factorized":
-    outputs = m if prior == "scale_hyperprior" else 2 * m
+  if parts.hyperprior:
+    outputs = 2 * m if parts.means else m
     weights.update(_hyper_transforms(source, (m, n, n, n), (n, *hidden, outputs)))
     fields["scale_output"] = "scale"
     source.check_scales(scale_table())
-  if prior == "scale_hyperprior":
-    fields["h_s_channels"] = hidden
-  elif prior != "factorized":
-    fields["leaky_slope"] = _LEAKY_SLOPE
-  if prior == "joint":
+    if parts.leaky:
+      fields["leaky_slope"] = _LEAKY_SLOPE
+    else:
+      fields["h_s_channels"] = hidden
+  if parts.context:
     weights.update(_context(source, m))
-  if prior in ("joint", "mean_scale_hyperprior"):
-    _put_means_first(weights, "g_ep/2" if prior == "joint" else "h_s/2")
-  fields["density_filters"] = _density(source, weights, *_symbols(prior, n, m))
+  if parts.means:
+    _put_means_first(weights, "g_ep/2" if parts.context else "h_s/2")
+  fields["density_filters"] = _density(source, weights, *_symbols(parts, n, m))
   source.check_rest()
   weights = {name: value.astype(np.float32) for name, value in weights.items()}
   return cfg.ModelConfig(prior, n, m, **fields), weights
@@ -205,9 +206,9 @@ def _put_means_first(weights, layer):
     weights[f"{layer}/{name}"] = np.concatenate([means, scales], -1)
 
 
-def _symbols(prior, n, m):
+def _symbols(parts, n, m):
   """The density here, its channels, and the layer whose outputs it is of."""
-  return ("y_density", m, "g_a/3") if prior == "factorized" else ("z_density", n, "h_a/2")
+  return ("z_density", n, "h_a/2") if parts.hyperprior else ("y_density", m, "g_a/3")
 
 
 def _density(source, weights, part, channels, layer):

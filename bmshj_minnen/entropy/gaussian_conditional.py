@@ -29,24 +29,28 @@ class GaussianConditional:
     self._scale_output = scale_output
 
   def scale_of_output(self, raw: tf.Tensor) -> tf.Tensor:
-    """Network outputs -> standard deviations, with gradients that lead back inside."""
+    """Network outputs [...] float32 -> standard deviations of 0.11 or more, like them.
+
+    Gradients beyond a bound are those that lead back inside; so with `scale_index`.
+    """
     if self._scale_output == "scale":
       return tfc.lower_bound(raw, config.SCALE_MIN)
     return self.scale(self.scale_index(raw))
 
   def scale_index(self, raw: tf.Tensor) -> tf.Tensor:
-    """Network outputs -> continuous indices in 0..63, with gradients that lead back inside."""
+    """Network outputs [...] float32 -> continuous indices in 0..63, like them."""
     index = config.SCALE_INDEX_GAIN * raw + config.SCALE_INDEX_CENTER
     return tfc.upper_bound(tfc.lower_bound(index, 0.0), float(config.NUM_SCALES - 1))
 
   def scale(self, index: tf.Tensor) -> tf.Tensor:
-    """Indices, continuous or not -> standard deviations."""
+    """Indices [...] float32, continuous or not -> standard deviations, like them."""
     return config.SCALE_MIN * tf.exp(_LOG_STEP * index)
 
   def likelihood(self, y_hat: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """Φ((½ - |ŷ - mean|) / scale) - Φ((-½ - |ŷ - mean|) / scale), in 0..1, not bounded below.
 
-    Both arguments are taken on the left tail, where float32 differences stay accurate.
+    All are [...] float32. Both arguments are taken on the left tail, where float32 differences stay
+    accurate.
     """
     distance = tf.abs(y_hat - mean)
 
@@ -56,7 +60,7 @@ class GaussianConditional:
     return cdf((0.5 - distance) / scale) - cdf((-0.5 - distance) / scale)
 
   def bits(self, y_hat: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """Elementwise information content, bits float32; at most -log2(LIKELIHOOD_BOUND)."""
+    """Elementwise information content [...] float32, bits; at most -log2(LIKELIHOOD_BOUND)."""
     likelihood = self.likelihood(y_hat, mean, scale)
     return -tf.math.log(tfc.lower_bound(likelihood, config.LIKELIHOOD_BOUND)) / math.log(2)
 

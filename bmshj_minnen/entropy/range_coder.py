@@ -109,35 +109,35 @@ class RangeCoder:
     """A handle that symbols are popped from; `data` is a scalar string."""
     return tfc.create_range_decoder(data, self._cdf)
 
-  def push(self, handle: tf.Tensor, table: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+  def push(self, handle: tf.Tensor, table_index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     """Appends values, then those of them that did not fit their table.
 
     Args:
       handle: of an encoder.
-      table: [n] int32, indices of tables.
+      table_index: [n] int32.
       value: [n] int32 in -MAX_VALUE..MAX_VALUE.
     """
-    symbol = value - tf.gather(self._offset, table)
-    escape = tf.gather(self._escape, table)
+    symbol = value - tf.gather(self._offset, table_index)
+    escape = tf.gather(self._escape, table_index)
     outlier = tf.logical_or(symbol < 0, symbol >= escape)
-    handle = tfc.entropy_encode_index(handle, table, tf.where(outlier, escape, symbol))
+    handle = tfc.entropy_encode_index(handle, table_index, tf.where(outlier, escape, symbol))
     wide = tf.boolean_mask(value, outlier) + _ESCAPE_OFFSET
     wide = tf.reshape(tf.stack([wide // 256, wide % 256], -1), [-1])
     return tfc.entropy_encode_index(handle, tf.fill(tf.shape(wide), self._byte), wide)
 
-  def pop(self, handle: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  def pop(self, handle: tf.Tensor, table_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Reads what `push` appended for the same tables.
 
     Returns:
       The next handle and [n] int32 values. Any bytes give values in -2**15..MAX_VALUE or in the
       range of the table, after a time that depends on n alone.
     """
-    handle, symbol = tfc.entropy_decode_index(handle, table, tf.shape(table), tf.int32)
-    where = tf.where(tf.equal(symbol, tf.gather(self._escape, table)))
+    handle, symbol = tfc.entropy_decode_index(handle, table_index, tf.shape(table_index), tf.int32)
+    where = tf.where(tf.equal(symbol, tf.gather(self._escape, table_index)))
     shape = tf.stack([tf.shape(where)[0], 2])
     handle, wide = tfc.entropy_decode_index(handle, tf.fill(shape, self._byte), shape, tf.int32)
     wide = wide[:, 0] * 256 + wide[:, 1] - _ESCAPE_OFFSET
-    value = symbol + tf.gather(self._offset, table)
+    value = symbol + tf.gather(self._offset, table_index)
     return handle, tf.tensor_scatter_nd_update(value, where, wide)
 
 

@@ -16,7 +16,7 @@ class Affine(NamedTuple):
 
   Attributes:
     kernel: [support, support, in, out] float32; strided upwards that of a transposed convolution,
-      see `phases`.
+      see `polyphase`.
     bias: [out] float32.
     up: its stride.
     slope: of the negative half of its activation; 1: linear.

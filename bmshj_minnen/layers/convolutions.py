@@ -12,9 +12,9 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 from bmshj_minnen.layers.fourier_kernel import FourierKernel
-from bmshj_minnen.layers.phases import phases
+from bmshj_minnen.layers.polyphase import polyphase
 
-__all__ = ["GDN", "Convolution", "PhaseConvolution", "TransposedConvolution"]
+__all__ = ["GDN", "Convolution", "PolyphaseConvolution", "TransposedConvolution"]
 
 
 class GDN(tfc.GDN):
@@ -169,11 +169,11 @@ class TransposedConvolution(Convolution):
     return tf.nn.conv2d_transpose(inputs, kernel, outputs, strides=2, padding="SAME")
 
 
-class PhaseConvolution(TransposedConvolution):
+class PolyphaseConvolution(TransposedConvolution):
   """The same function, fast where there are few outputs: of pixels."""
 
   def _arranged(self, kernel):
-    return phases(kernel, mirrored=True)
+    return polyphase(kernel, mirrored=True)
 
   def _product(self, inputs, kernel):
     return tf.nn.depth_to_space(tf.nn.conv2d(inputs, kernel, 1, "SAME"), 2)

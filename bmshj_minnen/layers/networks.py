@@ -73,14 +73,16 @@ class Networks:
   def h_s(self) -> tf.keras.layers.Layer:
     """ẑ [B, h', w', N] -> psi [B, 4 h', 4 w', 2M], or M for scales alone."""
     config = self.config
-    outputs = config.latent_channels * (1 if config.prior == "scale_hyperprior" else 2)
     # Without g_ep these are means and scales.
-    dtype: Optional[str] = None if config.has_context else "float32"
-    return transforms.hyper_synthesis_transform(config.h_s_hidden, outputs, self.activation, dtype)
+    dtype: Optional[str] = None if config.parts.context else "float32"
+    return transforms.hyper_synthesis_transform(
+      config.h_s_hidden, config.parameter_channels, self.activation, dtype
+    )
 
   def g_ep(self) -> tf.keras.layers.Layer:
     """(psi, phi) [B, h, w, 4M], or phi alone, 2M -> means and raw scales [B, h, w, 2M]."""
-    return EntropyParameters(self.config.latent_channels, self.activation)
+    config = self.config
+    return EntropyParameters(config.latent_channels, self.activation, config.parameter_channels)
 
 
 def networks_of(config: ModelConfig, gdn_dtype: str = "float32") -> Networks:

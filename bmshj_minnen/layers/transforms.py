@@ -10,7 +10,7 @@ from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import (
   GDN,
   Convolution,
-  PhaseConvolution,
+  PolyphaseConvolution,
   TransposedConvolution,
 )
 
@@ -34,7 +34,7 @@ def synthesis_transform(num_filters: int, gdn_dtype: str = "float32") -> Chain:
     TransposedConvolution(num_filters, GDN(inverse=True, dtype=gdn_dtype), dtype)
     for dtype in ("float32", None, None)
   ]
-  return Chain([*hidden, PhaseConvolution(3, dtype="float32")], name="g_s")
+  return Chain([*hidden, PolyphaseConvolution(3, dtype="float32")], name="g_s")
 
 
 def hyper_analysis_transform(num_filters: int, activation: Callable) -> Chain:

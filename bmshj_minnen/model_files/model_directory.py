@@ -17,7 +17,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, dial, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
-from bmshj_minnen.coding.freezing import check, freeze
+from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.model import Model, precision_policy
@@ -27,7 +27,6 @@ from bmshj_minnen.photographs import outputs
 
 __all__ = [
   "RECORD",
-  "create_variables",
   "has_weights",
   "load",
   "load_config",
@@ -42,31 +41,6 @@ __all__ = [
 _CONFIG = "config.json"
 RECORD = "train.json"  # Flags, versions and data of the run that made it.
 CODEC_FILES = (WEIGHTS, CODER)  # What `load` reads.
-
-
-def create_variables(model: Model) -> None:
-  """Builds all layers, which Keras does at the first call.
-
-  Raises:
-    ValueError: a network gives another shape than it must, or entropy coding cannot compute it.
-  """
-  refuse_forked()
-  side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
-  x = tf.zeros([1, side, side, 3])
-  y = model.analysis(x)
-  latents = [1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, model.config.latent_channels]
-  _check_shape("g_a", x, y, latents)
-  if model.h_a is not None:
-    _check_shape("h_a", y, model.hyper_analysis(y), [1, 1, 1, model.config.num_filters])
-  _check_shape("g_s", y, model.synthesis(y), x.shape)
-  model(x, seed=tf.zeros([2], tf.int32))
-  check(model)
-
-
-def _check_shape(name, source, result, expected):
-  if result.shape != expected:
-    shapes = (source.shape, tf.TensorShape(expected), result.shape)
-    raise ValueError(f"{name} must make of {shapes[0]} {shapes[1]}, not {shapes[2]}")
 
 
 def model_for_coding(
@@ -86,11 +60,10 @@ def model_for_coding(
   Raises:
     ValueError: there is no such precision, or the weights are of another model.
   """
-  if precision not in cfg.CODEC_PRECISIONS:
-    raise ValueError(f"precision {precision!r} is none of {', '.join(cfg.CODEC_PRECISIONS)}")
+  cfg.check_choice("precision", precision, cfg.CODEC_PRECISIONS)
   policy = _policy(precision)
   with precision_policy(policy):
-    model = Model(config, gdn_dtype=policy)
+    model = Model(config, gdn_dtype=policy, has_variables=False)
     weights.hold(model, arrays)
   return model
 
@@ -268,8 +241,8 @@ def load_config(model: str) -> cfg.ModelConfig:
 
 def load_model(model: str) -> Model:
   """Builds a model and gives it its weights; arguments and errors as of `load_config`."""
+  refuse_forked()
   result = Model(load_config(model))
-  create_variables(result)
   load_weights(result, model)
   return result
 

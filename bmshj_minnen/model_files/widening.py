@@ -16,7 +16,7 @@ __all__ = ["can_widen", "widen", "widened"]
 
 def widened(source: ModelConfig, latent_channels: int) -> ModelConfig:
   """The configuration with other latents; the hidden layers of h_s stay as they are."""
-  hidden = source.h_s_hidden if source.has_hyperprior else None
+  hidden = source.h_s_hidden if source.parts.hyperprior else None
   return dataclasses.replace(source, latent_channels=latent_channels, h_s_channels=hidden)
 
 
@@ -64,12 +64,12 @@ def _places(source, target):
   """Layer -> where its old inputs, and its old outputs, are now, unless they come first."""
   old, new = np.arange(source.latent_channels), target.latent_channels
   means_and_scales = np.concatenate([old, new + old])
-  if not source.has_context:
+  if not source.parts.context:
     return {}, {"h_s/2": means_and_scales}  # Or scales alone.
   inputs = {}
-  if source.has_hyperprior:
-    both = np.arange(2 * len(old))
-    inputs["g_ep/0"] = np.concatenate([both, 2 * new + both])  # Psi, then phi.
+  if source.parts.hyperprior:
+    psi, phi = np.arange(source.parameter_channels), np.arange(2 * len(old))
+    inputs["g_ep/0"] = np.concatenate([psi, target.parameter_channels + phi])
   return inputs, {"g_ep/2": means_and_scales}
 
 

@@ -5,9 +5,9 @@ from typing import Optional
 
 import tensorflow as tf
 
-from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
 from bmshj_minnen.coding import dial
+from bmshj_minnen.layers.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.model import Model
 
 __all__ = ["StockModule"]
@@ -52,7 +52,7 @@ class StockModule(tf.Module):
     self, pixels: tf.Tensor, quality: Optional[tf.Tensor] = None
   ) -> dict[str, tf.Tensor]:
     """[B, H, W, 3] uint8 -> `y` [B, ceil(H/16), ceil(W/16), M] float32 and `bits` [B] float32."""
-    x, lmbda = _whole_latents(pixels), self._lambda(quality, pixels)
+    x, lmbda = pad_to_latents(pixels), self._lambda(quality, pixels)
     _, rate = self._get_model().rounded(x, lmbda)
     return {"y": self._get_model().analysis(x, lmbda), "bits": rate.y_bits + rate.z_bits}
 
@@ -61,7 +61,7 @@ class StockModule(tf.Module):
   ) -> dict[str, tf.Tensor]:
     """ŷ [B, h, w, M] float32 -> `pixels` [B, 16 h, 16 w, 3] uint8."""
     x_hat = self._get_model().synthesis(y_hat, self._lambda(quality, y_hat))
-    return {"pixels": _levels(x_hat)}
+    return {"pixels": to_uint8(x_hat)}
 
   def reconstruct(
     self, pixels: tf.Tensor, quality: Optional[tf.Tensor] = None
@@ -69,8 +69,8 @@ class StockModule(tf.Module):
     """[B, H, W, 3] uint8 -> `pixels` like it, `bits_per_pixel` and `psnr` in dB, [B] float32."""
     height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
     lmbda = self._lambda(quality, pixels)
-    x_hat, rate = self._get_model().rounded(_whole_latents(pixels), lmbda)
-    result = _levels(x_hat)[:, :height, :width]
+    x_hat, rate = self._get_model().rounded(pad_to_latents(pixels), lmbda)
+    result = to_uint8(x_hat)[:, :height, :width]
     error = metrics.mse(tf.cast(pixels, tf.float32), tf.cast(result, tf.float32))
     return {
       "pixels": result,
@@ -86,16 +86,3 @@ class StockModule(tf.Module):
     if quality is None:
       quality = tf.fill(tf.shape(batch)[:1], float(dial.DEFAULT_QUALITY))
     return dial.lambdas_of(quality, config)
-
-
-def _levels(x_hat):
-  return tf.saturate_cast(tf.round(x_hat), tf.uint8)
-
-
-def _whole_latents(pixels):
-  """Repeats the last row and column up to multiples of 16."""
-  for axis in (1, 2):
-    size = tf.shape(pixels)[axis]
-    whole = -(-size // cfg.LATENT_STRIDE) * cfg.LATENT_STRIDE
-    pixels = tf.gather(pixels, tf.minimum(tf.range(whole), size - 1), axis=axis)
-  return pixels

@@ -15,8 +15,9 @@ from bmshj_minnen.training import distribution
 
 __all__ = ["Board", "Checkpoints", "Guard", "Progress", "Record", "TrainingError"]
 
+# Choices of this project; the paper has none.
 _WINDOW = 100  # Steps that the training metrics are averaged over.
-_COLLAPSED_BPP = 1e-4  # Below this over a window, no image information is sent.
+_COLLAPSED_BPP = 1e-4  # 7 bits a crop of 256x256: below it nothing of an image is sent.
 _NUM_IMAGES = 4  # Reconstructions shown in TensorBoard.
 _FIRST = 10  # Steps of a run after which the first numbers are shown.
 

@@ -67,6 +67,7 @@ def _output_axis(variable):
 
 
 def _step(gradient, output_axis):
+  """The direction of a step, like the gradient; its outputs [..., out, ...] are the columns."""
   axes = [i for i in range(len(gradient.shape)) if i != output_axis] + [output_axis]
   last = tf.transpose(gradient, axes)
   matrix = tf.reshape(last, [-1, gradient.shape[output_axis]])

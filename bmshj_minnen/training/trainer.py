@@ -8,7 +8,10 @@ from typing import Optional, Union
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.coding.forking import refuse_forked
+from bmshj_minnen.coding.freezing import check
 from bmshj_minnen.layers import noise
+from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.model import Losses, Model, losses, precision_policy
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training.muon import Muon
@@ -51,7 +54,7 @@ class Trainer(tf.keras.Model):
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
     """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
-    return tf.saturate_cast(tf.round(self.model.rounded(x)[0]), tf.uint8)
+    return to_uint8(self.model.rounded(x)[0])
 
   def load_initial_weights(self) -> None:
     """Takes the weights of `init_from`, if the run starts from any.
@@ -108,11 +111,14 @@ class Trainer(tf.keras.Model):
   def step(self, x: tf.Tensor) -> Losses:
     """One step of gradient descent; the noise is a function of the seed and the step.
 
-    All state is in the variables of the model and of the optimizer. Under a `tf.distribute`
-    strategy `x` is a replica's part of the batch, and all replicas take the step of the whole.
+    All state is in the variables of the model and of the optimizer.
+
+    Args:
+      x: [B, H, W, 3] in 0..255, of any dtype, H and W multiples of 64. Under a `tf.distribute`
+        strategy a replica's part of the batch; all replicas take the step of the whole.
 
     Returns:
-      The losses of `x`.
+      The losses of `x`, scalars.
     """
     step = tf.cast(self.optimizer.iterations, tf.int32)
     seed = tf.stack([tf.constant(self.train_config.seed), step])
@@ -192,11 +198,15 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
   """A compiled trainer with random weights and all variables made, the optimizer's too.
 
   Python, NumPy and TensorFlow are seeded on the way.
+
+  Raises:
+    ValueError: a network gives another shape than it must, or entropy coding cannot compute it.
   """
+  refuse_forked()
   tf.keras.utils.set_random_seed(config.seed)
   with precision_policy(config.precision_policy):
     trainer = Trainer(Model(model_config), config)
-    model_directory.create_variables(trainer.model)
+  check(trainer.model)
   optimizer = _OPTIMIZERS[config.optimizer](
     learning_rate(config),
     global_clipnorm=config.clip_norm or None,

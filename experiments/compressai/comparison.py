@@ -32,7 +32,7 @@ def differences(model: Model, oracle: dict[str, np.ndarray]) -> dict[str, float]
   compare("y", from_medians(model, model.analysis(oracle["image"][None])[0], "y_density"), y)
   pixels = model.synthesis(from_medians(model, y_hat, "y_density", -1)[None])[0] / 255
   compare("x_hat", pixels, oracle["x_hat"])
-  if model.config.prior == "factorized":
+  if model.y_density is not None:
     symbols = from_medians(model, y_hat, "y_density", -1)
     compare("bits of y_hat", model.y_density.bits(symbols), oracle["y_bits"])
     return results
@@ -46,7 +46,7 @@ def differences(model: Model, oracle: dict[str, np.ndarray]) -> dict[str, float]
     ("coded_", oracle["coded_y_hat"], ", coded"),
   ):
     mean, scale = (p[0].numpy() for p in model.parameters(psi, context[None]))
-    if model.config.prior != "scale_hyperprior":
+    if model.config.parts.means:
       compare(f"mean{name}", mean, oracle[f"{prefix}mean"])
     # Of each scale, not of the largest: the tables are spaced by their logarithms.
     theirs = oracle[f"{prefix}scale"]

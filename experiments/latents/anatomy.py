@@ -85,7 +85,7 @@ def anatomy(model: bmshj_minnen.Model, y_hat: np.ndarray, z_hat: np.ndarray) -> 
     z_hat: [h', w', N] float32; not looked at without side information.
   """
   y_hat, psi, z_bits = y_hat[None], None, 0.0
-  if model.config.has_hyperprior:
+  if model.z_density is not None:
     z_hat = z_hat[None]
     z_bits = float(tf.reduce_sum(model.z_density.bits(z_hat)))
     psi = model.hyper_synthesis(z_hat, tf.shape(y_hat))

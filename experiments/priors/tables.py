@@ -14,7 +14,7 @@ def all_tables(rows: Sequence[measurements.Row]) -> str:
   """Averages of each model, and what the joint prior saves against each other one."""
   averages = sorted(
     measurements.averages(rows),
-    key=lambda entry: (_lambda(entry["setting"]), config.PRIORS.index(entry["codec"])),
+    key=lambda entry: (_lambda(entry["setting"]), list(config.PRIORS).index(entry["codec"])),
   )
   lines = ["| prior | λ | bpp | PSNR, dB | MS-SSIM | R + λ·MSE |", "|---|---:|---:|---:|---:|---:|"]
   for entry in averages:

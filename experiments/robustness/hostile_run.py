@@ -42,7 +42,6 @@ def load_codecs(folder: pathlib.Path) -> list[bmshj_minnen.Codec]:
       continue
     tf.keras.utils.set_random_seed(seed)
     model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, **_CHANNELS))
-    model_directory.create_variables(model)
     for layer in [model.g_a.layers[-1]] + ([model.h_a.layers[-1]] if model.h_a else []):
       for part in (layer.kernel_parameter.real, layer.kernel_parameter.imag):
         part.assign(20 * part)  # Untrained latents are all zero otherwise.

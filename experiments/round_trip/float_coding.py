@@ -16,7 +16,7 @@ class _FloatNetworks:
 
   def __init__(self, model: Model):
     self._model = model
-    self.context_support = model.config.context_support if model.config.has_context else 0
+    self.context_support = model.config.context_support if model.config.parts.context else 0
     if self.context_support:
       kernel = model.g_cm.kernel
       visible = causal_mask(self.context_support, "A").astype(bool)
@@ -44,8 +44,8 @@ class _FloatNetworks:
     if self.context_support:
       phi = tf.matmul(neighbours[0], self._kernel) + model.g_cm.bias
       features = model.g_ep(tf.concat([psi, phi], -1))
-    if model.config.prior == "scale_hyperprior":
-      return tf.zeros_like(psi), model.conditional.scale_of_output(psi)
+    if not model.config.parts.means:
+      return tf.zeros_like(features), model.conditional.scale_of_output(features)
     mean, output = tf.split(features, 2, -1)
     return mean, model.conditional.scale_of_output(output)
 

@@ -35,7 +35,7 @@ def operations(
   Returns:
     For "encode" and "decode", of all convolutions and dense layers as the codec computes them.
   """
-  y = -(-height // cfg.LATENT_STRIDE) * -(-width // cfg.LATENT_STRIDE)
+  y = cfg.latent_size(height) * cfg.latent_size(width)
   # Positions of the coarser end of each layer, which a stride's products are counted at.
   positions = {"g_a": [64 * y, 16 * y, 4 * y, y], "g_s": [y, 4 * y, 16 * y, 64 * y]}
   positions |= {"h_a": [y, y / 4, y / 16], "h_s": [y / 16, y / 4, y]}

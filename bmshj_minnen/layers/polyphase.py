@@ -1,16 +1,16 @@
-"""Transposed convolutions as ordinary ones, which matrix products can compute."""
+"""Transposed convolutions as ordinary ones (polyphase form), which matrix products can compute."""
 
 import tensorflow as tf
 
-__all__ = ["phases", "phases_support"]
+__all__ = ["polyphase", "polyphase_support"]
 
 
-def phases_support(support: int, stride: int) -> int:
-  """The side of the kernel that `phases` returns."""
+def polyphase_support(support: int, stride: int) -> int:
+  """The side of the kernel that `polyphase` returns."""
   return 2 * -(-(support // 2) // stride) + 1
 
 
-def phases(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.Tensor:
+def polyphase(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.Tensor:
   """A transposed convolution as one whose outputs are stride x stride positions.
 
   Output s i + p takes input i + d (d = -D to D) through tap p + support // 2 - s d, where that
@@ -26,7 +26,7 @@ def phases(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.Ten
     [2 D + 1, 2 D + 1, in, s² out], channels in the order of `tf.nn.depth_to_space`.
   """
   support, channels = int(kernel.shape[0]), kernel.shape[2:]
-  side = phases_support(support, stride)
+  side = polyphase_support(support, stride)
   before = side // 2 * stride - support // 2
   padding = (before, side * stride - support - before)
   padded = tf.pad(kernel, [padding, padding, (0, 0), (0, 0)])
