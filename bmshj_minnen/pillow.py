@@ -108,6 +108,9 @@ def _save(image, file, filename):
 
 
 PIL.Image.register_open(FORMAT, CompressedImageFile, bitstream.is_start_of_file)
+# Before BMP, which takes every file that begins with "BM" for its own.
+PIL.Image.ID.remove(FORMAT)
+PIL.Image.ID.insert(0, FORMAT)
 PIL.Image.register_save(FORMAT, _save)
 PIL.Image.register_extension(FORMAT, ".tfci")
 PIL.Image.register_mime(FORMAT, "image/x-tfci")

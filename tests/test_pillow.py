@@ -37,7 +37,9 @@ def test_importing_it_is_cheap_and_headers_need_no_tensorflow(tmp_path):
   path = tmp_path / "photo.tfci"
   _IMAGE.save(path, quality=37.5)
   code = f"""
-import sys, PIL.Image, bmshj_minnen.pillow
+import sys, PIL.Image
+PIL.Image.init()  # BMP is known before; files of both begin with "BM".
+import bmshj_minnen.pillow
 with PIL.Image.open({str(path)!r}) as image:
   print(image.format, image.mode, image.size, image.info, image.get_format_mimetype())
 assert "tensorflow" not in sys.modules
