@@ -57,7 +57,7 @@ class Codec:
       size that a file declares, so this bounds them.
     memory: bytes that the networks may take in one call, roughly; what it is too small for gets the
       smallest tiles. May be set at any time.
-    refine: image, y, ẑ, λ and a function to call before each step -> a better y, such as a
+    refine: image, y, λ and a function to call before each step -> a better y, such as a
       `Refiner`; λ is None for models of one rate. Used on large images in tiles, too. By `compress`
       alone.
   """
@@ -269,7 +269,7 @@ class Codec:
     lmbda = None
     if self._dial:
       y, lmbda = y * self._dial.gain(quality), lambda_of(quality, self.config)
-    return self._refine(image, y, self._transforms.hyper_analysis(y), lmbda, on_step)
+    return self._refine(image, y, lmbda, on_step)
 
   def _unpack(self, data, timed, progress):
     refuse_forked()

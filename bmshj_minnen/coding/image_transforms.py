@@ -46,7 +46,7 @@ class ImageTransforms:
     image: np.ndarray,
     memory: int,
     progress: Optional[Callable[[float], None]] = None,
-    refine: Optional[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = None,
+    refine: Optional[Callable[[np.ndarray, np.ndarray], np.ndarray]] = None,
   ) -> np.ndarray:
     """[H, W, 3] uint8 -> y [h, w, M] float32.
 

@@ -4,8 +4,9 @@ g_a is one function for all photographs, so its y is not the best that a given o
 steps on R + λD, with y in place of the weights, find a better one (J. Campos et al., "Content
 adaptive optimization for neural image compression", CVPR workshops 2019). They begin with noise, as
 in training, and end with rounding, so that it is the latents of the file that get better (Y. Yang
-et al., "Improving inference for neural image compression", NeurIPS 2020). Files stay as they are,
-and so does decoding.
+et al., "Improving inference for neural image compression", NeurIPS 2020). ẑ follows y in each
+step, because files take it from the y that is left in the end; gradients pass its rounding. Files
+stay as they are, and so does decoding.
 """
 
 from typing import Callable, Optional
@@ -43,8 +44,13 @@ class Refiner:
       self._gradient_of,
       tf.TensorSpec([1, None, None, 3], tf.uint8),
       tf.TensorSpec([1, None, None, config.latent_channels], tf.float32),
-      tf.TensorSpec([1, None, None, None], tf.float32),
       tf.TensorSpec([], tf.int32),
+      tf.TensorSpec([2], tf.float32),
+    )
+    self._cost = Graph(
+      self._cost_of,
+      tf.TensorSpec([1, None, None, 3], tf.uint8),
+      tf.TensorSpec([1, None, None, config.latent_channels], tf.float32),
       tf.TensorSpec([2], tf.float32),
     )
 
@@ -52,7 +58,6 @@ class Refiner:
     self,
     image: np.ndarray,
     y: np.ndarray,
-    z_hat: np.ndarray,
     lmbda: Optional[float] = None,
     on_step: Callable[[], None] = lambda: None,
   ) -> np.ndarray:
@@ -61,12 +66,12 @@ class Refiner:
     Args:
       image: [H, W, 3] uint8.
       y: [ceil(H/16), ceil(W/16), M] float32, where to begin.
-      z_hat: [h', w', N] float32; zero channels without side information. It stays.
       lmbda: of a model for many rates: the λ of the quality, whose gain y has.
       on_step: called before each step; may raise to end it all.
 
     Returns:
-      Like y; y itself if the image is too small for MS-SSIM, and D is that.
+      Like y; y itself if nothing better was found, or if the image is too small for MS-SSIM and D
+      is that.
     """
     if self._distortion == "ms_ssim" and min(image.shape[:2]) < cfg.MS_SSIM_MIN_SIZE:
       return y
@@ -77,22 +82,36 @@ class Refiner:
     lambdas = np.float32([lmbda or 0, self._lmbda or lmbda])
     for step in range(self._steps):
       on_step()
-      gradient = self._gradient(image[None], variable, z_hat[None], step, lambdas)
+      gradient = self._gradient(image[None], variable, step, lambdas)
       optimizer.apply_gradients([(gradient, variable)])
-    return variable.numpy()[0]
+    refined = variable.numpy()
+    costs = [float(self._cost(image[None], latents, lambdas)) for latents in (y[None], refined)]
+    return refined[0] if costs[1] < costs[0] else y
 
-  def _gradient_of(self, x, y, z_hat, step, lambdas):
-    psi = None
-    if self._model.h_s is not None:
-      psi = self._model.hyper_synthesis(z_hat, tf.shape(y))
-    to_y_hat = self._model.quantized(y, psi) - y
+  def _gradient_of(self, x, y, step, lambdas):
     noise = tf.random.stateless_uniform(tf.shape(y), tf.stack([0, step]), -0.5, 0.5)
     done = tf.cast(step, tf.float32) / self._steps
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(y)
-      y_tilde = y + (1 - done) * noise + done * to_y_hat
-      rate = self._model.rate(y_tilde, None if psi is None else z_hat)
-      # What the last latents show beyond the border is nobody's.
-      x_hat = self._model.synthesis(y_tilde, lambdas[:1])[:, : tf.shape(x)[1], : tf.shape(x)[2]]
-      loss = losses(x, x_hat, rate, lambdas[1], self._distortion).loss
+      y_hat, z_hat = self._rounded(y)
+      y_tilde = y + tf.stop_gradient((1 - done) * noise + done * (y_hat - y))
+      loss = self._loss(x, y_tilde, z_hat, lambdas)
     return tape.gradient(loss, y)
+
+  def _cost_of(self, x, y, lambdas):
+    return self._loss(x, *self._rounded(y), lambdas)
+
+  def _rounded(self, y):
+    """ŷ, and ẑ with the gradients of z."""
+    z_hat = psi = None
+    if self._model.h_a is not None:
+      z = self._model.hyper_analysis(y)
+      z_hat = z + tf.stop_gradient(tf.round(z) - z)
+      psi = self._model.hyper_synthesis(z_hat, tf.shape(y))
+    return self._model.quantized(y, psi), z_hat
+
+  def _loss(self, x, y_hat, z_hat, lambdas):
+    rate = self._model.rate(y_hat, z_hat)
+    # What the last latents show beyond the border is nobody's.
+    x_hat = self._model.synthesis(y_hat, lambdas[:1])[:, : tf.shape(x)[1], : tf.shape(x)[2]]
+    return losses(x, x_hat, rate, lambdas[1], self._distortion).loss
