@@ -7,10 +7,12 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_compression as tfc
 
 import bmshj_minnen
 from bmshj_minnen import layers
 from bmshj_minnen.coding import tiling
+from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import Convolution, TransposedConvolution
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.training import trainer
@@ -58,6 +60,19 @@ class _Patches(layers.Networks):
 
   def g_s(self):
     return _DECONV(3, 16, 16, "same")
+
+
+@layers.register("test branches")
+class _Branches(layers.Networks):
+  """tensorflow-compression's GDN with its own defaults, which branches on tensors in Python."""
+
+  def g_a(self):
+    gdn = [tfc.GDN(dtype="float32") for _ in range(2)]
+    hidden = [Convolution(4, 3, 4, gdn[0]), Convolution(4, 3, 2, gdn[1])]
+    return Chain([*hidden, Convolution(self.config.latent_channels, 5, 2, dtype="float32")])
+
+  def g_s(self):
+    return _stack(_DECONV, 3, _DECONV(4, 8, 8, "same"), tfc.GDN(inverse=True, dtype="float32"))
 
 
 @layers.register("test unknown")
@@ -124,7 +139,7 @@ def _compress_to_a_file(directory, path, size=(50, 70)):
   return codec
 
 
-@pytest.mark.parametrize("name", ["test swish", "test patches", "test unknown"])
+@pytest.mark.parametrize("name", ["test swish", "test patches", "test branches", "test unknown"])
 def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
   saved = _train_a_step(tmp_path / "model", networks=name)
   loaded = weights.to_arrays(bmshj_minnen.load_model(tmp_path / "model"))

@@ -11,15 +11,15 @@ __all__ = ["Graph"]
 class Graph:
   """A function traced once, when it is first called, for all sizes.
 
-  Conditions and loops on tensors must be TensorFlow's own: finding Python's (AutoGraph) would take
-  longer than all the rest of the first call.
+  Finding Python's conditions and loops on tensors (AutoGraph) takes longer than all the rest of the
+  first call, so it is done only for functions that have some, such as in layers of one's own.
 
   TensorFlow applies its optimizer's options at each call. Mixed precision changes results, so calls
   raise RuntimeError where it is not set as it was when the graph was made.
   """
 
   def __init__(self, function: Callable, *signature: tf.TensorSpec):
-    self._function = tf.function(function, signature, autograph=False)
+    self._function = function
     self._signature = signature
     self._concrete = None
     self._mixed_precision = _mixed_precision()
@@ -31,8 +31,14 @@ class Graph:
         " changes what it computes: set it first, then load the codec"
       )
     if self._concrete is None:
-      self._concrete = self._function.get_concrete_function()
+      self._concrete = self._traced()
     return self._concrete(*map(_tensor, args, self._signature))
+
+  def _traced(self):
+    try:
+      return tf.function(self._function, self._signature, autograph=False).get_concrete_function()
+    except tf.errors.OperatorNotAllowedInGraphError:
+      return tf.function(self._function, self._signature).get_concrete_function()
 
 
 def _mixed_precision():
