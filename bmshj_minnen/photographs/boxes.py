@@ -1,4 +1,4 @@
-"""Boxes of ISO files: JPEG 2000 (ISO/IEC 15444-1, annex I), AVIF and HEIC (ISO/IEC 14496-12, 23008-12)."""
+"""Boxes of ISO files: JPEG 2000 (ISO 15444-1, annex I), AVIF and HEIC (ISO 14496-12, 23008-12)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
