@@ -130,10 +130,12 @@ def _refuse_kind(content):
     try:
       PIL.Image.OPEN[name][0](io.BytesIO(content), "").close()
     except Exception as error:  # Damaged files make Pillow raise nearly anything.
-      text = " ".join(str(error).split()) if isinstance(error, (SyntaxError, OSError)) else ""
-      raise NotReadError(
-        f"a {name} picture that is not read ({text or 'damaged'}): convert it to 8-bit RGB first"
-      ) from error
+      text = " ".join(str(error).split())
+      if isinstance(error, SyntaxError) and str(error.__cause__) != str(error):
+        why = f"not a readable image ({name}: {text}); convert it to 8-bit RGB first"
+      else:  # Pillow speaks of its own code.
+        why = f"not a readable image (a damaged {name} picture)"
+      raise NotReadError(why) from error
 
 
 @functools.cache
