@@ -9,7 +9,6 @@ import zlib
 import numpy as np
 import PIL.Image
 import pytest
-import tensorflow as tf
 import tifffile
 
 from bmshj_minnen.photographs import images

@@ -8,10 +8,12 @@ __all__ = ["Chunk", "SIGNATURE", "chunks", "inflated", "profile_stream", "withou
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_LONGEST_TEXT = 2**20  # Bytes that Pillow inflates, and of profiles, too.
+_LONGEST_TEXT = 2**20  # Bytes that Pillow inflates.
 _ALL_TEXTS = 2**25  # Of one file.
-# These are no side data: the pixels are not as meant without them.
+# The pixels are not as meant without these.
 _OF_PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
+_OF_ANIMATIONS = frozenset((b"acTL", b"fcTL", b"fdAT"))
+_KEPT = frozenset((*_OF_PIXELS, *_OF_ANIMATIONS, *_TEXTS, b"eXIf"))
 
 
 class Chunk(NamedTuple):
@@ -56,7 +58,10 @@ def inflated(stream: bytes, limit: int) -> Optional[bytes]:
 
 
 def without_bad_side_data(content: bytes) -> bytes:
-  """A PNG file without what Pillow would fail on beside its pixels; other files as they are."""
+  """A PNG file without what Pillow would fail on beside its pixels; other files as they are.
+
+  Of what is not about pixels, texts and EXIF are left; `declared` reads what is said of colours.
+  """
   kept, start, left = [], 0, _ALL_TEXTS
   for chunk in chunks(content):
     size = _size_beside_pixels(chunk)
@@ -69,11 +74,9 @@ def without_bad_side_data(content: bytes) -> bytes:
 
 
 def _size_beside_pixels(chunk):
-  """How many bytes of text there are in a chunk; None if Pillow fails on it."""
-  if not chunk.whole:
+  """How many bytes of text there are in a chunk; None if it is not kept."""
+  if not chunk.whole or chunk.name not in _KEPT:
     return None
-  if chunk.name == b"iCCP":
-    return None if inflated(profile_stream(chunk), _LONGEST_TEXT) is None else 0
   if chunk.name not in _TEXTS:
     return 0
   _, _, rest = chunk.body.partition(b"\0")
