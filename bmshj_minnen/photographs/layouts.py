@@ -37,7 +37,7 @@ def mend(image: PIL.Image.Image, content: bytes) -> None:
   }.get(image.format)
   problem = change(image, content) if change else None
   if problem:
-    raise NotReadError(f"{problem}, which is not read: {_ADVICE}")
+    raise NotReadError(f"{problem}, which is not supported: {_ADVICE}")
 
 
 def _mend_tiff(image, content):
