@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -306,3 +307,47 @@ def test_libtiff_is_silent(capfd, compression):
   except images.ImageError as error:
     assert "\n" not in str(error)
   assert capfd.readouterr() == ("", "")
+
+
+def _heic():
+  pillow_heif = pytest.importorskip("pillow_heif")
+  levels = np.kron(np.arange(40, 216, 11, dtype=np.uint8).reshape(4, 4, 1), np.ones([16, 16, 3]))
+  file = pillow_heif.from_bytes("RGB", (64, 64), levels.astype(np.uint8).tobytes())
+  buffer = io.BytesIO()
+  file.save(buffer, quality=95, chroma=444)
+  return levels, buffer.getvalue()
+
+
+def test_heic_is_read_where_pillow_heif_is():
+  levels, content = _heic()
+  np.testing.assert_allclose(_read(content), levels, atol=4)
+
+
+def test_heic_names_what_reads_it(monkeypatch):
+  _, content = _heic()
+  monkeypatch.setitem(sys.modules, "pillow_heif", None)  # As if it were not there.
+  PIL.Image.init()
+  monkeypatch.delitem(PIL.Image.OPEN, "HEIF", raising=False)
+  _refuse(content, "pip install 'bmshj_minnen[evaluation]'")
+
+
+def test_jpeg_of_12_bits_is_named():
+  buffer = io.BytesIO()
+  PIL.Image.fromarray(_levels(8, 8, 3)).save(buffer, "JPEG")
+  content = bytearray(buffer.getvalue())
+  content[content.index(b"\xff\xc0") + 4] = 12
+  _refuse(bytes(content), "JPEG: ")
+
+
+@pytest.mark.parametrize(
+  "tags, words",
+  [
+    ({"photometric": "separated", "extratags": [(332, 3, 1, 2, True)]}, "other inks"),
+    ({"photometric": "rgb", "extratags": [(255, 3, 1, 2, True)]}, "thumbnail"),
+  ],
+)
+def test_other_tiff_is_refused(tags, words):
+  buffer = io.BytesIO()
+  shape = (5, 7, 4) if tags["photometric"] == "separated" else (5, 7, 3)
+  tifffile.imwrite(buffer, _levels(*shape), **tags)
+  _refuse(buffer.getvalue(), words)
