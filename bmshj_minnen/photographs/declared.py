@@ -45,8 +45,6 @@ _TRANSFERS = {
 # Pictures of ordinary video are made for the screens that sRGB describes.
 _ORDINARY_VIDEO = frozenset((1, 2, 5, 6, 7))
 _HDR = frozenset((16, 18))
-_PNG_GAMMA = 45455  # What writers of sRGB put into gAMA: 100000 / 2.2.
-_PNG_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _LONGEST_PROFILE = 2**26  # Bytes.
 _ADOBE_GAMMA = icc.gamma(563 / 256)
 _INTEROPERABILITY, _EXIF, _COLOR_SPACE = 0xA005, 0x8769, 0xA001
@@ -127,12 +125,14 @@ def _of_png(image, content, note):
     return inflated
   if b"sRGB" in found or not {b"gAMA", b"cHRM"} & set(found):
     return None
-  gamma = struct.unpack(">I", found[b"gAMA"].body)[0] if b"gAMA" in found else _PNG_GAMMA
-  places = struct.unpack(">8I", found[b"cHRM"].body) if b"cHRM" in found else _PNG_SRGB
-  is_srgb = all(abs(one - other) <= 500 for one, other in zip(places, _PNG_SRGB))
+  gamma = struct.unpack(">I", found[b"gAMA"].body)[0] if b"gAMA" in found else png.SRGB_GAMMA
+  places = struct.unpack(">8I", found[b"cHRM"].body) if b"cHRM" in found else png.SRGB_PLACES
+  is_srgb = all(
+    abs(one - other) <= png.PLACE_TOLERANCE for one, other in zip(places, png.SRGB_PLACES)
+  )
   if not gamma:
     raise ValueError("no exponent")
-  has_srgb_gamma = abs(gamma - _PNG_GAMMA) <= 0.05 * _PNG_GAMMA  # As other readers take it.
+  has_srgb_gamma = abs(gamma - png.SRGB_GAMMA) <= png.GAMMA_TOLERANCE
   if has_srgb_gamma and (is_srgb or b"gAMA" not in found):
     return _made(icc.SRGB if is_srgb else _chromaticities(places), icc.SRGB_CURVE)
   return icc.profile(_chromaticities(places), (icc.gamma(100000 / gamma),))

@@ -4,8 +4,24 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-__all__ = ["Chunk", "SIGNATURE", "chunks", "inflated", "profile_stream", "without_bad_side_data"]
+__all__ = [
+  "GAMMA_TOLERANCE",
+  "PLACE_TOLERANCE",
+  "SRGB_CODE_POINTS",
+  "SRGB_GAMMA",
+  "SRGB_PLACES",
+  "Chunk",
+  "SIGNATURE",
+  "chunks",
+  "inflated",
+  "profile_stream",
+  "without_bad_side_data",
+]
 
+# What writers of sRGB put into gAMA, 100000 / 2.2, and into cHRM, and how near is taken for it.
+SRGB_GAMMA, GAMMA_TOLERANCE = 45455, 2272
+SRGB_PLACES, PLACE_TOLERANCE = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000), 500
+SRGB_CODE_POINTS = bytes((1, 13, 0, 1))  # In cICP.
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _LONGEST_TEXT = 2**20  # Bytes that Pillow inflates.
