@@ -380,3 +380,13 @@ def test_linear_qoi():
   for colours, light_of in ((b"\0", _light_of_srgb), (b"\1", _power(1))):
     read = _read(content[:13] + colours + content[14:])
     np.testing.assert_allclose(read, _expected(_LEVELS, _SRGB, light_of), atol=1.6)
+
+
+def test_a_profile_that_is_there_in_part_costs_a_note():
+  buffer = io.BytesIO()
+  PIL.Image.fromarray(_SMOOTH).save(buffer, "JPEG", icc_profile=_profile(swapped=True))
+  content = buffer.getvalue().replace(b"ICC_PROFILE\0\1\1", b"ICC_PROFILE\0\1\2")
+  notes = []
+  read = images.read_image("x", content=content, note=notes.append)
+  np.testing.assert_allclose(read, _SMOOTH, atol=20)
+  assert len(notes) == 1 and "damaged" in notes[0]

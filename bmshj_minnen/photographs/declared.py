@@ -206,6 +206,8 @@ def _of_exif(image, content, note):
   del content, note
   if image.info.get("icc_profile"):
     return image.info["icc_profile"]
+  if any(data.startswith(b"ICC_PROFILE\0") for _, data in getattr(image, "applist", ())):
+    raise ValueError("a part of the profile is missing")
   try:
     found = image.getexif()
     index = str(found.get_ifd(_INTEROPERABILITY).get(1, "")).rstrip("\0 ")
