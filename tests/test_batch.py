@@ -136,6 +136,20 @@ def test_a_folder_without_photographs_names_what_helps(tree):
     _plan("empty")
 
 
+def test_what_a_folder_holds_besides_is_counted(tree, capsys):
+  for name in ("in/b.psd", "in/c.psd", "in/README", "in/sub/d.svg"):
+    (tree / name).write_bytes(b"")
+  (tree / "in" / "linked").symlink_to(tree / "other")
+  (line,) = _plan("in").left_out
+  assert "left out: 4 (" in line and "2 .psd" in line and "1 .txt" in line
+  assert "1 without a suffix" in line and "linked" not in line
+  (line,) = _plan("in", recursive=True).left_out
+  assert "left out: 5 (" in line and "1 .svg" in line and "linked folders not followed: 1" in line
+  assert _plan("other", "in/*.png").left_out == ()
+  many_files.run(_plan("in"), _work(), 1, "copied")
+  assert f"note: {_plan('in').left_out[0]}" in capsys.readouterr().err.splitlines()
+
+
 def test_sources_are_never_results(tree):
   os.rename("other/g.jpg", "in/a.bin")
   plan = _plan("in/a.png", "in/a.bin", "in/B.JPG", output_dir="in")
@@ -238,8 +252,8 @@ def test_every_file_is_done_once(tree, parallel, capsys):
   assert _results() == {job.target: job.source.encode().upper() for job in plan.jobs}
   captured = capsys.readouterr()
   assert captured.out.startswith("shouted 6 of 6 files in ") and captured.out.count("\n") == 1
-  notes = sorted(f"note: {job.source}: read" for job in plan.jobs)
-  assert sorted(captured.err.splitlines()) == notes
+  notes = [*plan.left_out, *(f"{job.source}: read" for job in plan.jobs)]
+  assert sorted(captured.err.splitlines()) == sorted(f"note: {note}" for note in notes)
 
 
 def test_a_failure_costs_one_line_and_the_others_nothing(tree, capsys):

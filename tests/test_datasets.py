@@ -214,6 +214,23 @@ def test_training_reads_a_prepared_dataset(prepared, tmp_path):
   assert bmshj_minnen.load(tmp_path).compress(codecs.photograph(20, 20))
 
 
+def test_what_tensorflow_does_not_read_is_stored_otherwise(tmp_path):
+  folder = tmp_path / "in"
+  folder.mkdir()
+  picture = codecs.photograph(40, 40)
+  content = images.encode_image(picture)
+  (folder / "endless.png").write_bytes(content[:-12])
+  (folder / "damaged.png").write_bytes(content[: len(content) // 2])
+  skipped = {}
+  arguments = ([str(folder / "*")], "my_photos", str(tmp_path / "data"), 40)
+  assert datasets.prepare(*arguments, skip=skipped.__setitem__) == 1
+  assert list(skipped) == [str(folder / "damaged.png")]
+  (stored,) = _stored(tmp_path)
+  np.testing.assert_array_equal(tf.io.decode_image(stored), picture)
+  (crop,) = _crops("my_photos", str(tmp_path / "data"), 40, 1, 0, 0, 1).as_numpy_iterator()
+  assert any((crop[0] == x).all() for x in (picture, picture[:, ::-1]))
+
+
 @pytest.mark.parametrize(
   "pattern, name, words",
   [

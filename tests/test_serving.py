@@ -2,6 +2,8 @@
 
 import io
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -216,6 +218,11 @@ def _variants():
       yield f"turned {image_format}", _encoded(image, image_format, exif=exif)
   big_endian = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6" + bytes(6)
   yield "turned, big-endian", _encoded(image, "JPEG", exif=big_endian)
+  for kind in (1, 4, 7):
+    size = 4 if kind == 4 else 1
+    value = (6).to_bytes(size, "big").ljust(4, b"\0")
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0" + bytes([kind]) + b"\0\0\0\1" + value + bytes(4)
+    yield f"turned, of type {kind}", _encoded(image, "JPEG", exif=exif)
   for mode, options in (("1", {}), ("P", {}), ("P", {"bits": 4})):
     buffer = io.BytesIO()
     source = palette.quantize(8) if options else PIL.Image.fromarray(image).convert(mode)
@@ -228,6 +235,47 @@ def test_photographs_are_read_as_by_the_command_line(read, tmp_path):
     (tmp_path / "file").write_bytes(file)
     expected = images.read_image(str(tmp_path / "file"))
     assert np.array_equal(read(tf.constant(file)), expected), name
+
+
+def _with_chunk(name, body):
+  chunk = len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+  content = _encoded(codecs.photograph(19, 30))
+  return content[:33] + chunk + content[33:]
+
+
+def _exif_of_colours(index, colour_space):
+  part = lambda *entries: struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)  # noqa: E731
+  return (
+    b"Exif\0\0MM\0*\0\0\0\x08"
+    + part(struct.pack(">HHII", 0x8769, 4, 1, 26))
+    + part(
+      struct.pack(">HHIHH", 0xA001, 3, 1, colour_space, 0), struct.pack(">HHII", 0xA005, 4, 1, 56)
+    )
+    + part(struct.pack(">HHI4s", 1, 2, 4, index))
+  )
+
+
+def test_colours_that_are_declared_without_a_profile_are_refused_unless_they_are_srgb(read):
+  image = codecs.photograph(19, 30)
+  places = np.array([31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000], ">u4")
+  for is_srgb, file in [
+    (False, _with_chunk(b"gAMA", (100000).to_bytes(4, "big"))),
+    (True, _with_chunk(b"gAMA", (45455).to_bytes(4, "big"))),
+    (False, _with_chunk(b"cHRM", (places + np.uint32(2000)).astype(">u4").tobytes())),
+    (True, _with_chunk(b"cHRM", places.tobytes())),
+    (False, _with_chunk(b"cICP", bytes([12, 13, 0, 1]))),
+    (True, _with_chunk(b"cICP", bytes([1, 13, 0, 1]))),
+    (False, _encoded(image, "JPEG", exif=_exif_of_colours(b"R03", 65535))),
+    (False, _encoded(image, "JPEG", exif=_exif_of_colours(b"R98", 2))),
+    (True, _encoded(image, "JPEG", exif=_exif_of_colours(b"R98", 1))),
+  ]:
+    expected = images.read_image("x", content=file)
+    if is_srgb:
+      np.testing.assert_array_equal(read(tf.constant(file)), expected)
+    else:
+      assert np.abs(expected.astype(int) - image).max() > 2
+      with pytest.raises(tf.errors.InvalidArgumentError, match="colour profile other than sRGB"):
+        read(tf.constant(file))
 
 
 def test_profiles_that_are_close_to_srgb_but_mean_other_colours_are_told(tmp_path):

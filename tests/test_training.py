@@ -351,7 +351,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
 def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
   PIL.Image.fromarray(np.zeros((80, 80), np.uint8)).save(tmp_path / "grey.png")
   (tmp_path / "broken.png").write_bytes(b"\x89PNG")
-  with pytest.raises(finding.DataError, match="1 grey or more than 8 bits"):
+  with pytest.raises(finding.DataError, match="1 grey"):
     loop.train(_MODEL, _config(tmp_path, train_glob=str(tmp_path / "*.png")))
   assert not (tmp_path / "model").exists()
 

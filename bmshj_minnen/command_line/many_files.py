@@ -115,6 +115,8 @@ class _State:
     for refusal in plan.refusals:
       self.outcome.failed += refusal.files
       self._say(f"error: {refusal.line}", sys.stderr)
+    for line in plan.left_out:
+      self._say(f"note: {line}", sys.stderr)
 
   def stop(self):
     """Lets the jobs that have not begun end at once, and the others where they tell progress."""

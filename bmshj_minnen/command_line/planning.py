@@ -1,5 +1,6 @@
 """Which files are meant, and which become what."""
 
+import collections
 import dataclasses
 import glob
 import os
@@ -63,12 +64,14 @@ class Plan:
     is_folder: whether results go to a folder, so that progress and a summary are worth showing.
     skip_existing: as of the request.
     refusals: what cannot be done.
+    left_out: a line for each folder that holds what is not taken.
   """
 
   jobs: list[Job]
   is_folder: bool
   skip_existing: bool = False
   refusals: tuple[Refusal, ...] = ()
+  left_out: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -103,7 +106,9 @@ def make_plan(
   if refusals and request.output_dir is None:
     raise ValueError(refusals[0].line)
   jobs = [job for job in jobs if job not in refused]
-  return Plan(jobs, request.output_dir is not None, request.skip_existing, refusals)
+  left_out = [_left_out(path, suffixes, request.recursive) for path in request.paths]
+  lines = tuple(filter(None, left_out)) if request.output_dir is not None else ()
+  return Plan(jobs, request.output_dir is not None, request.skip_existing, refusals, lines)
 
 
 def _single_job(paths, suffixes):
@@ -141,10 +146,9 @@ def _nothing_found(path, suffixes, recursive):
 def _find(path, suffixes, recursive):
   """Sources, and their places below the folder or the fixed part of the glob."""
   if os.path.isdir(path):
-    for folder, folders, names in os.walk(path):
-      folders[:] = sorted(f for f in folders if recursive and not f.startswith("."))
-      for name in sorted(names):
-        if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
+    for folder, _, names in _walk(path, recursive):
+      for name in names:
+        if _suffix(name) in suffixes:
           source = os.path.join(folder, name)
           yield source, os.path.relpath(source, path)
   elif glob.has_magic(path) and not os.path.lexists(path):
@@ -156,6 +160,33 @@ def _find(path, suffixes, recursive):
         yield source, os.path.relpath(source, root)
   elif not TEMPORARY.search(path):
     yield path, os.path.basename(path)
+
+
+def _walk(path: str, recursive: bool) -> Iterator[tuple[str, list[str], list[str]]]:
+  """Folders, and the folders and files in each that are not hidden."""
+  for folder, folders, names in os.walk(path):
+    folders[:] = sorted(f for f in folders if recursive and not f.startswith("."))
+    yield folder, folders, sorted(name for name in names if not name.startswith("."))
+
+
+def _suffix(name):
+  return os.path.splitext(name)[1].lower()
+
+
+def _left_out(path, suffixes, recursive):
+  """What is not taken from a folder, in a line; None: nothing."""
+  kinds: collections.Counter = collections.Counter()
+  links = 0
+  for folder, folders, names in _walk(path, recursive):
+    kinds.update(_suffix(n) for n in names if _suffix(n) not in suffixes | {".tmp"})
+    links += sum(os.path.islink(os.path.join(folder, name)) for name in folders)
+  counts = ", ".join(f"{n} {kind or 'without a suffix'}" for kind, n in kinds.most_common(5))
+  more = ", ..." if len(kinds) > 5 else ""
+  parts = (
+    [f"files of other kinds left out: {sum(kinds.values())} ({counts}{more})"] if kinds else []
+  )
+  parts += [f"linked folders not followed: {links}"] if links else []
+  return f"{path}: {'; '.join(parts)}" if parts else None
 
 
 def _refused(

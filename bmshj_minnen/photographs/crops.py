@@ -1,10 +1,13 @@
 """Crops of photographs for training, as tf.data pipelines that decode ahead of the steps."""
 
 import concurrent.futures
+import os
+import pathlib
 from typing import Callable
 
-import PIL.Image
 import tensorflow as tf
+
+from bmshj_minnen.photographs import formats, images
 
 __all__ = [
   "for_every_device",
@@ -117,19 +120,14 @@ def _reader(paths):
   training a small model.
   """
   files = tf.constant(paths)
-  total, is_jpeg = 0, []
-  for path in paths:
-    with PIL.Image.open(path) as image:
-      total += image.width * image.height * 3
-      is_jpeg.append(image.format in ("JPEG", "MPO"))
-  is_jpeg = tf.constant(is_jpeg)
-  if total > _MEMORY:
+  is_jpeg = tf.constant([_is_jpeg(path) for path in paths])
+  if not _fit(paths):
     return lambda index: (_decode(files[index]), is_jpeg[index])
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    images = list(pool.map(_decode, paths))
-  shapes = tf.stack([tf.shape(image) for image in images])
+    pictures = list(pool.map(_read, paths))
+  shapes = tf.stack([tf.shape(picture) for picture in pictures])
   starts = tf.cumsum(tf.reduce_prod(tf.cast(shapes, tf.int64), 1), exclusive=True)
-  pixels = tf.concat([tf.reshape(image, [-1]) for image in images], 0)
+  pixels = tf.concat([tf.reshape(picture, [-1]) for picture in pictures], 0)
 
   def photograph_at(index):
     size = tf.reduce_prod(tf.cast(shapes[index], tf.int64))
@@ -139,8 +137,29 @@ def _reader(paths):
   return photograph_at
 
 
+def _is_jpeg(path):
+  with open(path, "rb") as file:
+    return file.read(3) == b"\xff\xd8\xff"
+
+
+def _fit(paths):
+  """Whether photographs can be kept in memory, decoded."""
+  left = _MEMORY
+  for path in paths:
+    with formats.open_picture(pathlib.Path(path).read_bytes()) as image:
+      left -= image.width * image.height * 3
+    if left < 0:
+      return False
+  return True
+
+
+def _read(path):
+  """As `finding.find_photographs` has read it."""
+  return images.read_image(os.fsdecode(path), alpha="drop", note=lambda text: None)
+
+
 def _decode(path):
-  return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+  return tf.ensure_shape(tf.numpy_function(_read, [path], tf.uint8), [None, None, 3])
 
 
 def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.Dataset:

@@ -3,21 +3,22 @@
 import concurrent.futures
 import io
 import itertools
+import logging
 import os
 import re
 from collections.abc import Iterator
 from typing import Callable, Optional
 
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from bmshj_minnen.photographs import crops, finding, images
+from bmshj_minnen.photographs import crops, finding, formats, images
 from bmshj_minnen.photographs import reason as reasons
 
 __all__ = ["dataset_crops", "prepare"]
 
+_LOG = logging.getLogger(__name__)
 _VERSION = "1.0.0"
 _MIN_SIZE = "min_size"  # Metadata of what `prepare` writes: the shortest side in it.
 _AT_ONCE = 64  # Photographs in memory while preparing.
@@ -122,12 +123,21 @@ def _stored(path, min_size, alpha):
   image = images.read_image(path, alpha, note=lambda text: None, content=content)
   if min(image.shape[:2]) < min_size:
     raise ValueError(f"smaller than {min_size} pixels")
-  with PIL.Image.open(io.BytesIO(content)) as plain:
+  with formats.open_picture(content) as plain:
     as_it_is = plain.format in ("PNG", "JPEG", "MPO") and plain.mode == "RGB"
     as_it_is = as_it_is and "transparency" not in plain.info and not images.is_deep(plain)
-    if as_it_is and np.array_equal(np.asarray(plain), image):
+    if as_it_is and np.array_equal(np.asarray(plain), image) and _reads(content):
       return content
   return images.encode_image(image)
+
+
+def _reads(content):
+  """Whether TensorFlow reads a photograph, too, as other users of a dataset do."""
+  try:
+    tf.io.decode_image(content, channels=3, expand_animations=False)
+    return True
+  except tf.errors.OpError:
+    return False
 
 
 def dataset_crops(
@@ -201,6 +211,17 @@ def _photographs(builder, name, crop, seed):
 
 
 def _decode(content):
-  """The encoded photograph -> [H, W, 3] uint8, and whether it is a JPEG."""
-  image = tf.io.decode_image(content, channels=3, expand_animations=False)
-  return tf.ensure_shape(image, [None, None, 3]), tf.io.is_jpeg(content)
+  """The encoded photograph -> [H, W, 3] uint8, and whether it is a JPEG.
+
+  One that cannot be read has no pixels.
+  """
+  image = tf.ensure_shape(tf.numpy_function(_pixels, [content], tf.uint8), [None, None, 3])
+  return image, tf.io.is_jpeg(content)
+
+
+def _pixels(content):
+  try:
+    return images.read_image("an image of the dataset", "drop", lambda text: None, content)
+  except images.ImageError as error:
+    _LOG.warning("left out: %s", error)
+    return np.zeros([0, 0, 3], np.uint8)

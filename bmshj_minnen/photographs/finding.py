@@ -3,13 +3,13 @@
 import concurrent.futures
 import dataclasses
 import importlib.util
+import logging
 import os
 import pathlib
 from typing import Optional
 
-import PIL.Image
-
-from bmshj_minnen.photographs import globs
+from bmshj_minnen.photographs import globs, images
+from bmshj_minnen.photographs import reason as reasons
 
 __all__ = [
   "DataError",
@@ -30,6 +30,7 @@ _BUNDLED = {
   ),
   "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
 }
+_LOG = logging.getLogger(__name__)
 _HELD_OUT = {"skimage": ("data/chelsea.png",)}
 
 
@@ -90,6 +91,9 @@ def find_files(patterns: list[str]) -> list[str]:
 def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
   """Expands patterns and reads every file once, to see whether it can be cropped.
 
+  What `images.read_image` reads can, unless it is small or grey. Each file that it does not read
+  is named in the log, with the reason.
+
   Args:
     patterns: glob patterns or plain paths; `**` matches folders.
     min_size: the shortest side that is still usable, pixels.
@@ -99,11 +103,11 @@ def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
   """
   paths = find_files(patterns)
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    reasons = list(pool.map(lambda path: _defect(path, min_size), paths))
+    defects = list(pool.map(lambda path: _defect(path, min_size), paths))
   skipped: dict[str, int] = {}
-  for reason in filter(None, reasons):
+  for reason in filter(None, defects):
     skipped[reason] = skipped.get(reason, 0) + 1
-  usable = tuple(p for p, reason in zip(paths, reasons) if reason is None)
+  usable = tuple(p for p, reason in zip(paths, defects) if reason is None)
   if not usable:
     counts = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
     raise DataError(f"none of the {len(paths)} files of {', '.join(patterns)} is usable: {counts}")
@@ -113,17 +117,11 @@ def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
 def _defect(path: str, min_size: int) -> Optional[str]:
   """Why a file cannot be cropped, or None."""
   try:
-    with PIL.Image.open(path) as image:
-      if image.format not in ("JPEG", "MPO", "PNG", "GIF", "BMP"):  # MPO: JPEGs of phones.
-        return "not JPEG, PNG, GIF or BMP"
-      if image.mode not in ("RGB", "RGBA", "P", "CMYK"):
-        return "grey or more than 8 bits"
-      # TensorFlow misreads palettes and masks, and refuses 16 bits.
-      if image.format == "BMP" and image.tile[0][3][0] not in ("BGR", "BGRX"):
-        return "BMP other than plain 24 or 32 bits"
-      if min(image.size) < min_size:
-        return f"smaller than {min_size} pixels"
-      image.load()
-  except Exception:  # Damaged files make Pillow raise nearly anything.
+    image = images.read_image(path, alpha="drop", note=lambda text: None)
+  except (ValueError, OSError) as error:
+    _LOG.warning("%s is skipped: %s", path, reasons.reason(path, error))
     return "unreadable"
-  return None
+  if min(image.shape[:2]) < min_size:
+    return f"smaller than {min_size} pixels"
+  red, green, blue = (image[..., i] for i in range(3))
+  return "grey" if (red == green).all() and (green == blue).all() else None

@@ -9,12 +9,14 @@ from typing import Callable, Optional
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
-import PIL.ImageOps
 import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import colours, encoding, formats, outputs
+from bmshj_minnen.photographs import colours, declared, encoding, formats, layouts, outputs
+from bmshj_minnen.photographs.formats import SUFFIXES
+from bmshj_minnen.photographs.reason import NotReadError
 
 __all__ = [
+  "SUFFIXES",
   "ImageError",
   "encode_image",
   "is_deep",
@@ -24,11 +26,6 @@ __all__ = [
   "write_image",
 ]
 
-# Of the photographs that are looked for in folders.
-SUFFIXES = frozenset(
-  f".{suffix}"
-  for suffix in ("png jpg jpeg jpe jfif webp tif tiff bmp gif ppm pgm jp2 j2k jpx avif tga".split())
-)
 # What `write_image` writes, by suffix.
 _FORMATS = {"": "PNG", **encoding.LOSSLESS}
 # What may become of transparency.
@@ -37,6 +34,18 @@ ALPHA = ("white", "black", "drop")
 _MODES = frozenset(("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
 # Pillow unpacks the high byte of 16-bit colour; with the other byte order it unpacks the low one.
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}
+
+_TURN = PIL.Image.Transpose
+# What undoes an orientation of EXIF.
+_TURNS = dict(
+  enumerate(
+    (
+      *(_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM, _TURN.TRANSPOSE),
+      *(_TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90),
+    ),
+    2,
+  )
+)
 
 
 class ImageError(ValueError):
@@ -72,7 +81,7 @@ def read_image(
   """
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
-  image = _load(path, content, alpha, lambda text: note(f"{path}: {text}"))
+  image = _load(path, content, lambda text: note(f"{path}: {text}"))
   try:
     return _flattened(path, image, alpha, note)
   except (ImageError, MemoryError):
@@ -96,33 +105,29 @@ def _flattened(path, image, alpha, note):
   return np.asarray(PIL.Image.composite(opaque, background, opacity))
 
 
-def _load(path, content, alpha, note):
+def _load(path, content, note):
   """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
     content = pathlib.Path(path).read_bytes() if content is None else content
-    problem = formats.file_problem(content)
-    if problem:
-      raise ImageError(f"{path}: {problem}")
     with formats.open_picture(content) as image:
-      if alpha == "drop" and image.format == "PNG":
-        image.info.pop("transparency", None)  # Or it would be refused below for its sake.
-      _refuse_unsupported(path, image, content)
+      layouts.mend(image, content)
+      _refuse_unsupported(image)
+      image.info["icc_profile"] = declared.profile(image, content, note)
       # The further pictures of phones' files (MPO) are previews and depths.
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
       tiles, deep = list(image.tile), is_deep(image)
       image.load()
+      turn, aperture = _turn(image, note), layouts.clean_aperture(image, content)
       if deep:
         note("more than 8 bits a channel are rounded to 8")
         image = _rounded(functools.partial(formats.open_picture, content), image, tiles)
-      return _upright(image, note)
-  except ImageError:
-    raise
+      image = image.crop(aperture) if aperture else image
+      return image.transpose(turn) if turn is not None else image
+  except NotReadError as error:
+    raise ImageError(f"{path}: {error}") from error
   except FileNotFoundError as error:
     raise ImageError(f"{path}: no such file") from error
-  except PIL.UnidentifiedImageError as error:
-    reason = "of no known format" if content else "the file is empty"
-    raise ImageError(f"{path}: not a readable image ({reason})") from error
   except MemoryError:
     raise
   except Exception as error:  # Damaged files make Pillow raise nearly anything.
@@ -135,23 +140,21 @@ def _reason(error):
   return " ".join(str(error).split()) or type(error).__name__
 
 
-def _refuse_unsupported(path, image, content):
+def _refuse_unsupported(image):
   """Raises for files that Pillow would open, but not read rightly or safely."""
   raw_modes = [_raw_mode(tile) for tile in image.tile]
-  problem = formats.layout_problem(image, content)
-  if problem or (image.mode == "I" and image.format in ("PNG", "PPM")):
-    pass  # The latter are 16 bits, in 32.
+  problem = None
+  if image.mode == "I" and image.format in ("PNG", "PPM"):
+    pass  # These are 16 bits, in 32.
   elif image.mode not in _MODES and not image.mode.startswith("I;16"):
-    problem = f"of Pillow's mode {image.mode}, which is not supported"
+    problem = f"of Pillow's mode {image.mode}"
   elif any(mode.endswith(";12") for mode in raw_modes):
-    problem = "of 12 bits a channel, which is not supported"
+    problem = "of 12 bits a channel"
   elif image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8:
     if not all(";16" in mode for mode in raw_modes):
-      problem = "of a layout that is not supported"  # Pillow misreads separate 16-bit planes.
-  if is_deep(image) and "transparency" in image.info:
-    problem = "of 16 bits with a transparent colour, which is not supported"
+      problem = "of a layout"  # Pillow misreads separate 16-bit planes.
   if problem:
-    raise ImageError(f"{path}: {problem}; convert it to 8-bit RGB first")
+    raise NotReadError(f"{problem}, which is not supported; convert it to 8-bit RGB first")
 
 
 def _raw_mode(tile):
@@ -162,27 +165,39 @@ def _raw_mode(tile):
 def is_deep(image: PIL.Image.Image) -> bool:
   """Whether a file that is not yet decoded has more than 8 bits a channel."""
   return image.mode.startswith("I") or any(
-    _raw_mode(tile)[-4:] in _OTHER_BYTE or (tile[0].startswith("ppm") and tile[3][1:] > (255,))
+    _raw_mode(tile)[-4:] in _OTHER_BYTE or (tile[0].startswith("ppm") and _highest(tile) > 255)
     for tile in image.tile
   )
+
+
+def _highest(tile):
+  """The highest level of PPM, which bitmaps do not give."""
+  args = tile[3]
+  return args[1] if isinstance(args, tuple) and isinstance(args[1], int) else 1
 
 
 def _rounded(open_again, image, tiles):
   """The 8-bit image whose levels are nearest to v * 255 / 65535 = v / 257."""
   if tiles[0][0].startswith("ppm") and image.mode == "RGB":
     return image  # Pillow's reader has rounded.
+  key = image.info.pop("transparency", None)  # A colour of 16 bits.
   if image.mode.startswith("I"):
-    levels = (np.asarray(image, np.uint32) + 128) // 257
+    deep = np.asarray(image, np.uint32)
+    levels = (deep + 128) // 257
     if image.format == "TIFF" and image.tag_v2.get(262) == 0:
       levels = 255 - levels  # White is zero, which Pillow heeds for 8 bits only.
-    return _like(image, levels, "L")
+    return _like(image, levels, "L", None if key is None else deep == key)
   if _raw_mode(tiles[0]) == "LA;16B":
     # As long as RGBA; v = 256 * high + low = 257 * high + (low - high).
     high_and_low = np.asarray(_reread(open_again, {"LA;16B": "RGBA"}), np.int16)
     return _like(image, _nearest(high_and_low[..., ::2], high_and_low[..., 1::2]), "LA")
   names = {_raw_mode(tile) for tile in tiles}
   low = _reread(open_again, {name: name[:-4] + _OTHER_BYTE[name[-4:]] for name in names})
-  return _like(image, _nearest(np.asarray(image), np.asarray(low)), image.mode)
+  high, low = np.asarray(image), np.asarray(low)
+  clear = None
+  if key is not None:
+    clear = ((high == np.right_shift(key, 8)) & (low == np.bitwise_and(key, 255))).all(-1)
+  return _like(image, _nearest(high, low), image.mode, clear)
 
 
 def _nearest(high, low):
@@ -191,9 +206,11 @@ def _nearest(high, low):
   return high + (difference > 128) - (difference < -128)
 
 
-def _like(image, levels, mode):
+def _like(image, levels, mode, clear=None):
   result = PIL.Image.frombytes(mode, image.size, levels.astype(np.uint8).tobytes())
   result.info = image.info
+  if clear is not None:
+    result.putalpha(PIL.Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
   return result
 
 
@@ -210,13 +227,16 @@ def _reread(open_again, raw_modes):
     return image
 
 
-def _upright(image, note):
+def _turn(image, note):
+  """How the pixels come to stand upright; None if they do."""
   try:
-    turned = image.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1
-    return PIL.ImageOps.exif_transpose(image) if turned else image
+    value = image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
+    if isinstance(value, (bytes, tuple)):  # Of a type that it should not have.
+      value = value[0]
+    return _TURNS.get(value)
   except Exception:  # As above; a broken tag does not spoil the pixels.
     note("its EXIF data are broken; a rotation in them would be lost")
-    return image
+    return None
 
 
 def write_image(path: str, image: np.ndarray) -> None:

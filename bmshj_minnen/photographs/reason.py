@@ -1,6 +1,10 @@
 """Why a file could not be done, in a line."""
 
-__all__ = ["reason"]
+__all__ = ["NotReadError", "reason"]
+
+
+class NotReadError(ValueError):
+  """A picture is of a kind that is not read; the message goes on from the name of its file."""
 
 
 def reason(source: str, error: Exception) -> str:

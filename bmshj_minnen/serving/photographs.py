@@ -65,7 +65,7 @@ def _refuse_unsupported(header, data, where, is_png):
 
 
 def _has_colours(header, data, is_png):
-  """Whether there is a profile that may not mean sRGB."""
+  """Whether colours may not mean sRGB."""
   content = tf.cast(tf.minimum(header.profile_size, _MAX_PROFILE), tf.int32)
   start = tf.minimum(tf.cast(header.profile, tf.int32), tf.strings.length(data))
   content = tf.strings.substr(data, start, tf.maximum(content, 0))
@@ -73,7 +73,9 @@ def _has_colours(header, data, is_png):
   def is_srgb():
     return profiles.means_srgb(tf.cond(is_png, lambda: _inflated(content), lambda: content))
 
-  return tf.cond(header.profile > 0, lambda: ~is_srgb(), lambda: False) | header.more_profile
+  return tf.cond(header.profile > 0, lambda: ~is_srgb(), lambda: False) | (
+    header.more_profile | header.other_colours
+  )
 
 
 def _inflated(chunk):

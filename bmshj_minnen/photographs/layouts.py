@@ -1,0 +1,149 @@
+"""What Pillow would misread within the formats that are read: mended, or refused."""
+
+import fractions
+import struct
+from typing import Optional
+
+import PIL
+import PIL.Image
+import PIL.ImagePalette
+
+from bmshj_minnen.photographs import boxes
+from bmshj_minnen.photographs.reason import NotReadError
+
+__all__ = ["clean_aperture", "mend"]
+
+_ADVICE = "convert it to 8-bit RGB first"
+
+# Tags of TIFF.
+_SUBFILE, _OLD_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 255, 259, 262, 277
+_PLANES, _COLOUR_MAP, _INKS, _SAMPLE_FORMAT, _DNG = 284, 320, 332, 339, 50706
+_PALETTE, _CMYK, _YCBCR, _JPEG = 3, 5, 6, 7
+
+_CODESTREAM = b"\xff\x4f\xff\x51"
+
+
+def mend(image: PIL.Image.Image, content: bytes) -> None:
+  """Changes an opened file such that it is decoded rightly.
+
+  Raises:
+    NotReadError: it would be decoded wrongly all the same.
+  """
+  change = {
+    "TIFF": _mend_tiff,
+    "PNG": _mend_png,
+    "BMP": _check_bmp,
+    "JPEG2000": _check_jpeg2000,
+  }.get(image.format)
+  problem = change(image, content) if change else None
+  if problem:
+    raise NotReadError(f"{problem}, which is not supported: {_ADVICE}")
+
+
+def _mend_tiff(image, content):
+  tags = image.tag_v2
+  photometric = tags.get(_PHOTOMETRIC)
+  if (
+    _DNG in tags
+    or tags.get(_SUBFILE, 0) & 1
+    or tags.get(_OLD_SUBFILE) == 2
+    or content[8:10] == b"CR"
+  ):
+    return "a raw photograph (such as DNG) or one whose thumbnail stands first"
+  if photometric == _YCBCR and (
+    tags.get(_COMPRESSION) != _JPEG or tags.get(_SAMPLES) != 3 or tags.get(_PLANES, 1) != 1
+  ):
+    return "a TIFF picture in YCbCr"
+  if photometric == _CMYK and tags.get(_INKS, 1) != 1:
+    return "a TIFF picture of other inks than CMYK"
+  if any(kind not in (1, 4) for kind in tags.get(_SAMPLE_FORMAT, ())):
+    return "a TIFF picture of signed or floating-point samples"
+  if photometric == _PALETTE and _COLOUR_MAP in tags and max(tags[_COLOUR_MAP], default=0) < 256:
+    # Of 16 bits each they should be; some writers fill in 8, which libtiff finds out likewise.
+    image.palette = PIL.ImagePalette.raw("RGB;L", bytes(tags[_COLOUR_MAP]))
+  return None
+
+
+def _mend_png(image, content):
+  del content
+  raw_mode = str(image.tile[0][3]) if image.tile else ""
+  level = image.info.get("transparency")
+  if isinstance(level, int) and image.mode in ("1", "L"):
+    # Pillow scales the levels of few bits to 255, but not the one that is transparent.
+    bits = 1 if image.mode == "1" else int(raw_mode.partition(";")[2] or 8)
+    image.info["transparency"] = (level & 2**bits - 1) * 255 // (2**bits - 1)
+
+
+def _check_bmp(image, content):
+  is_rle = bool(image.tile) and image.tile[0][0] == "bmp_rle"
+  if is_rle and content[28:29] == b"\4" and int(PIL.__version__.split(".")[0]) < 13:
+    return "a BMP picture of 4-bit run lengths (Pillow 13 reads it)"
+  bits, compression = struct.unpack_from("<H", content, 28)[0], content[30:31]
+  if content[14] >= 56 and bits == 16 and compression == b"\3" and any(content[66:70]):
+    return "a BMP picture of 16 bits a pixel with transparency"
+  return None
+
+
+def _check_jpeg2000(image, content):
+  del image
+  start = content.find(_CODESTREAM)
+  count = int.from_bytes(content[start + 40 : start + 42], "big")
+  parts = content[start + 42 : start + 42 + 3 * count]
+  if start < 0 or len(parts) != 3 * count:
+    return "a JPEG 2000 picture without a header"
+  if any(byte != 7 for byte in parts[::3]):
+    return "a JPEG 2000 picture not of 8 bits"
+  if any(byte != 1 for byte in parts[1::3] + parts[2::3]):
+    return "a JPEG 2000 picture of subsampled colours"
+  if start == 0:
+    return None if count in (1, 3) else "a JPEG 2000 picture of unknown colours"
+  return _jp2_problem(content, count)
+
+
+def _jp2_problem(content, count):
+  """Why the channels in a JP2 file are not those that Pillow takes them for."""
+  header = boxes.find(content, b"jp2h")
+  if any(box.name in (b"pclr", b"cmap") for box in boxes.boxes(header)):
+    return "a JPEG 2000 picture with a palette"
+  colour = boxes.find(header, b"colr")
+  if colour[:1] == b"\1":
+    colours = {b"\0\0\0\x10": 3, b"\0\0\0\x11": 1}.get(colour[3:7])
+  elif colour[:1] in (b"\2", b"\3"):
+    colours = {b"RGB ": 3, b"GRAY": 1}.get(colour[19:23])
+  else:
+    colours = None
+  if colours is None:
+    return "a JPEG 2000 picture not of sRGB or grey"
+  definitions = boxes.find(header, b"cdef")[2:]
+  channels = sorted(zip(*[iter(struct.unpack(f">{len(definitions) // 2}H", definitions))] * 3))
+  usual = [(i, 0, i + 1) for i in range(colours)] + [(colours, 1, 0)] * (count == colours + 1)
+  if count not in (colours, colours + 1) or channels != (channels and usual):
+    return "a JPEG 2000 picture whose channels are in another order"
+  if count > colours and not channels:
+    return "a JPEG 2000 picture with a channel of unknown use"
+  return None
+
+
+def clean_aperture(image: PIL.Image.Image, content: bytes) -> Optional[tuple[int, int, int, int]]:
+  """Left, top, right and bottom of the part of an AVIF picture that is to be seen; None: all.
+
+  Raises:
+    NotReadError: its borders lie within pixels or outside the picture.
+  """
+  if image.format != "AVIF":
+    return None
+  properties = {box.name: box.body for box in boxes.primary_properties(content)}
+  size = properties.get(b"ispe", b"")[4:12]
+  if b"clap" not in properties or (size and struct.unpack(">II", size) != image.size):
+    return None  # Another version of Pillow may have cut it out.
+  values = struct.unpack(">4IiIiI", properties[b"clap"][:32])
+  if not all(values[1::2]):
+    raise NotReadError(f"an AVIF picture whose clean aperture is damaged: {_ADVICE}")
+  box = []
+  for whole, at in zip(image.size, (0, 2)):
+    length = fractions.Fraction(*values[at : at + 2])
+    centre = fractions.Fraction(*values[at + 4 : at + 6]) + fractions.Fraction(whole, 2)
+    box.append((centre - length / 2, centre + length / 2, whole))
+  if any(a < 0 or b > whole or a != int(a) or b != int(b) or a >= b for a, b, whole in box):
+    raise NotReadError(f"an AVIF picture whose clean aperture cuts pixels: {_ADVICE}")
+  return int(box[0][0]), int(box[1][0]), int(box[0][1]), int(box[1][1])

@@ -1,0 +1,108 @@
+"""Chunks of PNG files (ISO/IEC 15948, third edition)."""
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
+
+__all__ = [
+  "GAMMA_TOLERANCE",
+  "PLACE_TOLERANCE",
+  "SRGB_CODE_POINTS",
+  "SRGB_GAMMA",
+  "SRGB_PLACES",
+  "Chunk",
+  "SIGNATURE",
+  "chunks",
+  "inflated",
+  "profile_stream",
+  "without_bad_side_data",
+]
+
+# What writers of sRGB put into gAMA, 100000 / 2.2, and into cHRM, and how near is taken for it.
+SRGB_GAMMA, GAMMA_TOLERANCE = 45455, 2272
+SRGB_PLACES, PLACE_TOLERANCE = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000), 500
+SRGB_CODE_POINTS = bytes((1, 13, 0, 1))  # In cICP.
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_LONGEST_TEXT = 2**20  # Bytes that Pillow inflates.
+_ALL_TEXTS = 2**25  # Of one file.
+# The pixels are not as meant without these.
+_OF_PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
+_OF_ANIMATIONS = frozenset((b"acTL", b"fcTL", b"fdAT"))
+_KEPT = frozenset((*_OF_PIXELS, *_OF_ANIMATIONS, *_TEXTS, b"eXIf"))
+
+
+class Chunk(NamedTuple):
+  """A chunk.
+
+  Attributes:
+    name: four bytes.
+    body: what is in it.
+    start, end: where it stands in the file, its length and its checksum included.
+    whole: whether its checksum is right.
+  """
+
+  name: bytes
+  body: bytes
+  start: int
+  end: int
+  whole: bool
+
+
+def chunks(content: bytes) -> Iterator[Chunk]:
+  """The chunks of a PNG file, up to the first that is cut off; none of other files."""
+  at = len(SIGNATURE) if content.startswith(SIGNATURE) else len(content)
+  while at + 12 <= len(content):
+    end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+    if end > len(content):
+      return
+    name, body = content[at + 4 : at + 8], content[at + 8 : end - 4]
+    checksum = int.from_bytes(content[end - 4 : end], "big")
+    # Pillow checks the checksums of pixels itself.
+    yield Chunk(name, body, at, end, name in _OF_PIXELS or zlib.crc32(name + body) == checksum)
+    at = end
+
+
+def inflated(stream: bytes, limit: int) -> Optional[bytes]:
+  """What a zlib stream holds; None if it is damaged or longer than a limit."""
+  try:
+    inflate = zlib.decompressobj()
+    result = inflate.decompress(stream, limit)
+    return result if inflate.eof else None
+  except zlib.error:
+    return None
+
+
+def without_bad_side_data(content: bytes) -> bytes:
+  """A PNG file without what Pillow would fail on beside its pixels; other files as they are.
+
+  Of what is not about pixels, texts and EXIF are left; `declared` reads what is said of colours.
+  """
+  kept, start, left = [], 0, _ALL_TEXTS
+  for chunk in chunks(content):
+    size = _size_beside_pixels(chunk)
+    if size is not None and size <= left:
+      left -= size
+      continue
+    kept.append(content[start : chunk.start])
+    start = chunk.end
+  return b"".join([*kept, content[start:]]) if kept else content
+
+
+def _size_beside_pixels(chunk):
+  """How many bytes of text there are in a chunk; None if it is not kept."""
+  if not chunk.whole or chunk.name not in _KEPT:
+    return None
+  if chunk.name not in _TEXTS:
+    return 0
+  _, _, rest = chunk.body.partition(b"\0")
+  if chunk.name == b"tEXt" or (chunk.name == b"iTXt" and rest[:1] != b"\1"):
+    return len(chunk.body) if len(chunk.body) < _LONGEST_TEXT else None
+  packed = rest[1:] if chunk.name == b"zTXt" else b"".join(rest[2:].split(b"\0", 2)[2:])
+  text = inflated(packed, _LONGEST_TEXT)
+  return None if text is None else len(text)
+
+
+def profile_stream(chunk: Chunk) -> bytes:
+  """The compressed profile in an iCCP chunk, behind its name and its method."""
+  return chunk.body.partition(b"\0")[2][1:]
