@@ -17,19 +17,40 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from bmshj_minnen.coding import bitstream, targets
 from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import images, metadata
 
 _MODEL = shared_flags.define_model()
 _QUALITY = shared_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
 _FILES = shared_flags.FileFlags("compressed")
 _REFINEMENT = shared_flags.RefinementFlags()
+_METADATA = flags.DEFINE_bool(
+  "metadata",
+  False,
+  "Keep EXIF and XMP, which may tell where, when and by whom a photograph was taken. Colour "
+  "profiles are applied in any case, for what comes back is sRGB.",
+)
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
-def _convert(codec, estimator, quality, image, progress):
+def _asked_of_codec(quality, image, kept):
+  """The quality or target, of whose bytes the metadata take some."""
+  target = {name: value for name, value in quality.items() if name != "quality"}
+  goal = targets.Target.of(image.shape[0] * image.shape[1], **target)
+  size = len(bitstream.with_metadata(b"", *kept))
+  if goal is None or goal.bytes is None or not size:
+    return quality
+  if goal.bytes <= size:
+    raise ValueError(f"{goal.bytes} bytes are too few: the metadata alone take {size}")
+  return {"bytes": goal.bytes - size}
+
+
+def _convert(codec, estimator, quality, photograph, progress):
+  image, kept = photograph
   seconds: dict[str, float] = {}
-  data, latents = codec.compress_with_latents(image, seconds, progress, **quality)
+  asked = _asked_of_codec(quality, image, kept)
+  picture, latents = codec.compress_with_latents(image, seconds, progress, **asked)
+  data = bitstream.with_metadata(picture, *kept)
 
   def describe():
     if not _VERBOSE.value:
@@ -47,14 +68,23 @@ def _is_done(codec, quality, source, target):
     header, _ = bitstream.parse_intact(data)
   except (OSError, bitstream.BitstreamError):
     return False
-  return header.fingerprint == codec.fingerprint and targets.is_answered(
-    quality, codec.config, header, len(data)
+  return (
+    header.fingerprint == codec.fingerprint
+    and targets.is_answered(quality, codec.config, header, len(data))
+    and (not _METADATA.value or (header.exif, header.xmp) == _metadata(source, files.read(source)))
   )
 
 
 def _read(path, note):
-  content = files.read(path) if path == files.STREAM else None
-  return images.read_image(path, _ALPHA.value, note, content)
+  content = files.read(path) if _METADATA.value or path == files.STREAM else None
+  image = images.read_image(path, _ALPHA.value, note, content)
+  return image, _metadata(path, content, note)
+
+
+def _metadata(path, content, note=lambda text: None):
+  if not _METADATA.value:
+    return metadata.Metadata()
+  return metadata.read(content, lambda text: note(f"{path}: {text}"))
 
 
 def main(argv):

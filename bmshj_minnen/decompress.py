@@ -1,6 +1,6 @@
 """Decompresses what `compress` wrote.
 
-python -m bmshj_minnen.decompress out.tfci back.png
+python -m bmshj_minnen.decompress out.tfci back.png  # Or .jpg, .webp, .avif, .tif and others.
 python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders or globs
 """
 
@@ -15,10 +15,12 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from bmshj_minnen.coding import bitstream
 from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import encoding, images
+from bmshj_minnen.photographs.metadata import Metadata
 
 _MODEL = shared_flags.define_decoding_model()
 _FILES = shared_flags.FileFlags("decompressed")
+_PICTURES = shared_flags.PictureFlags()
 _MAX_PIXELS = shared_flags.define_max_pixels()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = shared_flags.define_path(
@@ -31,7 +33,18 @@ def _limits():
   return _MAX_PIXELS.value, _FILES.memory, _FILES.precision
 
 
-def _convert(codec, original, data, progress):
+def _read(image_format, path, note):
+  """A file, and its metadata as far as the picture has room for them."""
+  data = files.read(path)
+  header, _ = bitstream.parse(data)
+  metadata, left_out = encoding.fitting(Metadata(header.exif, header.xmp), image_format)
+  for line in left_out:
+    note(f"{path}: {line}")
+  return data, metadata
+
+
+def _convert(codec, original, content, progress):
+  data, metadata = content
   seconds: dict[str, float] = {}
   codec = codec or model_directory.load_for(data, *_limits())
   image = codec.decompress(data, seconds, progress)
@@ -39,11 +52,12 @@ def _convert(codec, original, data, progress):
   def describe():
     return report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
 
-  return image, describe
+  return (image, metadata), describe
 
 
-def _write(results, target, image, source):
-  data = images.encode_image(image, images.lossless_format(target))
+def _write(results, image_format, target, picture, source):
+  image, metadata = picture
+  data = encoding.encode(image, image_format, _PICTURES.quality, metadata)
   results.write(target, data, source)
 
 
@@ -60,15 +74,14 @@ def main(argv):
       raise ValueError("--original is for one file, not for --output_dir")
     results = _FILES.results(lambda head: False)  # A picture does not say who wrote it.
     request = _FILES.request(argv[1:])
-    plan = planning.make_plan(request, frozenset((".tfci",)), ".png", results.problem)
-    for job in plan.jobs:
-      images.lossless_format(job.target)  # Complains before anything is done.
+    plan = planning.make_plan(request, frozenset((".tfci",)), _PICTURES.suffix, results.problem)
+    image_format = _PICTURES.format_of(None if plan.is_folder else plan.jobs[0].target)
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
     codec = model_directory.load(_MODEL.value, *_limits()) if _MODEL.value else None
     work = many_files.Work(
-      lambda path, note: files.read(path),
+      functools.partial(_read, image_format),
       functools.partial(_convert, codec, original),
-      functools.partial(_write, results),
+      functools.partial(_write, results, image_format),
       _is_done,
     )
     outcome = many_files.run(plan, work, _FILES.jobs, "decompressed")

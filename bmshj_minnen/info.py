@@ -6,14 +6,13 @@ import sys
 
 from absl import app, flags
 
-from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
-
-# isort: split
 from bmshj_minnen.coding import bitstream
-from bmshj_minnen.command_line import files
-from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.command_line import files, startup
+from bmshj_minnen.model_files import catalogue
 
 _JSON = flags.DEFINE_bool("json", False, "Print each file as an object of JSON, in a line.")
+
+_METADATA = ("exif", "xmp")
 
 
 def _facts(path, data):
@@ -25,13 +24,16 @@ def _facts(path, data):
     "file": path,
     "format_version": header.version,
     "fingerprint": header.fingerprint.hex(),
-    "model": model_directory.shipped_name(header.fingerprint),
+    "model": catalogue.name_of(header.fingerprint),
     "width": header.width,
     "height": header.height,
     "quality": header.quality,
     "bytes": len(data),
     "header_bytes": header.size,
     "payload_bytes": len(payload),
+    "metadata_bytes": header.start,
+    "exif_bytes": len(header.exif),
+    "xmp_bytes": len(header.xmp),
     "bits_per_pixel": 8 * len(data) / (header.height * header.width),
     "checksum": header.checksum.hex(),
     "intact": intact,
@@ -41,6 +43,8 @@ def _facts(path, data):
 def _lines(facts, checksum):
   """The same to be read by people."""
   name = f" {facts['model']}" if facts["model"] else ""
+  kinds = ", ".join(f"{facts[f'{k}_bytes']} {k.upper()}" for k in _METADATA if facts[f"{k}_bytes"])
+  metadata = f", {facts['metadata_bytes']} metadata: {kinds}" if kinds else ""
   return [
     facts["file"],
     f"  format version   {facts['format_version']}",
@@ -48,7 +52,7 @@ def _lines(facts, checksum):
     f"  size             {facts['width']}x{facts['height']}",
     *([] if facts["quality"] is None else [f"  quality          {facts['quality']:g}"]),
     f"  bytes            {facts['bytes']} ({facts['header_bytes']} header, "
-    f"{facts['payload_bytes']} payload)",
+    f"{facts['payload_bytes']} payload{metadata})",
     f"  bits per pixel   {facts['bits_per_pixel']:.4f}",
     f"  checksum         {checksum}",
   ]

@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,9 @@ def folder(tmp_path_factory):
   codecs.make_codec("joint", folder)
   codecs.make_codec("autoregressive", folder)
   bmshj_minnen.write_image(str(folder / "in.png"), codecs.photograph(180, 200))
+  exif = PIL.Image.Exif()
+  exif[0x010F] = "Maker"
+  PIL.Image.fromarray(codecs.photograph(20, 30)).save(folder / "exif.png", exif=exif)
   result = _run("compress", f"--model={folder}/joint", folder / "in.png", folder / "good.tfci")
   assert result.returncode == 0, result.stderr
   return folder
@@ -210,6 +214,10 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     (["--bpp=-1", "in.png", "x.tfci"], "--bpp must be above 0"),
     (["--psnr=30", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
     (["--bytes=30", "in.png", "x.tfci"], "30 bytes are too few: the lowest quality takes"),
+    (
+      ["--bytes=30", "--metadata", "exif.png", "x.tfci"],
+      "30 bytes are too few: the metadata alone",
+    ),
     (["--psnr=99", "in.png", "x.tfci"], "99 dB are too much: the highest quality gives"),
     (["--bpp=1", "--refine=1", "in.png", "x.tfci"], "refinement is for a given quality"),
     (["--quality=1", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
@@ -238,12 +246,39 @@ def test_memory_is_a_number(folder):
   assert "Traceback" not in result.stderr and not (folder / "x.tfci").exists()
 
 
-def test_pictures_are_not_written_under_the_names_of_lossy_formats(folder, tmp_path):
-  target = tmp_path / "photo.jpg"
-  result = _run("decompress", f"--model={folder / 'joint'}", folder / "good.tfci", target)
-  assert result.returncode == 1
-  assert result.stderr.count("\n") == 1 and "with one of .png, .ppm" in result.stderr
-  assert not target.exists()
+def test_metadata_travel_if_asked_and_pictures_are_of_the_kind_that_is_named(folder, tmp_path):
+  exif = PIL.Image.Exif()
+  exif[0x010F], exif[0x0112] = "Maker", 6
+  (tmp_path / "in").mkdir()
+  photograph = PIL.Image.fromarray(codecs.photograph(180, 200))
+  photograph.save(tmp_path / "in" / "a.png", exif=exif)
+  photograph.save(tmp_path / "in" / "b.png")
+  model = f"--model={folder}/joint"
+  plain, kept = tmp_path / "plain", tmp_path / "kept"
+  shutil.copytree(tmp_path / "in", kept)
+  for target, options in ((plain, []), (kept, ["--metadata"])):
+    result = _run("compress", model, *options, f"--output_dir={target}", tmp_path / "in")
+    assert result.returncode == 0, result.stderr
+  assert (plain / "b.tfci").read_bytes() == (kept / "b.tfci").read_bytes()
+  data = (kept / "a.tfci").read_bytes()
+  assert data.endswith((plain / "a.tfci").read_bytes()) and b"Maker" in data
+  args = ["--skip_existing", "--metadata", f"--output_dir={plain}", tmp_path / "in"]
+  result = _run("compress", model, *args)
+  assert result.returncode == 0 and "1 more were there already" in result.stdout
+  assert (plain / "a.tfci").read_bytes() == data
+  args = ["--format=jpg", "--output_quality=80", f"--output_dir={tmp_path}/back", kept]
+  result = _run("decompress", model, *args)
+  assert result.returncode == 0 and result.stderr == ""
+  with PIL.Image.open(tmp_path / "back" / "a.jpg") as image:
+    assert (image.format, image.size) == ("JPEG", (180, 200))
+    assert dict(image.getexif()) == {0x010F: "Maker", 0x0112: 1}
+  result = _run("decompress", model, kept / "a.tfci", tmp_path / "a.bmp")
+  assert result.returncode == 0
+  (line,) = result.stderr.splitlines()
+  assert line.startswith(f"note: {kept}/a.tfci: BMP holds no EXIF")
+  result = _run("decompress", model, kept / "a.tfci", tmp_path / "a.jxl")
+  assert result.returncode == 1 and not (tmp_path / "a.jxl").exists()
+  assert result.stderr.count("\n") == 1 and "one of .png, .ppm" in result.stderr
 
 
 def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_path):

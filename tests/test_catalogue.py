@@ -1,5 +1,6 @@
 """The shipped models: found by name, and better than JPEG at every rate."""
 
+import pickle
 import threading
 import time
 
@@ -9,11 +10,12 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import packing
 from bmshj_minnen.command_line import report
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import finding
+from tests import codecs
 
 
 def test_the_default_is_the_model_for_every_rate():
@@ -48,8 +50,26 @@ def test_the_shipped_models_compress_a_photograph_they_have_not_seen(name):
   assert points == sorted(points)
 
 
+def test_what_ships_is_known_by_its_fingerprint():
+  for name in catalogue.names():
+    assert catalogue.name_of(bmshj_minnen.load(name).fingerprint) == name
+  assert catalogue.name_of(b"abcd") is None
+
+
+def test_a_codec_has_the_quality_that_it_is_loaded_with():
+  image = codecs.photograph(20, 30)
+  codec, plain = bmshj_minnen.load(quality=12.5), bmshj_minnen.load()
+  assert codec.compress(image) == plain.compress(image, quality=12.5) != plain.compress(image)
+  assert codec.compress(image, quality=70) == plain.compress(image, quality=70)
+  assert codec.compress(image, bytes=900) == plain.compress(image, bytes=900)
+  copy = pickle.loads(pickle.dumps(codec))
+  assert copy.compress(image) == codec.compress(image)
+  with pytest.raises(ValueError, match="quality must be 1 to 100"):
+    bmshj_minnen.load(quality=101)
+
+
 def _file(fingerprint):
-  return bitstream.pack(fingerprint, tf.constant(1), tf.constant(1), tf.constant(b"")).numpy()
+  return packing.pack(fingerprint, tf.constant(1), tf.constant(1), tf.constant(b"")).numpy()
 
 
 def test_damage_to_a_fingerprint_is_no_other_model():

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import packing
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
@@ -130,7 +130,7 @@ def test_any_payload_of_the_right_checksum_ends(case):
   codec, _ = case
   generator = np.random.default_rng(0)
   for payload in (b"", b"\xff\x80\x00\x00", b"\xff" * 200, generator.bytes(500)):
-    data = bitstream.pack(codec.fingerprint, tf.constant(90), tf.constant(50), payload).numpy()
+    data = packing.pack(codec.fingerprint, tf.constant(90), tf.constant(50), payload).numpy()
     try:
       assert codec.decompress(data).shape == (90, 50, 3)
     except bmshj_minnen.BitstreamError:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import packing
 from bmshj_minnen.entropy import range_coder
 from experiments.robustness import hostile, hostile_run
 from tests import codecs
@@ -129,7 +129,7 @@ def test_the_command_line_takes_the_limit(case, tmp_path):
   data = codec.compress(codecs.photograph(20, 30))
   (tmp_path / "a.tfci").write_bytes(data)
   size = tf.constant(2**16)
-  data = bitstream.pack(codec.fingerprint, size, size, tf.constant(b"")).numpy()
+  data = packing.pack(codec.fingerprint, size, size, tf.constant(b"")).numpy()
   (tmp_path / "b.tfci").write_bytes(data)
   command = [sys.executable, "-m", "bmshj_minnen.decompress", f"--model={folder}"]
   command += [f"--output_dir={tmp_path}", "--max_pixels=599", str(tmp_path)]

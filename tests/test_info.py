@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 
 import bmshj_minnen
 from bmshj_minnen import info
+from bmshj_minnen.coding import bitstream
 from tests import codecs
 
 
@@ -47,6 +48,22 @@ def test_a_good_file(file, capsys):
     f"  checksum         {check.hex()} ok",
   ]
   assert (width + 1, height + 1) == (80, 48)
+
+
+def test_metadata_are_counted(file, tmp_path, capsys):
+  data, path = file.read_bytes(), tmp_path / "kept.tfci"
+  for exif, xmp, words in [(b"E" * 30, b"X" * 7, "30 EXIF, 7 XMP"), (b"", b"X" * 7, "7 XMP")]:
+    path.write_bytes(bitstream.with_metadata(data, exif, xmp))
+    size = 16 + len(exif + xmp)
+    code, out, err = _run(capsys, path)
+    assert (code, err) == (0, "")
+    counted = f"{len(data) + size} (20 header, {len(data) - 20} payload, {size} metadata: {words})"
+    assert out.splitlines()[4] == f"  bytes            {counted}"
+  facts = json.loads(_run(capsys, path, as_json=True)[1])
+  assert [facts[f"{kind}_bytes"] for kind in ("metadata", "exif", "xmp")] == [23, 0, 7]
+  path.write_bytes(path.read_bytes().replace(b"X", b"Y"))
+  code, out, err = _run(capsys, path)
+  assert (code, out) == (1, "") and err.startswith(f"error: {path}: damaged metadata")
 
 
 def test_a_wrong_checksum_is_shown(file, tmp_path, capsys):
@@ -115,6 +132,9 @@ def test_json_is_an_object_a_line(file, tmp_path, capsys):
     "bytes": len(data),
     "header_bytes": 20,
     "payload_bytes": len(data) - 20,
+    "metadata_bytes": 0,
+    "exif_bytes": 0,
+    "xmp_bytes": 0,
     "bits_per_pixel": 8 * len(data) / (48 * 80),
     "checksum": data[16:20].hex(),
     "intact": True,

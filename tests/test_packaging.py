@@ -3,6 +3,8 @@
 import ast
 import configparser
 import io
+import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -10,11 +12,12 @@ import sys
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 
 import bmshj_minnen
 from bmshj_minnen import __main__ as overview
-from tests import test_architecture
+from tests import codecs, test_architecture
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -47,11 +50,16 @@ def tree(tracked, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def wheel(tree):
+def wheel_file(tree):
   options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
   _run("-m", "pip", "wheel", *options, "-w", "wheels", ".", cwd=tree)
   (path,) = (tree / "wheels").glob("*.whl")
-  with zipfile.ZipFile(path) as archive:
+  return path
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file):
+  with zipfile.ZipFile(wheel_file) as archive:
     return {name: archive.read(name) for name in archive.namelist()}
 
 
@@ -92,6 +100,31 @@ def test_commands_are_the_programs(wheel):
     # Not by import: several programs define a flag of the same name.
     statements = ast.parse(wheel[module.replace(".", "/") + ".py"]).body
     assert function in {s.name for s in statements if isinstance(s, ast.FunctionDef)}, target
+
+
+def test_the_wheel_works_outside_the_tree(wheel_file, tmp_path):
+  """Installed into an empty folder; what it depends on is that of the tests."""
+  options = ["--no-deps", "--no-index", "--quiet", f"--target={tmp_path}/site"]
+  _run("-m", "pip", "install", *options, str(wheel_file), cwd=tmp_path)
+  bmshj_minnen.write_image(str(tmp_path / "in.png"), codecs.photograph(40, 50))
+  environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+  for command in ("compress in.png a.tfci", "info --json a.tfci", "decompress a.tfci back.png"):
+    name, *arguments = command.split()
+    program = [sys.executable, tmp_path / "site" / "bin" / f"bmshj-{name}", *arguments]
+    finished = subprocess.run(
+      program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    if name == "info":
+      assert json.loads(finished.stdout)["model"] == "joint-mse"
+  data = (tmp_path / "a.tfci").read_bytes()
+  back = bmshj_minnen.read_image(str(tmp_path / "back.png"))
+  np.testing.assert_array_equal(back, bmshj_minnen.load_for(data).decompress(data))
+  code = "import bmshj_minnen; print(bmshj_minnen.__file__)"
+  finished = subprocess.run(
+    [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+  )
+  assert finished.stdout.startswith(str(tmp_path / "site"))
 
 
 def test_version_and_description_are_those_of_the_tree(wheel):

@@ -142,7 +142,7 @@ def _stop(number, runner, finished, folder):
   """Starts the same run in another folder and sends it a signal when it has saved; its step."""
   command = _command(runner, finished / "step.npz", finished / "crops.npy", folder, *_FLAGS)
   process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=runner.parent)
-  while not (folder / "metrics.csv").exists():
+  while not (folder / "state.npz").exists():
     assert process.poll() is None
     time.sleep(0.01)
   process.send_signal(number)
@@ -174,6 +174,7 @@ table = run_step._Table(pathlib.Path("metrics.csv"))
 table.forget_after(0)
 table.add({"step": 4, "loss": 3.0})
 table.add({"step": 8, "loss": 2.0})
+open("metrics.csv", "a").write("1")
 table.forget_after(4)
 """
   environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(runner.parent)}

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import packing
 from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import photographs, profiles, saved_models
 from experiments.serving import comparisons
@@ -143,7 +143,7 @@ def _bad_files(good):
 
 
 def _signed(head, payload):
-  return head + bitstream.checksum_of(tf.constant(head + payload)).numpy() + payload
+  return head + packing.checksum_of(tf.constant(head + payload)).numpy() + payload
 
 
 def test_messages_are_those_of_the_command_line(served, codec):

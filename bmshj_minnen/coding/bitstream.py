@@ -12,13 +12,24 @@
     20, 21        payload: the symbols of z in raster order, then those of y in wavefront order
 
 Numbers are big-endian. 1 to 100 are whole qualities, 101 to 199 are 1½ to 99½.
+
+A file may have metadata, which do not change what it is otherwise: before it there is then
+
+    0       3     magic "BMM"
+    3       1     4
+    4       4     checksum: first 4 bytes of the farmhash64 of this part, with zeros in its place
+    8       4     bytes of EXIF
+    12      4     bytes of XMP
+    16            EXIF, from its TIFF header on, then XMP, an XML packet in UTF-8
+
+TensorFlow is not needed here; `packing` writes files within graphs.
 """
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Optional
 
-import tensorflow as tf
+from bmshj_minnen.coding import farmhash
 
 __all__ = [
   "HEADER_SIZE",
@@ -26,27 +37,25 @@ __all__ = [
   "QUALITIES",
   "BitstreamError",
   "Header",
-  "checksum_of",
   "header_size",
   "is_start_of_file",
-  "pack",
   "parse",
   "parse_intact",
-  "quality_of",
   "unpack",
+  "with_metadata",
 ]
 
 MAGIC = b"BMM"
 VERSION = 1  # Of models for one rate.
 QUALITY_VERSION = 2  # Of models for many.
+METADATA_VERSION = 4  # In two bits other than those, so that no flipped bit makes one of the other.
 HEADER_SIZE = 20
 QUALITIES = tuple(i / 2 for i in range(2, 201))  # 1, 1½, … 100.
-_HALF = 100  # Added to the byte of a quality for half a step more.
-LAST_QUALITY_BYTE = 2 * _HALF - 1
+HALF_STEP = 100  # Added to the byte of a quality for half a step more.
+LAST_QUALITY_BYTE = 2 * HALF_STEP - 1
 MAX_SIDE = 2**16
 DEFAULT_MAX_PIXELS = 2**28
-
-_BYTES = [bytes([i]) for i in range(256)]
+_METADATA_HEAD = 16
 
 
 class BitstreamError(ValueError):
@@ -72,6 +81,8 @@ class Header:
     checksum: 4 bytes, as they stand there.
     expected_checksum: what they should be.
     quality: one of `QUALITIES`; None in version 1.
+    exif, xmp: the metadata; empty if there are none.
+    start: bytes before the header, which hold them.
   """
 
   fingerprint: bytes
@@ -80,10 +91,13 @@ class Header:
   checksum: bytes
   expected_checksum: bytes
   quality: Optional[float] = None
+  exif: bytes = b""
+  xmp: bytes = b""
+  start: int = 0
 
   @property
   def version(self) -> int:
-    """Of the format."""
+    """Of the format, metadata aside."""
     return VERSION if self.quality is None else QUALITY_VERSION
 
   @property
@@ -95,35 +109,6 @@ class Header:
 def header_size(version: int) -> int:
   """Bytes before the payload in a file of a format version."""
   return HEADER_SIZE + (version == QUALITY_VERSION)
-
-
-def pack(
-  fingerprint: bytes,
-  height: tf.Tensor,
-  width: tf.Tensor,
-  payload: tf.Tensor,
-  quality: Union[None, float, tf.Tensor] = None,
-) -> tf.Tensor:
-  """Makes a file, with TensorFlow's own ops alone, so that it can be part of a graph.
-
-  Args:
-    fingerprint: 4 bytes.
-    height, width: scalar int32, 1..65536.
-    payload: scalar string.
-    quality: one of `QUALITIES`, of a model for many rates; a number or a scalar float32.
-
-  Returns:
-    Scalar string.
-  """
-  fields = [
-    tf.constant(MAGIC + bytes([VERSION if quality is None else QUALITY_VERSION]) + fingerprint),
-    _big_endian(height - 1, 2),
-    _big_endian(width - 1, 2),
-    _big_endian(tf.strings.length(payload), 4),
-    b"" if quality is None else _quality_byte(quality),
-  ]
-  head = tf.strings.join(fields)
-  return tf.strings.join([head, checksum_of(tf.strings.join([head, payload])), payload])
 
 
 def parse(
@@ -145,46 +130,94 @@ def parse(
   if not isinstance(data, (bytes, bytearray, memoryview)):
     raise TypeError(f"expected the bytes of a file, not {type(data).__name__}")
   data = bytes(data)
-  if not data:
-    raise BitstreamError("the file is empty", 0, f"at least {HEADER_SIZE} bytes", 0)
-  if data[:3] != MAGIC[: len(data)]:
-    raise BitstreamError("not a compressed image", 0, MAGIC, data[:3])
-  if len(data) > 3 and data[3] not in versions:
-    expected = " or ".join(map(str, versions))
-    raise BitstreamError("another format version, or damage", 3, expected, data[3])
-  head = header_size(data[3] if len(data) > 3 else versions[0])
-  if len(data) < head:
-    raise BitstreamError("truncated header", len(data), f"{head} bytes", len(data))
-  size = head + int.from_bytes(data[12:16], "big")
-  if len(data) < size:
-    raise BitstreamError("truncated, or damaged length", len(data), f"{size} bytes", len(data))
-  if len(data) > size:
-    raise BitstreamError("trailing bytes, or damaged length", size, f"{size} bytes", len(data))
-  payload, check = data[head:], head - 4
-  height = int.from_bytes(data[8:10], "big") + 1
-  width = int.from_bytes(data[10:12], "big") + 1
-  # Not `checksum_of`: outside a graph each op takes time, and TensorFlow 2.14 on Python 3.11 was
-  # seen to keep 16 bytes of memory for ever for each tensor that it makes.
-  checksum = tf.fingerprint([data[:check] + payload]).numpy()[0, :4].tobytes()
+  start, exif, xmp = _metadata(data)
+  _check_shape(data, start, versions)
+  check = start + header_size(data[start + 3]) - 4
+  payload = data[check + 4 :]
   quality = None
-  if data[3] == QUALITY_VERSION:
-    if not 1 <= data[16] <= LAST_QUALITY_BYTE:
-      expected = f"1 to {LAST_QUALITY_BYTE}"
-      raise BitstreamError("no such quality, or damage", 16, expected, data[16])
-    quality = QUALITIES[2 * data[16] - 2 if data[16] <= _HALF else 2 * (data[16] - _HALF) - 1]
-  return Header(data[4:8], height, width, data[check:head], checksum, quality), payload
+  if data[start + 3] == QUALITY_VERSION:
+    quality = _quality(data, check - 1)
+  return Header(
+    fingerprint=data[start + 4 : start + 8],
+    height=_number(data, start + 8, 2) + 1,
+    width=_number(data, start + 10, 2) + 1,
+    checksum=data[check : check + 4],
+    expected_checksum=farmhash.fingerprint(data[start:check] + payload)[:4],
+    quality=quality,
+    exif=exif,
+    xmp=xmp,
+    start=start,
+  ), payload
 
 
-def _quality_byte(quality):
-  quality = tf.cast(quality, tf.float32)
-  whole = tf.floor(quality)
-  return tf.gather(_BYTES, tf.cast(whole + _HALF * tf.math.sign(quality - whole), tf.int32))
+def _number(data, at, size):
+  return int.from_bytes(data[at : at + size], "big")
 
 
-def quality_of(byte: tf.Tensor) -> tf.Tensor:
-  """The quality that a scalar byte of a header stands for, float32, within a graph."""
-  byte = tf.cast(byte, tf.float32)
-  return tf.where(byte <= _HALF, byte, byte - _HALF + 0.5)
+def _check_shape(data, start, versions):
+  """Raises unless a file begins here as files do, and has the length that it says."""
+  found = len(data)
+  if found == start:
+    problem = "no picture behind the metadata" if start else "the file is empty"
+    raise BitstreamError(problem, start, f"at least {HEADER_SIZE} bytes", 0)
+  begins = data[start : start + 3]
+  if begins != MAGIC[: found - start]:
+    raise BitstreamError("not a compressed image", start, MAGIC, begins)
+  if found > start + 3 and data[start + 3] not in versions:
+    expected = " or ".join(map(str, versions))
+    raise BitstreamError("another format version, or damage", start + 3, expected, data[start + 3])
+  head = start + header_size(data[start + 3] if found > start + 3 else versions[0])
+  if found < head:
+    raise BitstreamError("truncated header", found, f"{head} bytes", found)
+  size = head + _number(data, start + 12, 4)
+  if found < size:
+    raise BitstreamError("truncated, or damaged length", found, f"{size} bytes", found)
+  if found > size:
+    raise BitstreamError("trailing bytes, or damaged length", size, f"{size} bytes", found)
+
+
+def _quality(data, at):
+  byte = data[at]
+  if not 1 <= byte <= LAST_QUALITY_BYTE:
+    expected = f"1 to {LAST_QUALITY_BYTE}"
+    raise BitstreamError("no such quality, or damage", at, expected, byte)
+  return QUALITIES[2 * byte - 2 if byte <= HALF_STEP else 2 * (byte - HALF_STEP) - 1]
+
+
+def _metadata(data):
+  """Where the file itself starts, EXIF and XMP."""
+  if data[:4] != MAGIC + bytes([METADATA_VERSION]):
+    return 0, b"", b""
+  found = len(data)
+  if found < _METADATA_HEAD:
+    raise BitstreamError("truncated header", found, f"{_METADATA_HEAD} bytes", found)
+  middle = _METADATA_HEAD + _number(data, 8, 4)
+  end = middle + _number(data, 12, 4)
+  if found < end:
+    raise BitstreamError("truncated, or damaged length", found, f"more than {end} bytes", found)
+  expected = _metadata_checksum(data[:end])
+  if data[4:8] != expected:
+    raise BitstreamError("damaged metadata: wrong checksum", 4, expected.hex(), data[4:8].hex())
+  return end, data[_METADATA_HEAD:middle], data[middle:end]
+
+
+def _metadata_checksum(part):
+  return farmhash.fingerprint(part[:4] + bytes(4) + part[8:])[:4]
+
+
+def with_metadata(data: bytes, exif: bytes, xmp: bytes) -> bytes:
+  """A file with metadata before it, or as it is if there are none.
+
+  Args:
+    data: what `Codec.compress` returned.
+    exif: from its TIFF header on; less than 2^32 bytes.
+    xmp: an XML packet in UTF-8; less than 2^32 bytes.
+  """
+  if not exif and not xmp:
+    return data
+  sizes = len(exif).to_bytes(4, "big") + len(xmp).to_bytes(4, "big")
+  part = MAGIC + bytes([METADATA_VERSION]) + bytes(4) + sizes + exif + xmp
+  return part[:4] + _metadata_checksum(part) + part[8:] + data
 
 
 def parse_intact(
@@ -195,7 +228,7 @@ def parse_intact(
   if header.checksum != header.expected_checksum:
     raise BitstreamError(
       "damaged: wrong checksum",
-      header.size - 4,
+      header.start + header.size - 4,
       header.expected_checksum.hex(),
       header.checksum.hex(),
     )
@@ -205,10 +238,11 @@ def parse_intact(
 def is_start_of_file(head: bytes) -> bool:
   """Whether bytes begin a file of this format, whole or cut off; they should be ten or more.
 
-  A BMP may begin like one, but has four zeros where a fingerprint ends and a height begins.
+  A BMP may begin like one, but has four zeros where a fingerprint ends and a height begins, or in
+  the middle of a checksum and a length.
   """
   is_bmp = len(head) >= 10 and not any(head[6:10])
-  versions = (VERSION, QUALITY_VERSION)
+  versions = (VERSION, QUALITY_VERSION, METADATA_VERSION)
   return head[:3] == MAGIC[: len(head)] and (len(head) < 4 or head[3] in versions) and not is_bmp
 
 
@@ -233,27 +267,15 @@ def unpack(
   if header.fingerprint != fingerprint:
     raise BitstreamError(
       "compressed with another model",
-      4,
+      header.start + 4,
       f"fingerprint {fingerprint.hex()}",
       header.fingerprint.hex(),
     )
   if header.height * header.width > max_pixels:
     raise BitstreamError(
       "image too large",
-      8,
+      header.start + 8,
       f"at most {max_pixels} pixels",
       f"{header.height} rows of {header.width}",
     )
   return header, payload
-
-
-def _big_endian(value: tf.Tensor, size: int) -> tf.Tensor:
-  """A non-negative scalar int32 as a string of `size` bytes."""
-  digits = tf.bitwise.right_shift(value, [8 * i for i in reversed(range(size))])
-  return tf.strings.reduce_join(tf.gather(_BYTES, tf.bitwise.bitwise_and(digits, 255)))
-
-
-def checksum_of(data: tf.Tensor) -> tf.Tensor:
-  """4 bytes of the farmhash64 of a scalar string."""
-  digits = tf.cast(tf.fingerprint(data[None])[0, :4], tf.int32)
-  return tf.strings.reduce_join(tf.gather(_BYTES, digits))

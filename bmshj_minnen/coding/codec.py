@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import metrics
-from bmshj_minnen.coding import bitstream, frozen_prior, targets, tiling
+from bmshj_minnen.coding import bitstream, frozen_prior, packing, targets, tiling
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.graph import Graph
@@ -75,6 +75,7 @@ class Codec:
     self.fingerprint = frozen.fingerprint
     self.max_pixels = max_pixels
     self.memory = memory
+    self.quality: Optional[float] = None  # Without one that is asked for; None: the default.
     # What makes it again in another process, and the arguments; of those that were loaded.
     self.origin: Optional[tuple[Callable[..., Codec], tuple]] = None
     self._refine = refine
@@ -95,7 +96,10 @@ class Codec:
   def __reduce__(self):
     if self.origin is None:
       raise TypeError("this codec was not loaded from a model directory: only those can be pickled")
-    return (*self.origin, {"max_pixels": self.max_pixels, "memory": self.memory})
+    return (
+      *self.origin,
+      {"max_pixels": self.max_pixels, "memory": self.memory, "quality": self.quality},
+    )
 
   @property
   def variables(self) -> list[tf.Variable]:
@@ -120,7 +124,7 @@ class Codec:
       progress: called with the fraction that is done, now and then, if given; may raise to end the
         work, after each tile and before each step of refinement.
       quality: of a model for many rates: 1 (smallest files) to 100 in halves, see `dial.lambda_of`;
-        None: `dial.DEFAULT_QUALITY`.
+        None: that of `load`, or `dial.DEFAULT_QUALITY`.
       **target: in place of the quality one of `bytes` (at most), `bpp` (at most) and `psnr` (at
         least, in dB, of the picture that comes back here): the best quality is searched for.
 
@@ -145,7 +149,7 @@ class Codec:
     height, width = self._check(image)
     goal = self._goal(height * width, quality, target)
     if self._dial and quality is None:
-      quality = DEFAULT_QUALITY
+      quality = DEFAULT_QUALITY if self.quality is None else self.quality
     timed = Stopwatch(seconds)
     share = _REFINED_ANALYSIS_SHARE if self._refine else _ANALYSIS_SHARE
     to_come = Progress(progress, share)
@@ -206,7 +210,7 @@ class Codec:
     with timed("entropy coding"):
       payload, y_hat = self._coder.encode_array(y, z_hat, self.memory, progress)
     with timed("container"):
-      data = bitstream.pack(self.fingerprint, *size, payload, quality).numpy()
+      data = packing.pack(self.fingerprint, *size, payload, quality).numpy()
     return data, Latents(y_hat, z_hat)
 
   def at_qualities(

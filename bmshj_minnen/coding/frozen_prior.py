@@ -1,7 +1,7 @@
 """All that entropy decoding reads, frozen after training: integer networks and tables."""
 
 import dataclasses
-import hashlib
+import functools
 import json
 from typing import NamedTuple, Optional
 
@@ -9,14 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import fixed_point
+from bmshj_minnen.coding import fingerprints, fixed_point
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.layers.phases import phases_support
 
 __all__ = ["FrozenPrior", "HyperLayer", "Networks"]
-
-# Part of the fingerprint: raise it when the order of symbols or the arithmetic changes.
-_CODING_VERSION = 1
 
 
 class HyperLayer(NamedTuple):
@@ -91,17 +88,10 @@ class FrozenPrior:
       hyper_layers,
     )
 
-  @property
+  @functools.cached_property
   def fingerprint(self) -> bytes:
     """4 bytes that tell models apart: a hash of everything above and of the coding version."""
-    digest = hashlib.sha256(str(_CODING_VERSION).encode())
-    for name, value in sorted(self.arrays().items()):
-      # Of the values, not of their machine representation.
-      digest.update(f"{name} {value.shape} ".encode())
-      digest.update(
-        str(value).encode() if value.dtype.kind == "U" else value.astype("<f8").tobytes()
-      )
-    return digest.digest()[:4]
+    return fingerprints.fingerprint(self.arrays())
 
 
 class Networks:

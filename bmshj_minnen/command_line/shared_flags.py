@@ -2,6 +2,7 @@
 
 import math
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Callable, Optional
 
@@ -10,11 +11,12 @@ from absl import flags
 from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.command_line import files, planning
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import encoding, images
 
 __all__ = [
   "CorpusFlags",
   "FileFlags",
+  "PictureFlags",
   "QualityFlags",
   "RefinementFlags",
   "define_alpha",
@@ -157,6 +159,48 @@ class FileFlags:
   def precision(self) -> str:
     """Of the codec."""
     return self._precision.value
+
+
+class PictureFlags:
+  """Defines those of the files that pictures are written to; their values are known once parsed."""
+
+  def __init__(self):
+    self._format = flags.DEFINE_enum(
+      "format", None, encoding.names(), "Of what has no suffix of its own, as in --output_dir; png."
+    )
+    self._quality = flags.DEFINE_integer(
+      "output_quality",
+      None,
+      f"Of JPEG, WebP and AVIF; {encoding.DEFAULT_QUALITY} by default, which adds little loss.",
+      lower_bound=1,
+      upper_bound=100,
+    )
+
+  @property
+  def suffix(self) -> str:
+    """Of results that are not named."""
+    return f".{self._format.value or 'png'}"
+
+  @property
+  def quality(self) -> Optional[int]:
+    """As `encoding.encode` takes it."""
+    return self._quality.value
+
+  def format_of(self, target: Optional[str]) -> str:
+    """Pillow's name of what a file of this name is to be; None: those in a folder.
+
+    Raises:
+      ValueError: there is no such format, it is not the one that is asked for, or has no quality.
+    """
+    result = asked_for = encoding.format_of(f"picture{self.suffix}")
+    if target is not None and pathlib.Path(target).suffix:
+      result = encoding.format_of(target)
+    if self._format.value and asked_for != result:
+      raise ValueError(f"{target} is not of --format={self._format.value}: leave that out")
+    if self.quality and result not in encoding.LOSSY.values():
+      lossy = ", ".join(encoding.LOSSY)
+      raise ValueError(f"--output_quality is for {lossy}: {result} is written without loss")
+    return result
 
 
 class QualityFlags:

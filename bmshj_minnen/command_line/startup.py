@@ -1,10 +1,11 @@
-"""What the command line programs share: one-line errors, and quiet libraries.
+"""What the command line programs share: a quick start, one-line errors, and quiet libraries.
 
 A program imports this module first and TensorFlow next, before `app.run`: imported from within
 `app.run`, TensorFlow 2.14 was seen to take more than twice as long for a training step.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -13,6 +14,10 @@ from collections.abc import Iterator
 
 # TensorFlow's start-up notices would bury the one line that matters.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Importing it makes a million objects that stay, and the collector would go through them again and
+# again; `one_line_errors` turns it on.
+if "tensorflow" not in sys.modules:
+  gc.disable()
 # Pillow's warnings and logs precede what `images` reports, or are about what it accepts.
 warnings.filterwarnings("ignore", module="PIL")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
@@ -74,7 +79,13 @@ def one_line_errors() -> Iterator[None]:
   `OSError` and TensorFlow's errors about files; anything else is a defect and keeps its traceback.
   Ctrl-C gives one line, too, and a shell's exit status for it. Nobody to read what is printed any
   more gives none.
+
+  The garbage collector, which imports of TensorFlow had better do without, is on from here on, and
+  leaves what they made alone.
   """
+  if not gc.isenabled():
+    gc.freeze()
+    gc.enable()
   try:
     try:
       yield

@@ -1,9 +1,13 @@
 """The trained models that ship, by name, such as `joint-mse`: PRIOR-DISTORTION."""
 
+import functools
 import pathlib
-from typing import Union
+from typing import Optional, Union
 
-__all__ = ["DEFAULT", "find", "names"]
+from bmshj_minnen.coding import fingerprints
+from bmshj_minnen.model_files import array_files
+
+__all__ = ["DEFAULT", "find", "fingerprint", "name_of", "names"]
 
 DEFAULT = "default"
 
@@ -33,3 +37,14 @@ def find(model: Union[str, pathlib.Path]) -> pathlib.Path:
   if not pathlib.Path(model).is_dir():
     raise ValueError(f"no model {model}: give a directory, or one of {', '.join(names())}")
   return pathlib.Path(model)
+
+
+@functools.cache
+def fingerprint(model: str) -> bytes:
+  """The 4 bytes of a model that ships, by its name."""
+  return fingerprints.fingerprint(array_files.read(find(model), array_files.CODER))
+
+
+def name_of(wanted: bytes) -> Optional[str]:
+  """The name of the model that ships and has this fingerprint, if there is one."""
+  return next((name for name in names() if fingerprint(name) == wanted), None)

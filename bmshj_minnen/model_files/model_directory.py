@@ -4,27 +4,25 @@ Wherever a model directory is read, the name of one that ships does as well, see
 """
 
 import dataclasses
-import functools
-import io
 import json
 import os
 import pathlib
 import threading
-import zipfile
 from typing import Optional
 
 import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import bitstream, tiling
+from bmshj_minnen.coding import bitstream, dial, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check, freeze
 from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.model import Model, precision_policy
-from bmshj_minnen.model_files import catalogue, weights, widening
+from bmshj_minnen.model_files import array_files, catalogue, weights, widening
+from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
 from bmshj_minnen.photographs import outputs
 
 __all__ = [
@@ -39,14 +37,11 @@ __all__ = [
   "model_for_coding",
   "save",
   "save_config",
-  "shipped_name",
 ]
 
 _CONFIG = "config.json"
-_WEIGHTS = "weights.npz"
-_CODER = "coder.npz"
 RECORD = "train.json"  # Flags, versions and data of the run that made it.
-CODEC_FILES = (_WEIGHTS, _CODER)  # What `load` reads.
+CODEC_FILES = (WEIGHTS, CODER)  # What `load` reads.
 
 
 def create_variables(model: Model) -> None:
@@ -118,9 +113,9 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
   arrays, frozen = weights.to_arrays(model), freeze(model, typical_images)
   directory.mkdir(parents=True, exist_ok=True)
   save_config(model.config, directory)
-  _save_arrays(directory / _WEIGHTS, arrays, np.savez)
+  array_files.write(directory, WEIGHTS, arrays)
   # Integers compress well, floats do not.
-  _save_arrays(directory / _CODER, frozen.arrays(), np.savez_compressed)
+  array_files.write(directory, CODER, frozen.arrays(), compressed=True)
 
 
 def save_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:
@@ -130,7 +125,7 @@ def save_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:
 
 def has_weights(directory: pathlib.Path) -> bool:
   """Whether a directory holds a model, trained or on its way."""
-  return (directory / _WEIGHTS).exists()
+  return (directory / WEIGHTS).exists()
 
 
 def load(
@@ -140,6 +135,7 @@ def load(
   precision: str = cfg.CODEC_PRECISIONS[0],
   refine: int = 0,
   lmbda: Optional[float] = None,
+  quality: Optional[float] = None,
 ) -> Codec:
   """The codec of a model.
 
@@ -149,14 +145,23 @@ def load(
     precision: as of `model_for_coding`.
     refine: steps of gradient descent that `compress` takes for each image, see `refinement`.
     lmbda: their λ; if nothing is said, what the model was trained for, or that of the quality.
+    quality: of a model for many rates, where `compress` is given none.
 
   Raises:
-    ValueError: there is no such model; or it is to be refined, and nothing says for which λ.
+    ValueError: there is no such model or quality; or nothing says for which λ it is to be refined.
   """
   refuse_forked()
   directory = catalogue.find(model)
-  arrays = _load_arrays(directory, _WEIGHTS)
   frozen = _frozen(directory)
+  if quality is not None:
+    dial.lambda_of(quality, frozen.config)  # Complains if there is no such quality.
+  codec = _codec(directory, frozen, max_pixels, memory, precision, refine, lmbda)
+  codec.quality = quality
+  return codec
+
+
+def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None):
+  arrays = array_files.read(directory, WEIGHTS)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
   codec = Codec(frozen, coding_model, max_pixels, memory, refiner)
@@ -220,18 +225,30 @@ def load_for(
   refuse_forked()
   fingerprint = bitstream.parse_intact(file)[0].fingerprint
   with _SHIPPED:
-    name = shipped_name(fingerprint)
-    if name is not None:
-      return _shipped_codec(name, max_pixels, memory, precision)
+    codec = _shipped_codec(fingerprint, max_pixels, memory, precision)
+  if codec is not None:
+    return codec
   raise ValueError(
     f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
   )
 
 
-def shipped_name(fingerprint: bytes) -> Optional[str]:
-  """The name of the model that ships and has this fingerprint, if there is one."""
-  names = (name for name in catalogue.names() if _shipped_fingerprint(name) == fingerprint)
-  return next(names, None)
+def _shipped_codec(fingerprint, *options):
+  """None if there is no such model."""
+  key = (fingerprint, *options)
+  if key not in _CODECS:
+    for name in catalogue.names():
+      if _FINGERPRINTS.get(name, fingerprint) != fingerprint:
+        continue
+      directory = catalogue.find(name)
+      frozen = _frozen(directory)
+      _FINGERPRINTS[name] = frozen.fingerprint
+      if frozen.fingerprint == fingerprint:
+        _CODECS[key] = _codec(directory, frozen, *options)
+        break
+    else:
+      return None
+  return _CODECS[key]
 
 
 def load_config(model: str) -> cfg.ModelConfig:
@@ -267,7 +284,7 @@ def load_weights(model: Model, source: str) -> None:
     ValueError: there are no such weights, or they are of a model of another shape.
   """
   directory = catalogue.find(source)
-  arrays, config = _load_arrays(directory, _WEIGHTS), load_config(source)
+  arrays, config = array_files.read(directory, WEIGHTS), load_config(source)
   if model.gains is not None and not config.gain_lambdas:
     lmbda = _objective(directory)[0]
     model.gains.start_from(model.config.middle_lambda if lmbda is None else lmbda)
@@ -280,30 +297,10 @@ def load_weights(model: Model, source: str) -> None:
 
 
 def _frozen(directory):
-  return FrozenPrior.from_arrays(_load_arrays(directory, _CODER))
+  return FrozenPrior.from_arrays(array_files.read(directory, CODER))
 
 
-# What ships does not change; many files need it. Caches alone let threads make it at once.
+# What ships does not change; many files need it. The lock keeps threads from making it at once.
 _SHIPPED = threading.Lock()
-_shipped_codec = functools.lru_cache(maxsize=None)(load)
-
-
-@functools.cache
-def _shipped_fingerprint(name):
-  return _frozen(catalogue.find(name)).fingerprint
-
-
-def _save_arrays(path, arrays, write):
-  buffer = io.BytesIO()
-  write(buffer, **arrays)
-  outputs.write_atomically(str(path), buffer.getvalue())
-
-
-def _load_arrays(directory, name):
-  try:
-    with np.load(directory / name) as arrays:
-      return dict(arrays)
-  except FileNotFoundError as error:
-    raise ValueError(f"{directory} is not a trained model: it has no {name}") from error
-  except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-    raise ValueError(f"{directory / name} is damaged: {error}") from error
+_FINGERPRINTS: dict[str, bytes] = {}  # Of those that were read.
+_CODECS: dict[tuple, Codec] = {}  # By fingerprint and options.

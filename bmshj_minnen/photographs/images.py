@@ -12,7 +12,7 @@ import PIL.Image
 import PIL.ImageOps
 import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import colours, formats, outputs
+from bmshj_minnen.photographs import colours, encoding, formats, outputs
 
 __all__ = [
   "ImageError",
@@ -29,15 +29,8 @@ SUFFIXES = frozenset(
   f".{suffix}"
   for suffix in ("png jpg jpeg jpe jfif webp tif tiff bmp gif ppm pgm jp2 j2k jpx avif tga".split())
 )
-# What is written, by suffix; all of it lossless.
-_FORMATS = {
-  "": "PNG",
-  ".png": "PNG",
-  ".ppm": "PPM",
-  ".bmp": "BMP",
-  ".tif": "TIFF",
-  ".tiff": "TIFF",
-}
+# What `write_image` writes, by suffix.
+_FORMATS = {"": "PNG", **encoding.LOSSLESS}
 # What may become of transparency.
 ALPHA = ("white", "black", "drop")
 
@@ -251,9 +244,7 @@ def lossless_format(path: str) -> str:
 
 def encode_image(image: np.ndarray, image_format: str = "PNG") -> bytes:
   """The file that `write_image` writes."""
-  buffer = io.BytesIO()
-  PIL.Image.fromarray(image).save(buffer, format=image_format)
-  return buffer.getvalue()
+  return encoding.encode(image, image_format)
 
 
 def size_of_whole_picture(path: str) -> Optional[tuple[int, int]]:

@@ -4,7 +4,7 @@ from typing import Optional
 
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream, dial, fixed_point
+from bmshj_minnen.coding import bitstream, dial, fixed_point, packing
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.serving import container, photographs
 from bmshj_minnen.serving.refusal import label, refuse_if, refuse_size
@@ -120,7 +120,7 @@ class CodecModule(tf.Module):
     payload, _ = self._codec.encode(y, z_hat)
     shape = tf.shape(image)
     quality = quality if self._codec.config.gain_lambdas else None
-    return bitstream.pack(self._codec.fingerprint, shape[0], shape[1], payload, quality)
+    return packing.pack(self._codec.fingerprint, shape[0], shape[1], payload, quality)
 
   def _unpack(self, file_bytes):
     """Checked `Parts` of a batch, [B] each."""

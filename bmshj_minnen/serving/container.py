@@ -4,7 +4,7 @@ from typing import NamedTuple, Union
 
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, packing
 from bmshj_minnen.coding.bitstream import HEADER_SIZE, MAGIC, QUALITY_VERSION, VERSION
 from bmshj_minnen.serving.octets import number
 from bmshj_minnen.serving.refusal import refuse_if
@@ -81,7 +81,7 @@ def unpack(
   first = tf.argmax(bad)
   payload = refuse_if(tf.reduce_any(bad), [where, texts[first]], payload)
   with tf.control_dependencies([payload]):
-    quality = bitstream.quality_of(head[HEADER_SIZE - 4])
+    quality = packing.quality_of(head[HEADER_SIZE - 4])
     return Parts(tf.cast(height, tf.int32), tf.cast(width, tf.int32), quality, payload)
 
 
@@ -126,7 +126,7 @@ def _quality_check(head):
 
 
 def _checksum_check(data, payload, head, at):
-  expected = bitstream.checksum_of(tf.strings.join([tf.strings.substr(data, 0, at), payload]))
+  expected = packing.checksum_of(tf.strings.join([tf.strings.substr(data, 0, at), payload]))
   expected = _hex(tf.io.decode_raw(expected, tf.uint8))
   found = _hex(head[at : at + 4])
   return _Check(expected != found, "damaged: wrong checksum", at, expected, found)

@@ -26,7 +26,7 @@ def write(saved_model: pathlib.Path, requests: dict[str, dict[str, np.ndarray]])
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
   except ImportError as error:
     raise ValueError(
-      "warm-up requests need tensorflow-serving-api: pip install 'bmshj_minnen[serving]', "
+      "warm-up requests need tensorflow-serving-api: pip install '.[serving]' in a clone, "
       "or give --nowarm_up"
     ) from error
   folder = saved_model / _FOLDER

@@ -6,16 +6,19 @@ import time
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 from absl import logging
 
+from bmshj_minnen import metrics
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import distribution
 
-__all__ = ["Board", "Checkpoints", "Guard", "Record", "TrainingError"]
+__all__ = ["Board", "Checkpoints", "Guard", "Progress", "Record", "TrainingError"]
 
 _WINDOW = 100  # Steps that the training metrics are averaged over.
 _COLLAPSED_BPP = 1e-4  # Below this over a window, no image information is sent.
 _NUM_IMAGES = 4  # Reconstructions shown in TensorBoard.
+_FIRST = 10  # Steps of a run after which the first numbers are shown.
 
 
 class TrainingError(RuntimeError):
@@ -142,20 +145,96 @@ class Record(tf.keras.callbacks.Callback):
       writer.writerow(row)
 
 
+class Progress(tf.keras.callbacks.Callback):
+  """Shows how far the whole run is, and how long it will take; a context, which closes the bar.
+
+  On a terminal that is a bar, elsewhere a line after the first few steps and after every save.
+  """
+
+  def __init__(self, first_step: int, steps: int):
+    super().__init__()
+    self._first, self._last = first_step, steps
+    self._step = first_step
+    self._start = time.monotonic()
+    # disable=None: shown on a terminal only. smoothing=0: saves take their part of the time.
+    self._bar = tqdm.tqdm(
+      total=steps, initial=first_step, unit="step", disable=None, smoothing=0, dynamic_ncols=True
+    )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *error):
+    self._bar.close()
+
+  def on_train_batch_end(self, batch, logs=None):
+    self._step += 1
+    self._bar.set_postfix_str(_numbers(logs), refresh=False)
+    self._bar.update()
+    if self._step == self._first + _FIRST:
+      self._tell(logs)
+
+  def on_epoch_end(self, epoch, logs=None):
+    self._tell(logs)
+
+  def _tell(self, logs):
+    if self._bar.disable:
+      a_step = (time.monotonic() - self._start) / (self._step - self._first)
+      left = tqdm.tqdm.format_interval(a_step * (self._last - self._step))
+      logging.info(
+        "Step %d of %d, %.3g s each, %s left: %s",
+        self._step,
+        self._last,
+        a_step,
+        left,
+        _numbers(logs),
+      )
+
+
+def _numbers(logs):
+  names = ("loss", "bpp", "val_loss", "val_bpp")
+  return ", ".join(f"{name} {float(logs[name]):.4g}" for name in names if name in logs)
+
+
 class Board(tf.keras.callbacks.Callback):
-  """Scalars and reconstructions for TensorBoard, by step."""
+  """Scalars and reconstructions for TensorBoard, by step: soon after the start, too."""
 
   def __init__(self, folder: pathlib.Path, held_out: tf.data.Dataset):
     super().__init__()
     self._writer = tf.summary.create_file_writer(str(folder))
     self._images = next(iter(held_out))[:_NUM_IMAGES]
+    self._steps = 0
+
+  def on_train_batch_end(self, batch, logs=None):
+    self._steps += 1
+    if self._steps == _FIRST:
+      self._write(logs)
+    elif self._steps % _WINDOW == 0:
+      with self._at_step():
+        self._write_scalars(logs)
 
   def on_epoch_end(self, epoch, logs=None):
-    step = int(self.model.optimizer.iterations.numpy())
-    with self._writer.as_default(step=step):
-      for name, value in logs.items():
-        tf.summary.scalar(name, value)
-      tf.summary.image("original", self._images, max_outputs=_NUM_IMAGES)
+    self._write(logs)
+
+  def _at_step(self):
+    return self._writer.as_default(step=int(self.model.optimizer.iterations.numpy()))
+
+  def _write_scalars(self, logs):
+    for name, value in logs.items():
+      tf.summary.scalar(name, value)
+    tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+
+  def _write(self, logs):
+    with self._at_step():
+      self._write_scalars(logs)
       with self.model.averaged():
-        tf.summary.image("reconstruction", self.model(self._images), max_outputs=_NUM_IMAGES)
+        reconstructions = self.model(self._images)
+      tf.summary.image("original", self._images, max_outputs=_NUM_IMAGES)
+      tf.summary.image("reconstruction", reconstructions, max_outputs=_NUM_IMAGES)
+      tf.summary.scalar(
+        "psnr", np.mean([*map(metrics.psnr, self._images.numpy(), reconstructions.numpy())])
+      )
+      ms_ssim = tf.reduce_mean(metrics.ms_ssim(self._images, reconstructions))
+      if not np.isnan(ms_ssim):  # Of crops that are too small.
+        tf.summary.scalar("ms_ssim", ms_ssim)
     self._writer.flush()

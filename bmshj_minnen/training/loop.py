@@ -169,10 +169,11 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
 
 def _fit(trainer, checkpoints, photographs, held_out, first_step):
   config, strategy = trainer.train_config, trainer.distribute_strategy
-  observers = [callbacks.Guard(config.model_dir)]
+  observers, progress = [callbacks.Guard(config.model_dir)], contextlib.nullcontext()
   if distribution.is_chief(strategy):
     board = callbacks.Board(pathlib.Path(config.model_dir) / "logs", held_out)
-    observers += [callbacks.Record(checkpoints), board]
+    progress = callbacks.Progress(first_step, config.steps)
+    observers += [callbacks.Record(checkpoints), board, progress]
   logging.info(
     "Batches of %d on %d devices, %s from %g.",
     config.batch,
@@ -181,21 +182,8 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
     config.learning_rate,
   )
   try:
-    for start, steps_per_epoch, epochs in _segments(first_step, config.steps, config.save_every):
-      epoch = start // config.save_every
-      trainer.fit(
-        strategy.distribute_datasets_from_function(
-          functools.partial(_batches, config, photographs, start)
-        ),
-        steps_per_epoch=steps_per_epoch,
-        initial_epoch=epoch,
-        epochs=epoch + epochs,
-        validation_data=strategy.distribute_datasets_from_function(
-          functools.partial(crops.for_every_device, held_out)
-        ),
-        validation_steps=len(held_out),
-        callbacks=observers,
-      )
+    with progress:
+      _fit_segments(trainer, observers, photographs, held_out, first_step)
   except KeyboardInterrupt:
     checkpoints.save()
     logging.warning(
@@ -204,6 +192,26 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
       config.model_dir,
     )
     raise
+
+
+def _fit_segments(trainer, observers, photographs, held_out, first_step):
+  config, strategy = trainer.train_config, trainer.distribute_strategy
+  for start, steps_per_epoch, epochs in _segments(first_step, config.steps, config.save_every):
+    epoch = start // config.save_every
+    trainer.fit(
+      strategy.distribute_datasets_from_function(
+        functools.partial(_batches, config, photographs, start)
+      ),
+      steps_per_epoch=steps_per_epoch,
+      initial_epoch=epoch,
+      epochs=epoch + epochs,
+      validation_data=strategy.distribute_datasets_from_function(
+        functools.partial(crops.for_every_device, held_out)
+      ),
+      validation_steps=len(held_out),
+      callbacks=observers,
+      verbose=0,
+    )
 
 
 def _batches(config, photographs, first_step, part):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import bmshj_minnen
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.coding import bitstream, packing
 
 _QUALITY = 37  # Of files of models for many rates.
 
@@ -43,7 +43,7 @@ def compress_eagerly(
   quality = _quality(codec)
   y, z_hat = codec.analyze(tf.constant(image), quality)
   payload, y_hat = codec.encode(y, z_hat)
-  data = bitstream.pack(codec.fingerprint, *tf.unstack(tf.shape(image)[:2]), payload, quality)
+  data = packing.pack(codec.fingerprint, *tf.unstack(tf.shape(image)[:2]), payload, quality)
   return data.numpy(), bmshj_minnen.Latents(y_hat.numpy(), z_hat.numpy())
 
 

@@ -175,6 +175,14 @@ class _Run:
     """Writes the state and a row of the table: averages since the row before."""
     if not np.isfinite(losses).all():
       self._show(losses[~np.isfinite(losses).all(1)][0])
+    row = {"step": self._step, "seconds": time.monotonic() - self._start}
+    row.update(zip(self._trainer.losses, losses.mean(0, dtype=np.float64)))
+    if self._held_out:
+      pictures = crops.central_crops(self._held_out, self._config["crop"])
+      names = (f"val_{name}" for name in self._trainer.validation_losses)
+      row.update(zip(names, self._trainer.validate(pictures)))
+    # Before the state: a row whose state is missing is forgotten, a missing row is lost.
+    self._table.add(row)
     state = self._trainer.host_state()
     step_file.save_state(self._state_path, state)
     model = {
@@ -182,13 +190,6 @@ class _Run:
     }
     model[step_file.ITERATION] = state[step_file.ITERATION]
     step_file.save_state(self._state_path.with_name("model.npz"), step_file.to_half(model))
-    row = {"step": self._step, "seconds": time.monotonic() - self._start}
-    row.update(zip(self._trainer.losses, losses.mean(0, dtype=np.float64)))
-    if self._held_out:
-      pictures = crops.central_crops(self._held_out, self._config["crop"])
-      names = (f"val_{name}" for name in self._trainer.validation_losses)
-      row.update(zip(names, self._trainer.validate(pictures)))
-    self._table.add(row)
 
   def _record(self, description):
     record = {
@@ -215,9 +216,10 @@ class _Table:
       writer.writerow(row)
 
   def forget_after(self, step):
-    """A run that was killed may have left a row that its checkpoint knows nothing of."""
-    if self._path.exists() and self._path.stat().st_size:
-      header, *rows = self._path.read_text().splitlines(keepends=True)
+    """A run that was killed may have left rows that its state does not know, and a part of one."""
+    if self._path.exists():
+      lines = self._path.read_text().splitlines(keepends=True)
+      header, *rows = [line for line in lines if line.endswith("\n")] or [""]
       kept = [row for row in rows if int(row.split(",")[0]) <= step]
       self._path.write_text("".join([header, *kept]))
 

@@ -1,0 +1,110 @@
+"""The commands that the READMEs give: programs, flags and files that they name are there."""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_PAGES = [
+  *(_ROOT / name for name in ("README.md", "BUILD.md", "bmshj_minnen/pretrained/README.md")),
+  *sorted((_ROOT / "experiments").glob("*/README.md")),
+]
+# Programs are imported one a process, for their flags have the same names; the rest once for all.
+_PARSE = """
+import importlib, json, os, sys
+from absl import flags
+import bmshj_minnen.corpus.pipeline, bmshj_minnen.evaluation.contenders
+import bmshj_minnen.evaluation.report, bmshj_minnen.serving.saved_models
+import bmshj_minnen.training.loop
+for number, (module, arguments) in enumerate(json.load(sys.stdin)):
+  child = os.fork()
+  if child:
+    os.waitpid(child, 0)
+    continue
+  try:
+    importlib.import_module(module)
+    # What they do not know is for Beam's engine.
+    flags.FLAGS([module, *arguments], known_only=".beam_" in module)
+  except BaseException as error:
+    print(number, type(error).__name__, " ".join(str(error).split()), flush=True)
+  os._exit(0)
+"""
+
+
+def _commands(page):
+  """Those in a page's code blocks, in their order, as words."""
+  text = re.sub(r"```\w*\n.*?```", "", page.read_text(), flags=re.DOTALL)
+  blocks = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
+  for line in blocks.replace("\\\n", " ").splitlines():
+    try:
+      words = shlex.split(line, comments=True)
+    except ValueError:  # Of a program of several lines.
+      continue
+    if words:
+      yield words
+
+
+_COMMANDS = [(page, words) for page in _PAGES for words in _commands(page)]
+_PROGRAMS = [
+  (page, words)
+  for page, words in _COMMANDS
+  if words[:2] == ["python", "-m"] and words[2].startswith(("bmshj_minnen.", "experiments."))
+]
+
+
+def test_the_first_commands_of_the_readme_install_and_try_it():
+  """In this order, from a bare shell."""
+  (first, *others) = [words for page, words in _COMMANDS if page == _ROOT / "README.md"]
+  assert first == ["make", "demo"]
+  programs = [words[0] for words in others]
+  activate = others.index([".", ".venv/bin/activate"])
+  assert activate < programs.index("python")
+  assert ["python", "-m", "pip", "install", "-c", "requirements.lock", "."] in others
+
+
+def test_all_programs_are_met():
+  """A page whose commands were not found would slip through the tests below."""
+  named = {words[2] for page, words in _PROGRAMS if page == _ROOT / "README.md"}
+  parts = ("compress", "decompress", "info", "train", "prepare", "evaluate", "export", "convert")
+  assert {f"bmshj_minnen.{part}" for part in parts} <= named
+  assert len(_PROGRAMS) > 40
+
+
+def test_flags_of_all_commands_are_those_of_their_programs():
+  commands = [(words[2], [w.replace("=RATE", "=1") for w in words[3:]]) for _, words in _PROGRAMS]
+  environment = {**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+  result = subprocess.run(
+    [sys.executable, "-c", _PARSE],
+    input=json.dumps(commands),
+    cwd=_ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  problems = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+  found = [f"{text} of {' '.join(_PROGRAMS[int(number)][1])}" for number, text in problems]
+  assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
+def test_targets_files_and_extras_exist(page):
+  targets = re.findall(r"^(\w+):", (_ROOT / "Makefile").read_text(), re.MULTILINE)
+  extras = re.findall(r'^    "(\w+)": \[', (_ROOT / "setup.py").read_text(), re.MULTILINE)
+  for words in _commands(page):
+    if words[0] == "make":
+      assert set(words[1:]) <= set(targets), words
+    if "pip" in words and "install" in words:
+      for word in words:
+        assert set(re.findall(r"\.\[(\w+)\]", word)) <= set(extras), words
+        assert not word.endswith((".lock", ".txt")) or (_ROOT / word).exists(), words
+    if words[0] == "python" and words[1:2] == ["-m"]:
+      module = words[2].replace(".", "/")
+      if module.partition("/")[0] in ("bmshj_minnen", "experiments"):
+        assert (_ROOT / f"{module}.py").exists() or (_ROOT / module / "__main__.py").exists(), words
