@@ -1,5 +1,6 @@
 """Small models that tests share, and the paper's formulas in NumPy to check them against."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it when imported.
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import special, stats
+from tensorflow.python.framework import ops
 
 from bmshj_minnen import config
 from bmshj_minnen.model import Model
@@ -22,6 +24,20 @@ def _build(prior, num_filters=4, latent_channels=6, seed=1):
   for variable in model.trainable_variables:
     variable.assign_add(tf.random.normal(variable.shape, stddev=0.2))
   return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_graphs():
+  """Frees the traced graphs of a file's tests, which TensorFlow keeps for ever otherwise.
+
+  Each custom gradient in a graph gets a place of its own in a register, and holds the graph.
+  """
+  register = ops.gradient_registry._registry
+  before = set(register)
+  yield
+  for name in set(register) - before:
+    del register[name]
+  gc.collect()
 
 
 @pytest.fixture(scope="session")
