@@ -26,9 +26,15 @@ def _build(prior, num_filters=4, latent_channels=6, seed=1):
   return model
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _forget_graphs():
-  """Frees the traced graphs of a file's tests, which TensorFlow keeps for ever otherwise.
+@pytest.fixture(scope="session")
+def _gradients():
+  """Names of custom gradients that are gone, but whose graphs may still wait for the collector."""
+  return []
+
+
+@pytest.fixture(autouse=True)
+def _forget_graphs(_gradients):
+  """Frees the graphs that a test has traced, which TensorFlow keeps for ever otherwise.
 
   Each custom gradient in a graph gets a place of its own in a register, and holds the graph.
   """
@@ -36,8 +42,11 @@ def _forget_graphs():
   before = set(register)
   yield
   for name in set(register) - before:
+    _gradients.append(name)
     del register[name]
-  gc.collect()
+  if len(_gradients) > 100:  # A training step has dozens; to collect takes a quarter of a second.
+    _gradients.clear()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
