@@ -1,5 +1,6 @@
 """Small models that tests share, and the paper's formulas in NumPy to check them against."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it when imported.
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import special, stats
+from tensorflow.python.framework import ops
 
 from bmshj_minnen import config
 from bmshj_minnen.model import Model
@@ -20,6 +22,29 @@ def _build(prior, num_filters=4, latent_channels=6, seed=1):
   for variable in model.trainable_variables:
     variable.assign_add(tf.random.normal(variable.shape, stddev=0.2))
   return model
+
+
+@pytest.fixture(scope="session")
+def _gradients():
+  """Names of custom gradients that are gone, but whose graphs may still wait for the collector."""
+  return []
+
+
+@pytest.fixture(autouse=True)
+def _forget_graphs(_gradients):
+  """Frees the graphs that a test has traced, which TensorFlow keeps for ever otherwise.
+
+  Each custom gradient in a graph gets a place of its own in a register, and holds the graph.
+  """
+  register = ops.gradient_registry._registry
+  before = set(register)
+  yield
+  for name in set(register) - before:
+    _gradients.append(name)
+    del register[name]
+  if len(_gradients) > 100:  # A training step has dozens; to collect takes a quarter of a second.
+    _gradients.clear()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -18,21 +18,23 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen.command_line import report, startup
 from experiments.robustness import sample_files
-from tests import codecs
+from tests import codecs, programs
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
 
-def _run(program, *args, cwd=_ROOT, **options):
+def _run_anew(program, *args):
+  """In a new Python, which has not imported TensorFlow yet."""
   environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
   # The binaries silence TensorFlow's start-up notices by themselves.
   environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
   return subprocess.run(
     [sys.executable, "-m", f"bmshj_minnen.{program}", *map(str, args)],
-    cwd=cwd,
+    cwd=_ROOT,
     env=environment,
     check=False,
-    **{"capture_output": True, "text": True, **options},
+    capture_output=True,
+    text=True,
   )
 
 
@@ -45,8 +47,8 @@ def folder(tmp_path_factory):
   exif = PIL.Image.Exif()
   exif[0x010F] = "Maker"
   PIL.Image.fromarray(codecs.photograph(20, 30)).save(folder / "exif.png", exif=exif)
-  result = _run("compress", f"--model={folder}/joint", folder / "in.png", folder / "good.tfci")
-  assert result.returncode == 0, result.stderr
+  result = _run_anew("compress", f"--model={folder}/joint", folder / "in.png", folder / "good.tfci")
+  assert (result.returncode, result.stderr) == (0, "")
   return folder
 
 
@@ -63,14 +65,14 @@ def test_the_command_line_writes_what_the_library_returns(folder, codec):
 def test_verbose_round_trip(folder, codec):
   compressed, back = folder / "v.tfci", folder / "v.png"
   model = f"--model={folder}/joint"
-  result = _run("compress", model, "--verbose", folder / "in.png", compressed)
+  result = programs.run("compress", model, "--verbose", folder / "in.png", compressed)
   assert result.returncode == 0, result.stderr
   size = compressed.stat().st_size
   assert f"{size} ({8 * size / (180 * 200):.4f} bpp)" in result.stdout
   for word in ("PSNR", "MS-SSIM", "estimated bits", "analysis", "entropy coding"):
     assert word in result.stdout
   original = f"--original={folder}/in.png"
-  result = _run("decompress", model, "--verbose", original, compressed, back)
+  result = programs.run("decompress", model, "--verbose", original, compressed, back)
   assert result.returncode == 0, result.stderr
   expected = codec.decompress(compressed.read_bytes())
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), expected)
@@ -109,7 +111,7 @@ def damaged(folder, tmp_path_factory):
     (damaged / f"{name}.tfci").write_bytes(change(data))
   (damaged / "good.tfci").write_bytes(data)
   model = f"--model={folder}/joint"
-  return damaged, _run("decompress", model, f"--output_dir={damaged}/out", damaged)
+  return damaged, _run_anew("decompress", model, f"--output_dir={damaged}/out", damaged)
 
 
 @pytest.mark.parametrize("name", _DAMAGE)
@@ -130,7 +132,7 @@ def test_bad_files_cost_the_good_ones_nothing(damaged):
 
 def test_one_bad_file_gives_one_line_and_nothing_else(folder, tmp_path):
   model, source = f"--model={folder}/autoregressive", folder / "good.tfci"
-  result = _run("decompress", model, source, tmp_path / "back.png")
+  result = programs.run("decompress", model, source, tmp_path / "back.png")
   assert result.returncode == 1
   assert result.stdout == ""
   assert result.stderr.count("\n") == 1 and "another model" in result.stderr
@@ -144,7 +146,7 @@ def kinds_of_files(folder, tmp_path_factory):
   sample_files.make_files(source)
   target = tmp_path_factory.mktemp("results")
   model = f"--model={folder}/joint"
-  return source, target, _run("compress", model, f"--output_dir={target}", source)
+  return source, target, programs.run("compress", model, f"--output_dir={target}", source)
 
 
 @pytest.mark.parametrize("name", sample_files.GOOD)
@@ -180,8 +182,7 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     (tmp_path / "in" / f"{name}.png").write_bytes(source)
   out = tmp_path / "out"
   args = [f"--model={folder}/joint", f"--output_dir={out}", "--recursive", "--skip_existing"]
-  program = [sys.executable, "-m", "bmshj_minnen.compress", *args, str(tmp_path / "in")]
-  process = subprocess.Popen(program, cwd=_ROOT, stderr=subprocess.DEVNULL)
+  process = programs.start("compress", *args, tmp_path / "in")
   while len(list(out.glob("**/*.tfci"))) < 3:
     assert process.poll() is None
     time.sleep(0.002)
@@ -196,7 +197,7 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   damaged = sorted(first)[:2]  # What others may have left.
   damaged[0].write_bytes(b"")
   damaged[1].write_bytes(good[:-7])
-  result = _run("compress", *args, tmp_path / "in")
+  result = programs.run("compress", *args, tmp_path / "in")
   assert result.returncode == 0, result.stderr
   assert result.stderr == ""
   assert f"{len(first) - 2} more were there already" in result.stdout
@@ -232,7 +233,7 @@ def test_bad_arguments_of_compress(args, match, folder):
   precious = [folder / "second.jpx", folder / "second.raw"]
   for path in precious:
     path.write_bytes(b"a photograph")
-  result = _run("compress", *args, cwd=folder)
+  result = programs.run("compress", *args, cwd=folder)
   assert result.returncode == 1
   assert result.stderr.count("\n") == 1 and re.search(match, result.stderr)
   assert not (folder / "x.tfci").exists()
@@ -240,7 +241,7 @@ def test_bad_arguments_of_compress(args, match, folder):
 
 
 def test_memory_is_a_number(folder):
-  result = _run("compress", "--memory=inf", "in.png", "x.tfci", cwd=folder)
+  result = programs.run("compress", "--memory=inf", "in.png", "x.tfci", cwd=folder)
   assert result.returncode == 1
   assert "--memory=inf" in result.stderr and "give a number" in result.stderr
   assert "Traceback" not in result.stderr and not (folder / "x.tfci").exists()
@@ -257,26 +258,26 @@ def test_metadata_travel_if_asked_and_pictures_are_of_the_kind_that_is_named(fol
   plain, kept = tmp_path / "plain", tmp_path / "kept"
   shutil.copytree(tmp_path / "in", kept)
   for target, options in ((plain, []), (kept, ["--metadata"])):
-    result = _run("compress", model, *options, f"--output_dir={target}", tmp_path / "in")
+    result = programs.run("compress", model, *options, f"--output_dir={target}", tmp_path / "in")
     assert result.returncode == 0, result.stderr
   assert (plain / "b.tfci").read_bytes() == (kept / "b.tfci").read_bytes()
   data = (kept / "a.tfci").read_bytes()
   assert data.endswith((plain / "a.tfci").read_bytes()) and b"Maker" in data
   args = ["--skip_existing", "--metadata", f"--output_dir={plain}", tmp_path / "in"]
-  result = _run("compress", model, *args)
+  result = programs.run("compress", model, *args)
   assert result.returncode == 0 and "1 more were there already" in result.stdout
   assert (plain / "a.tfci").read_bytes() == data
   args = ["--format=jpg", "--output_quality=80", f"--output_dir={tmp_path}/back", kept]
-  result = _run("decompress", model, *args)
+  result = programs.run("decompress", model, *args)
   assert result.returncode == 0 and result.stderr == ""
   with PIL.Image.open(tmp_path / "back" / "a.jpg") as image:
     assert (image.format, image.size) == ("JPEG", (180, 200))
     assert dict(image.getexif()) == {0x010F: "Maker", 0x0112: 1}
-  result = _run("decompress", model, kept / "a.tfci", tmp_path / "a.bmp")
+  result = programs.run("decompress", model, kept / "a.tfci", tmp_path / "a.bmp")
   assert result.returncode == 0
   (line,) = result.stderr.splitlines()
   assert line.startswith(f"note: {kept}/a.tfci: BMP holds no EXIF")
-  result = _run("decompress", model, kept / "a.tfci", tmp_path / "a.jxl")
+  result = programs.run("decompress", model, kept / "a.tfci", tmp_path / "a.jxl")
   assert result.returncode == 1 and not (tmp_path / "a.jxl").exists()
   assert result.stderr.count("\n") == 1 and "one of .png, .ppm" in result.stderr
 
@@ -286,18 +287,18 @@ def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_
   for name in ("a.png", "b.png"):
     (tmp_path / name).write_bytes(original)
   args = [f"--output_dir={tmp_path}", tmp_path]
-  other = _run(
+  other = programs.run(
     "compress", f"--model={folder}/autoregressive", folder / "in.png", tmp_path / "a.tfci"
   )
   assert other.returncode == 0, other.stderr
   # Two jobs, whose estimates build the Keras model; and no ends to write them to.
   model = f"--model={folder}/joint"
-  result = _run("compress", model, "--verbose", "--skip_existing", *args)
+  result = programs.run("compress", model, "--verbose", "--skip_existing", *args)
   assert result.returncode == 0 and result.stderr == ""
   assert result.stdout.count("estimated bits") == 2
   for name in ("a.tfci", "b.tfci"):
     assert (tmp_path / name).read_bytes() == (folder / "good.tfci").read_bytes()
-  result = _run("decompress", model, *args)
+  result = programs.run("decompress", model, *args)
   assert result.returncode == 1 and len(result.stderr.splitlines()) == 2
   assert all("--overwrite" in line for line in result.stderr.splitlines())
   assert all((tmp_path / name).read_bytes() == original for name in ("a.png", "b.png"))
@@ -305,18 +306,13 @@ def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_
 
 def test_standard_streams_are_sources_and_targets(folder, tmp_path, codec):
   with open(folder / "in.png", "rb") as source, open(tmp_path / "out.tfci", "wb") as target:
-    options = {
-      "stdin": source,
-      "stdout": target,
-      "stderr": subprocess.PIPE,
-      "capture_output": False,
-    }
-    result = _run("compress", f"--model={folder}/joint", "--verbose", "-", "-", **options)
+    streams = {"stdin": source, "stdout": target}
+    result = programs.run("compress", f"--model={folder}/joint", "--verbose", "-", "-", **streams)
   assert result.returncode == 0
   assert "PSNR" in result.stderr
   data = (tmp_path / "out.tfci").read_bytes()
   assert data == (folder / "good.tfci").read_bytes()
-  result = _run("decompress", f"--model={folder}/joint", "-", "-", input=data, text=False)
+  result = programs.run("decompress", f"--model={folder}/joint", "-", "-", input=data, text=False)
   assert result.returncode == 0, result.stderr
   expected = codec.decompress(data)
   np.testing.assert_array_equal(np.asarray(PIL.Image.open(io.BytesIO(result.stdout))), expected)
@@ -336,19 +332,19 @@ def test_closed_standard_streams_cost_no_file(folder, tmp_path):
 
 def test_shipped_models_need_no_directory(folder, tmp_path):
   photograph, file, back = folder / "in.png", tmp_path / "out.tfci", tmp_path / "back.png"
-  assert _run("compress", "--quality=37.5", photograph, file).returncode == 0
-  assert _run("decompress", file, back).returncode == 0
+  assert programs.run("compress", "--quality=37.5", photograph, file).returncode == 0
+  assert programs.run("decompress", file, back).returncode == 0
   codec = bmshj_minnen.load()
   image = bmshj_minnen.read_image(photograph)
   assert file.read_bytes() == codec.compress(image, quality=37.5)
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), codec.decompress(file.read_bytes()))
-  foreign = _run("decompress", folder / "good.tfci", tmp_path / "other.png")
+  foreign = programs.run("decompress", folder / "good.tfci", tmp_path / "other.png")
   assert foreign.returncode == 1 and "give the --model that wrote it" in foreign.stderr
 
 
 def test_refined_files_are_what_the_library_returns(folder, tmp_path):
   args = [f"--model={folder}/joint", "--refine=2", "--lambda=0.02"]
-  result = _run("compress", *args, folder / "in.png", tmp_path / "refined.tfci")
+  result = programs.run("compress", *args, folder / "in.png", tmp_path / "refined.tfci")
   assert result.returncode == 0, result.stderr
   codec = bmshj_minnen.load(folder / "joint", refine=2, lmbda=0.02)
   expected = codec.compress(codecs.photograph(180, 200))
@@ -359,7 +355,7 @@ def test_refined_files_are_what_the_library_returns(folder, tmp_path):
 def test_train_needs_neither_photographs_nor_a_folder(tmp_path):
   flags = ["--lambda=0.02", "--steps=2", "--save_every=1", "--num_filters=4"]
   flags += ["--latent_channels=6", "--crop=64", "--batch=1"]
-  result = _run("train", *flags, cwd=tmp_path)
+  result = programs.run("train", *flags, cwd=tmp_path)
   assert result.returncode == 0, result.stderr
   assert "Trained: models/joint-0.02" in result.stdout
   assert "--train_glob" in result.stderr  # How to name better data.
@@ -367,10 +363,10 @@ def test_train_needs_neither_photographs_nor_a_folder(tmp_path):
 
 
 def test_train_refuses_in_one_line(tmp_path):
-  result = _run("train", "--crop=100", cwd=tmp_path)
+  result = _run_anew("train", "--crop=100")
   assert result.returncode == 1
   assert result.stderr == "error: the crop must be a multiple of 64, not 100\n"
-  result = _run("train", "--train_glob=nothing/*.png", cwd=tmp_path)
+  result = programs.run("train", "--train_glob=nothing/*.png", cwd=tmp_path)
   assert result.returncode == 1
   assert result.stderr.splitlines()[-1] == "error: no file matches nothing/*.png"
 

@@ -1,9 +1,7 @@
 """Converted models against what CompressAI itself computed; see compressai/make.py."""
 
 import dataclasses
-import os
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
@@ -15,9 +13,8 @@ from bmshj_minnen import config
 from bmshj_minnen.compressai import checkpoint, conversion
 from bmshj_minnen.model_files import model_directory, weights
 from experiments.compressai import comparison
-from tests import codecs
+from tests import codecs, programs
 
-_ROOT = pathlib.Path(__file__).parent.parent
 _FOLDER = pathlib.Path(__file__).parent / "compressai"
 _PRIORS = {
   "bmshj2018-factorized": "factorized",
@@ -33,17 +30,6 @@ def _load(name):
   with np.load(_FOLDER / f"{name}.npz") as arrays:
     state = {k[len("state/") :]: v for k, v in arrays.items() if k.startswith("state/")}
     return state, {k: v for k, v in arrays.items() if not k.startswith("state/")}
-
-
-def _run(program, *args):
-  return subprocess.run(
-    [sys.executable, "-m", f"bmshj_minnen.{program}", *map(str, args)],
-    capture_output=True,
-    text=True,
-    cwd=_ROOT,
-    env={**os.environ, "PYTHONPATH": str(_ROOT)},
-    check=False,
-  )
 
 
 @pytest.fixture(scope="module", params=_PRIORS)
@@ -62,7 +48,7 @@ def directory(tmp_path_factory):
   folder = tmp_path_factory.mktemp("converted")
   np.savez(folder / "mbt2018.npz", **_load("mbt2018")[0])
   source, output = folder / "mbt2018.npz", folder / "mbt2018"
-  result = _run("convert", f"--from_compressai={source}", f"--output={output}")
+  result = programs.run("convert", f"--from_compressai={source}", f"--output={output}")
   assert result.returncode == 0, result.stderr
   assert result.stdout == f"mbt2018, N = {_N}, M = {_M}: {output}\n"
   return output
@@ -180,14 +166,14 @@ def test_the_program_fails_in_one_line_and_leaves_nothing(tmp_path, directory):
   del state["h_a.2.weight"]
   np.savez(tmp_path / "foreign.npz", **state)
   source, output = tmp_path / "foreign.npz", tmp_path / "out"
-  result = _run("convert", f"--from_compressai={source}", f"--output={output}")
+  result = programs.run("convert", f"--from_compressai={source}", f"--output={output}")
   assert result.returncode == 1
   assert result.stderr == (
     f"error: {source}: not a checkpoint of CompressAI's mbt2018, mbt2018-mean, "
     "bmshj2018-hyperprior or bmshj2018-factorized: it has no h_a.2.weight\n"
   )
   assert not output.exists()
-  result = _run("convert", f"--from_compressai={source}", f"--output={directory}")
+  result = programs.run("convert", f"--from_compressai={source}", f"--output={directory}")
   assert result.returncode == 1
   assert result.stderr == f"error: {directory} exists; give another --output\n"
   assert bmshj_minnen.load(directory).config.prior == "joint"
@@ -202,14 +188,14 @@ def test_converted_models_compress(directory):
 
 def test_converted_models_are_fine_tuned(directory, tmp_path):
   flags = ["--steps=1", "--crop=64", "--batch=1", "--learning_rate=1e-9", f"--model_dir={tmp_path}"]
-  result = _run("train", f"--init_from={directory}", *flags)
+  result = programs.run("train", f"--init_from={directory}", *flags)
   assert result.returncode == 0, result.stderr
   before, after = (bmshj_minnen.load_model(path) for path in (directory, tmp_path))
   assert after.config == before.config == config.ModelConfig.load(directory / "config.json")
   found = weights.to_arrays(after)
   for name, value in weights.to_arrays(before).items():
     np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
-  result = _run("train", f"--init_from={directory}", "--num_filters=4", *flags)
+  result = programs.run("train", f"--init_from={directory}", "--num_filters=4", *flags)
   assert result.returncode == 1 and "another" in result.stderr
 
 

@@ -4,11 +4,8 @@ import csv
 import importlib.util
 import json
 import math
-import pathlib
 import shutil
 import statistics
-import subprocess
-import sys
 
 import numpy as np
 import PIL.Image
@@ -23,9 +20,8 @@ from bmshj_minnen.evaluation import (
   measuring,
   tables,
 )
-from tests import codecs
+from tests import codecs, programs
 
-_ROOT = pathlib.Path(__file__).parent.parent
 _SIZES = {"a.png": (180, 200), "b.png": (177, 190)}
 
 
@@ -283,14 +279,10 @@ def test_other_files_are_not_written_over(evaluate, tmp_path):
   assert (tmp_path / "images.csv").read_text() == "name,size\nx,1\n"
 
 
-def _run(*args):
-  command = [sys.executable, "-m", "bmshj_minnen.evaluate", *args]
-  return subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, check=False)
-
-
 def test_the_command_line(folder, tmp_path):
   other = shutil.copytree(folder / "joint", tmp_path / "other")
-  result = _run(
+  result = programs.run(
+    "evaluate",
     f"--model={folder}/joint,{other}",
     f"--images={folder}/photos/*.png",
     f"--output={tmp_path}/results",
@@ -313,7 +305,9 @@ def test_the_command_line(folder, tmp_path):
 
 
 def test_the_command_line_complains_in_one_line(folder, tmp_path):
-  result = _run(f"--images={folder}/photos/*.png", f"--output={tmp_path}", "--codecs=gif")
+  result = programs.run(
+    "evaluate", f"--images={folder}/photos/*.png", f"--output={tmp_path}", "--codecs=gif"
+  )
   assert result.returncode == 1 and result.stdout == ""
   assert result.stderr.startswith("error: unknown codec 'gif'")
   assert result.stderr.count("\n") == 1

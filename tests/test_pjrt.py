@@ -1,6 +1,7 @@
 """The training step outside TensorFlow: the same losses, and a run that can be interrupted."""
 
 import csv
+import functools
 import os
 import pathlib
 import shutil
@@ -38,6 +39,12 @@ def _replace(config_, **changes):
   return type(config_)(**{**vars(config_), **changes})
 
 
+@functools.cache
+def _exported():
+  """The step that most tests take, which they do not change."""
+  return export_step.export(_MODEL, _TRAIN)
+
+
 def _crops(steps, train):
   """[steps, batch, crop, crop, 3] uint8."""
   batches = photograph_crops(
@@ -55,6 +62,22 @@ def runner(tmp_path_factory):
   return folder / "run_step.py"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_compiler(tmp_path_factory):
+  """JAX is on the processor, compiles each program once and does not spend seconds on its speed."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("JAX_PLATFORMS", "cpu")
+    patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("jax")))
+    patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    yield
+
+
+def _environment():
+  names = ("PATH", "JAX_", "XLA_")
+  return {name: value for name, value in os.environ.items() if name.startswith(names)}
+
+
 def _command(runner, step, crops, output, *flags):
   return [_JAX_PYTHON, runner, step, f"--train={crops}", f"--output={output}", "--as_is", *flags]
 
@@ -63,7 +86,7 @@ def _run(*arguments, check=True):
   return subprocess.run(
     _command(*arguments),
     cwd=arguments[0].parent,
-    env={"PATH": os.environ["PATH"], "JAX_PLATFORMS": "cpu"},
+    env=_environment(),
     check=check,
     capture_output=True,
     text=True,
@@ -133,7 +156,7 @@ def finished(runner, tmp_path_factory):
   folder = tmp_path_factory.mktemp("finished")
   crops = _crops(_STEPS, _TRAIN)
   np.save(folder / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
-  step_file.save(folder / "step.npz", export_step.export(_MODEL, _TRAIN))
+  step_file.save(folder / "step.npz", _exported())
   _run(runner, folder / "step.npz", folder / "crops.npy", folder / "run", *_FLAGS)
   return folder
 
@@ -141,7 +164,9 @@ def finished(runner, tmp_path_factory):
 def _stop(number, runner, finished, folder):
   """Starts the same run in another folder and sends it a signal when it has saved; its step."""
   command = _command(runner, finished / "step.npz", finished / "crops.npy", folder, *_FLAGS)
-  process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=runner.parent)
+  process = subprocess.Popen(
+    command, stdout=subprocess.DEVNULL, cwd=runner.parent, env=_environment()
+  )
   while not (folder / "state.npz").exists():
     assert process.poll() is None
     time.sleep(0.01)
@@ -223,7 +248,7 @@ def test_the_model_alone_is_small_and_enough(finished, tmp_path):
 
 
 def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
-  step = export_step.export(_MODEL, _TRAIN)
+  step = _exported()
   step_file.save(tmp_path / "half.npz", step, half=True)
   step_file.save(tmp_path / "full.npz", step)
   half, full = step_file.load(tmp_path / "half.npz"), step_file.load(tmp_path / "full.npz")
@@ -246,11 +271,9 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path):
   assert int(target.optimizer.iterations) == 0
 
 
-def _instructions(**changes):
+def _instructions(step):
   """All instructions of the training step's program."""
-  tf32 = changes.pop("tf32", True)
-  program = export_step.export(_MODEL, _replace(_TRAIN, **changes), tf32).programs["train"]
-  module = hlo_pb2.HloModuleProto.FromString(program.hlo)
+  module = hlo_pb2.HloModuleProto.FromString(step.programs["train"].hlo)
   return [i for computation in module.computations for i in computation.instructions]
 
 
@@ -260,16 +283,18 @@ _PRODUCTS = ("convolution", "dot")
 @pytest.mark.parametrize("tf32", [True, False])
 def test_products_are_rounded_to_tf32_only_where_that_is_allowed(tf32):
   highest = xla_data_pb2.PrecisionConfig.HIGHEST
+  step = _exported() if tf32 else export_step.export(_MODEL, _TRAIN, tf32)
   exact = {
     set(i.precision_config.operand_precision) == {highest}
-    for i in _instructions(tf32=tf32)
+    for i in _instructions(step)
     if i.opcode in _PRODUCTS
   }
   assert exact == {not tf32}
 
 
 def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
-  instructions = _instructions(precision_policy="mixed_bfloat16")
+  train = _replace(_TRAIN, precision_policy="mixed_bfloat16")
+  instructions = _instructions(export_step.export(_MODEL, train))
   types = {
     opcode: {i.shape.element_type for i in instructions if i.opcode == opcode}
     for opcode in ("convolution", "log", "logistic")
@@ -281,7 +306,7 @@ def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
 @needs_jax
 def test_wrong_input_is_one_line(finished, runner, tmp_path):
   other = tmp_path / "other.npz"
-  step_file.save(other, export_step.export(_replace(_MODEL, num_filters=9), _TRAIN))
+  step_file.save(other, export_step.export(config.ModelConfig("factorized", 9, 12), _TRAIN))
   (tmp_path / "cut.npz").write_bytes((finished / "step.npz").read_bytes()[:5000])
   (tmp_path / "empty").mkdir()
   np.save(tmp_path / "grey.npy", np.zeros((3, 64, 64), np.uint8))

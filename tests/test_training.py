@@ -7,6 +7,7 @@ import json
 import math
 import pathlib
 import resource
+import shutil
 import types
 
 import numpy as np
@@ -21,6 +22,8 @@ from bmshj_minnen.photographs import finding
 from bmshj_minnen.training import callbacks, loop, trainer
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
+# For what does not depend on the prior; its step is traced in a third of the time.
+_SMALL = bmshj_minnen.ModelConfig("factorized", num_filters=8, latent_channels=12)
 
 
 def _config(folder, **changes):
@@ -39,30 +42,57 @@ def _losses(folder):
   return [(int(row["step"]), float(row["loss"]), float(row["val_loss"])) for row in _rows(folder)]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """(model, **changes) -> the folder of a finished run, which no test may write to."""
+  folders = {}
+
+  def get(model=_MODEL, **changes):
+    key = (model, *sorted(changes.items()))
+    if key not in folders:
+      folder = tmp_path_factory.mktemp("trained")
+      loop.train(model, _config(folder, **changes))
+      folders[key] = folder
+    return folders[key]
+
+  return get
+
+
+@pytest.fixture
+def copy_trained(trained, tmp_path):
+  """(model, **changes) -> `tmp_path` with a copy of the finished run."""
+
+  def get(model=_MODEL, **changes):
+    shutil.copytree(trained(model, **changes), tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+  return get
+
+
 @pytest.mark.parametrize("prior", config.PRIORS)
-def test_every_prior_trains_to_a_model_that_codes(prior, tmp_path):
-  model = dataclasses.replace(_MODEL, prior=prior)
-  directory = loop.train(model, _config(tmp_path, steps=2))
+def test_every_prior_trains_to_a_model_that_codes(prior, trained):
+  directory = trained(dataclasses.replace(_MODEL, prior=prior), steps=2) / "model"
   codec = bmshj_minnen.load(directory)
   image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:50, :70]
   assert codec.decompress(codec.compress(image)).shape == image.shape
 
 
-def test_the_loss_falls(tmp_path):
-  loop.train(_MODEL, _config(tmp_path, steps=60, save_every=30, batch=4))
-  first, second = _losses(tmp_path)
+_LONG = {"steps": 60, "save_every": 30, "batch": 4}
+
+
+def test_the_loss_falls(trained):
+  first, second = _losses(trained(**_LONG))
   assert second[2] < 0.5 * first[2]
 
 
-def test_a_run_leaves_its_record(tmp_path):
-  loop.train(_MODEL, _config(tmp_path))
-  folder = tmp_path / "model"
+def test_a_run_leaves_its_record(trained):
+  folder = trained() / "model"
   record = json.loads((folder / "train.json").read_text())
   assert record["flags"]["lmbda"] == 0.01 and record["flags"]["crop"] == 64
   assert record["versions"]["tensorflow"].startswith("2.14")
   assert record["train"] == sorted(finding.bundled_photographs())
   assert not set(record["train"]) & set(record["validation"])
-  assert [step for step, _, _ in _losses(tmp_path)] == [2, 4]
+  assert [step for step, _, _ in _losses(trained())] == [2, 4]
   events = list((folder / "logs").glob("events*"))
   tags = {
     value.tag
@@ -111,16 +141,15 @@ def test_a_table_that_was_only_just_opened_gets_its_header(tmp_path):
     ]
 
 
-def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(tmp_path):
-  runs = {name: tmp_path / name for name in ("whole", "again", "resumed", "seed")}
+def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(trained, tmp_path):
+  runs = {name: tmp_path / name for name in ("whole", "resumed", "seed")}
   loop.train(_MODEL, _config(runs["whole"], schedule="constant"))
-  loop.train(_MODEL, _config(runs["again"], schedule="constant"))
-  loop.train(_MODEL, _config(runs["seed"], schedule="constant", seed=1))
-  # As after `kill -9`: only what is on disk is left.
-  loop.train(_MODEL, _config(runs["resumed"], schedule="constant", steps=2))
+  loop.train(_MODEL, _config(runs["seed"], schedule="constant", seed=1, steps=2))
+  # A run of its own up to step 2, then as after `kill -9`: only what is on disk is left.
+  shutil.copytree(trained(schedule="constant", steps=2), runs["resumed"])
   loop.train(_MODEL, _config(runs["resumed"], schedule="constant"))
   whole = _losses(runs["whole"])
-  np.testing.assert_allclose(_losses(runs["again"]), whole, rtol=1e-4)
+  assert [step for step, _, _ in whole] == [2, 4]
   np.testing.assert_allclose(_losses(runs["resumed"]), whole, rtol=1e-4)
   assert abs(_losses(runs["seed"])[0][1] / whole[0][1] - 1) > 1e-3
 
@@ -133,18 +162,18 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
   guard_end = callbacks.Guard.on_train_batch_end
   monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", interrupt)
   with pytest.raises(KeyboardInterrupt):
-    loop.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
+    loop.train(_SMALL, _config(tmp_path, steps=6, save_every=4))
   assert bmshj_minnen.load(tmp_path / "model").compress(np.zeros((8, 8, 3), np.uint8))
   monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", guard_end)
-  loop.train(_MODEL, _config(tmp_path, steps=6, save_every=4))
+  loop.train(_SMALL, _config(tmp_path, steps=6, save_every=4))
   assert [step for step, _, _ in _losses(tmp_path)] == [4, 6]
 
 
-def test_a_finished_run_says_so_and_keeps_its_weights(tmp_path):
-  directory = loop.train(_MODEL, _config(tmp_path))
+def test_a_finished_run_says_so_and_keeps_its_weights(copy_trained, tmp_path):
+  directory = copy_trained(_SMALL) / "model"
   before = bmshj_minnen.load(directory).fingerprint
   record = (directory / "train.json").read_text()
-  loop.train(_MODEL, _config(tmp_path, lmbda=0.5))
+  loop.train(_SMALL, _config(tmp_path, lmbda=0.5))
   assert bmshj_minnen.load(directory).fingerprint == before
   assert len(_losses(tmp_path)) == 2
   assert (directory / "train.json").read_text() == record
@@ -170,11 +199,11 @@ def test_a_model_without_a_checkpoint_is_not_overwritten(tiny_model, tmp_path):
   assert (directory / "weights.npz").read_bytes() == before
 
 
-def test_nan_stops_before_it_is_saved(tmp_path):
-  loop.train(_MODEL, _config(tmp_path, steps=2))
+def test_nan_stops_before_it_is_saved(copy_trained, tmp_path):
+  copy_trained(_SMALL, steps=2)
   before = bmshj_minnen.load(tmp_path / "model").fingerprint
   with pytest.raises(callbacks.TrainingError, match="lower --learning_rate"):
-    loop.train(_MODEL, _config(tmp_path, steps=40, learning_rate=1e30, clip_norm=0.0))
+    loop.train(_SMALL, _config(tmp_path, steps=40, learning_rate=1e30, clip_norm=0.0))
   assert bmshj_minnen.load(tmp_path / "model").fingerprint == before
 
 
@@ -182,23 +211,23 @@ def test_a_collapsed_rate_stops(tmp_path, monkeypatch):
   monkeypatch.setattr(callbacks, "_COLLAPSED_BPP", 1e9)
   monkeypatch.setattr(callbacks, "_WINDOW", 3)
   with pytest.raises(callbacks.TrainingError, match="raise --lambda"):
-    loop.train(_MODEL, _config(tmp_path))
+    loop.train(_SMALL, _config(tmp_path))
 
 
-def test_init_from_starts_from_other_weights(tmp_path):
-  first = loop.train(_MODEL, _config(tmp_path / "a", steps=2))
+def test_init_from_starts_from_other_weights(trained, tmp_path):
+  first = trained(_SMALL, steps=2) / "model"
   second = loop.train(
-    _MODEL, _config(tmp_path / "b", steps=1, learning_rate=1e-12, init_from=str(first), lmbda=0.1)
+    _SMALL, _config(tmp_path / "b", steps=1, learning_rate=1e-12, init_from=str(first), lmbda=0.1)
   )
   image = tf.constant(np.full((1, 64, 64, 3), 99, np.uint8))
   a, b = (model_directory.load_model(folder).analysis(image) for folder in (first, second))
   np.testing.assert_allclose(a, b, atol=1e-3)
 
 
-def test_ms_ssim_fine_tuning_runs(tmp_path):
-  first = loop.train(_MODEL, _config(tmp_path / "a", steps=1))
+def test_ms_ssim_fine_tuning_runs(trained, tmp_path):
+  first = trained(_SMALL, steps=2) / "model"
   settings = {"distortion": "ms_ssim", "lmbda": 8.73, "crop": 192, "init_from": str(first)}
-  loop.train(_MODEL, _config(tmp_path / "b", steps=1, **settings))
+  loop.train(_SMALL, _config(tmp_path / "b", steps=1, **settings))
   assert 0 < float(_rows(tmp_path / "b")[0]["distortion"]) < 1
 
 
@@ -215,14 +244,13 @@ def test_schedules(schedule, tmp_path):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_follows_single_precision_and_leaves_no_trace(policy, tmp_path):
-  losses = {}
-  for name in ("float32", policy):
-    loop.train(_MODEL, _config(tmp_path / name, precision_policy=name))
-    losses[name] = _losses(tmp_path / name)
-    assert tf.keras.mixed_precision.global_policy().name == "float32"
-  np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.05)
-  assert losses[policy] != losses["float32"]
+def test_half_precision_follows_single_precision_and_leaves_no_trace(policy, trained, tmp_path):
+  loop.train(_MODEL, _config(tmp_path, precision_policy=policy))
+  assert tf.keras.mixed_precision.global_policy().name == "float32"
+  losses, single = _losses(tmp_path), _losses(trained())
+  assert tf.keras.mixed_precision.global_policy().name == "float32"
+  np.testing.assert_allclose(losses, single, rtol=0.05)
+  assert losses != single
 
 
 def test_gdn_is_float32_whatever_the_convolutions_are():
@@ -262,26 +290,26 @@ def test_the_average_of_the_weights_is_what_is_validated_and_saved(tmp_path):
 
 def test_an_average_survives_interruptions(tmp_path):
   for steps in (2, 4):
-    loop.train(_MODEL, _config(tmp_path / "parts", average=0.9, steps=steps, schedule="constant"))
-  loop.train(_MODEL, _config(tmp_path / "other", average=0.9, schedule="constant"))
+    loop.train(_SMALL, _config(tmp_path / "parts", average=0.9, steps=steps, schedule="constant"))
+  loop.train(_SMALL, _config(tmp_path / "other", average=0.9, schedule="constant"))
   np.testing.assert_allclose(_losses(tmp_path / "parts"), _losses(tmp_path / "other"), rtol=1e-5)
 
 
-def test_rounded_latents_finish_a_training(tmp_path):
-  loop.train(_MODEL, _config(tmp_path / "first", steps=60, save_every=60, batch=4))
-  before = dict(np.load(tmp_path / "first" / "model" / "weights.npz"))
-  finish = {"init_from": str(tmp_path / "first" / "model"), "latents": "rounded", "steps": 60}
+def test_rounded_latents_finish_a_training(trained, tmp_path):
+  first = trained(**_LONG)
+  before = dict(np.load(first / "model" / "weights.npz"))
+  finish = {"init_from": str(first / "model"), "latents": "rounded", "steps": 60}
   loop.train(_MODEL, _config(tmp_path / "then", **finish, save_every=60, batch=4))
   after = dict(np.load(tmp_path / "then" / "model" / "weights.npz"))
-  assert _losses(tmp_path / "then")[0][2] < _losses(tmp_path / "first")[0][2]
+  assert _losses(tmp_path / "then")[-1][2] < _losses(first)[-1][2]
   for name, value in before.items():
     # But for the rounding of what goes to disk and back.
     stays = np.allclose(after[name], value, rtol=1e-5, atol=1e-6)
     assert stays == name.startswith(("g_a/", "h_a/")), name
 
 
-def test_a_new_learning_rate_holds_after_resuming(tmp_path, monkeypatch):
-  loop.train(_MODEL, _config(tmp_path, steps=2, schedule="constant"))
+def test_a_new_learning_rate_holds_after_resuming(copy_trained, tmp_path, monkeypatch):
+  copy_trained(steps=2, schedule="constant")
   used = []
   monkeypatch.setattr(
     loop, "_fit", lambda run, *_: used.append(float(run.optimizer.learning_rate.numpy()))
@@ -295,19 +323,19 @@ def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
 
   def fit(*_):
     with pytest.raises(ValueError, match="another process is training") as caught:
-      loop.train(_MODEL, _config(tmp_path))
+      loop.train(_SMALL, _config(tmp_path))
     refused.append(str(caught.value))
 
   monkeypatch.setattr(loop, "_fit", fit)
-  loop.train(_MODEL, _config(tmp_path))
+  loop.train(_SMALL, _config(tmp_path))
   assert len(refused) == 1 and "\n" not in refused[0]
   monkeypatch.setattr(loop, "_fit", lambda *_: refused.clear())
-  loop.train(_MODEL, _config(tmp_path))
+  loop.train(_SMALL, _config(tmp_path))
   assert not refused  # The lock is gone with the first.
 
 
-def test_another_models_directory_is_refused(tmp_path):
-  loop.train(_MODEL, _config(tmp_path, steps=1))
+def test_another_models_directory_is_refused(copy_trained, tmp_path):
+  copy_trained(steps=2)
   with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):
     loop.train(dataclasses.replace(_MODEL, prior="autoregressive"), _config(tmp_path))
   other = dataclasses.replace(_MODEL, latent_channels=16)
