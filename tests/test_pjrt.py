@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import numpy as np
@@ -22,6 +23,7 @@ from bmshj_minnen.photographs import finding
 from bmshj_minnen.photographs.crops import photograph_crops
 from bmshj_minnen.training import loop, trainer
 from experiments.pjrt import export_step, import_state, step_file, variables
+from tests import programs
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _JAX_PYTHON = _ROOT / ".venv-jax" / "bin" / "python"
@@ -39,10 +41,25 @@ def _replace(config_, **changes):
   return type(config_)(**{**vars(config_), **changes})
 
 
+def _export(model, train, tf32=True):
+  """What `export_step.export` gives, from a process of its own: XLA keeps hundreds of megabytes."""
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "step.npz"
+    result = programs.run(f"""
+import pathlib
+from bmshj_minnen.config import ModelConfig, TrainConfig
+from experiments.pjrt import export_step, step_file
+step = export_step.export({model!r}, {train!r}, {tf32})
+step_file.save(pathlib.Path({str(path)!r}), step)
+""")
+    assert result.returncode == 0, result.stderr
+    return step_file.load(path)
+
+
 @functools.cache
 def _exported():
   """The step that most tests take, which they do not change."""
-  return export_step.export(_MODEL, _TRAIN)
+  return _export(_MODEL, _TRAIN)
 
 
 def _crops(steps, train):
@@ -133,7 +150,7 @@ def test_the_runner_and_keras_have_the_same_losses(case, runner, tmp_path):
   crops = _crops(steps, train)
   np.save(tmp_path / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
   np.save(tmp_path / "held_out.npy", crops[0])
-  step_file.save(tmp_path / "step.npz", export_step.export(model, train))
+  step_file.save(tmp_path / "step.npz", _export(model, train))
   flags = ["--save_every=1", f"--steps={steps}", f"--validation={tmp_path / 'held_out.npy'}"]
   _run(runner, tmp_path / "step.npz", tmp_path / "crops.npy", tmp_path / "run", *flags)
   rows = _rows(tmp_path / "run")
@@ -248,7 +265,7 @@ def test_the_model_alone_is_small_and_enough(finished, tmp_path):
 
 
 def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
-  step = _exported()
+  step = export_step.export(config.ModelConfig("factorized", 8, 12), _TRAIN)
   step_file.save(tmp_path / "half.npz", step, half=True)
   step_file.save(tmp_path / "full.npz", step)
   half, full = step_file.load(tmp_path / "half.npz"), step_file.load(tmp_path / "full.npz")
@@ -262,7 +279,7 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path):
   source = trainer.build(_MODEL, _replace(_TRAIN, seed=5))
   model_directory.save(source.model, tmp_path, tf.constant(_crops(1, _TRAIN)[0]))
   train = _replace(_TRAIN, init_from=str(tmp_path))
-  state = export_step.export(_MODEL, train).state
+  state = _export(_MODEL, train).state
   target = trainer.build(_MODEL, _TRAIN)
   for name, variable in variables.named(target).items():
     variable.assign(state[name])
@@ -283,7 +300,7 @@ _PRODUCTS = ("convolution", "dot")
 @pytest.mark.parametrize("tf32", [True, False])
 def test_products_are_rounded_to_tf32_only_where_that_is_allowed(tf32):
   highest = xla_data_pb2.PrecisionConfig.HIGHEST
-  step = _exported() if tf32 else export_step.export(_MODEL, _TRAIN, tf32)
+  step = _exported() if tf32 else _export(_MODEL, _TRAIN, tf32)
   exact = {
     set(i.precision_config.operand_precision) == {highest}
     for i in _instructions(step)
@@ -294,7 +311,7 @@ def test_products_are_rounded_to_tf32_only_where_that_is_allowed(tf32):
 
 def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
   train = _replace(_TRAIN, precision_policy="mixed_bfloat16")
-  instructions = _instructions(export_step.export(_MODEL, train))
+  instructions = _instructions(_export(_MODEL, train))
   types = {
     opcode: {i.shape.element_type for i in instructions if i.opcode == opcode}
     for opcode in ("convolution", "log", "logistic")
@@ -306,7 +323,7 @@ def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
 @needs_jax
 def test_wrong_input_is_one_line(finished, runner, tmp_path):
   other = tmp_path / "other.npz"
-  step_file.save(other, export_step.export(config.ModelConfig("factorized", 9, 12), _TRAIN))
+  step_file.save(other, _export(config.ModelConfig("factorized", 9, 12), _TRAIN))
   (tmp_path / "cut.npz").write_bytes((finished / "step.npz").read_bytes()[:5000])
   (tmp_path / "empty").mkdir()
   np.save(tmp_path / "grey.npy", np.zeros((3, 64, 64), np.uint8))
