@@ -169,6 +169,7 @@ def _main():
   gc.freeze()  # Or each fork would go through all that was imported, and so copy it.
   gc.enable()
   request = _serve(socket.socket(fileno=int(sys.argv[1])))
+  signal.signal(signal.SIGINT, signal.default_int_handler)  # Jobs of a shell's background lack it.
   os.chdir(request["cwd"])
   os.environ.clear()
   os.environ.update(request["environment"])

@@ -265,3 +265,21 @@ def test_broken_model_directories_are_named(damage, tmp_path):
   for load in loads:
     with pytest.raises(ValueError, match="nowhere|config.json|damaged"):
       load(folder)
+
+
+def test_files_of_different_models_are_told_and_folders_without_the_bond_read(tmp_path):
+  photo = codecs.photograph(40, 41)
+  codec, _ = codecs.make_codec("factorized", tmp_path / "a", seed=1)
+  codecs.make_codec("factorized", tmp_path / "b", seed=2)
+  folder, other = tmp_path / "a" / "factorized", tmp_path / "b" / "factorized"
+  with np.load(folder / "weights.npz") as file:
+    arrays = dict(file)
+  bond = arrays.pop("coder")
+  assert bond.tobytes() == codec.fingerprint
+  (folder / "weights.npz").write_bytes((other / "weights.npz").read_bytes())
+  with pytest.raises(ValueError, match=r"weights.npz and coder.npz are of different models") as e:
+    bmshj_minnen.load(folder)
+  assert "\n" not in str(e.value)
+  bmshj_minnen.load_model(folder)  # Which needs no coder.npz.
+  np.savez(folder / "weights.npz", **arrays)
+  assert bmshj_minnen.load(folder).compress(photo) == codec.compress(photo)

@@ -205,13 +205,13 @@ def test_averages_over_other_photographs_are_in_no_curve(evaluate, folder, tmp_p
 def test_refined_models_are_a_curve_of_their_own(evaluate, folder, tmp_path):
   model = str(folder / "joint")
   evaluate(models=[model])
-  averages = evaluate(models=[model], refine=1, lmbda=0.01)
+  averages = evaluate(models=[model], refine=20, lmbda=0.01)
   assert [(entry["codec"], entry["setting"]) for entry in averages] == [
     ("joint", "joint"),
-    ("joint+refine1", "joint λ=0.01"),
+    ("joint+refine20", "joint λ=0.01"),
   ]
   bytes_of = {(row["codec"], row["image"]): row["bytes"] for row in _rows(tmp_path)}
-  assert bytes_of["joint", "a.png"] != bytes_of["joint+refine1", "a.png"]
+  assert bytes_of["joint", "a.png"] != bytes_of["joint+refine20", "a.png"]
 
 
 def test_small_and_lossless_pictures_have_no_figure_that_json_lacks(tmp_path):

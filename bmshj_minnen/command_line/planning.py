@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import Callable, Optional
 
 from bmshj_minnen.command_line import files
-from bmshj_minnen.photographs import globs
+from bmshj_minnen.photographs import formats, globs
 
 __all__ = ["Job", "Plan", "Refusal", "Request", "make_plan"]
 
 TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `outputs.write_atomically` may leave behind.
+# Photographs and what became of them may share a folder, which needs no note.
+_EXPECTED = formats.SUFFIXES | {".tfci", ".tmp"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +180,7 @@ def _left_out(path, suffixes, recursive):
   kinds: collections.Counter = collections.Counter()
   links = 0
   for folder, folders, names in _walk(path, recursive):
-    kinds.update(_suffix(n) for n in names if _suffix(n) not in suffixes | {".tmp"})
+    kinds.update(_suffix(n) for n in names if _suffix(n) not in suffixes | _EXPECTED)
     links += sum(os.path.islink(os.path.join(folder, name)) for name in folders)
   counts = ", ".join(f"{n} {kind or 'without a suffix'}" for kind, n in kinds.most_common(5))
   more = ", ..." if len(kinds) > 5 else ""

@@ -41,6 +41,7 @@ __all__ = [
 _CONFIG = "config.json"
 RECORD = "train.json"  # Flags, versions and data of the run that made it.
 CODEC_FILES = (WEIGHTS, CODER)  # What `load` reads.
+_BOND = "coder"  # Among the weights: the fingerprint of the coder that was saved with them.
 
 
 def model_for_coding(
@@ -86,7 +87,8 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
   arrays, frozen = weights.to_arrays(model), freeze(model, typical_images)
   directory.mkdir(parents=True, exist_ok=True)
   save_config(model.config, directory)
-  array_files.write(directory, WEIGHTS, arrays)
+  bond = np.frombuffer(frozen.fingerprint, np.uint8)
+  array_files.write(directory, WEIGHTS, {**arrays, _BOND: bond})
   # Integers compress well, floats do not.
   array_files.write(directory, CODER, frozen.arrays(), compressed=True)
 
@@ -121,7 +123,8 @@ def load(
     quality: of a model for many rates, where `compress` is given none.
 
   Raises:
-    ValueError: there is no such model or quality; or nothing says for which λ it is to be refined.
+    ValueError: there is no such model or quality; its files are of different models; or nothing
+      says for which λ it is to be refined.
   """
   refuse_forked()
   directory = catalogue.find(model)
@@ -135,12 +138,22 @@ def load(
 
 def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None):
   arrays = array_files.read(directory, WEIGHTS)
+  _check_bond(directory, arrays.pop(_BOND, None), frozen.fingerprint)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
   codec = Codec(frozen, coding_model, max_pixels, memory, refiner)
   options = (max_pixels, memory, precision, refine, lmbda)
   codec.origin = _load_again, (frozen.fingerprint, _place(directory), *options)
   return codec
+
+
+def _check_bond(directory, bond, fingerprint):
+  """Folders of before have none."""
+  if bond is not None and bond.tobytes() != fingerprint:
+    raise ValueError(
+      f"{directory}: {WEIGHTS} and {CODER} are of different models, as in a folder that was copied"
+      " while training wrote to it: copy it again"
+    )
 
 
 def _place(directory):
@@ -258,6 +271,7 @@ def load_weights(model: Model, source: str) -> None:
   """
   directory = catalogue.find(source)
   arrays, config = array_files.read(directory, WEIGHTS), load_config(source)
+  arrays.pop(_BOND, None)
   if model.gains is not None and not config.gain_lambdas:
     lmbda = _objective(directory)[0]
     model.gains.start_from(model.config.middle_lambda if lmbda is None else lmbda)
