@@ -12,6 +12,7 @@ from typing import Optional
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import bitstream, dial, tiling
@@ -148,8 +149,14 @@ def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=Non
 
 
 def _check_bond(directory, bond, fingerprint):
-  """Folders of before have none."""
-  if bond is not None and bond.tobytes() != fingerprint:
+  if bond is None:
+    logging.warning(
+      "%s: %s does not say with which %s it was saved; an older version wrote it.",
+      directory,
+      WEIGHTS,
+      CODER,
+    )
+  elif bond.tobytes() != fingerprint:
     raise ValueError(
       f"{directory}: {WEIGHTS} and {CODER} are of different models, as in a folder that was copied"
       " while training wrote to it: copy it again"

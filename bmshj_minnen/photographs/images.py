@@ -152,9 +152,9 @@ def _refuse_unsupported(image):
     problem = "of 12 bits a channel"
   elif image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8:
     if not all(";16" in mode for mode in raw_modes):
-      problem = "of a layout"  # Pillow misreads separate 16-bit planes.
+      problem = "of separate 16-bit planes"  # Pillow misreads them.
   if problem:
-    raise NotReadError(f"{problem}, which is not supported; convert it to 8-bit RGB first")
+    raise NotReadError(f"{problem}, which is not supported: convert it to 8-bit RGB first")
 
 
 def _raw_mode(tile):
