@@ -40,7 +40,7 @@ OPTIMIZERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine", "step")
 LATENTS = ("noisy", "rounded")  # What is trained on.
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # Of training.
-CODEC_PRECISIONS = ("float32", "bfloat16")
+CODEC_PRECISIONS = ("float32", "bfloat16", "auto")  # Of g_a and g_s, see `coding.precisions`.
 STRATEGIES = ("default", "mirrored", "multi_worker")
 
 # Table 1: g_a halves the resolution four times, h_a twice more.

@@ -74,7 +74,7 @@ def test_bfloat16_is_rounding_of_the_same_transforms(case):
 
 def test_an_unknown_precision_is_named():
   with pytest.raises(
-    ValueError, match="unknown precision 'float8': choose one of float32, bfloat16"
+    ValueError, match="unknown precision 'float8': choose one of float32, bfloat16, auto"
   ):
     bmshj_minnen.load(precision="float8")
 

@@ -93,7 +93,7 @@ def define_precision() -> flags.FlagHolder:
     CODEC_PRECISIONS[0],
     CODEC_PRECISIONS,
     "Of g_a and g_s; bfloat16 takes half the time on processors with AVX512-BF16 or AMX, and far "
-    "longer on others.",
+    "longer on others; auto takes the faster one.",
   )
 
 

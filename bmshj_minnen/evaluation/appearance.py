@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-__all__ = ["Appearance", "appearances"]
+__all__ = ["COLOURS", "Appearance", "appearances"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Appearance:
 # is too light for lines. Dashes and symbols tell those apart that share one.
 _BLUE, _SKY, _GREEN, _ORANGE, _PURPLE = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7"
 _VERMILION, _BLACK = "#d55e00", "#000000"
+COLOURS = (_BLUE, _GREEN, _ORANGE, _PURPLE, _VERMILION, _SKY, _BLACK)
 
 _CLASSICAL = {
   "jpeg420": Appearance("JPEG 4:2:0", _BLUE, "-", "s"),

@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import dial
+from bmshj_minnen.coding import dial, precisions
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.model_files import catalogue, model_directory
@@ -188,12 +188,13 @@ def _model(directory, codec, config):
   codec += f"+refine{config.refine}" if config.refine else ""
   setting = directory.resolve().name
   setting += f" λ={config.lmbda:g}" if config.lmbda else ""
-  if config.precision != cfg.CODEC_PRECISIONS[0]:
-    setting += f" {config.precision}"
+  precision = precisions.resolve(config.precision)
+  if precision != cfg.CODEC_PRECISIONS[0]:
+    setting += f" {precision}"
   load = functools.partial(
     model_directory.load,
     directory,
-    precision=config.precision,
+    precision=precision,
     refine=config.refine,
     lmbda=config.lmbda,
   )

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import bitstream, dial, tiling
+from bmshj_minnen.coding import bitstream, dial, precisions, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import freeze
@@ -56,13 +56,12 @@ def model_for_coding(
     config: of the model.
     arrays: its weights, by the names of `weights`.
     precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
-      that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding. Files
-      of either are read with either.
+      that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding; "auto"
+      is that on those and "float32" on others. Files of either are read with either.
 
   Raises:
     ValueError: there is no such precision, or the weights are of another model.
   """
-  cfg.check_choice("precision", precision, cfg.CODEC_PRECISIONS)
   policy = _policy(precision)
   with precision_policy(policy):
     model = Model(config, gdn_dtype=policy, has_variables=False)
@@ -71,7 +70,8 @@ def model_for_coding(
 
 
 def _policy(precision):
-  return precision if precision == "float32" else f"mixed_{precision}"
+  resolved = precisions.resolve(precision)
+  return resolved if resolved == "float32" else f"mixed_{resolved}"
 
 
 def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> None:

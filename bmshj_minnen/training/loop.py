@@ -26,6 +26,7 @@ import tensorflow as tf
 from absl import logging
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.coding import precisions
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import crops, finding, outputs
 from bmshj_minnen.training import callbacks, distribution
@@ -54,8 +55,9 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
   directory = pathlib.Path(config.model_dir)
   check_same_model(model_config, directory)
   photographs, validation = _find_data(config)
-  if config.precision_policy == "mixed_bfloat16" and not tf.config.list_physical_devices("GPU"):
-    logging.warning("mixed_bfloat16 is faster than float32 on CPUs with AVX512-BF16 only.")
+  on_gpu = bool(tf.config.list_physical_devices("GPU"))
+  if config.precision_policy == "mixed_bfloat16" and not (on_gpu or precisions.bfloat16_is_fast()):
+    logging.warning("mixed_bfloat16 is slower than float32 here: no AVX512-BF16 or AMX.")
   with strategy.scope():
     trainer = build(model_config, config)
   held_out = crops.validation_crops(validation.paths, config.crop, config.batch)

@@ -2,31 +2,46 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from bmshj_minnen import config
 from bmshj_minnen.evaluation import curves, measurements
+from experiments.priors import lead
 
 __all__ = ["all_tables", "savings"]
 
 
-def all_tables(rows: Sequence[measurements.Row]) -> str:
-  """Averages of each model, and what the joint prior saves against each other one."""
-  averages = sorted(
-    measurements.averages(rows),
-    key=lambda entry: (_lambda(entry["setting"]), list(config.PRIORS).index(entry["codec"])),
-  )
-  lines = ["| prior | λ | bpp | PSNR, dB | MS-SSIM | R + λ·MSE |", "|---|---:|---:|---:|---:|---:|"]
-  for entry in averages:
-    lmbda = _lambda(entry["setting"])
-    loss = np.mean([_loss(row, lmbda) for row in rows if _is_of(row, entry)])
+def all_tables(rows: Sequence[measurements.Row], points: Sequence[lead.Point]) -> str:
+  """What files took, what the joint prior saves, and how its lead grew in training.
+
+  Args:
+    rows: of files, as `evaluate` measures them; a codec's name is that of its prior.
+    points: of training, see `lead.read_points`.
+  """
+  lines = ["| prior | quality | bpp | PSNR, dB | MS-SSIM |", "|---|---:|---:|---:|---:|"]
+  order = list(config.PRIORS)
+  for entry in sorted(
+    measurements.averages(rows), key=lambda e: (order.index(e["codec"]), e["bpp"])
+  ):
+    quality = entry["setting"].rpartition("q")[2]
     lines.append(
-      "| {codec} | {0:g} | {bpp:.4f} | {psnr_db:.3f} | {ms_ssim:.4f} | {1:.4f} |".format(
-        lmbda, loss, **entry
-      )
+      "| {codec} | {0} | {bpp:.4f} | {psnr_db:.3f} | {ms_ssim:.4f} |".format(quality, **entry)
     )
-  lines += ["", "| joint against | bits at equal PSNR |", "|---|---:|"]
+  lines += ["", "| joint against | bits at equal PSNR, files |", "|---|---:|"]
   lines += [f"| {prior} | {value:+.1f} % |" for prior, value in savings(rows).items()]
+  others = [prior for prior in config.PRIORS if prior != "joint"]
+  leads = lead.leads(points)
+  lines += [
+    "",
+    "Bits of the joint prior at equal PSNR of validation crops, per cent, in training:",
+    "",
+  ]
+  lines += [
+    "| seed | step | " + " | ".join(others) + " |",
+    "|---:|---:" + "|---:" * len(others) + "|",
+  ]
+  for seed, step in sorted({key[:2] for key in leads}):
+    cells = (leads.get((seed, step, prior)) for prior in others)
+    cells = ["–" if value is None else f"{value:+.1f}" for value in cells]
+    lines.append(f"| {seed} | {step} | " + " | ".join(cells) + " |")
   return "\n".join(lines) + "\n"
 
 
@@ -38,15 +53,3 @@ def savings(rows: Sequence[measurements.Row]) -> dict[str, float]:
     for prior in config.PRIORS
     if prior != "joint" and prior in measured and "joint" in measured
   }
-
-
-def _lambda(setting):
-  return float(setting.rpartition("-")[2])
-
-
-def _loss(row, lmbda):
-  return row.bpp + lmbda * 255**2 / 10 ** (row.psnr_db / 10)
-
-
-def _is_of(row, entry):
-  return (row.codec, row.setting) == (entry["codec"], entry["setting"])
