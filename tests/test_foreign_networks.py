@@ -114,9 +114,12 @@ def _train_a_step(directory, **fields):
   run.step(x)
   after = weights.to_arrays(run.model)
   assert all((before[name] != after[name]).any() for name in after if name.endswith("kernel"))
-  for name in after:
+  generator = np.random.default_rng(0)
+  for name, array in after.items():  # None is as a new model has it.
+    shift = 0 if name == "g_cm/kernel" else 0.01  # It is masked.
+    after[name] = (array * generator.uniform(0.7, 1.3, array.shape) + shift).astype(np.float32)
     if name.startswith("g_a/") and "bias" in name:
-      after[name] = np.linspace(-3, 3, after[name].size, dtype=np.float32)
+      after[name] = np.linspace(-3, 3, array.size, dtype=np.float32)
   weights.assign(run.model, after)
   model_directory.save(run.model, directory, x)
   return after

@@ -10,7 +10,12 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.layers.chain import Chain
-from bmshj_minnen.layers.convolutions import GDN, Convolution
+from bmshj_minnen.layers.convolutions import (
+  GDN,
+  Convolution,
+  PolyphaseConvolution,
+  TransposedConvolution,
+)
 from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 from bmshj_minnen.layers.parametrisation import quantities
 from bmshj_minnen.model import Model
@@ -20,6 +25,7 @@ __all__ = ["assign", "hold", "to_arrays"]
 _NETWORKS = ("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep")
 _DENSITIES = ("z_density", "y_density")
 _CODED_IN_FLOAT = ("g_a", "g_s", "h_a")
+_HOLDING = (Convolution, TransposedConvolution, PolyphaseConvolution)
 
 
 def to_arrays(model: Model) -> dict[str, np.ndarray]:
@@ -58,7 +64,7 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
     if network is None:
       continue
     shape = shapes.get(part, (1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, m))
-    if isinstance(network, Chain) and all(isinstance(x, Convolution) for x in network.layers):
+    if isinstance(network, Chain) and all(map(_holds_all, network.layers)):
       _hold(part, network, shape, arrays)
     else:
       network(tf.zeros(shape))
@@ -67,6 +73,12 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
     rest.update(_of_density("y_density", model.y_density))
   rest.update(_of_gains(model.gains))
   _assign(rest, {name: array for name, array in arrays.items() if name in rest})
+
+
+def _holds_all(layer):
+  # Subclasses, and other activations that are layers, may have weights of their own.
+  activation = layer.activation if type(layer) in _HOLDING else layer
+  return type(activation) is GDN or not isinstance(activation, tf.Module)
 
 
 def _hold(part, network, shape, arrays):

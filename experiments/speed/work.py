@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 
-__all__ = ["Operations", "operations", "product_rate"]
+__all__ = ["BYTES", "Operations", "operations", "product_rate"]
 
 _SIZE = 4096
 _RUNS = 5
-_BYTES = 2  # Products of exact networks: those of the high and of the low byte.
+BYTES = 2  # Products of exact networks: those of the high and of the low byte.
 
 
 class Operations(NamedTuple):
@@ -49,7 +49,7 @@ def operations(
       count *= 4  # It follows the layer that doubles both sides.
     taps = array.size * (12 / 25 if part == "g_cm" else 1)
     sums[part] += 2 * count * taps
-  exact = _BYTES * (sums["h_s"] + sums["g_cm"] + sums["g_ep"])
+  exact = BYTES * (sums["h_s"] + sums["g_cm"] + sums["g_ep"])
   return {
     "encode": Operations(sums["g_a"] + sums["h_a"], exact),
     "decode": Operations(sums["g_s"], exact),

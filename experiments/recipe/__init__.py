@@ -1,0 +1,1 @@
+"""Which way to train gives the most in a given time."""

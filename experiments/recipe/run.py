@@ -1,0 +1,236 @@
+"""Goes on with the training of one model in several ways, each for the same time.
+
+`python -m experiments.recipe.run --init_from=MODEL --train_glob='photos/**/*.png'` measures how
+long a step of each recipe takes, trains each for as many steps as fit into `--minutes`, and prints
+the table. What is in `--results` is not made again.
+"""
+
+import csv
+import dataclasses
+import functools
+import pathlib
+import statistics
+import time
+
+from absl import app, flags, logging
+
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
+
+# isort: split
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.model_files import model_directory, weights
+from bmshj_minnen.photographs import crops, finding, outputs
+from bmshj_minnen.training import trainer as training
+from experiments.recipe.soap import SOAP
+from experiments.speed import timing, work
+
+_HERE = pathlib.Path(__file__).parent
+_LAMBDAS = (0.003, 0.011, 0.035, 0.09)  # Validated at.
+_VALIDATION_CROP = 256
+_TIMED = 5  # Steps.
+_STEP_COLUMNS = ("recipe", "ms", "share")
+
+_INIT_FROM = flags.DEFINE_string("init_from", "joint-mse", "The model that all go on from.")
+_TRAIN = flags.DEFINE_string("train_glob", "", "Photographs to train on; empty: bundled ones.")
+_VALIDATION = flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
+_MINUTES = flags.DEFINE_float("minutes", 8, "Of each recipe, at the speed that was measured.")
+_RUNS = flags.DEFINE_integer("runs", 5, "Of five steps, that medians of their time are taken of.")
+_PRECISION = flags.DEFINE_enum("precision_policy", "float32", cfg.PRECISIONS, "Of training.")
+_RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Where the figures go.")
+_TIME_ONLY = flags.DEFINE_bool("time_only", False, "Measures the steps, and trains nothing.")
+_PARTS = flags.DEFINE_integer("parts", 4, "Validations of each run, evenly spaced.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """What differs between runs; fields as in `config.TrainConfig`, and `optimizer` "soap"."""
+
+  optimizer: str = "muon"
+  learning_rate: float = 4e-4
+  batch: int = 8
+  crop: int = 128
+  schedule: str = "constant"
+  average: float = 0.995
+
+  @property
+  def name(self) -> str:
+    """In tables and files."""
+    words = [self.optimizer, f"{self.learning_rate:g}", f"{self.batch}x{self.crop}"]
+    words += [self.schedule] if self.schedule != "constant" else []
+    words += ["no average"] if not self.average else []
+    return " ".join(words)
+
+
+RECIPES = (
+  Recipe(),
+  Recipe(learning_rate=1e-4),
+  Recipe(learning_rate=1e-3),
+  Recipe(batch=2, crop=256),
+  Recipe(batch=1, crop=384),
+  Recipe(schedule="cosine"),
+  Recipe(average=0),
+  Recipe(optimizer="adam", learning_rate=1e-4),
+  Recipe(optimizer="soap"),
+  Recipe(optimizer="soap", learning_rate=1e-4),
+)
+
+
+def _build(recipe, steps):
+  """A trainer with the weights of `init_from`."""
+  config = cfg.TrainConfig(
+    model_dir="",
+    init_from=_INIT_FROM.value,
+    crop=recipe.crop,
+    batch=recipe.batch,
+    steps=steps,
+    optimizer="adam" if recipe.optimizer == "soap" else recipe.optimizer,
+    learning_rate=recipe.learning_rate,
+    schedule=recipe.schedule,
+    average=recipe.average,
+    precision_policy=_PRECISION.value,
+  )
+  trainer = training.build(model_directory.load_config(_INIT_FROM.value), config)
+  if recipe.optimizer == "soap":
+    optimizer = SOAP.from_config(trainer.optimizer.get_config())
+    optimizer.finalize_variable_values = lambda _: None
+    optimizer.build(trainer.model.trainable_variables)
+    trainer.compile(optimizer=optimizer)
+  trainer.load_initial_weights()
+  return trainer
+
+
+def _batches(recipe, steps):
+  """Batches of random crops; photographs that are smaller than a crop are left out."""
+  patterns = [_TRAIN.value] if _TRAIN.value else finding.bundled_photographs()
+  photographs = finding.find_photographs(patterns, recipe.crop)
+  return crops.photograph_crops(photographs.paths, recipe.crop, recipe.batch, 0, 0, steps)
+
+
+def _time_steps(recipes):
+  """Rows (recipe, milliseconds of a step, part of the rate of matrix products), all in turn."""
+  tasks, operations = {}, {}
+  for recipe in recipes:
+    trainer = _build(recipe, 1000)
+    batch = next(iter(_batches(recipe, 1)))
+    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    task = functools.partial(_steps, trainer.make_train_function(), batches)
+    task()  # Traces.
+    tasks[recipe.name] = functools.partial(timing.measure, task)
+    operations[recipe.name] = _operations(recipe, trainer.model)
+  samples = timing.interleave(tasks, _RUNS.value)
+  timing.print_quiet(samples)
+  rate = work.product_rate("bfloat16" if "bfloat16" in _PRECISION.value else "float32")
+  rows = []
+  for name, runs in samples.items():
+    seconds = statistics.median(sample.seconds for sample in runs) / _TIMED
+    rows.append((name, round(1000 * seconds, 2), round(operations[name] / seconds / rate, 4)))
+  return rows
+
+
+def _steps(function, batches):
+  for _ in range(_TIMED):
+    function(batches)
+
+
+def _operations(recipe, model):
+  """In the matrix products of a step: those forwards, and twice as many for gradients."""
+  arrays = weights.to_arrays(model)
+  of_crop = work.operations(model.config, arrays, recipe.crop, recipe.crop)
+  encode, decode = of_crop["encode"], of_crop["decode"]
+  return 3 * recipe.batch * (encode.float + decode.float + encode.exact / work.BYTES)
+
+
+def _validate(trainer, held_out):
+  """R + λD at each of `_LAMBDAS`, of the average weights if there are any."""
+  losses = tf.function(trainer.validate)
+  with trainer.averaged():
+    return [
+      sum(float(losses(x, tf.constant(lmbda)).loss) * len(x) for x in held_out)
+      / sum(len(x) for x in held_out)
+      for lmbda in _LAMBDAS
+    ]
+
+
+def _train(recipe, milliseconds, held_out):
+  """Rows of the results: one at the start and one for each part of the run."""
+  part = max(1, round(60_000 * _MINUTES.value / milliseconds / _PARTS.value))
+  steps = part * _PARTS.value
+  trainer = _build(recipe, steps)
+  batches = iter(_batches(recipe, steps))
+  start, rows = time.monotonic(), [(recipe.name, 0, *_validate(trainer, held_out))]
+  for _ in range(_PARTS.value):
+    trainer.fit(batches, steps_per_epoch=part, verbose=0)
+    rows.append((recipe.name, rows[-1][1] + part, *_validate(trainer, held_out)))
+    logging.info("%s, %.0f s: %s", recipe.name, time.monotonic() - start, rows[-1])
+  return rows
+
+
+def _read(path):
+  with open(path, newline="") as file:
+    return list(csv.DictReader(file))
+
+
+def _write(path, header, rows):
+  lines = [",".join(map(str, row)) for row in (header, *rows)]
+  outputs.write_atomically(str(path), ("\n".join(lines) + "\n").encode())
+
+
+def _train_all(steps, path):
+  """Adds to the results what they lack."""
+  validation = [_VALIDATION.value] if _VALIDATION.value else finding.held_out_photographs()
+  paths = finding.find_photographs(validation, _VALIDATION_CROP).paths
+  held_out = list(crops.validation_crops(paths, _VALIDATION_CROP, 8))
+  rows = [tuple(row.values()) for row in _read(path)] if path.exists() else []
+  for recipe in RECIPES:
+    if recipe.name not in {row[0] for row in rows}:
+      (milliseconds,) = (float(row["ms"]) for row in steps if row["recipe"] == recipe.name)
+      rows += _train(recipe, milliseconds, held_out)
+      _write(path, ("recipe", "step", *_LAMBDAS), rows)
+
+
+def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
+  """Where each recipe ended, in Markdown, and its mean change of R + λD since the start.
+
+  Args:
+    steps: what `steps.csv` holds.
+    runs: what `runs.csv` holds; the first row of a recipe is the start.
+  """
+  names = [str(lmbda) for lmbda in _LAMBDAS]
+  lines = [
+    f"| recipe | ms a step | of the matrix rate | steps | λ = {' | '.join(names)} | mean change |",
+    "|---|---:|---:|---:|" + "---:|" * (len(names) + 1),
+  ]
+  for timed in steps:
+    own = [row for row in runs if row["recipe"] == timed["recipe"]]
+    if own:
+      first, last = ([float(row[name]) for name in names] for row in (own[0], own[-1]))
+      change = 100 * (statistics.fmean(b / a for a, b in zip(first, last)) - 1)
+      share = f"{100 * float(timed['share']):.0f} %"
+      cells = [timed["recipe"], f"{float(timed['ms']):.0f}", share, own[-1]["step"]]
+      cells += [f"{value:.4f}" for value in last] + [f"{change:+.2f} %"]
+      lines.append(f"| {' | '.join(cells)} |")
+  return "\n".join(lines) + "\n"
+
+
+def main(argv):
+  """Measures, trains, prints."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  logging.set_verbosity(logging.INFO)
+  results = pathlib.Path(_RESULTS.value)
+  steps, runs = results / "steps.csv", results / "runs.csv"
+  with startup.one_line_errors():
+    results.mkdir(parents=True, exist_ok=True)
+    if not steps.exists():
+      _write(steps, _STEP_COLUMNS, _time_steps(RECIPES))
+    if not _TIME_ONLY.value:
+      _train_all(_read(steps), runs)
+      text = table(_read(steps), _read(runs))
+      outputs.write_atomically(str(results / "table.md"), text.encode())
+      print(text)
+
+
+if __name__ == "__main__":
+  app.run(main)
