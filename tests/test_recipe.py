@@ -1,10 +1,10 @@
-"""The study of recipes: SOAP's law, and the table by hand."""
+"""The study of recipes: SOAP's law, and the tables by hand."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments.recipe import run
+from experiments.recipe import run, scaling
 from experiments.recipe.soap import SOAP
 
 
@@ -44,3 +44,16 @@ def test_the_table_compares_the_end_of_each_recipe_with_its_start():
   steps = [{"recipe": name, "ms": "12.3", "share": "0.456"} for name in ("a", "c")]
   lines = run.table(steps, runs).splitlines()
   assert lines[2:] == ["| a | 12 | 46 % | 10 | 0.5000 | 1.0000 | 4.0000 | 8.0000 | -25.00 % |"]
+
+
+def test_scaling_is_of_the_mean_over_rates_and_of_the_steps_asked_for(tmp_path):
+  rows = ["step,lambda,loss", "500,0.1,9", "8000,0.1,0.1"]
+  for i in range(3):  # Ten per cent less each doubling.
+    rows += [f"{1000 * 2**i},{lmbda},{scale * 0.9**i}" for lmbda, scale in ((0.1, 2), (0.2, 8))]
+  (tmp_path / "log.csv").write_text("\n".join(rows))
+  losses = scaling.mean_losses(tmp_path / "log.csv")
+  assert losses[2000] == pytest.approx(4 * 0.9)
+  a, b = scaling.fit(losses, 1000, 4000)
+  assert np.exp(b) == pytest.approx(0.9) and np.exp(a + b * np.log2(1000)) == pytest.approx(4)
+  line = scaling.plot(losses, a, b).axes[0].get_lines()[1]
+  assert line.get_ydata()[-1] == pytest.approx(4 * 0.9 ** np.log2(line.get_xdata()[-1] / 1000))

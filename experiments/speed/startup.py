@@ -37,7 +37,7 @@ def main(argv):
     commands = {
       _IMPORT: ("-c", "import tensorflow, tensorflow_compression"),
       "compress": ("-m", "bmshj_minnen.compress", f"--model={_MODEL.value}", png, file),
-      "decompress": ("-m", "bmshj_minnen.decompress", file, back),
+      "decompress": ("-m", "bmshj_minnen.decompress", "--overwrite", file, back),
       "info": ("-m", "bmshj_minnen.info", file),
     }
     tasks = {
