@@ -8,6 +8,7 @@ the table. What is in `--results` is not made again.
 import csv
 import dataclasses
 import functools
+import io
 import pathlib
 import statistics
 import time
@@ -27,15 +28,13 @@ from experiments.recipe.soap import SOAP
 from experiments.speed import timing, work
 
 _HERE = pathlib.Path(__file__).parent
-_LAMBDAS = (0.003, 0.011, 0.035, 0.09)  # Validated at.
 _VALIDATION_CROP = 256
 _TIMED = 5  # Steps.
-_STEP_COLUMNS = ("recipe", "ms", "share")
 
 _INIT_FROM = flags.DEFINE_string("init_from", "joint-mse", "The model that all go on from.")
 _TRAIN = flags.DEFINE_string("train_glob", "", "Photographs to train on; empty: bundled ones.")
 _VALIDATION = flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
-_MINUTES = flags.DEFINE_float("minutes", 8, "Of each recipe, at the speed that was measured.")
+_MINUTES = flags.DEFINE_float("minutes", 3, "Of each recipe, at the speed that was measured.")
 _RUNS = flags.DEFINE_integer("runs", 5, "Of five steps, that medians of their time are taken of.")
 _PRECISION = flags.DEFINE_enum("precision_policy", "float32", cfg.PRECISIONS, "Of training.")
 _RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Where the figures go.")
@@ -109,7 +108,7 @@ def _batches(recipe, steps):
 
 
 def _time_steps(recipes):
-  """Rows (recipe, milliseconds of a step, part of the rate of matrix products), all in turn."""
+  """Rows: milliseconds of a step, and its part of the rate of matrix products; all in turn."""
   tasks, operations = {}, {}
   for recipe in recipes:
     trainer = _build(recipe, 1000)
@@ -125,7 +124,8 @@ def _time_steps(recipes):
   rows = []
   for name, runs in samples.items():
     seconds = statistics.median(sample.seconds for sample in runs) / _TIMED
-    rows.append((name, round(1000 * seconds, 2), round(operations[name] / seconds / rate, 4)))
+    share = operations[name] / seconds / rate
+    rows.append({"recipe": name, "ms": f"{1000 * seconds:.1f}", "share": f"{share:.3f}"})
   return rows
 
 
@@ -143,13 +143,13 @@ def _operations(recipe, model):
 
 
 def _validate(trainer, held_out):
-  """R + λD at each of `_LAMBDAS`, of the average weights if there are any."""
+  """R + λD at each of the validation's λ, of the average weights if there are any."""
   losses = tf.function(trainer.validate)
+  count = sum(len(x) for x in held_out)
   with trainer.averaged():
     return [
-      sum(float(losses(x, tf.constant(lmbda)).loss) * len(x) for x in held_out)
-      / sum(len(x) for x in held_out)
-      for lmbda in _LAMBDAS
+      sum(float(losses(x, tf.constant(lmbda)).loss) * len(x) for x in held_out) / count
+      for lmbda in trainer.validation_lambdas
     ]
 
 
@@ -159,12 +159,18 @@ def _train(recipe, milliseconds, held_out):
   steps = part * _PARTS.value
   trainer = _build(recipe, steps)
   batches = iter(_batches(recipe, steps))
-  start, rows = time.monotonic(), [(recipe.name, 0, *_validate(trainer, held_out))]
+  names = [f"{lmbda:.3g}" for lmbda in trainer.validation_lambdas]
+  start, rows = time.monotonic(), [_row(recipe, 0, names, trainer, held_out)]
   for _ in range(_PARTS.value):
     trainer.fit(batches, steps_per_epoch=part, verbose=0)
-    rows.append((recipe.name, rows[-1][1] + part, *_validate(trainer, held_out)))
+    rows.append(_row(recipe, rows[-1]["step"] + part, names, trainer, held_out))
     logging.info("%s, %.0f s: %s", recipe.name, time.monotonic() - start, rows[-1])
   return rows
+
+
+def _row(recipe, step, names, trainer, held_out):
+  losses = (f"{loss:.5f}" for loss in _validate(trainer, held_out))
+  return {"recipe": recipe.name, "step": step, **dict(zip(names, losses))}
 
 
 def _read(path):
@@ -172,9 +178,12 @@ def _read(path):
     return list(csv.DictReader(file))
 
 
-def _write(path, header, rows):
-  lines = [",".join(map(str, row)) for row in (header, *rows)]
-  outputs.write_atomically(str(path), ("\n".join(lines) + "\n").encode())
+def _write(path, rows):
+  text = io.StringIO()
+  writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(rows)
+  outputs.write_atomically(str(path), text.getvalue().encode())
 
 
 def _train_all(steps, path):
@@ -182,12 +191,12 @@ def _train_all(steps, path):
   validation = [_VALIDATION.value] if _VALIDATION.value else finding.held_out_photographs()
   paths = finding.find_photographs(validation, _VALIDATION_CROP).paths
   held_out = list(crops.validation_crops(paths, _VALIDATION_CROP, 8))
-  rows = [tuple(row.values()) for row in _read(path)] if path.exists() else []
+  rows = _read(path) if path.exists() else []
   for recipe in RECIPES:
-    if recipe.name not in {row[0] for row in rows}:
+    if recipe.name not in {row["recipe"] for row in rows}:
       (milliseconds,) = (float(row["ms"]) for row in steps if row["recipe"] == recipe.name)
       rows += _train(recipe, milliseconds, held_out)
-      _write(path, ("recipe", "step", *_LAMBDAS), rows)
+      _write(path, rows)
 
 
 def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
@@ -197,7 +206,7 @@ def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
     steps: what `steps.csv` holds.
     runs: what `runs.csv` holds; the first row of a recipe is the start.
   """
-  names = [str(lmbda) for lmbda in _LAMBDAS]
+  names = [name for name in runs[0] if name not in ("recipe", "step")]
   lines = [
     f"| recipe | ms a step | of the matrix rate | steps | λ = {' | '.join(names)} | mean change |",
     "|---|---:|---:|---:|" + "---:|" * (len(names) + 1),
@@ -224,7 +233,7 @@ def main(argv):
   with startup.one_line_errors():
     results.mkdir(parents=True, exist_ok=True)
     if not steps.exists():
-      _write(steps, _STEP_COLUMNS, _time_steps(RECIPES))
+      _write(steps, _time_steps(RECIPES))
     if not _TIME_ONLY.value:
       _train_all(_read(steps), runs)
       text = table(_read(steps), _read(runs))
