@@ -30,8 +30,8 @@ _CODECS = flags.DEFINE_list("codecs", [], f"Classical codecs: {', '.join(classic
 _QUALITIES = flags.DEFINE_list(
   "qualities",
   [],
-  "Settings of all --codecs and of models for many rates; empty: a list for each that spans the "
-  "useful rates.",
+  "Settings of models for many rates; without such a model, of all --codecs; empty: a list for "
+  "each that spans the useful rates.",
 )
 flags.register_validator(
   "qualities",

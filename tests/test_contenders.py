@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import contenders, measuring, summary
+from bmshj_minnen.evaluation import classical, contenders, measuring, summary
 from tests import codecs
 
 
@@ -52,6 +52,19 @@ def test_models_are_called_by_their_directories(folder, tmp_path):
     ("joint-mse", "joint-mse-2"),
     ("joint-mse many rates", "joint-mse q5"),
   ]
+
+
+def test_qualities_are_those_of_models_for_many_rates_if_there_are_any(folder, tmp_path):
+  with pytest.raises(ValueError, match="quality of hevc444 must be in 0..51, not 100"):
+    _curves(_copies(folder, tmp_path, "one-1"), qualities=[100], codecs=["hevc444"])
+  curves = _curves(["joint-mse"], qualities=[1, 100], codecs=["hevc444", "webp"])
+  usual = [
+    (name, str(quality))
+    for name in ("hevc444", "webp")
+    for quality in classical.FORMATS[name].qualities
+  ]
+  assert [setting for _, setting in curves[:2]] == ["joint-mse q1", "joint-mse q100"]
+  assert curves[2:] == usual
 
 
 def test_models_of_one_name_in_different_directories_are_different_curves(folder, tmp_path):

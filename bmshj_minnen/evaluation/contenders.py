@@ -41,8 +41,8 @@ class EvaluationConfig:
       their directories without the number at the end, and those of directories above where these
       are the same.
     codecs: names of `classical.FORMATS`.
-    qualities: settings of all these codecs and of models for many rates; empty: those of
-      `classical.FORMATS`, and twelve from 1 to 100.
+    qualities: settings of models for many rates; if there are none among `models`, of all `codecs`;
+      empty: twelve from 1 to 100, and for codecs those of `classical.FORMATS`.
     precision: of the models' codecs; models in bfloat16 are settings of their own.
     refine, lmbda: as of `model_directory.load`; refined models are another codec.
     alpha: see `images.read_image`.
@@ -140,8 +140,10 @@ def find_contenders(config: EvaluationConfig) -> list[Contender]:
   contenders = []
   for directory in directories:
     contenders += _model(directory, config.label or labels[directory], config)
+  # A quality means another thing to each; a model's are out of the range of some codecs.
+  dialled = any(_model_config(directory).gain_lambdas for directory in directories)
   for name in config.codecs:
-    contenders += _classical(name, config.qualities)
+    contenders += _classical(name, () if dialled else config.qualities)
   if not contenders:
     raise ValueError("nothing to evaluate: give --model or --codecs")
   names = [f"{c.codec} {c.setting}" for c in contenders]
