@@ -219,16 +219,23 @@ class Model(tf.keras.Model):
       z_tilde = z + _noise(z, seed, 1)
     return self.synthesis(y_tilde, lmbda), self.rate(y_tilde, z_tilde)
 
-  def quantized(self, y: tf.Tensor, psi: Optional[tf.Tensor]) -> tf.Tensor:
-    """ŷ like y [B, h, w, M] float32, in one parallel pass; psi as of `parameters`.
+  def quantized(self, y: tf.Tensor, psi: Optional[tf.Tensor], passes: int = 1) -> tf.Tensor:
+    """ŷ like y [B, h, w, M] float32, of all positions at once; psi as of `parameters`.
 
-    The context is that of round(y); a file codes round(y - mean) + mean at each position in turn,
-    which differs a little.
+    A file codes round(y - mean) + mean at each position in turn. Here the context is that of
+    round(y), and in each further pass that of the ŷ of the pass before: a position is as in a file
+    once all positions that it depends on are.
+
+    Args:
+      y: [B, h, w, M].
+      psi: from h_s, or None without a hyperprior.
+      passes: at least 1; as many as there are positions give the ŷ of a file.
     """
     y_hat = tf.round(y)
     if self.y_density is None:
-      mean, _ = self.parameters(psi, y_hat)
-      y_hat = tf.round(y - mean) + mean
+      for _ in range(passes if self.g_cm is not None else 1):
+        mean, _ = self.parameters(psi, y_hat)
+        y_hat = tf.round(y - mean) + mean
     return y_hat
 
   def finishing(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tuple[tf.Tensor, Rate]:

@@ -161,6 +161,21 @@ def test_later_latents_change_no_earlier_parameters(tiny_model, prior):
     assert position == 29 or difference[position + 1 :].max() > 1e-3
 
 
+@pytest.mark.parametrize("prior", _GAUSSIAN_PRIORS)
+def test_enough_passes_quantize_as_a_file_does(tiny_model, prior):
+  model = tiny_model(prior)
+  y = np.random.default_rng(3).normal(scale=4, size=(1, 5, 6, 6)).astype(np.float32)
+  _, z_hat = _latents(prior)
+  psi = None if z_hat is None else model.hyper_synthesis(z_hat[None], [1, 5, 6, 6])
+  in_turn = np.zeros_like(y)
+  for where in np.ndindex(5, 6):
+    mean = model.parameters(psi, tf.constant(in_turn))[0].numpy()
+    in_turn[0][where] = np.round(y[0][where] - mean[0][where]) + mean[0][where]
+  wrong = [np.abs(model.quantized(y, psi, passes) - in_turn).max() for passes in (1, 30)]
+  assert wrong[1] < 1e-5
+  assert (wrong[0] > 1e-3) == (model.g_cm is not None)
+
+
 # The rate.
 
 

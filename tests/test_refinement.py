@@ -55,6 +55,18 @@ def test_more_steps_find_better_latents(plain, refining):
   assert losses[1] < losses[0]
 
 
+def test_files_get_better_with_steps_at_low_rates_too(plain):
+  """There means come from ŷ that are far from y: many steps must not trust a guess of them."""
+  image, quality = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:160, :160], 10
+  lmbda = 0.002 * 64 ** ((quality - 1) / 99)
+  losses = []
+  for steps in (0, _STEPS, 4 * _STEPS):
+    codec = bmshj_minnen.load(_MODEL, refine=steps)
+    rate, mse = _rate_and_mse(plain, image, codec.compress(image, quality=quality))
+    losses.append(rate + lmbda * mse)
+  assert losses[2] < losses[1] < losses[0]
+
+
 def test_what_is_sent_is_what_is_decoded(plain, refining):
   data, sent = refining.compress_with_latents(_IMAGE)
   received = plain.latents(data)

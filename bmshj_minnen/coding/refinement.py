@@ -7,6 +7,13 @@ in training, and end with rounding, so that it is the latents of the file that g
 et al., "Improving inference for neural image compression", NeurIPS 2020). ẑ follows y in each
 step, because files take it from the y that is left in the end; gradients pass its rounding. Files
 stay as they are, and so does decoding.
+
+Up to 40 steps, noise turns into rounding step by step, and gradients pass both. More steps sample
+one of the two symbols next to y, ever more often the nearer one, with gradients of a Gumbel-softmax
+(Yang et al., section 3.2): that is slower at first and ends lower.
+
+Means are those of a few passes over all positions. With one pass many steps find latents that are
+better for that pass alone, and worse in files, where each mean comes from what was coded before.
 """
 
 from typing import Callable, Optional
@@ -24,6 +31,14 @@ __all__ = ["Refiner"]
 # cosine, in units of the distance between symbols.
 _LEARNING_RATE = 0.03
 _BETAS = {"beta_1": 0.8, "beta_2": 0.99}
+_FEW_STEPS = 40
+_TEMPERATURES = (
+  0.5,
+  0.05,
+)  # Of the samples, at the start and at the end; Yang et al. start at 0.5.
+_CERTAIN = 1e-4  # Nearer to a symbol than this counts as that: atanh(1) is infinite.
+_PASSES = 3  # In a step, see `Model.quantized`.
+_LAST_PASSES = 8  # When the last latents are compared with the first.
 
 
 class Refiner:
@@ -89,29 +104,47 @@ class Refiner:
     return refined[0] if costs[1] < costs[0] else y
 
   def _gradient_of(self, x, y, step, lambdas):
-    noise = tf.random.stateless_uniform(tf.shape(y), tf.stack([0, step]), -0.5, 0.5)
+    seed = tf.stack([0, step])
     done = tf.cast(step, tf.float32) / self._steps
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(y)
-      y_hat, z_hat = self._rounded(y)
-      y_tilde = y + tf.stop_gradient((1 - done) * noise + done * (y_hat - y))
-      loss = self._loss(x, y_tilde, z_hat, lambdas)
+      y_hat, z_hat = self._rounded(y, _PASSES)
+      relaxed = _mixed if self._steps <= _FEW_STEPS else _sampled
+      loss = self._loss(x, relaxed(y, tf.stop_gradient(y_hat), seed, done), z_hat, lambdas)
     return tape.gradient(loss, y)
 
   def _cost_of(self, x, y, lambdas):
-    return self._loss(x, *self._rounded(y), lambdas)
+    return self._loss(x, *self._rounded(y, _LAST_PASSES), lambdas)
 
-  def _rounded(self, y):
+  def _rounded(self, y, passes):
     """ŷ, and ẑ with the gradients of z."""
     z_hat = psi = None
     if self._model.h_a is not None:
       z = self._model.hyper_analysis(y)
       z_hat = z + tf.stop_gradient(tf.round(z) - z)
       psi = self._model.hyper_synthesis(z_hat, tf.shape(y))
-    return self._model.quantized(y, psi), z_hat
+    return self._model.quantized(y, psi, passes), z_hat
 
   def _loss(self, x, y_hat, z_hat, lambdas):
     rate = self._model.rate(y_hat, z_hat)
     # What the last latents show beyond the border is nobody's.
     x_hat = self._model.synthesis(y_hat, lambdas[:1])[:, : tf.shape(x)[1], : tf.shape(x)[2]]
     return losses(x, x_hat, rate, lambdas[1], self._distortion).loss
+
+
+def _mixed(y, y_hat, seed, done):
+  """From y with noise to ŷ; gradients are those of y."""
+  noise = tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
+  return y + tf.stop_gradient((1 - done) * noise + done * (y_hat - y))
+
+
+def _sampled(y, y_hat, seed, done):
+  """Between the symbols below and above y, of which ŷ is one, near to either."""
+  start, end = _TEMPERATURES
+  temperature = start * (end / start) ** done
+  below = y_hat + tf.stop_gradient(tf.floor(y - y_hat))
+  above = tf.clip_by_value(y - below, _CERTAIN, 1 - _CERTAIN)  # How far, 0 to 1.
+  preference = (tf.atanh(above) - tf.atanh(1 - above)) / temperature
+  uniform = tf.random.stateless_uniform(tf.shape(y), seed, _CERTAIN, 1 - _CERTAIN)
+  logistic = tf.math.log(uniform) - tf.math.log1p(-uniform)  # A difference of two Gumbels.
+  return below + tf.sigmoid((preference + logistic) / temperature)
