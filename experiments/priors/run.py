@@ -97,6 +97,7 @@ def main(argv):
       points = []
       for (prior, seed), directory in models.items():
         points += lead.training_points(directory / "metrics.csv", prior, int(seed))
+      results.mkdir(parents=True, exist_ok=True)
       outputs.write_atomically(str(training), lead.to_csv(points).encode())
       for prior in config.PRIORS:
         measuring.evaluate(
