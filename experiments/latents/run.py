@@ -59,7 +59,7 @@ def main(argv):
       numbers[label] = statistics.statistics(
         anatomy.dissect(subject, bmshj_minnen.read_image(path)) for path in paths
       )
-    figure.plot(rows).savefig(output / "latents.png")
+    figure.plot(rows).savefig(output / "latents.png", bbox_inches="tight")
     text = statistics.table(numbers)
     outputs.write_atomically(str(output / "table.md"), text.encode())
     print(text, end="")
