@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments.recipe import run, scaling
+from experiments.recipe import scaling, tables
 from experiments.recipe.soap import SOAP
 
 
@@ -42,7 +42,7 @@ def test_the_table_compares_the_end_of_each_recipe_with_its_start():
   rows = [("a", 0, 1, 2, 4, 8), ("a", 5, 1, 1, 1, 1), ("a", 10, 0.5, 1, 4, 8), ("b", 0, 1, 1, 1, 1)]
   runs = [dict(zip(header, map(str, row))) for row in rows]
   steps = [{"recipe": name, "ms": "12.3", "share": "0.456"} for name in ("a", "c")]
-  lines = run.table(steps, runs).splitlines()
+  lines = tables.table(steps, runs).splitlines()
   assert lines[2:] == ["| a | 12 | 46 % | 10 | 0.5000 | 1.0000 | 4.0000 | 8.0000 | -25.00 % |"]
 
 

@@ -24,6 +24,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.photographs import crops, finding, outputs
 from bmshj_minnen.training import trainer as training
+from experiments.recipe import tables
 from experiments.recipe.soap import SOAP
 from experiments.speed import timing, work
 
@@ -199,30 +200,6 @@ def _train_all(steps, path):
       _write(path, rows)
 
 
-def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
-  """Where each recipe ended, in Markdown, and its mean change of R + λD since the start.
-
-  Args:
-    steps: what `steps.csv` holds.
-    runs: what `runs.csv` holds; the first row of a recipe is the start.
-  """
-  names = [name for name in runs[0] if name not in ("recipe", "step")]
-  lines = [
-    f"| recipe | ms a step | of the matrix rate | steps | λ = {' | '.join(names)} | mean change |",
-    "|---|---:|---:|---:|" + "---:|" * (len(names) + 1),
-  ]
-  for timed in steps:
-    own = [row for row in runs if row["recipe"] == timed["recipe"]]
-    if own:
-      first, last = ([float(row[name]) for name in names] for row in (own[0], own[-1]))
-      change = 100 * (statistics.fmean(b / a for a, b in zip(first, last)) - 1)
-      share = f"{100 * float(timed['share']):.0f} %"
-      cells = [timed["recipe"], f"{float(timed['ms']):.0f}", share, own[-1]["step"]]
-      cells += [f"{value:.4f}" for value in last] + [f"{change:+.2f} %"]
-      lines.append(f"| {' | '.join(cells)} |")
-  return "\n".join(lines) + "\n"
-
-
 def main(argv):
   """Measures, trains, prints."""
   if len(argv) > 1:
@@ -236,7 +213,7 @@ def main(argv):
       _write(steps, _time_steps(RECIPES))
     if not _TIME_ONLY.value:
       _train_all(_read(steps), runs)
-      text = table(_read(steps), _read(runs))
+      text = tables.table(_read(steps), _read(runs))
       outputs.write_atomically(str(results / "table.md"), text.encode())
       print(text)
 

@@ -10,15 +10,14 @@ import math
 import pathlib
 
 import numpy as np
-from absl import app, flags
+from absl import app
 
 import bmshj_minnen.pretrained
 
 _LOG = pathlib.Path(bmshj_minnen.pretrained.__path__[0]) / "joint-mse" / "h200.csv"
 _IMAGE = pathlib.Path(__file__).parent / "results" / "scaling.png"
 # Before it the optimizer has no averages yet; after it the learning rate falls.
-_FIRST = flags.DEFINE_integer("first", 10_000, "Step that the line begins at.")
-_LAST = flags.DEFINE_integer("last", 26_000, "Step that it ends at.")
+_FIRST, _LAST = 10_000, 26_000  # Steps that the line is fitted to.
 
 
 def mean_losses(path: pathlib.Path) -> dict[int, float]:
@@ -54,7 +53,7 @@ def plot(losses: dict[int, float], a: float, b: float):
 def main(_):
   """Prints and draws."""
   losses = mean_losses(_LOG)
-  a, b = fit(losses, _FIRST.value, _LAST.value)
+  a, b = fit(losses, _FIRST, _LAST)
   last = max(losses)
   below = math.log(losses[last]) - (a + b * math.log2(last))
   print(f"a doubling of the steps changes R + λD by {100 * math.expm1(b):+.2f} %")
