@@ -32,10 +32,7 @@ __all__ = ["Refiner"]
 _LEARNING_RATE = 0.03
 _BETAS = {"beta_1": 0.8, "beta_2": 0.99}
 _FEW_STEPS = 40
-_TEMPERATURES = (
-  0.5,
-  0.05,
-)  # Of the samples, at the start and at the end; Yang et al. start at 0.5.
+_TEMPERATURES = (0.5, 0.05)  # Of the samples, at the start (as Yang et al.) and at the end.
 _CERTAIN = 1e-4  # Nearer to a symbol than this counts as that: atanh(1) is infinite.
 _PASSES = 3  # In a step, see `Model.quantized`.
 _LAST_PASSES = 8  # When the last latents are compared with the first.
