@@ -159,7 +159,8 @@ def _train(recipe, milliseconds, held_out):
   part = max(1, round(60_000 * _MINUTES.value / milliseconds / _PARTS.value))
   steps = part * _PARTS.value
   trainer = _build(recipe, steps)
-  batches = iter(_batches(recipe, steps))
+  # Each `fit` takes one more from an iterator than it trains on.
+  batches = iter(_batches(recipe, steps + _PARTS.value))
   names = [f"{lmbda:.3g}" for lmbda in trainer.validation_lambdas]
   start, rows = time.monotonic(), [_row(recipe, 0, names, trainer, held_out)]
   for _ in range(_PARTS.value):
