@@ -1,7 +1,7 @@
 """The paper's figure of latents, and what it claims as numbers.
 
 `python -m experiments.latents.run --models=joint-mse --images='kodak/*.png'` takes any number of
-models, such as those of `experiments.priors`: `--models='models/priors/*-0.005/'`.
+models, such as those of `experiments.priors`: `--models='models/priors/seed0/*'`.
 """
 
 import glob
