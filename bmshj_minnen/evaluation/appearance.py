@@ -1,9 +1,12 @@
 """What codecs are called and how they are drawn, the same in plots, tables and the page."""
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
-__all__ = ["COLOURS", "Appearance", "appearances"]
+__all__ = ["COLOURS", "REFINED", "Appearance", "appearances"]
+
+REFINED = "+refine"  # After the name of a model, before the number of steps.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +40,19 @@ _CLASSICAL = {
   "avif": Appearance("AVIF 4:4:4", _PURPLE, "-", "v"),
   "hevc444": Appearance("HEVC 4:4:4", _SKY, "-", "x"),
 }
-_MODELS = [(colour, dash) for dash in ("-", "--", "-.", ":") for colour in (_VERMILION, _BLACK)]
+_DASHES = ("-", "--", "-.", ":")
+_MODELS = (_VERMILION, _BLACK)
 
 
 def appearances(codecs: Sequence[str]) -> dict[str, Appearance]:
-  """Of each codec; models are numbered in the order in which they are given."""
-  models = [codec for codec in codecs if codec not in _CLASSICAL]
-  result = {codec: _CLASSICAL[codec] for codec in codecs if codec in _CLASSICAL}
-  for i, model in enumerate(models):
-    result[model] = Appearance(model, *_MODELS[i % len(_MODELS)])
-  return {codec: result[codec] for codec in codecs}
+  """Of each codec. Models take colours in turn; with refined latents they keep their colour."""
+  result, colours, lines = {}, {}, collections.Counter()
+  for codec in codecs:
+    if codec in _CLASSICAL:
+      result[codec] = _CLASSICAL[codec]
+      continue
+    model = codec.partition(REFINED)[0]
+    colour = colours.setdefault(model, _MODELS[len(colours) % len(_MODELS)])
+    result[codec] = Appearance(codec, colour, _DASHES[lines[colour] % len(_DASHES)])
+    lines[colour] += 1
+  return result

@@ -17,7 +17,7 @@ from absl import logging
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import dial, precisions
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.evaluation import classical
+from bmshj_minnen.evaluation import appearance, classical
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
 
@@ -187,7 +187,7 @@ def _model(directory, codec, config):
   model_config = _model_config(directory)
   if codec in classical.FORMATS:
     raise ValueError(f"{directory} cannot be called {codec}: give another --label")
-  codec += f"+refine{config.refine}" if config.refine else ""
+  codec += f"{appearance.REFINED}{config.refine}" if config.refine else ""
   setting = directory.resolve().name
   setting += f" λ={config.lmbda:g}" if config.lmbda else ""
   precision = precisions.resolve(config.precision)
