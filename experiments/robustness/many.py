@@ -39,7 +39,8 @@ def _make_crops(folder):
 
 def _seconds(program, *args):
   start = time.perf_counter()
-  command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={_MODEL.value}", *args]
+  command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={_MODEL.value}"]
+  command += ["--overwrite", *args]  # What the call before wrote.
   subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
   return time.perf_counter() - start
 

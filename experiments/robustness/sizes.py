@@ -62,7 +62,7 @@ def _cell(path):
 def _measured(program, model, source, target):
   """A process that converts one file: seconds, those of processors, peak memory in GiB."""
   command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={model}"]
-  command += [f"--memory={_MEMORY.value}", str(source), str(target)]
+  command += ["--overwrite", f"--memory={_MEMORY.value}", str(source), str(target)]
   start = time.perf_counter()
   process = subprocess.Popen(command)
   _, status, usage = os.wait4(process.pid, 0)
