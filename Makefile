@@ -10,7 +10,7 @@ demo: $(STAMP)
 	$(PYTHON) -m experiments.demo
 
 test: lint $(JAX_STAMP)
-	$(PYTHON) -m pytest -n 2 --dist worksteal tests
+	$(PYTHON) -m pytest -n 2 tests
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .

@@ -17,10 +17,16 @@ from tests import codecs
 
 _MODEL = "joint-mse"
 _STEPS = 20  # What the README recommends.
-# That of the default quality, 50 of 1 to 100: log-linear from 0.002 to 0.128.
-_LAMBDA = 0.002 * 64 ** (49 / 99)
 # Not whole latents, of which the last show pixels that the photograph does not have.
 _IMAGE = codecs.photograph(150, 200)
+
+
+def _lambda(quality):
+  """Of 1 to 100, log-linear from 0.002 to 0.128."""
+  return 0.002 * 64 ** ((quality - 1) / 99)
+
+
+_LAMBDA = _lambda(50)  # Of the default quality.
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +45,9 @@ def _rate_and_mse(codec, image, data):
   return 8 * len(data) / (image.shape[0] * image.shape[1]), np.mean(error**2)
 
 
-def _loss(codec, image, data):
+def _loss(codec, image, data, lmbda=_LAMBDA):
   rate, mse = _rate_and_mse(codec, image, data)
-  return rate + _LAMBDA * mse
+  return rate + lmbda * mse
 
 
 def test_refined_files_have_less_rate_and_distortion_for_any_decoder(plain, refining):
@@ -58,12 +64,11 @@ def test_more_steps_find_better_latents(plain, refining):
 def test_files_get_better_with_steps_at_low_rates_too(plain):
   """There means come from ŷ that are far from y: many steps must not trust a guess of them."""
   image, quality = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:160, :160], 10
-  lmbda = 0.002 * 64 ** ((quality - 1) / 99)
   losses = []
   for steps in (0, _STEPS, 4 * _STEPS):
     codec = bmshj_minnen.load(_MODEL, refine=steps)
-    rate, mse = _rate_and_mse(plain, image, codec.compress(image, quality=quality))
-    losses.append(rate + lmbda * mse)
+    data = codec.compress(image, quality=quality)
+    losses.append(_loss(plain, image, data, _lambda(quality)))
   assert losses[2] < losses[1] < losses[0]
 
 
@@ -86,17 +91,14 @@ def test_lambda_trades_rate_for_distortion(plain):
 def test_lambda_is_that_of_the_quality(refining):
   codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=_LAMBDA)
   assert codec.compress(_IMAGE) == refining.compress(_IMAGE)
-  lmbda = 0.002 * 64 ** (79 / 99)
-  codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=lmbda)
+  codec = bmshj_minnen.load(_MODEL, refine=_STEPS, lmbda=_lambda(80))
   assert codec.compress(_IMAGE, quality=80) == refining.compress(_IMAGE, quality=80)
 
 
 def test_every_quality_is_refined_for_its_own_rate(plain, refining):
   for quality in (10, 90):
-    lmbda = 0.002 * 64 ** ((quality - 1) / 99)
     files = [codec.compress(_IMAGE, quality=quality) for codec in (plain, refining)]
-    points = [_rate_and_mse(plain, _IMAGE, file) for file in files]
-    before, after = (rate + lmbda * mse for rate, mse in points)
+    before, after = (_loss(plain, _IMAGE, file, _lambda(quality)) for file in files)
     assert after < 0.98 * before
 
 
@@ -105,12 +107,11 @@ def test_nothing_gets_worse_whatever_is_in_the_picture(plain, refining, quality)
   """What y becomes must not make its ẑ wrong: where next to nothing is sent, that costs most."""
   held_out = bmshj_minnen.read_image(finding.held_out_photographs()[0])
   ramp = np.broadcast_to(np.arange(128, dtype=np.uint8)[:64, None, None], [64, 64, 3])
-  lmbda = 0.002 * 64 ** ((quality - 1) / 99)
   before, after = [], []
   for image in (held_out[-96:, -96:], ramp, np.full_like(ramp, 200)):
     for codec, costs in ((plain, before), (refining, after)):
-      rate, mse = _rate_and_mse(codec, image, codec.compress(image, quality=quality))
-      costs.append(rate + lmbda * mse)
+      data = codec.compress(image, quality=quality)
+      costs.append(_loss(codec, image, data, _lambda(quality)))
   # A file differs a little from the estimate that is made smaller.
   assert np.all(np.divide(after, before) < 1.03)
   assert sum(after) < sum(before)

@@ -8,7 +8,7 @@ et al., "Improving inference for neural image compression", NeurIPS 2020). ẑ f
 step, because files take it from the y that is left in the end; gradients pass its rounding. Files
 stay as they are, and so does decoding.
 
-Up to 40 steps, noise turns into rounding step by step, and gradients pass both. More steps sample
+With few steps, noise turns into rounding step by step, and gradients pass both. Many steps sample
 one of the two symbols next to y, ever more often the nearer one, with gradients of a Gumbel-softmax
 (Yang et al., section 3.2): that is slower at first and ends lower.
 
@@ -31,7 +31,7 @@ __all__ = ["Refiner"]
 # cosine, in units of the distance between symbols.
 _LEARNING_RATE = 0.03
 _BETAS = {"beta_1": 0.8, "beta_2": 0.99}
-_FEW_STEPS = 40
+_FEW_STEPS = 40  # Here both ways are about as good, on held-out photographs.
 _TEMPERATURES = (0.5, 0.05)  # Of the samples, at the start (as Yang et al.) and at the end.
 _CERTAIN = 1e-4  # Nearer to a symbol than this counts as that: atanh(1) is infinite.
 _PASSES = 3  # In a step, see `Model.quantized`.

@@ -159,14 +159,21 @@ def _train(recipe, milliseconds, held_out):
   part = max(1, round(60_000 * _MINUTES.value / milliseconds / _PARTS.value))
   steps = part * _PARTS.value
   trainer = _build(recipe, steps)
-  # Each `fit` takes one more from an iterator than it trains on.
-  batches = iter(_batches(recipe, steps + _PARTS.value))
   names = [f"{lmbda:.3g}" for lmbda in trainer.validation_lambdas]
   start, rows = time.monotonic(), [_row(recipe, 0, names, trainer, held_out)]
-  for _ in range(_PARTS.value):
-    trainer.fit(batches, steps_per_epoch=part, verbose=0)
-    rows.append(_row(recipe, rows[-1]["step"] + part, names, trainer, held_out))
+
+  def add_row(epoch, logs):
+    del logs
+    rows.append(_row(recipe, (epoch + 1) * part, names, trainer, held_out))
     logging.info("%s, %.0f s: %s", recipe.name, time.monotonic() - start, rows[-1])
+
+  trainer.fit(
+    _batches(recipe, steps),
+    epochs=_PARTS.value,
+    steps_per_epoch=part,
+    verbose=0,
+    callbacks=[tf.keras.callbacks.LambdaCallback(on_epoch_end=add_row)],
+  )
   return rows
 
 

@@ -16,8 +16,9 @@ import bmshj_minnen.pretrained
 
 _LOG = pathlib.Path(bmshj_minnen.pretrained.__path__[0]) / "joint-mse" / "h200.csv"
 _IMAGE = pathlib.Path(__file__).parent / "results" / "scaling.png"
-# Before it the optimizer has no averages yet; after it the learning rate falls.
-_FIRST, _LAST = 10_000, 26_000  # Steps that the line is fitted to.
+# Steps that the line is fitted to: before them the optimizer has no averages yet, after them the
+# learning rate falls.
+_FIRST, _LAST = 10_000, 26_000
 
 
 def mean_losses(path: pathlib.Path) -> dict[int, float]:
