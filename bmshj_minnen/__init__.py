@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 # Imported when they are first used, so that `command_line.startup` comes before TensorFlow and can
 # silence it.
 _MODULES = {
-  "BitstreamError": "coding.bitstream",
+  "BitstreamError": "format.errors",
   "Codec": "coding.codec",
   "ImageError": "photographs.images",
   "Latents": "coding.codec",

@@ -14,8 +14,11 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.coding import bitstream, targets
+from bmshj_minnen import targets
 from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
+from bmshj_minnen.format import reading
+from bmshj_minnen.format.errors import BitstreamError
+from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images, metadata
 
@@ -37,7 +40,7 @@ def _asked_of_codec(quality, image, kept):
   """The quality or target, of whose bytes the metadata take some."""
   target = {name: value for name, value in quality.items() if name != "quality"}
   goal = targets.Target.of(image.shape[0] * image.shape[1], **target)
-  size = len(bitstream.with_metadata(b"", *kept))
+  size = len(with_metadata(b"", *kept))
   if goal is None or goal.bytes is None or not size:
     return quality
   if goal.bytes <= size:
@@ -50,7 +53,7 @@ def _convert(codec, estimator, quality, photograph, progress):
   seconds: dict[str, float] = {}
   asked = _asked_of_codec(quality, image, kept)
   picture, latents = codec.compress_with_latents(image, seconds, progress, **asked)
-  data = bitstream.with_metadata(picture, *kept)
+  data = with_metadata(picture, *kept)
 
   def describe():
     if not _VERBOSE.value:
@@ -65,8 +68,8 @@ def _is_done(codec, quality, source, target):
   """Whether a whole file of this model is there already, of this quality or small enough."""
   try:
     data = files.read(target)
-    header, _ = bitstream.parse_intact(data)
-  except (OSError, bitstream.BitstreamError):
+    header, _ = reading.parse_intact(data)
+  except (OSError, BitstreamError):
     return False
   return (
     header.fingerprint == codec.fingerprint
@@ -90,7 +93,7 @@ def _metadata(path, content, note=lambda text: None):
 def main(argv):
   """Flags -> one library call."""
   with startup.one_line_errors():
-    results = _FILES.results(bitstream.is_start_of_file)
+    results = _FILES.results(reading.is_start_of_file)
     request = _FILES.request(argv[1:])
     plan = planning.make_plan(request, images.SUFFIXES, ".tfci", results.problem)
     codec = model_directory.load(

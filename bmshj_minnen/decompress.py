@@ -12,8 +12,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.coding import bitstream
 from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
+from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import encoding, images
 from bmshj_minnen.photographs.metadata import Metadata
@@ -36,7 +36,7 @@ def _limits():
 def _read(image_format, path, note):
   """A file, and its metadata as far as the picture has room for them."""
   data = files.read(path)
-  header, _ = bitstream.parse(data)
+  header, _ = reading.parse(data)
   metadata, left_out = encoding.fitting(Metadata(header.exif, header.xmp), image_format)
   for line in left_out:
     note(f"{path}: {line}")
@@ -63,7 +63,7 @@ def _write(results, image_format, target, picture, source):
 
 def _is_done(source, target):
   """Whether a whole picture of the size that the source declares is there already."""
-  header, _ = bitstream.parse_intact(files.read(source))
+  header, _ = reading.parse_intact(files.read(source))
   return images.size_of_whole_picture(target) == (header.height, header.width)
 
 

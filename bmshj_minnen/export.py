@@ -10,8 +10,8 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.coding import bitstream
 from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.serving import saved_models
 
 _MODEL = shared_flags.define_model()
@@ -20,9 +20,12 @@ _OUTPUT = shared_flags.define_path(
 )
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels",
-  bitstream.DEFAULT_MAX_PIXELS,
+  DEFAULT_MAX_PIXELS,
   "The largest image, and the most that the files of a batch may declare together.",
   lower_bound=1,
+)
+_QUALITY = flags.DEFINE_float(
+  "quality", None, "Of models for many rates, where a request gives none; 50 by default."
 )
 _WARM_UP = flags.DEFINE_bool("warm_up", True, "Add requests that a server warms up with.")
 
@@ -36,7 +39,8 @@ def main(argv):
     if not _OUTPUT.value:
       raise ValueError("give --output, such as --output=served/1")
     output = pathlib.Path(_OUTPUT.value)
-    for path in saved_models.export(_MODEL.value, output, _MAX_PIXELS.value, _WARM_UP.value):
+    options = (_MAX_PIXELS.value, _WARM_UP.value, _QUALITY.value)
+    for path in saved_models.export(_MODEL.value, output, *options):
       print(path)
 
 

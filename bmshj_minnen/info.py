@@ -6,8 +6,9 @@ import sys
 
 from absl import app, flags
 
-from bmshj_minnen.coding import bitstream
 from bmshj_minnen.command_line import files, startup
+from bmshj_minnen.format import reading
+from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.model_files import catalogue
 
 _JSON = flags.DEFINE_bool("json", False, "Print each file as an object of JSON, in a line.")
@@ -17,7 +18,7 @@ _METADATA = ("exif", "xmp")
 
 def _facts(path, data):
   """What a file says about itself, by name; and its checksum as text."""
-  header, payload = bitstream.parse(data)
+  header, payload = reading.parse(data)
   intact = header.checksum == header.expected_checksum
   state = "ok" if intact else f"wrong: should be {header.expected_checksum.hex()}"
   return {
@@ -67,7 +68,7 @@ def main(argv):
     for path in map(os.path.expanduser, argv[1:]):
       try:
         facts, checksum = _facts(path, files.read(path))
-      except (OSError, bitstream.BitstreamError) as error:
+      except (OSError, BitstreamError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) else error
         print(f"error: {path}: {reason}", file=sys.stderr)
         failed = True

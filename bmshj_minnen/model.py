@@ -24,6 +24,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen import entropy, layers, metrics
 from bmshj_minnen.layers import noise
+from bmshj_minnen.quality import default_lambda
 
 __all__ = ["Losses", "Model", "Rate", "losses", "precision_policy"]
 
@@ -68,7 +69,7 @@ class Model(tf.keras.Model):
     y_density: of the factorized prior, or None.
     conditional: the `GaussianConditional` of all other priors.
     gains: of a model for many rates, or None. Methods that take `lmbda`, the λ of each image [B]
-      float32, take None for a model for one rate; for many rates None is the middle one.
+      float32, take None for a model for one rate; for many None is the λ of the default quality.
   """
 
   def __init__(
@@ -121,8 +122,8 @@ class Model(tf.keras.Model):
     self(x, seed=tf.zeros([2], tf.int32))
 
   def _lambdas(self, lmbda, batch):
-    """`lmbda`, or the middle one for each image of a batch."""
-    return tf.fill(tf.shape(batch)[:1], self.config.middle_lambda) if lmbda is None else lmbda
+    """`lmbda`, or that of the default quality for each image of a batch."""
+    return tf.fill(tf.shape(batch)[:1], default_lambda(self.config)) if lmbda is None else lmbda
 
   def analysis(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
     """Pixels [B, H, W, 3] in 0..255 -> y [B, ceil(H/16), ceil(W/16), M] float32."""

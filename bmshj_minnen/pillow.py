@@ -15,7 +15,9 @@ import threading
 import PIL.Image
 import PIL.ImageFile
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.format import reading
+from bmshj_minnen.format.errors import BitstreamError
+from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.photographs import colours
 from bmshj_minnen.photographs.exif import PREFIX
@@ -41,8 +43,8 @@ class CompressedImageFile(PIL.ImageFile.ImageFile):
   def _open(self):
     self._data = self.fp.read()
     try:
-      header, _ = bitstream.parse_intact(self._data)
-    except bitstream.BitstreamError as error:
+      header, _ = reading.parse_intact(self._data)
+    except BitstreamError as error:
       raise OSError(str(error)) from error
     self._size = header.width, header.height
     self._mode = "RGB"
@@ -60,7 +62,7 @@ class CompressedImageFile(PIL.ImageFile.ImageFile):
     if self._data is not None:
       try:
         pixels = _codec_of(self._fingerprint, self._data).decompress(self._data)
-      except bitstream.BitstreamError as error:
+      except BitstreamError as error:
         raise OSError(str(error)) from error
       self._data = None
       if self.fp and self._exclusive_fp:
@@ -104,10 +106,10 @@ def _save(image, file, filename):
   exif = options.get("exif") or b""
   exif = exif.tobytes() if isinstance(exif, PIL.Image.Exif) else exif
   exif = exif[len(PREFIX) :] if exif.startswith(PREFIX) else exif
-  file.write(bitstream.with_metadata(data, exif, options.get("xmp") or b""))
+  file.write(with_metadata(data, exif, options.get("xmp") or b""))
 
 
-PIL.Image.register_open(FORMAT, CompressedImageFile, bitstream.is_start_of_file)
+PIL.Image.register_open(FORMAT, CompressedImageFile, reading.is_start_of_file)
 # Before BMP, which takes every file that begins with "BM" for its own.
 PIL.Image.ID.remove(FORMAT)
 PIL.Image.ID.insert(0, FORMAT)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.coding.freezing import freeze
-from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding
 

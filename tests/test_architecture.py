@@ -3,6 +3,8 @@
 import ast
 import importlib
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +14,9 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
   ["config"],
-  ["layers", "entropy", "metrics", "photographs"],
+  ["quality"],
+  ["format"],
+  ["targets", "layers", "entropy", "metrics", "photographs"],
   ["model"],
   ["coding"],
   ["model_files", "compressai"],
@@ -120,6 +124,41 @@ def test_flags_are_for_binaries():
   shared = f"{_PACKAGE}.command_line.shared_flags"
   users |= {module for module, tree in _TREES.items() if shared in _imported_modules(tree)}
   assert all(_is_binary(_TREES[module]) for module in users - {shared}), users
+
+
+_WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None
+import importlib
+for name in sys.argv[1:]:
+  importlib.import_module(name)
+"""
+# What reads files, and a model from its directory, on machines without TensorFlow.
+_FREE = (
+  "config",
+  "quality",
+  "targets",
+  "format",
+  "model_files.array_files",
+  "model_files.catalogue",
+  "pillow",
+)
+_GRAPH_MODULES = {f"{_PACKAGE}.format.graph_{name}" for name in ("reading", "writing")}
+
+
+def test_files_and_models_are_read_without_tensorflow():
+  free = [
+    module
+    for module in _TREES
+    if module.startswith(tuple(f"{_PACKAGE}.{name}" for name in _FREE))
+    and module not in _GRAPH_MODULES
+  ]
+  assert len(free) > 15
+  command = [sys.executable, "-c", _WITHOUT_TENSORFLOW]
+  subprocess.run([*command, _PACKAGE, *free], check=True, cwd=_ROOT.parent)
+  # The test could not fail otherwise.
+  assert subprocess.run([*command, f"{_PACKAGE}.metrics"], capture_output=True).returncode
+  assert {m for m in _TREES if _room(m) == "format" and _uses(m, "tensorflow")} == _GRAPH_MODULES
 
 
 def test_tensorflow_compression_stays_in_its_rooms():

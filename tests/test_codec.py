@@ -9,10 +9,10 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
-from bmshj_minnen.coding import packing
 from bmshj_minnen.coding.freezing import freeze
-from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.image_transforms import ImageTransforms
+from bmshj_minnen.format import writing
+from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import model_directory, weights
 from tests import codecs
 
@@ -63,8 +63,8 @@ def test_bfloat16_is_rounding_of_the_same_transforms(case):
   arrays = weights.to_arrays(codecs.model_of(codec))
   model = model_directory.model_for_coding(codec.config, arrays, "bfloat16")
   half = bmshj_minnen.Codec(frozen, model)
-  y = codec.analyze(image)[0].numpy()
-  error = half.analyze(image)[0].numpy() - y
+  y = codec.analyze_graph(image)[0].numpy()
+  error = half.analyze_graph(image)[0].numpy() - y
   assert 0 < np.sqrt(np.mean(error**2)) < 2**-6 * np.sqrt(np.mean(y**2))
   data, sent = half.compress_with_latents(image)
   assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
@@ -101,7 +101,7 @@ def test_padding_costs_no_latents(case):
 @pytest.mark.parametrize("prior", ["joint", "scale_hyperprior"])
 def test_sizes_do_not_retrace(prior, tmp_path, monkeypatch):
   traced = []
-  for name in ("y_of", "z_hat_of", "pixels_of"):
+  for name in ("analysis_graph", "hyper_analysis_graph", "synthesis_graph"):
     function = getattr(ImageTransforms, name)
 
     def counted(*args, function=function, name=name):
@@ -112,20 +112,20 @@ def test_sizes_do_not_retrace(prior, tmp_path, monkeypatch):
   codec, _ = codecs.make_codec(prior, tmp_path)
   for size in ((20, 20), (90, 50), (1, 1)):
     codec.decompress(codec.compress(codecs.photograph(*size)))
-  assert sorted(traced) == ["pixels_of", "y_of", "z_hat_of"]
+  assert sorted(traced) == ["analysis_graph", "hyper_analysis_graph", "synthesis_graph"]
 
 
 def test_eager_and_graph_give_the_same_payload_and_latents(case):
   codec, _ = case
   # The same y and ẑ for both: floats of the networks may round differently.
-  y, z_hat = codec.analyze(tf.constant(codecs.photograph(65, 31)))
-  payload, y_hat = codec.encode(y, z_hat)
-  in_graphs, y_hat_of_graphs = codec._coder.encode_array(y.numpy(), z_hat.numpy())
+  y, z_hat = codec.analyze_graph(tf.constant(codecs.photograph(65, 31)))
+  payload, y_hat = codec.encode_graph(y, z_hat)
+  in_graphs, y_hat_of_graphs = codec._coder.encode(y.numpy(), z_hat.numpy())
   assert in_graphs.numpy() == payload.numpy()
   assert y_hat_of_graphs.tobytes() == y_hat.numpy().tobytes()
-  eager, _, _ = codec.decode(payload, tf.constant(65), tf.constant(31))
+  eager, _, _ = codec.decode_graph(payload, tf.constant(65), tf.constant(31))
   assert eager.numpy().tobytes() == y_hat.numpy().tobytes()
-  of_graphs, _, _ = codec._coder.decode_array(payload.numpy(), 5, 2)
+  of_graphs, _, _ = codec._coder.decode(payload.numpy(), 5, 2)
   assert of_graphs.tobytes() == y_hat.numpy().tobytes()
 
 
@@ -133,7 +133,7 @@ def test_any_payload_of_the_right_checksum_ends(case):
   codec, _ = case
   generator = np.random.default_rng(0)
   for payload in (b"", b"\xff\x80\x00\x00", b"\xff" * 200, generator.bytes(500)):
-    data = packing.pack(codec.fingerprint, tf.constant(90), tf.constant(50), payload).numpy()
+    data = writing.pack(codec.fingerprint, 90, 50, payload)
     try:
       image = codecs.in_time(functools.partial(codec.decompress, data))
       assert image.shape == (90, 50, 3)
@@ -148,8 +148,8 @@ def test_outliers_of_z_and_y_survive(case):
   y = generator.normal(size=(height, width, codecs.M)) * 10.0 ** generator.integers(0, 6, codecs.M)
   y = y.astype(np.float32)
   z = np.round(generator.normal(size=(1, 1, codec._coder.z_channels)) * 3000).astype(np.float32)
-  payload, y_hat = codec._coder.encode_array(y, z)
-  received, z_received, whole = codec._coder.decode_array(payload.numpy(), height, width)
+  payload, y_hat = codec._coder.encode(y, z)
+  received, z_received, whole = codec._coder.decode(payload.numpy(), height, width)
   assert received.tobytes() == y_hat.tobytes()
   np.testing.assert_array_equal(z_received, z)
   assert whole
@@ -159,8 +159,8 @@ def test_latents_beyond_the_grid_saturate_on_both_sides(case):
   codec, _ = case
   y = np.full((2, 2, codecs.M), 1e9, np.float32)
   z = np.zeros((1, 1, codec._coder.z_channels), np.float32)
-  payload, y_hat = codec._coder.encode_array(y, z)
-  received, _, _ = codec._coder.decode_array(payload.numpy(), 2, 2)
+  payload, y_hat = codec._coder.encode(y, z)
+  received, _, _ = codec._coder.decode(payload.numpy(), 2, 2)
   assert received.tobytes() == y_hat.tobytes()
   assert y_hat.max() > 0
 

@@ -9,10 +9,11 @@ import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
 import bmshj_minnen
-from bmshj_minnen.coding import dial, packing
 from bmshj_minnen.command_line import planning
 from bmshj_minnen.corpus import finding, storage, tasks
+from bmshj_minnen.format import writing
 from bmshj_minnen.photographs import images
+from bmshj_minnen.quality import DEFAULT_QUALITY
 from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png",))
@@ -74,8 +75,7 @@ def test_what_lies_below_the_output_is_no_source_however_it_is_named(tree, path,
 
 
 def _packed(height, width):
-  size = tf.constant(height), tf.constant(width)
-  return packing.pack(b"abcd", *size, tf.constant(b"payload")).numpy()
+  return writing.pack(b"abcd", height, width, b"payload")
 
 
 def _codec(fingerprint, gain_lambdas=()):
@@ -98,10 +98,9 @@ def test_a_result_that_is_damaged_anywhere_is_made_again():
 
 def test_a_result_of_another_quality_is_not_overwritten():
   task, codec = tasks.Compression(""), _codec(b"abcd", (0.01, 0.02))
-  for quality in (dial.DEFAULT_QUALITY, 37):
-    size = tf.constant(20), tf.constant(30)
-    result = packing.pack(b"abcd", *size, tf.constant(b"payload"), quality).numpy()
-    if quality == dial.DEFAULT_QUALITY:
+  for quality in (DEFAULT_QUALITY, 37):
+    result = writing.pack(b"abcd", 20, 30, b"payload", quality)
+    if quality == DEFAULT_QUALITY:
       assert task.finished(codec, "", result) == (20, 30)
     else:
       with pytest.raises(ValueError, match="another quality"):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from bmshj_minnen import entropy
 from bmshj_minnen.entropy import gaussian_conditional, range_coder
+from bmshj_minnen.format.tables import MAX_VALUE, concatenate
 from tests import codecs
 
 _SCALES = np.geomspace(0.11, 256, 64)
@@ -36,7 +37,7 @@ def normal_tables(conditional):
 @pytest.fixture(scope="module")
 def mixed_tables(density, normal_tables):
   """Tables 0 to 3: of the channels of `density`; 4 to 67: of the scales."""
-  return range_coder.concatenate([range_coder.build_tables(density.coding_prior()), normal_tables])
+  return concatenate([range_coder.build_tables(density.coding_prior()), normal_tables])
 
 
 def _bits(density, z):
@@ -243,7 +244,7 @@ def test_edges_of_every_table_come_back(mixed_tables):
   edges += [np.full(68, v) for v in (-32767, -32766, -256, -1, 0, 255, 256, 32766, 32767)]
   table = np.tile(np.arange(68), len(edges))
   _assert_round_trip(range_coder.RangeCoder(mixed_tables), (table, np.concatenate(edges)))
-  assert range_coder.MAX_VALUE == 32767
+  assert MAX_VALUE == 32767
 
 
 def test_nothing_comes_back_as_nothing(mixed_tables):

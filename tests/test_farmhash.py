@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.coding import farmhash
+from bmshj_minnen.format import farmhash
 
 
 def test_it_is_tensorflows_fingerprint():

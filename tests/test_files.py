@@ -7,15 +7,15 @@ import struct
 import numpy as np
 import pytest
 
-from bmshj_minnen.coding import bitstream
 from bmshj_minnen.command_line import files
+from bmshj_minnen.format import reading
 from bmshj_minnen.photographs import images
 
 _OWN = b"BMM\x01abcd" + bytes([0, 9, 0, 9]) + b"rest of a file"
 
 
 def _results(**options):
-  return files.Results(bitstream.is_start_of_file, **options)
+  return files.Results(reading.is_start_of_file, **options)
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen.coding import fixed_point
+from bmshj_minnen.coding.fixed_point import CompiledLayer
 from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.format.frozen_prior import FixedLayer
 
 _FAN_IN, _OUT = 12 * 192, 64
 
@@ -22,7 +24,7 @@ def _extreme_layer(generator, slope=256):
   assert (np.abs(weights).sum(0) == 2**16).all()
   bias = generator.integers(-(2**40), 2**40, size=_OUT)
   scale = 2.0 ** generator.integers(-30, 3, size=_OUT)
-  return fixed_point.FixedLayer(weights.astype(np.int32), bias, scale, slope)
+  return FixedLayer(weights.astype(np.int32), bias, scale, slope)
 
 
 def _split(x):
@@ -51,7 +53,7 @@ def test_layers_equal_int64_numpy_at_the_extremes(blocks, dtype, slope):
   # Every partial sum grows monotonically in these rows: the worst case for float32.
   x[0], x[1] = 2**15 - 1, -(2**15)
   x[2] = np.where(layer.weights[:, 3] > 0, 2**15 - 1, -(2**15))
-  result = layer.compile(dtype, blocks)(_split(x)).numpy()
+  result = CompiledLayer(layer, dtype, blocks)(_split(x)).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
 
 
@@ -89,7 +91,7 @@ def test_freezing_stays_within_the_bound_and_close():
   mantissa, _ = np.frexp(layer.scale)
   np.testing.assert_array_equal(mantissa, 0.5)  # Powers of two.
   x = generator.integers(-(2**12), 2**12, size=(64, _FAN_IN))
-  result = layer.compile(tf.float64)(_split(x)).numpy() * 2.0**-6
+  result = CompiledLayer(layer, tf.float64)(_split(x)).numpy() * 2.0**-6
   expected = x * 2.0**-8 @ weights + bias
   error = np.std(result - expected, axis=0) / np.std(expected, axis=0).clip(1e-9)
   assert error[np.arange(_OUT) != 5].max() < 0.05
@@ -97,7 +99,7 @@ def test_freezing_stays_within_the_bound_and_close():
 
 def test_freezing_survives_huge_biases():
   layer = fixed_point.freeze_layer(np.full((4, 1), 1e-30), np.array([1e30]), 1.0, 1.0)
-  assert np.isfinite(layer.compile(tf.float32)(tf.zeros([2, 1, 4])).numpy()).all()
+  assert np.isfinite(CompiledLayer(layer, tf.float32)(tf.zeros([2, 1, 4])).numpy()).all()
 
 
 @pytest.mark.parametrize(
@@ -153,10 +155,10 @@ def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(bfloat16, c
   layer = _extreme_layer(generator)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   dtype = fixed_point.exact_dtype()
-  result = _in_graph(layer.compile(dtype))(x.astype(np.float32)).numpy()
+  result = _in_graph(CompiledLayer(layer, dtype))(x.astype(np.float32)).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
   # Where float32 is not exact, it must not have been chosen.
-  plain = _in_graph(layer.compile(tf.float32))(x.astype(np.float32)).numpy()
+  plain = _in_graph(CompiledLayer(layer, tf.float32))(x.astype(np.float32)).numpy()
   rounds = (plain != _expected(layer, x)).any()
   assert (dtype == tf.float64) == rounds == ("float32 are not exact" in caplog.text)
 
@@ -166,7 +168,7 @@ def test_graphs_of_other_processes_are_exact_under_mixed_precision(bfloat16):
   layer = _extreme_layer(generator)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   with fixed_point.graphs_of_other_processes():
-    result = _in_graph(layer.compile(tf.float32, (5, 3)))(x.astype(np.float32)).numpy()
+    result = _in_graph(CompiledLayer(layer, tf.float32, (5, 3)))(x.astype(np.float32)).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
 
 

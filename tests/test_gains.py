@@ -12,12 +12,13 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import train
-from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.config import ModelConfig, TrainConfig
 from bmshj_minnen.evaluation import measuring
+from bmshj_minnen.format import reading
 from bmshj_minnen.layers import Gains
 from bmshj_minnen.model import Rate, losses
 from bmshj_minnen.model_files import model_directory, weights
+from bmshj_minnen.quality import lambda_of
 from bmshj_minnen.training import trainer
 from tests import codecs
 
@@ -75,7 +76,7 @@ def test_lambdas_that_make_no_range_are_refused(lambdas):
 
 def test_quality_is_log_linear_in_lambda():
   config = ModelConfig(gain_lambdas=_LAMBDAS)
-  lambdas = [dial.lambda_of(quality / 2, config) for quality in range(2, 201)]
+  lambdas = [lambda_of(quality / 2, config) for quality in range(2, 201)]
   assert lambdas[0] == _LAMBDAS[0]
   assert lambdas[-1] == pytest.approx(_LAMBDAS[-1])
   np.testing.assert_allclose(np.diff(np.log(lambdas)), math.log(64) / 198)
@@ -101,9 +102,9 @@ def test_files_hold_the_latents_and_pixels_of_the_model(prior, tmp_path):
   image = codecs.photograph(70, 90)
   padded = np.pad(image, [(0, 10), (0, 6), (0, 0)], "edge")[None]
   for quality in (1, 37.5, 100):
-    lmbda = tf.constant([dial.lambda_of(quality, codec.config)], tf.float32)
+    lmbda = tf.constant([lambda_of(quality, codec.config)], tf.float32)
     data, latents = codec.compress_with_latents(image, quality=quality)
-    header, _ = bitstream.parse_intact(data)
+    header, _ = reading.parse_intact(data)
     assert (header.version, header.quality) == (2, quality)
     decoded = codec.latents(data)
     assert np.array_equal(decoded.y_hat, latents.y_hat)

@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 
 import bmshj_minnen
 from bmshj_minnen import info
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.format.metadata import with_metadata
 from tests import codecs
 
 
@@ -53,7 +53,7 @@ def test_a_good_file(file, capsys):
 def test_metadata_are_counted(file, tmp_path, capsys):
   data, path = file.read_bytes(), tmp_path / "kept.tfci"
   for exif, xmp, words in [(b"E" * 30, b"X" * 7, "30 EXIF, 7 XMP"), (b"", b"X" * 7, "7 XMP")]:
-    path.write_bytes(bitstream.with_metadata(data, exif, xmp))
+    path.write_bytes(with_metadata(data, exif, xmp))
     size = 16 + len(exif + xmp)
     code, out, err = _run(capsys, path)
     assert (code, err) == (0, "")

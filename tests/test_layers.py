@@ -7,7 +7,8 @@ import tensorflow_compression as tfc
 
 import bmshj_minnen
 from bmshj_minnen import layers
-from bmshj_minnen.layers import fourier_kernel, masked_conv, polyphase
+from bmshj_minnen.format import geometry
+from bmshj_minnen.layers import fourier_kernel, polyphase
 from bmshj_minnen.layers.convolutions import PolyphaseConvolution, TransposedConvolution
 from bmshj_minnen.model import precision_policy
 from bmshj_minnen.model_files import model_directory, weights
@@ -106,7 +107,7 @@ def test_fourier_kernel_is_numpys_inverse_transform(shape):
 
 @pytest.mark.parametrize("mask_type", ["A", "B"])
 def test_causal_mask_is_literally_that_of_the_paper(reference, mask_type):
-  mask = masked_conv.causal_mask(5, mask_type)
+  mask = geometry.causal_mask(5, mask_type)
   assert mask.dtype == np.float32
   np.testing.assert_array_equal(mask, reference.CAUSAL_MASKS[mask_type])
 
@@ -114,7 +115,7 @@ def test_causal_mask_is_literally_that_of_the_paper(reference, mask_type):
 @pytest.mark.parametrize("arguments", [(4, "A"), (5, "C"), (5, "a")])
 def test_causal_mask_refuses_what_has_no_centre_or_no_meaning(arguments):
   with pytest.raises(ValueError, match=repr(arguments[0] if arguments[0] == 4 else arguments[1])):
-    masked_conv.causal_mask(*arguments)
+    geometry.causal_mask(*arguments)
 
 
 def _no_zeros(shape):
@@ -258,7 +259,7 @@ def test_images_are_mirrored_once_and_back(tiny_model, name):
 @pytest.mark.parametrize(("support", "stride"), [(5, 2), (3, 2), (7, 2), (5, 4), (3, 3)])
 def test_phases_are_transposed_convolutions_of_any_stride(support, stride, mirrored):
   kernel, x = _random((support, support, 2, 3)), _random((1, 4, 5, 2))
-  side = polyphase.polyphase_support(support, stride)
+  side = geometry.polyphase_support(support, stride)
   assert polyphase.polyphase(kernel, stride).shape == (side, side, 2, stride**2 * 3)
   # By the definition: sample i through tap t reaches stride * i + t - support // 2.
   expected = np.zeros((4 * stride + support, 5 * stride + support, 3))

@@ -8,7 +8,8 @@ import PIL.ExifTags
 import PIL.Image
 import pytest
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.format import reading
+from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.photographs import encoding, exif, images, metadata
 from bmshj_minnen.photographs.metadata import Metadata
 from tests import codecs
@@ -70,11 +71,11 @@ def _fields(content):
 
 def _through_a_file(content):
   """What comes back of a photograph's metadata."""
-  data = bitstream.with_metadata(
+  data = with_metadata(
     bytes.fromhex("424d4d01010203ff01ff000200000009df44d82f") + b"payload\x00\xff",
     *metadata.read(content),
   )
-  header, _ = bitstream.parse_intact(data)
+  header, _ = reading.parse_intact(data)
   return Metadata(header.exif, header.xmp)
 
 

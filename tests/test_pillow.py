@@ -14,7 +14,7 @@ import pytest
 
 import bmshj_minnen
 import bmshj_minnen.pillow
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import model_directory
 from tests import codecs
 
@@ -87,7 +87,7 @@ def test_metadata_travel():
     image = PIL.Image.open(io.BytesIO(_saved(exif=given, xmp=b"<x/>")))
     assert dict(image.getexif()) == {0x010F: "Maker"}
     assert image.info["xmp"] == b"<x/>"
-  header, _ = bitstream.parse_intact(_saved(exif=exif))
+  header, _ = reading.parse_intact(_saved(exif=exif))
   assert header.exif == exif.tobytes()[6:]
 
 

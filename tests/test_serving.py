@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import packing
+from bmshj_minnen.format import fields
 from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import photographs, profiles, saved_models
 from experiments.serving import comparisons
@@ -145,7 +145,7 @@ def _bad_files(good):
 
 
 def _signed(head, payload):
-  return head + packing.checksum_of(tf.constant(head + payload)).numpy() + payload
+  return head + fields.checksum(head + payload) + payload
 
 
 def test_messages_are_those_of_the_command_line(served, codec):

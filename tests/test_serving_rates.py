@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.coding import packing
+from bmshj_minnen.format import fields
 from bmshj_minnen.serving import saved_models
 from tests import codecs
 
@@ -56,7 +56,7 @@ def test_bad_files_and_qualities_have_the_messages_of_the_codec(codec, served):
   good = codec.compress(_IMAGE, quality=37.5)
   for byte in (0, 200, 255):
     head = good[:16] + bytes([byte])
-    checksum = packing.checksum_of(tf.constant(head + good[21:])).numpy()
+    checksum = fields.checksum(head + good[21:])
     bad = [head + checksum + good[21:], good[:21], good[:18] + b"x" + good[19:]]
     bad += [good[:3] + b"\1" + good[4:], good[:20]]
     for data in bad:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import metrics
-from bmshj_minnen.coding import bitstream, targets
+from bmshj_minnen import metrics, targets
+from bmshj_minnen.format import reading
+from bmshj_minnen.quality import QUALITIES
 from tests import codecs
 
 _IMAGE = codecs.photograph(120, 170)
-_QUALITIES = bitstream.QUALITIES
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def codec():
 
 
 def _quality(data):
-  return bitstream.parse_intact(data)[0].quality
+  return reading.parse_intact(data)[0].quality
 
 
 def _searched(target, measure):
@@ -47,11 +47,11 @@ def test_the_search_finds_what_trying_everything_finds(curve):
   measure = _CURVES[curve]
   for goal in np.linspace(measure(1) + 1, measure(100) * 1.1, 37):
     result, tried = _searched(targets.Target(bytes=int(goal)), measure)
-    assert result == max(q for q in _QUALITIES if round(measure(q)) <= int(goal))
+    assert result == max(q for q in QUALITIES if round(measure(q)) <= int(goal))
     assert len(tried) == len(set(tried)) <= 6 + 8  # Six guesses, then halves of what is left.
     if measure(1) < goal < measure(100):
       result, _ = _searched(targets.Target(psnr=goal), measure)
-      assert result == min(q for q in _QUALITIES if measure(q) >= goal)
+      assert result == min(q for q in QUALITIES if measure(q) >= goal)
 
 
 def test_photographs_need_a_handful_of_trials():
@@ -155,6 +155,6 @@ def test_several_qualities_of_one_image_are_the_files_of_each(codec):
   ],
 )
 def test_a_file_that_is_there_answers_what_is_asked_or_not(asked, size, quality, answered):
-  header = bitstream.Header(b"abcd", 100, 100, b"", b"", quality)
+  header = reading.Header(b"abcd", 100, 100, b"", b"", quality)
   config = bmshj_minnen.ModelConfig(gain_lambdas=(0.01, 0.1))
   assert targets.is_answered(asked, config, header, size) == answered

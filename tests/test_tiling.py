@@ -98,7 +98,7 @@ def test_photographs_of_the_paper_are_one_tile():
 @pytest.mark.parametrize("size", _SIZES)
 def test_analysis_in_tiles_is_that_of_the_whole(codec, tiny, size):
   image = _image(*size)
-  whole, _ = codec.analyze(tf.constant(image))
+  whole, _ = codec.analyze_graph(tf.constant(image))
   y = tiny(codec._analyze, image, None, None)
   np.testing.assert_allclose(y, whole, atol=1e-5 * np.abs(whole).max(), rtol=0)
   # h_a of the very same y; rounding may tip over.
@@ -180,7 +180,7 @@ def test_halos_cover_the_receptive_field_and_no_more(name):
 
 def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
   image = _image(*_SIZES[0])
-  whole, _ = codec.analyze(tf.constant(image))
+  whole, _ = codec.analyze_graph(tf.constant(image))
   for change in ({"before": 1}, {"after": 0}):
     with monkeypatch.context() as patch:
       patch.setitem(codec._transforms.fields, "g_a", dataclasses.replace(_FIELDS["g_a"], **change))
@@ -218,10 +218,10 @@ def test_pieces_give_the_payload_of_the_whole(prior, size, fields, tmp_path):
     3 * random.standard_normal([-(-height // 4), -(-width // 4), coder.z_channels])
   ).astype(np.float32)
   payload, y_hat = tf.function(coder.encode)(tf.constant(y), tf.constant(z_hat))
-  pieces, y_hat_of_pieces = coder.encode_array(y, z_hat, _TINY)
+  pieces, y_hat_of_pieces = coder.encode(y, z_hat, _TINY)
   assert pieces.numpy() == payload.numpy()
   assert y_hat_of_pieces.tobytes() == y_hat.numpy().tobytes()
-  received, z_received, whole = coder.decode_array(payload.numpy(), height, width, _TINY)
+  received, z_received, whole = coder.decode(payload.numpy(), height, width, _TINY)
   assert whole
   assert received.tobytes() == y_hat.numpy().tobytes()
   np.testing.assert_array_equal(z_received, z_hat)
@@ -241,7 +241,7 @@ def test_a_step_without_context_is_65536_positions(tmp_path):
   symbols = random.integers(-30, 31, [height * width, codecs.M])  # Many are in no table.
   y = (frozen.y_step * mean + symbols).astype(np.float32).reshape(height, width, -1)
   z_hat = random.integers(-9, 10, [65, 67, codecs.N]).astype(np.float32)
-  payload, _ = latent_coder.LatentCoder(frozen).encode_array(y, z_hat)
+  payload, _ = latent_coder.LatentCoder(frozen).encode(y, z_hat)
   reader = range_coder.RangeCoder(frozen.tables)
   handle = reader.start_decoder(payload)
   handle, received = reader.pop(handle, tf.tile(tf.range(codecs.N), [65 * 67]))

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import catalogue
 
 _ROOT = pathlib.Path(__file__).parent.parent

@@ -144,11 +144,11 @@ def test_wavefront_equals_the_raster_reference(prior, size, fields, tmp_path):
 
 def _decode_with(codec, frozen, data, z_hat, indices):
   """Pops the symbols of a file with given table indices, [h, w, M]."""
-  from bmshj_minnen.coding import bitstream
   from bmshj_minnen.entropy import range_coder
+  from bmshj_minnen.format import reading
 
   coder = range_coder.RangeCoder(frozen.tables)
-  _, payload = bitstream.unpack(data, codec.fingerprint)
+  _, payload = reading.unpack(data, codec.fingerprint)
   handle = coder.start_decoder(tf.constant(payload))
   channels = z_hat.shape[2]
   handle, z = coder.pop(handle, tf.tile(tf.range(channels), [z_hat.shape[0] * z_hat.shape[1]]))

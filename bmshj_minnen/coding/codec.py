@@ -2,31 +2,36 @@
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen import metrics
-from bmshj_minnen.coding import bitstream, frozen_prior, packing, targets, tiling
-from bmshj_minnen.coding.dial import DEFAULT_QUALITY, Dial, lambda_of
+from bmshj_minnen import metrics, targets
+from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.observing import Progress, Repeated, Stopwatch
+from bmshj_minnen.format import reading
+from bmshj_minnen.format.errors import BitstreamError, Problem
+from bmshj_minnen.format.fields import MAX_SIDE
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.graph_writing import pack_graph
 from bmshj_minnen.model import Model
+from bmshj_minnen.quality import check_quality, lambda_of
 
 __all__ = ["Codec", "Latents"]
 
-# Of the time of `compress` and of `decompress`, roughly.
+# Shares of the time of `compress` and of `decompress`, roughly.
 _ANALYSIS_SHARE = 0.6
 _REFINED_ANALYSIS_SHARE = 0.95
 _SYNTHESIS_SHARE = 0.7
 
 
 class Latents(NamedTuple):
-  """What a file holds.
+  """The content of a file.
 
   Attributes:
     y_hat: [h, w, M] float32.
@@ -60,31 +65,32 @@ class Codec:
     refine: image, y, λ and a function to call before each step -> a better y, such as a
       `Refiner`; λ is None for models of one rate. Used on large images in tiles, too. By `compress`
       alone.
+    quality: of a model for many rates, where none is given; None: the default one, see `quality`.
+
+  Raises:
+    ValueError: there is no such quality.
   """
 
   def __init__(
     self,
-    frozen: frozen_prior.FrozenPrior,
+    frozen: FrozenPrior,
     model: Model,
-    max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
+    max_pixels: int = reading.DEFAULT_MAX_PIXELS,
     memory: int = tiling.DEFAULT_MEMORY,
     refine: Optional[Callable[..., np.ndarray]] = None,
+    quality: Optional[float] = None,
   ):
     self.config = frozen.config
     self.fingerprint = frozen.fingerprint
     self.max_pixels = max_pixels
     self.memory = memory
-    self.quality: Optional[float] = None  # Without one that is asked for; None: the default.
-    # What makes it again in another process, and the arguments; of those that were loaded.
+    self.quality = check_quality(quality, self.config)
+    # A function that makes a loaded codec again in another process, and its arguments.
     self.origin: Optional[tuple[Callable[..., Codec], tuple]] = None
+    self._has_quality = model.gains is not None
     self._refine = refine
     self._transforms = ImageTransforms(model)
     self._coder = LatentCoder(frozen)
-    self._dial = None
-    if model.gains is not None:
-      names = ("log_gain", "log_inverse")
-      arrays = {f"gains/{name}": getattr(model.gains, name).numpy() for name in names}
-      self._dial = Dial(self.config, arrays)
 
   def __reduce__(self):
     if self.origin is None:
@@ -96,7 +102,7 @@ class Codec:
 
   @property
   def variables(self) -> list[tf.Variable]:
-    """What the graphs of this codec read, for those that are saved."""
+    """The variables that the graphs of this codec read, for graphs that are saved."""
     return self._transforms.variables
 
   def compress(
@@ -116,8 +122,8 @@ class Codec:
         "synthesis" (g_s) where a PSNR is aimed at.
       progress: called with the fraction that is done, now and then, if given; may raise to end the
         work, after each tile and before each step of refinement.
-      quality: of a model for many rates: 1 (smallest files) to 100 in halves, see `dial.lambda_of`;
-        None: that of `load`, or `dial.DEFAULT_QUALITY`.
+      quality: of a model for many rates: 1 (smallest files) to 100 in halves, see `quality`; None:
+        that of `load`.
       **target: in place of the quality one of `bytes` (at most), `bpp` (at most) and `psnr` (at
         least, in dB, of the picture that comes back here): the best quality is searched for.
 
@@ -141,8 +147,7 @@ class Codec:
     image = np.asarray(image)
     height, width = self._check(image)
     goal = self._goal(height * width, quality, target)
-    if self._dial and quality is None:
-      quality = DEFAULT_QUALITY if self.quality is None else self.quality
+    quality = self._checked(quality)
     timed = Stopwatch(seconds)
     share = _REFINED_ANALYSIS_SHARE if self._refine else _ANALYSIS_SHARE
     to_come = Progress(progress, share)
@@ -161,20 +166,23 @@ class Codec:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
       raise ValueError(f"expected a uint8 image [H, W, 3], not {image.dtype} {list(image.shape)}")
     height, width = image.shape[:2]
-    if not 1 <= min(height, width) <= max(height, width) <= bitstream.MAX_SIDE:
-      raise ValueError(f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not {height}x{width}")
+    if not 1 <= min(height, width) <= max(height, width) <= MAX_SIDE:
+      raise ValueError(f"sides must be 1 to {MAX_SIDE} pixels, not {height}x{width}")
     return height, width
 
   def _goal(self, pixels, quality, target):
-    """The target, if there is one; complains of what cannot be had."""
+    """The target, if there is one; refuses one that cannot be met."""
     goal = targets.Target.of(pixels, **target)
     if goal and quality is not None:
       raise ValueError("give either a quality or a target")
     if goal and self._refine:
       raise ValueError("refinement is for a given quality: give no target, or do not refine")
-    if goal or quality is not None:
-      lambda_of(DEFAULT_QUALITY if quality is None else quality, self.config)
+    targets.check_request(target, self.config)
     return goal
+
+  def _checked(self, quality):
+    """The given quality, or that of `load`; None for one rate."""
+    return check_quality(self.quality if quality is None else quality, self.config)
 
   def _search(self, image, y, goal, timed):
     """The file that meets the goal and its latents, of y computed once."""
@@ -194,15 +202,15 @@ class Codec:
     return best[targets.search(goal, attempt)]
 
   def _encode(self, y, quality, size, timed, progress=None):
-    """From y, without gain unless it was refined, the file and its latents."""
-    if self._dial and not self._refine:
-      y = y * self._dial.gain(quality)
+    """From y, without gains unless it was refined, the file and its latents."""
+    if not self._refine:
+      y = self._transforms.with_gains(y, quality)
     with timed("analysis"):
       z_hat = self._transforms.hyper_analysis(y, self.memory)
     with timed("entropy coding"):
-      payload, y_hat = self._coder.encode_array(y, z_hat, self.memory, progress)
+      payload, y_hat = self._coder.encode(y, z_hat, self.memory, progress)
     with timed("container"):
-      data = packing.pack(self.fingerprint, *size, payload, quality).numpy()
+      data = pack_graph(self.fingerprint, *size, payload, quality).numpy()
     return data, Latents(y_hat, z_hat)
 
   def at_qualities(
@@ -218,8 +226,7 @@ class Codec:
     size = self._check(image)
     y = self._analyze(image, None, None)
     for quality in qualities:
-      lambda_of(quality, self.config)
-      yield self._encode(y, quality, size, Stopwatch())
+      yield self._encode(y, check_quality(quality, self.config), size, Stopwatch())
 
   def decompress(
     self,
@@ -252,13 +259,12 @@ class Codec:
     return self._unpack(data, Stopwatch(), None)[1]
 
   def _pixels(self, y_hat, quality, size, timed, progress=None):
-    if self._dial:
-      y_hat = y_hat * self._dial.inverse(quality)
+    y_hat = self._transforms.without_gains(y_hat, quality)
     with timed("synthesis"):
       return self._transforms.synthesis(y_hat, size, self.memory, progress)
 
   def _analyze(self, image, quality, progress):
-    """The output of g_a; refined, with the gain of the quality."""
+    """The output of g_a; refined, with the gains of the quality."""
     if not self._refine:
       return self._transforms.analysis(image, self.memory, progress)
     to_come = Repeated(progress)
@@ -266,58 +272,50 @@ class Codec:
     return self._transforms.analysis(image, self.memory, to_come.reach, refine)
 
   def _refined(self, quality, on_step, image, y):
-    lmbda = None
-    if self._dial:
-      y, lmbda = y * self._dial.gain(quality), lambda_of(quality, self.config)
-    return self._refine(image, y, lmbda, on_step)
+    lmbda = lambda_of(quality, self.config) if self._has_quality else None
+    return self._refine(image, self._transforms.with_gains(y, quality), lmbda, on_step)
 
   def _unpack(self, data, timed, progress):
     refuse_forked()
     with timed("container"):
-      has_quality = self._dial is not None
-      header, payload = bitstream.unpack(data, self.fingerprint, self.max_pixels, has_quality)
+      limits = (self.max_pixels, self._has_quality)
+      header, payload = reading.unpack(data, self.fingerprint, *limits)
     size = cfg.latent_size(header.height), cfg.latent_size(header.width)
     with timed("entropy decoding"):
-      y_hat, z_hat, whole = self._coder.decode_array(payload, *size, self.memory, progress)
+      y_hat, z_hat, whole = self._coder.decode(payload, *size, self.memory, progress)
     if not whole:
-      raise bitstream.BitstreamError(
-        "the payload does not end where its symbols do",
-        header.size,
-        "a whole payload",
-        f"{len(payload)} bytes",
-      )
+      where = header.start + header.size
+      raise BitstreamError(Problem.PAYLOAD_END, where, "a whole payload", f"{len(payload)} bytes")
     return header, Latents(y_hat, z_hat)
 
   # The parts below take and return tensors, eagerly or within a graph, without tiles. The quality
-  # is a scalar float32, one of `bitstream.QUALITIES`; a model for one rate has none.
+  # is one of `QUALITIES`, a number or a scalar float32; None: that of `load`, or of one rate.
 
-  def analyze(
-    self, image: tf.Tensor, quality: Optional[tf.Tensor] = None
+  def analyze_graph(
+    self, image: tf.Tensor, quality: Union[None, float, tf.Tensor] = None
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """[H, W, 3] uint8 -> y [h, w, M] and ẑ [h', w', N], float32."""
-    y = self._transforms.y_of(image)
-    if self._dial:
-      y *= self._dial.gain_of(DEFAULT_QUALITY if quality is None else quality)
-    return y, self._transforms.z_hat_of(y)
+    """[H, W, 3] uint8 -> y with gains [h, w, M] and ẑ [h', w', N], float32."""
+    y = self._transforms.analysis_graph(image)
+    y = self._transforms.with_gains(y, self.quality if quality is None else quality)
+    return y, self._transforms.hyper_analysis_graph(y)
 
-  def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  def encode_graph(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Y and ẑ -> the payload, a scalar string, and ŷ [h, w, M] float32."""
-    return self._coder.encode(y, z_hat)
+    return self._coder.encode_graph(y, z_hat)
 
-  def decode(
+  def decode_graph(
     self, payload: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The payload of an H x W image -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
-    return self._coder.decode(payload, *map(cfg.latent_size, (image_height, image_width)))
+    return self._coder.decode_graph(payload, *map(cfg.latent_size, (image_height, image_width)))
 
-  def synthesize(
+  def synthesize_graph(
     self,
     y_hat: tf.Tensor,
     height: tf.Tensor,
     width: tf.Tensor,
-    quality: Optional[tf.Tensor] = None,
+    quality: Union[None, float, tf.Tensor] = None,
   ) -> tf.Tensor:
     """ŷ [h, w, M] -> [H, W, 3] uint8."""
-    if self._dial:
-      y_hat *= self._dial.inverse_of(DEFAULT_QUALITY if quality is None else quality)
-    return self._transforms.pixels_of(y_hat)[:height, :width]
+    y_hat = self._transforms.without_gains(y_hat, self.quality if quality is None else quality)
+    return self._transforms.synthesis_graph(y_hat)[:height, :width]

@@ -22,7 +22,6 @@ other processes have slower products of BatchMatMulV3, which are left alone in f
 
 import contextlib
 import contextvars
-import dataclasses
 import logging
 from collections.abc import Iterator
 
@@ -30,11 +29,11 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.format.frozen_prior import FixedLayer
 
 __all__ = [
   "NUM_PARTS",
   "CompiledLayer",
-  "FixedLayer",
   "exact_dtype",
   "freeze_layer",
   "graphs_of_other_processes",
@@ -68,39 +67,18 @@ def split(x: tf.Tensor) -> tf.Tensor:
   return tf.stack([high, x - high])
 
 
-@dataclasses.dataclass(frozen=True)
-class FixedLayer:
-  """output = scale * (weights^T input + bias), then a leaky ReLU; all of it integers.
+class CompiledLayer:
+  """A `FixedLayer` as a function of tensors.
 
-  Attributes:
-    weights: [fan_in, out] int32, absolute values of a column summing to at most 2**16.
-    bias: [out] int64, in units of the products.
-    scale: [out] float64 powers of two, from products to units of the output.
-    slope: of the negative half of the activation, in 1/256, with 12 significant bits at most; 256:
-      linear.
+  Args:
+    layer: the integers.
+    dtype: of the matrix products.
+    blocks: how many parts the rows and the columns of the weights are cut into. Blocks are
+      multiplied at the same time, which for a few rows of input keeps threads busier than one
+      product that they share.
   """
 
-  weights: np.ndarray
-  bias: np.ndarray
-  scale: np.ndarray
-  slope: float = 256
-
-  def compile(self, dtype: tf.DType, blocks: tuple[int, int] = (1, 1)) -> "CompiledLayer":
-    """The layer as a function of tensors.
-
-    Args:
-      dtype: of the matrix products.
-      blocks: how many parts the rows and the columns of the weights are cut into. Blocks are
-        multiplied at the same time, which for a few rows of input keeps threads busier than one
-        product that they share.
-    """
-    return CompiledLayer(self, dtype, blocks)
-
-
-class CompiledLayer:
-  """A `FixedLayer` held in tensors."""
-
-  def __init__(self, layer: FixedLayer, dtype: tf.DType, blocks: tuple[int, int]):
+  def __init__(self, layer: FixedLayer, dtype: tf.DType, blocks: tuple[int, int] = (1, 1)):
     # Powers of two change no rounding. Beyond these bounds all outputs are 0, or saturate.
     scale = np.clip(layer.scale, 2.0**-64, 2.0**64)
     rows, columns = blocks
@@ -220,7 +198,7 @@ def exact_dtype() -> tf.DType:
   # Sums are at most 2**31, which float64 holds; NumPy multiplies int64 slowly.
   expected = x.astype(np.float64) @ weights.astype(np.float64)
   for dtype in (tf.float32, tf.float64):
-    compiled = layer.compile(dtype)
+    compiled = CompiledLayer(layer, dtype)
     probe = Graph(lambda x, run=compiled: run(split(x)), tf.TensorSpec([None, fan_in], tf.float32))
     result = probe(x.astype(np.float32)).numpy()
     if np.array_equal(result, expected):

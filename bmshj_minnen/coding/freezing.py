@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
-from bmshj_minnen.coding.frozen_prior import FrozenPrior, HyperLayer
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.entropy.gaussian_conditional import scale_table
+from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, HyperLayer
+from bmshj_minnen.format.geometry import causal_mask
+from bmshj_minnen.format.tables import concatenate
 from bmshj_minnen.layers.affine import affine
-from bmshj_minnen.layers.masked_conv import causal_mask
 from bmshj_minnen.layers.polyphase import polyphase
 from bmshj_minnen.model import Model
 
@@ -48,7 +49,7 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   phi = model.g_cm(y_hat) if config.parts.context else None
 
   check(model)
-  layers: dict[str, fixed_point.FixedLayer] = {}
+  layers: dict[str, FixedLayer] = {}
   tables = []
   psi, hyper_layers = None, ()
   if config.parts.hyperprior:
@@ -75,7 +76,7 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     layers[_last_name("h_s", model.h_s)] = head.freeze(*last)
   density = model.conditional if model.y_density is None else model.y_density
   tables.append(range_coder.build_tables(density.coding_prior()))
-  tables = range_coder.concatenate(tables)
+  tables = concatenate(tables)
   return FrozenPrior(config, y_step, layers, tables, _thresholds(config), hyper_layers)
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import fixed_point, frozen_prior, tiling, wavefront
+from bmshj_minnen.coding import fixed_point, tiling, wavefront
 from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.entropy import range_coder
+from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.layers.receptive_field import ReceptiveField
 
 __all__ = ["LatentCoder"]
@@ -20,21 +22,21 @@ _HANDLE = tf.TensorSpec([], tf.variant)  # Of a range coder.
 class LatentCoder:
   """Codes ẑ, then y, in exact arithmetic on the CPU.
 
-  `encode` and `decode` take and return tensors, eagerly or within a graph, and hold everything at
-  once. `encode_array` and `decode_array` do the same to arrays, piece by piece: they keep psi in
+  `encode_graph` and `decode_graph` take and return tensors, eagerly or within a graph, and hold
+  everything at once. `encode` and `decode` do the same to arrays, piece by piece: they keep psi in
   two bytes a number and ŷ, and tensors of some thousand positions only.
 
   Args:
     frozen: the integer prior.
   """
 
-  def __init__(self, frozen: frozen_prior.FrozenPrior):
+  def __init__(self, frozen: FrozenPrior):
     self._config = frozen.config
     self._step = frozen.y_step
     fields = [ReceptiveField(layer.support, up=layer.up) for layer in frozen.hyper_layers]
     self._h_s_field = tiling.field("h_s", fields)
     with tf.device("/cpu:0"):
-      self._networks = frozen_prior.Networks(frozen, fixed_point.exact_dtype())
+      self._networks = Networks(frozen, fixed_point.exact_dtype())
       self._coder = range_coder.RangeCoder(frozen.tables)
     m = self._config.latent_channels
     z = tf.TensorSpec([None, None, self.z_channels], tf.float32)
@@ -51,7 +53,7 @@ class LatentCoder:
     """Channels of z, and as many tables before those of y."""
     return self._config.num_filters if self._config.parts.hyperprior else 0
 
-  def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  def encode_graph(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ like y, float32."""
     with tf.device("/cpu:0"):
       shape = tf.shape(y)
@@ -60,7 +62,7 @@ class LatentCoder:
       handle, y_hat = self._scan(encoder, handle, z_hat, shape[0], shape[1])
       return range_coder.finish_encoder(handle), y_hat
 
-  def decode(
+  def decode_graph(
     self, payload: tf.Tensor, height: tf.Tensor, width: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The payload of h x w latents -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
@@ -69,14 +71,14 @@ class LatentCoder:
       handle, y_hat = self._scan(self._decoder(), handle, z_hat, height, width)
       return y_hat, z_hat, range_coder.finish_decoder(handle)
 
-  def encode_array(
+  def encode(
     self,
     y: np.ndarray,
     z_hat: np.ndarray,
     memory: int = tiling.DEFAULT_MEMORY,
     progress: Optional[Callable[[float], None]] = None,
   ) -> tuple[tf.Tensor, np.ndarray]:
-    """`encode` piece by piece.
+    """`encode_graph` piece by piece.
 
     Args:
       y: [h, w, M] float32.
@@ -91,7 +93,7 @@ class LatentCoder:
       handle, y_hat = self._scan_arrays(self._encode_segment, handle, size, [psi, flat], progress)
       return range_coder.finish_encoder(handle), y_hat
 
-  def decode_array(
+  def decode(
     self,
     payload: bytes,
     height: int,
@@ -99,10 +101,10 @@ class LatentCoder:
     memory: int = tiling.DEFAULT_MEMORY,
     progress: Optional[Callable[[float], None]] = None,
   ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """`decode` piece by piece.
+    """`decode_graph` piece by piece.
 
     Args:
-      payload: whatever bytes.
+      payload: any bytes.
       height, width: of the image of latents.
       memory: bytes that h_s may take.
       progress: called with the fraction that is done.
@@ -191,7 +193,7 @@ class _SegmentCoder:
 
   def __init__(
     self,
-    networks: frozen_prior.Networks,
+    networks: Networks,
     channels: int,
     make_coder: Callable[..., wavefront.SymbolCoder],
     *y: tf.TensorSpec,

@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen.coding import fixed_point
-from bmshj_minnen.coding.frozen_prior import Networks
-from bmshj_minnen.entropy.range_coder import MAX_VALUE, RangeCoder
-from bmshj_minnen.layers.masked_conv import causal_mask
+from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.entropy.range_coder import RangeCoder
+from bmshj_minnen.format.geometry import Reach
+from bmshj_minnen.format.tables import MAX_VALUE
 
 __all__ = [
   "Decoder",
   "Encoder",
-  "Reach",
   "Segment",
   "SymbolCoder",
   "coding_order",
@@ -33,26 +33,6 @@ __all__ = [
 
 _BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
 _SEGMENT = 2**14  # Positions that are in tensors at the same time; no part of the format.
-
-
-class Reach:
-  """Where the neighbours of a causal mask are.
-
-  Args:
-    support: side of the kernel; 0 without context.
-
-  Attributes:
-    slope: columns that a row lags behind the one above it.
-    up, back: [taps], in raster order: rows up, and steps back, of which a column is one.
-    steps: the most steps back.
-  """
-
-  def __init__(self, support: int):
-    rows, columns = np.nonzero(causal_mask(support, "A")) if support else np.empty([2, 0], int)
-    self.slope = support // 2 + 1
-    self.up = support // 2 - rows
-    self.back = self.slope * self.up + support // 2 - columns
-    self.steps = int(self.back.max(initial=0))  # Of a 5x5 mask 8: two rows up, two columns left.
 
 
 class SymbolCoder(Protocol):

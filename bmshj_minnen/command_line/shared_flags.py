@@ -8,10 +8,11 @@ from typing import Callable, Optional
 
 from absl import flags
 
-from bmshj_minnen.coding import bitstream, dial
 from bmshj_minnen.command_line import files, planning
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
+from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.photographs import encoding, images
+from bmshj_minnen.targets import check_request
 
 __all__ = [
   "CorpusFlags",
@@ -80,7 +81,7 @@ def define_max_pixels() -> flags.FlagHolder:
   """Defines `--max_pixels` of programs that decompress."""
   return flags.DEFINE_integer(
     "max_pixels",
-    bitstream.DEFAULT_MAX_PIXELS,
+    DEFAULT_MAX_PIXELS,
     "Refuse files that declare more pixels.",
     lower_bound=1,
   )
@@ -231,8 +232,8 @@ class QualityFlags:
     for name, value in given.items():
       if not 0 < value < math.inf:
         raise ValueError(f"--{name} must be above 0, not {value:g}")
-      if config:
-        dial.lambda_of(given.get("quality", dial.DEFAULT_QUALITY), config)
+    if config:
+      check_request(given, config)
     return given
 
 

@@ -11,10 +11,13 @@ from typing import ClassVar, Optional
 import PIL.PngImagePlugin
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen.coding import bitstream, targets, tiling
+from bmshj_minnen import targets
+from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
+from bmshj_minnen.format import reading
+from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
 
@@ -48,7 +51,7 @@ class Compression:
 
   def load(self) -> Codec:
     """The codec of the model."""
-    return _load(self.model, bitstream.DEFAULT_MAX_PIXELS, self.memory, self.precision)
+    return _load(self.model, reading.DEFAULT_MAX_PIXELS, self.memory, self.precision)
 
   def convert(self, codec: Codec, path: str, content: bytes) -> tuple[bytes, int, int]:
     """The compressed file, and height and width."""
@@ -62,8 +65,8 @@ class Compression:
       ValueError: it is of another model or quality.
     """
     try:
-      header, _ = bitstream.parse_intact(result)
-    except bitstream.BitstreamError:
+      header, _ = reading.parse_intact(result)
+    except BitstreamError:
       return None
     for what, is_asked_for in (
       ("model", header.fingerprint == codec.fingerprint),
@@ -87,7 +90,7 @@ class Decompression:
   """
 
   model: str = ""
-  max_pixels: int = bitstream.DEFAULT_MAX_PIXELS
+  max_pixels: int = reading.DEFAULT_MAX_PIXELS
   memory: int = tiling.DEFAULT_MEMORY
   precision: str = CODEC_PRECISIONS[0]
 
@@ -106,7 +109,7 @@ class Decompression:
 
   def finished(self, codecs: "_Codecs", path: str, result: bytes) -> Optional[tuple[int, int]]:
     """Height and width, if the result is a whole PNG of the size that the source declares."""
-    header, _ = bitstream.parse(storage.read_file(path))
+    header, _ = reading.parse(storage.read_file(path))
     size = header.height, header.width
     try:
       # Not `PIL.Image.open`, which takes large ones for an attack.

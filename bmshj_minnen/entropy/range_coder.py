@@ -5,42 +5,15 @@ which negative precisions select, can read zeros past the end of a string for ev
 symbol of a table is an escape, and the value behind it has a fixed width of two bytes.
 """
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-__all__ = [
-  "MAX_VALUE",
-  "RangeCoder",
-  "Tables",
-  "build_tables",
-  "concatenate",
-  "finish_decoder",
-  "finish_encoder",
-]
+from bmshj_minnen.format.tables import BYTE_TABLE, ESCAPE_OFFSET, PRECISION, Tables, concatenate
 
-PRECISION = 16  # Bits of a table's probabilities; the most that tfc's coder takes.
+__all__ = ["RangeCoder", "build_tables", "finish_decoder", "finish_encoder"]
+
 TAIL_MASS = 2.0**-16  # Probability left to the escape: the least that the precision can express.
-# An escaped value is stored as two bytes, offset by this.
-_ESCAPE_OFFSET = 2**15
-MAX_VALUE = _ESCAPE_OFFSET - 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Tables:
-  """Cumulative distributions, as tfc's range coder takes them.
-
-  Attributes:
-    cdf: [total] int32, for each table PRECISION, then 0, c_1, ..., 2**PRECISION.
-    offset: [tables] int32, the value of each table's first symbol.
-    escape: [tables] int32, the last symbol of each table.
-  """
-
-  cdf: np.ndarray
-  offset: np.ndarray
-  escape: np.ndarray
 
 
 def build_tables(prior: tfc.UniformNoiseAdapter) -> Tables:
@@ -76,18 +49,6 @@ def build_tables(prior: tfc.UniformNoiseAdapter) -> Tables:
   return Tables(cdf, offset, (lengths - 3).astype(np.int32))
 
 
-def concatenate(tables: list[Tables]) -> Tables:
-  """Puts the tables of several densities behind each other."""
-  return Tables(*(np.concatenate(arrays) for arrays in zip(*map(dataclasses.astuple, tables))))
-
-
-def _byte_table() -> Tables:
-  cdf = np.arange(257) << (PRECISION - 8)
-  return Tables(
-    np.concatenate([[PRECISION], cdf]).astype(np.int32), np.zeros(1, np.int32), np.full(1, 255)
-  )
-
-
 class RangeCoder:
   """Codes integers with given tables; `push` on one side and `pop` on the other mirror each other.
 
@@ -96,7 +57,7 @@ class RangeCoder:
 
   def __init__(self, tables: Tables):
     self._byte = len(tables.offset)
-    both = concatenate([tables, _byte_table()])
+    both = concatenate([tables, BYTE_TABLE])
     self._cdf = tf.constant(both.cdf, tf.int32)
     self._offset = tf.constant(both.offset, tf.int32)
     self._escape = tf.constant(both.escape, tf.int32)
@@ -121,7 +82,7 @@ class RangeCoder:
     escape = tf.gather(self._escape, table_index)
     outlier = tf.logical_or(symbol < 0, symbol >= escape)
     handle = tfc.entropy_encode_index(handle, table_index, tf.where(outlier, escape, symbol))
-    wide = tf.boolean_mask(value, outlier) + _ESCAPE_OFFSET
+    wide = tf.boolean_mask(value, outlier) + ESCAPE_OFFSET
     wide = tf.reshape(tf.stack([wide // 256, wide % 256], -1), [-1])
     return tfc.entropy_encode_index(handle, tf.fill(tf.shape(wide), self._byte), wide)
 
@@ -136,7 +97,7 @@ class RangeCoder:
     where = tf.where(tf.equal(symbol, tf.gather(self._escape, table_index)))
     shape = tf.stack([tf.shape(where)[0], 2])
     handle, wide = tfc.entropy_decode_index(handle, tf.fill(shape, self._byte), shape, tf.int32)
-    wide = wide[:, 0] * 256 + wide[:, 1] - _ESCAPE_OFFSET
+    wide = wide[:, 0] * 256 + wide[:, 1] - ESCAPE_OFFSET
     value = symbol + tf.gather(self._offset, table_index)
     return handle, tf.tensor_scatter_nd_update(value, where, wide)
 

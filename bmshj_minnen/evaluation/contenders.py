@@ -15,11 +15,12 @@ import numpy as np
 from absl import logging
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import dial, precisions
+from bmshj_minnen.coding import precisions
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.evaluation import appearance, classical
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
+from bmshj_minnen.quality import check_quality
 
 __all__ = ["Contender", "EvaluationConfig", "Photograph", "find_contenders", "find_photographs"]
 
@@ -204,7 +205,7 @@ def _model(directory, codec, config):
     return [Contender(codec, setting, digest[:8], ".tfci", load, directory)]
   qualities = config.qualities or _QUALITIES
   for quality in qualities:
-    dial.lambda_of(quality, model_config)  # Complains before anything is measured.
+    check_quality(quality, model_config)  # Before anything is measured.
   load = functools.cache(load)  # Once for all qualities.
   return [
     Contender(

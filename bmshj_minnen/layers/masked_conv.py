@@ -1,28 +1,10 @@
 """g_cm: the masked convolution that sees only already decoded latents (section 2)."""
 
-import numpy as np
 import tensorflow as tf
 
-__all__ = ["MaskedConv2D", "causal_mask"]
+from bmshj_minnen.format.geometry import causal_mask
 
-
-def causal_mask(support: int, mask_type: str) -> np.ndarray:
-  """The mask of van den Oord et al. (2016), raster order.
-
-  Args:
-    support: odd side of the kernel.
-    mask_type: "A" excludes the current position, "B" includes it.
-
-  Returns:
-    [support, support] float32: 1 above the centre and left of it in its row, else 0.
-  """
-  if support % 2 != 1:
-    raise ValueError(f"the kernel support must be odd, not {support}")
-  if mask_type not in ("A", "B"):
-    raise ValueError(f"mask_type must be 'A' or 'B', not {mask_type!r}")
-  position = np.arange(support * support).reshape(support, support)
-  center = support * support // 2
-  return (position < center + (mask_type == "B")).astype(np.float32)
+__all__ = ["MaskedConv2D"]
 
 
 class MaskedConv2D(tf.keras.layers.Layer):

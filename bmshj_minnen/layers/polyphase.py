@@ -2,12 +2,9 @@
 
 import tensorflow as tf
 
-__all__ = ["polyphase", "polyphase_support"]
+from bmshj_minnen.format.geometry import polyphase_support
 
-
-def polyphase_support(support: int, stride: int) -> int:
-  """The side of the kernel that `polyphase` returns."""
-  return 2 * -(-(support // 2) // stride) + 1
+__all__ = ["polyphase"]
 
 
 def polyphase(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.Tensor:

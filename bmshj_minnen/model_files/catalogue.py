@@ -4,7 +4,7 @@ import functools
 import pathlib
 from typing import Optional, Union
 
-from bmshj_minnen.coding import fingerprints
+from bmshj_minnen.format import fingerprints
 from bmshj_minnen.model_files import array_files
 
 __all__ = ["DEFAULT", "find", "fingerprint", "name_of", "names"]

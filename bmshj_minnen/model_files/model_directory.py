@@ -15,12 +15,13 @@ import tensorflow as tf
 from absl import logging
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import bitstream, dial, precisions, tiling
+from bmshj_minnen.coding import precisions, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import freeze
-from bmshj_minnen.coding.frozen_prior import FrozenPrior
 from bmshj_minnen.coding.refinement import Refiner
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS, parse_intact
 from bmshj_minnen.model import Model, precision_policy
 from bmshj_minnen.model_files import array_files, catalogue, weights, widening
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
@@ -106,7 +107,7 @@ def has_weights(directory: pathlib.Path) -> bool:
 
 def load(
   model: str = catalogue.DEFAULT,
-  max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
+  max_pixels: int = DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
   precision: str = cfg.CODEC_PRECISIONS[0],
   refine: int = 0,
@@ -121,7 +122,7 @@ def load(
     precision: as of `model_for_coding`.
     refine: steps of gradient descent that `compress` takes for each image, see `refinement`.
     lmbda: their λ; if nothing is said, what the model was trained for, or that of the quality.
-    quality: of a model for many rates, where `compress` is given none.
+    quality: of a model for many rates, where none is given; None: the default one, see `quality`.
 
   Raises:
     ValueError: there is no such model or quality; its files are of different models; or nothing
@@ -130,19 +131,15 @@ def load(
   refuse_forked()
   directory = catalogue.find(model)
   frozen = _frozen(directory)
-  if quality is not None:
-    dial.lambda_of(quality, frozen.config)  # Complains if there is no such quality.
-  codec = _codec(directory, frozen, max_pixels, memory, precision, refine, lmbda)
-  codec.quality = quality
-  return codec
+  return _codec(directory, frozen, max_pixels, memory, precision, refine, lmbda, quality)
 
 
-def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None):
+def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None, quality=None):
   arrays = array_files.read(directory, WEIGHTS)
   _check_bond(directory, arrays.pop(_BOND, None), frozen.fingerprint)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
-  codec = Codec(frozen, coding_model, max_pixels, memory, refiner)
+  codec = Codec(frozen, coding_model, max_pixels, memory, refiner, quality)
   options = (max_pixels, memory, precision, refine, lmbda)
   codec.origin = _load_again, (frozen.fingerprint, _place(directory), *options)
   return codec
@@ -205,7 +202,7 @@ def _objective(directory):
 
 def load_for(
   file: bytes,
-  max_pixels: int = bitstream.DEFAULT_MAX_PIXELS,
+  max_pixels: int = DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
   precision: str = cfg.CODEC_PRECISIONS[0],
 ) -> Codec:
@@ -216,7 +213,7 @@ def load_for(
     ValueError: no shipped model wrote it.
   """
   refuse_forked()
-  fingerprint = bitstream.parse_intact(file)[0].fingerprint
+  fingerprint = parse_intact(file)[0].fingerprint
   with _SHIPPED:
     codec = _shipped_codec(fingerprint, max_pixels, memory, precision)
   if codec is not None:

@@ -4,9 +4,14 @@ from typing import Optional
 
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream, dial, fixed_point, packing
+from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.serving import container, photographs
+from bmshj_minnen.format import fields, graph_reading
+from bmshj_minnen.format.errors import Problem
+from bmshj_minnen.format.graph_writing import pack_graph
+from bmshj_minnen.format.writing import version_of
+from bmshj_minnen.quality import QUALITIES
+from bmshj_minnen.serving import photographs
 from bmshj_minnen.serving.refusal import label, refuse_if, refuse_size
 
 __all__ = ["CodecModule"]
@@ -54,7 +59,7 @@ class CodecModule(tf.Module):
 
     Args:
       image_bytes: the files.
-      quality: [B] float32, 1 to 100 in halves, of a model for many rates; None: the default.
+      quality: [B] float32, 1 to 100 in halves, of a model for many rates; None: the codec's.
     """
 
     def one(item):
@@ -77,12 +82,12 @@ class CodecModule(tf.Module):
   def _qualities(self, quality, batch):
     """One for each item of the batch, all of them possible."""
     count = tf.shape(batch)[0]
-    if quality is None:
-      return tf.fill([count], float(dial.DEFAULT_QUALITY))
+    if quality is None:  # For one rate it is not read.
+      return tf.fill([count], float(self._codec.quality or 0))
     found = tf.strings.as_string(tf.shape(quality)[0])
     message = ["a quality for each item: expected ", tf.strings.as_string(count), ", found ", found]
     quality = refuse_if(tf.shape(quality)[0] != count, message, quality)
-    bad = ~tf.reduce_any(quality[:, None] == bitstream.QUALITIES, 1)
+    bad = ~tf.reduce_any(quality[:, None] == QUALITIES, 1)
     # A batch may be empty.
     first = tf.concat([tf.boolean_mask(quality, bad), [0.0]], 0)[0]
     message = [
@@ -116,11 +121,11 @@ class CodecModule(tf.Module):
     return {"png_bytes": _each(one, self._unpack(file_bytes), tf.string)}
 
   def _compress(self, image, quality):
-    y, z_hat = self._codec.analyze(image, quality)
-    payload, _ = self._codec.encode(y, z_hat)
+    y, z_hat = self._codec.analyze_graph(image, quality)
+    payload, _ = self._codec.encode_graph(y, z_hat)
     shape = tf.shape(image)
     quality = quality if self._codec.config.gain_lambdas else None
-    return packing.pack(self._codec.fingerprint, shape[0], shape[1], payload, quality)
+    return pack_graph(self._codec.fingerprint, shape[0], shape[1], payload, quality)
 
   def _unpack(self, file_bytes):
     """Checked `Parts` of a batch, [B] each."""
@@ -129,11 +134,13 @@ class CodecModule(tf.Module):
 
     def one(item):
       index, data = item
-      where = label("file_bytes", index)
-      return container.unpack(data, where, self._codec.fingerprint, limit, has_quality)
+      fingerprint = self._codec.fingerprint
+      parts, refusal = graph_reading.unpack_graph(data, fingerprint, limit, has_quality)
+      message = [label("file_bytes", index), refusal.message]
+      return parts._replace(payload=refuse_if(refusal.is_due, message, parts.payload))
 
     types = (tf.int32, tf.int32, tf.float32, tf.string)
-    specs = container.Parts(*(tf.TensorSpec([], t) for t in types))
+    specs = graph_reading.Parts(*(tf.TensorSpec([], t) for t in types))
     parts = _each(one, (file_bytes,), specs)
     pixels = tf.reduce_sum(tf.cast(parts.height, tf.int64) * tf.cast(parts.width, tf.int64))
     message = ["images too large together: ", tf.strings.as_string(pixels), f" pixels of {limit}"]
@@ -141,16 +148,16 @@ class CodecModule(tf.Module):
 
   def _decompress(self, item):
     index, height, width, quality, payload = item
-    y_hat, _, whole = self._codec.decode(payload, height, width)
+    y_hat, _, whole = self._codec.decode_graph(payload, height, width)
     length = tf.strings.as_string(tf.strings.length(payload))
-    message = container.problem(
-      "the payload does not end where its symbols do",
-      bitstream.header_size(1 + (self._codec.config.gain_lambdas is not None)),
+    message = graph_reading.message_graph(
+      Problem.PAYLOAD_END,
+      fields.header_size(version_of(self._codec.config.gain_lambdas is not None)),
       "a whole payload",
       tf.strings.join([length, " bytes"]),
     )
     y_hat = refuse_if(~whole, [label("file_bytes", index), message], y_hat)
-    return self._codec.synthesize(y_hat, height, width, quality)
+    return self._codec.synthesize_graph(y_hat, height, width, quality)
 
 
 def _trace(function, **signature):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.format.fields import MAX_SIDE
 
 __all__ = ["label", "refuse_if", "refuse_size"]
 
@@ -35,8 +35,8 @@ def refuse_size(size: tf.Tensor, max_pixels: int, where: tf.Tensor, value: tf.Te
     value: as of `refuse_if`.
   """
   text = tf.strings.reduce_join(tf.strings.as_string(size), separator="x")
-  outside = tf.reduce_any((size < 1) | (size > bitstream.MAX_SIDE))
-  message = [where, f"sides must be 1 to {bitstream.MAX_SIDE} pixels, not ", text]
+  outside = tf.reduce_any((size < 1) | (size > MAX_SIDE))
+  message = [where, f"sides must be 1 to {MAX_SIDE} pixels, not ", text]
   size = refuse_if(outside, message, size)
   message = [where, f"image too large: expected at most {max_pixels} pixels, found ", text]
   return refuse_if(tf.reduce_prod(size) > max_pixels, message, value)

@@ -2,12 +2,11 @@
 
 import pathlib
 import shutil
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen.coding import dial
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding, images
@@ -21,7 +20,11 @@ _WARM_UP_SIDE = 256  # Pixels; graphs are the same for all sizes.
 
 
 def export(
-  model: str, output: pathlib.Path, max_pixels: int, with_warm_up: bool
+  model: str,
+  output: pathlib.Path,
+  max_pixels: int,
+  with_warm_up: bool,
+  quality: Optional[float] = None,
 ) -> list[pathlib.Path]:
   """Writes BASE/codec/VERSION and BASE/stock/VERSION, each whole or not at all.
 
@@ -30,12 +33,14 @@ def export(
     output: BASE/VERSION; TensorFlow Serving wants a positive whole number as the version.
     max_pixels: see `CodecModule`.
     with_warm_up: whether requests are added that TensorFlow Serving warms up with.
+    quality: of a model for many rates, where a request gives none; None: the default one.
 
   Returns:
     The two directories.
 
   Raises:
-    ValueError: no such model; no such version, or it exists; or warm-up requests cannot be made.
+    ValueError: no such model or quality; no such version, or it exists; or warm-up requests cannot
+      be made.
   """
   version = output.name
   if not version.isdecimal() or int(version) < 1:
@@ -44,8 +49,8 @@ def export(
   for target in targets:
     if target.exists():
       raise ValueError(f"{target} exists, and may be in use; take another version")
-  codec = model_directory.load(model, max_pixels)
-  modules = [CodecModule(codec), StockModule(model_directory.load_model(model))]
+  codec = model_directory.load(model, max_pixels, quality=quality)
+  modules = [CodecModule(codec), StockModule(model_directory.load_model(model), quality)]
   requests = _requests(codec) if with_warm_up else [None, None]
   for target, module, request in zip(targets, modules, requests):
     _write(target, module, request)
@@ -84,7 +89,7 @@ def _requests(codec: Codec):
     },
   ]
   if codec.config.gain_lambdas:
-    at = {"quality": np.float32([dial.DEFAULT_QUALITY])}
+    at = {"quality": np.float32([codec.quality])}
     names = [["compress", "compress_pixels"], ["analysis", "synthesis", "reconstruct"]]
     for of_module, twice in zip(requests, names):
       of_module.update({f"{name}_at_quality": {**of_module[name], **at} for name in twice})

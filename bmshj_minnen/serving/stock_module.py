@@ -6,9 +6,9 @@ from typing import Optional
 import tensorflow as tf
 
 from bmshj_minnen import metrics
-from bmshj_minnen.coding import dial
 from bmshj_minnen.layers.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.model import Model
+from bmshj_minnen.quality import check_quality, lambda_of
 
 __all__ = ["StockModule"]
 
@@ -19,15 +19,20 @@ class StockModule(tf.Module):
   Bits are those of the float model, which files come close to (see `Model.rounded`). Images are
   continued to whole latents by their last row and column, as in files.
 
-  A model for many rates has each signature twice: at the default quality, and with `quality`, [B]
-  float32 in 1..100, as `…_at_quality`.
+  A model for many rates has each signature twice: at one quality, and with `quality`, [B] float32
+  in 1..100, as `…_at_quality`.
 
   Args:
     model: a built model.
+    quality: of a model for many rates, where none is given; None: the default one.
+
+  Raises:
+    ValueError: there is no such quality.
   """
 
-  def __init__(self, model: Model):
+  def __init__(self, model: Model, quality: Optional[float] = None):
     super().__init__()
+    self._quality = check_quality(quality, model.config)
     self._weights = model.variables
     # Behind a function, or Keras would trace and save the calls of training as well.
     self._get_model = lambda: model
@@ -84,5 +89,5 @@ class StockModule(tf.Module):
     if not config.gain_lambdas:
       return None
     if quality is None:
-      quality = tf.fill(tf.shape(batch)[:1], float(dial.DEFAULT_QUALITY))
-    return dial.lambdas_of(quality, config)
+      quality = tf.fill(tf.shape(batch)[:1], self._quality)
+    return lambda_of(quality, config)

@@ -15,8 +15,8 @@ import numpy as np
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.coding.targets import TargetError
 from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.targets import TargetError
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model for many rates.")
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)

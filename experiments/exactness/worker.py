@@ -13,7 +13,8 @@ import tensorflow as tf
 from absl import app, flags
 
 import bmshj_minnen
-from bmshj_minnen.coding import bitstream, packing
+from bmshj_minnen.format import reading
+from bmshj_minnen.format.graph_writing import pack_graph
 
 _QUALITY = 37  # Of files of models for many rates.
 
@@ -41,17 +42,17 @@ def compress_eagerly(
 ) -> tuple[bytes, bmshj_minnen.Latents]:
   """Like `Codec.compress_with_latents`, op by op instead of in graphs."""
   quality = _quality(codec)
-  y, z_hat = codec.analyze(tf.constant(image), quality)
-  payload, y_hat = codec.encode(y, z_hat)
-  data = packing.pack(codec.fingerprint, *tf.unstack(tf.shape(image)[:2]), payload, quality)
+  y, z_hat = codec.analyze_graph(tf.constant(image), quality)
+  payload, y_hat = codec.encode_graph(y, z_hat)
+  data = pack_graph(codec.fingerprint, *tf.unstack(tf.shape(image)[:2]), payload, quality)
   return data.numpy(), bmshj_minnen.Latents(y_hat.numpy(), z_hat.numpy())
 
 
 def eager_latents(codec: bmshj_minnen.Codec, data: bytes) -> bmshj_minnen.Latents:
   """Like `Codec.latents`, op by op instead of in a graph."""
   has_quality = _quality(codec) is not None
-  header, payload = bitstream.unpack(data, codec.fingerprint, has_quality=has_quality)
-  y_hat, z_hat, _ = codec.decode(
+  header, payload = reading.unpack(data, codec.fingerprint, has_quality=has_quality)
+  y_hat, z_hat, _ = codec.decode_graph(
     tf.constant(payload), tf.constant(header.height), tf.constant(header.width)
   )
   return bmshj_minnen.Latents(y_hat.numpy(), z_hat.numpy())

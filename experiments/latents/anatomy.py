@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import dial
+from bmshj_minnen.quality import check_quality
 
 __all__ = ["Anatomy", "Subject", "anatomy", "dissect"]
 
@@ -64,8 +64,7 @@ class Subject:
     self.codec = bmshj_minnen.load(model)
     # A model for one rate has no quality; several are compared with one flag.
     self.quality = quality if self.model.config.gain_lambdas else None
-    if self.quality is not None:
-      dial.lambda_of(self.quality, self.model.config)  # Complains of one that there is not.
+    check_quality(self.quality, self.model.config)
 
 
 def dissect(subject: Subject, image: np.ndarray) -> Anatomy:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.format import fields
 
 __all__ = [
   "CONTRADICTORY",
@@ -106,14 +106,14 @@ class Forge:
       length: that it declares, if not that of the payload.
       fingerprint: if not that of the codec.
     """
-    head = bitstream.MAGIC + bytes([bitstream.VERSION]) + (fingerprint or self._fingerprint)
+    head = fields.MAGIC + bytes([fields.ONE_RATE]) + (fingerprint or self._fingerprint)
     length = len(payload) if length is None else length
     head += struct.pack(">HHI", size[0] - 1, size[1] - 1, length)
     return head + tf.fingerprint([head + payload]).numpy()[0, :4].tobytes() + payload
 
   def payload(self, size: tuple[int, int]) -> bytes:
     """That of a good file."""
-    return self.good[size][bitstream.HEADER_SIZE :]
+    return self.good[size][fields.header_size(fields.ONE_RATE) :]
 
 
 def decode(codec: bmshj_minnen.Codec, case: Case) -> Outcome:
@@ -167,7 +167,9 @@ def _another(size, random):
 
 
 def _random_file(forge, size, random):
-  head = forge.good[size][: random.choice([0, 3, 4, 8, 12, 16, bitstream.HEADER_SIZE])]
+  head = forge.good[size][
+    : random.choice([0, 3, 4, 8, 12, 16, fields.header_size(fields.ONE_RATE)])
+  ]
   return size, head + random.bytes(int(random.integers(1000)))
 
 
@@ -223,7 +225,10 @@ def _overflow(forge, size, random):
 DAMAGED = {
   "bits flipped": lambda f, s, r: (s, _flip_bits(f.good[s], r)),
   "bytes changed": lambda f, s, r: (s, _change_bytes(f.good[s], r, len(f.good[s]))),
-  "header changed": lambda f, s, r: (s, _change_bytes(f.good[s], r, bitstream.HEADER_SIZE)),
+  "header changed": lambda f, s, r: (
+    s,
+    _change_bytes(f.good[s], r, fields.header_size(fields.ONE_RATE)),
+  ),
   "truncated": lambda f, s, r: (s, _truncate(f.good[s], r)),
   "extended": lambda f, s, r: (s, _extend(f.good[s], r)),
   "two files spliced": lambda f, s, r: (s, _splice(f.good[s], f.good[_another(s, r)], r)),

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from bmshj_minnen import Model
 from bmshj_minnen.coding import wavefront
-from bmshj_minnen.layers.masked_conv import causal_mask
+from bmshj_minnen.format.geometry import causal_mask
 
 __all__ = ["float_bits"]
 

@@ -26,8 +26,8 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.coding.bitstream import HEADER_SIZE
 from bmshj_minnen.command_line import report
+from bmshj_minnen.format import fields
 from experiments.round_trip.float_coding import float_bits
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
@@ -48,9 +48,9 @@ def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> 
     size = os.path.getsize(file)
     image_back = codec.decompress(file.read_bytes(), decode_seconds)
     received = codec.latents(file.read_bytes())
-  payload_bits = 8 * (size - HEADER_SIZE)
+  payload_bits = 8 * (size - fields.header_size(fields.ONE_RATE))
   estimate = report.estimated_bits(model, sent)
-  y, z_hat = codec.analyze(tf.constant(image))
+  y, z_hat = codec.analyze_graph(tf.constant(image))
   return {
     "image": pathlib.Path(path).stem,
     "bytes": size,

@@ -14,7 +14,7 @@ import sys
 
 import tensorflow as tf
 
-_HEADER, _CHECKSUM = 20, slice(16, 20)  # Bytes; see `bmshj_minnen.coding.bitstream`.
+_HEADER, _CHECKSUM = 20, slice(16, 20)  # Bytes; see `bmshj_minnen.format.fields`.
 
 
 def _convert(signature, source, target):

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config
-from bmshj_minnen.coding import bitstream
+from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import saved_models
@@ -99,7 +99,7 @@ def main(argv):
     image = photograph(_IMAGE.value)
     codec = model_directory.load(model)
     served = folder / "served" / "1"
-    saved_model, _ = saved_models.export(model, served, bitstream.DEFAULT_MAX_PIXELS, False)
+    saved_model, _ = saved_models.export(model, served, DEFAULT_MAX_PIXELS, False)
     # Whoever drops the model loses what its signatures refer to.
     loaded = tf.saved_model.load(str(saved_model))
     tasks = _tasks(codec, loaded.signatures, image)

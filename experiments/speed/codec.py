@@ -21,7 +21,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
-from bmshj_minnen.coding.frozen_prior import FrozenPrior
+from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import catalogue, model_directory, weights
 from bmshj_minnen.photographs import outputs
 from experiments import untrained

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.coding import fixed_point, wavefront
-from bmshj_minnen.coding.frozen_prior import FrozenPrior, Networks
+from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.format.frozen_prior import FrozenPrior
 
 __all__ = ["PARTS", "Coding"]
 

@@ -1,4 +1,4 @@
-"""What tells models apart: a hash of all that entropy decoding reads."""
+"""The fingerprint of a model: a hash of all that entropy decoding reads."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> bytes:
   """4 bytes: a hash of the arrays of a `FrozenPrior`, by name, and of the coding version."""
   digest = hashlib.sha256(str(_CODING_VERSION).encode())
   for name, value in sorted(arrays.items()):
-    # Of the values, not of their machine representation.
+    # Equal values of any machine representation have equal hashes.
     digest.update(f"{name} {value.shape} ".encode())
     digest.update(str(value).encode() if value.dtype.kind == "U" else value.astype("<f8").tobytes())
   return digest.digest()[:4]

@@ -1,4 +1,4 @@
-"""FarmHash's 64-bit fingerprint (Geoff Pike, 2014), as of `tf.fingerprint`, without TensorFlow.
+"""FarmHash's 64-bit fingerprint (Geoff Pike, 2014), as `tf.fingerprint` gives it.
 
 Words are of 64 bits, little-endian, and so is all arithmetic: sums and products keep 64 bits.
 """

@@ -1,97 +1,18 @@
-"""All that entropy decoding reads, frozen after training: integer networks and tables."""
+"""h_s, g_cm and g_ep of a `FrozenPrior`, in exact arithmetic."""
 
 import dataclasses
-import functools
-import json
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import fingerprints, fixed_point
-from bmshj_minnen.entropy import range_coder
-from bmshj_minnen.layers.polyphase import polyphase_support
+from bmshj_minnen.coding import fixed_point
+from bmshj_minnen.coding.fixed_point import CompiledLayer
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.geometry import polyphase_support
 
-__all__ = ["FrozenPrior", "HyperLayer", "Networks"]
-
-
-class HyperLayer(NamedTuple):
-  """A layer of h_s: the side of its kernel, odd, and its stride upwards."""
-
-  support: int
-  up: int
-
-
-# Not written down in the files of models that have these.
-_PAPERS_HYPER_LAYERS = (HyperLayer(5, 2), HyperLayer(5, 2), HyperLayer(3, 1))
-
-
-@dataclasses.dataclass(frozen=True)
-class FrozenPrior:
-  """The prior of one model as integers.
-
-  Attributes:
-    config: of the model.
-    y_step: ŷ and mean are multiples of this power of two, at most 1.
-    layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
-      Those of h_s act on patches; strided ones give the outputs of a position as channels, see
-      `polyphase`.
-    tables: of z (one a channel, if there is side information), then of y: one a scale, or for the
-      factorized prior one a channel.
-    thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is how
-      many of them it exceeds. None if that layer gives indices.
-    hyper_layers: of h_s; none without side information.
-  """
-
-  config: cfg.ModelConfig
-  y_step: float
-  layers: dict[str, fixed_point.FixedLayer]
-  tables: range_coder.Tables
-  thresholds: Optional[np.ndarray] = None
-  hyper_layers: tuple[HyperLayer, ...] = ()
-
-  def arrays(self) -> dict[str, np.ndarray]:
-    """The prior as named arrays, from which `from_arrays` makes it again."""
-    arrays = {
-      "config": np.asarray(json.dumps(self.config.fields())),
-      "y_step": np.asarray(self.y_step, np.float64),
-    }
-    if self.thresholds is not None:
-      arrays["thresholds"] = self.thresholds
-    if self.hyper_layers not in ((), _PAPERS_HYPER_LAYERS):
-      arrays["hyper_layers"] = np.asarray(self.hyper_layers, np.int32)
-    for name, part in [*self.layers.items(), ("tables", self.tables)]:
-      for field, value in dataclasses.asdict(part).items():
-        arrays[f"{name}.{field}"] = np.asarray(value)
-    return arrays
-
-  @classmethod
-  def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "FrozenPrior":
-    """The inverse of `arrays`."""
-    parts: dict[str, dict[str, np.ndarray]] = {}
-    for key, value in arrays.items():
-      if "." in key:
-        name, field = key.split(".")
-        parts.setdefault(name, {})[field] = value
-    tables = range_coder.Tables(**parts.pop("tables"))
-    config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
-    hyper_layers = _PAPERS_HYPER_LAYERS if config.parts.hyperprior else ()
-    if "hyper_layers" in arrays:
-      hyper_layers = tuple(HyperLayer(*row) for row in arrays["hyper_layers"].tolist())
-    return cls(
-      config,
-      float(arrays["y_step"]),
-      {name: fixed_point.FixedLayer(**part) for name, part in sorted(parts.items())},
-      tables,
-      arrays.get("thresholds"),
-      hyper_layers,
-    )
-
-  @functools.cached_property
-  def fingerprint(self) -> bytes:
-    """4 bytes that tell models apart: a hash of everything above and of the coding version."""
-    return fingerprints.fingerprint(self.arrays())
+__all__ = ["Networks"]
 
 
 class Networks:
@@ -112,10 +33,10 @@ class Networks:
       # The first layer is linear: psi's part of it can be had for all positions at once.
       first = fixed["g_ep/0"]
       of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
-      self._of_psi = dataclasses.replace(first, weights=of_psi).compile(dtype)
+      self._of_psi = CompiledLayer(dataclasses.replace(first, weights=of_psi), dtype)
       fixed["g_ep/0"] = dataclasses.replace(first, weights=of_phi)
     layers = {
-      name: layer.compile(dtype, (1, 1) if name.startswith("h_s") else _blocks(layer))
+      name: CompiledLayer(layer, dtype, (1, 1) if name.startswith("h_s") else _blocks(layer))
       for name, layer in fixed.items()
     }
     self._h_s = _numbered("h_s", layers)
@@ -208,7 +129,7 @@ def _rounded(x: tf.Tensor) -> tf.Tensor:
   return fixed_point.split(fixed_point.saturate(x))
 
 
-def _numbered(name: str, layers: dict[str, fixed_point.CompiledLayer]):
+def _numbered(name: str, layers: dict[str, CompiledLayer]):
   """The layers of a network, in order."""
   count = sum(key.startswith(f"{name}/") for key in layers)
   return [layers[f"{name}/{i}"] for i in range(count)]

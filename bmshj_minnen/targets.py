@@ -1,4 +1,4 @@
-"""Which quality to take: a given one, or the one that meets a target for a photograph.
+"""The quality that meets a target for a photograph; TensorFlow is not needed.
 
 Bytes and PSNR grow with the quality, so that a search needs a handful of trials.
 """
@@ -6,11 +6,11 @@ Bytes and PSNR grow with the quality, so that a search needs a handful of trials
 import math
 from typing import Callable, NamedTuple, Optional
 
-from bmshj_minnen.coding.bitstream import QUALITIES, Header
-from bmshj_minnen.coding.dial import DEFAULT_QUALITY
 from bmshj_minnen.config import ModelConfig
+from bmshj_minnen.format.reading import Header
+from bmshj_minnen.quality import QUALITIES, check_quality
 
-__all__ = ["Target", "TargetError", "Trial", "is_answered", "search"]
+__all__ = ["Target", "TargetError", "Trial", "check_request", "is_answered", "search"]
 
 # How much the logarithm of the bytes and the PSNR in dB grow from one of `QUALITIES` to the next,
 # about: where to go on while only one side is known.
@@ -70,6 +70,25 @@ class Target(NamedTuple):
     return trial.size <= self.bytes if self.bytes is not None else trial.psnr >= self.psnr
 
 
+def check_request(request: dict[str, float], config: ModelConfig) -> None:
+  """Refuses requests that a model cannot meet for any photograph.
+
+  Args:
+    request: the keyword arguments of `Codec.compress`: a quality, one of the targets, or nothing.
+    config: of the model.
+
+  Raises:
+    ValueError: there is no such quality, or the model has one rate, and why.
+  """
+  targets = [name for name in request if name != "quality"]
+  if targets and not config.gain_lambdas:
+    raise ValueError(
+      f"this model has one rate, which meets no target: leave {' and '.join(targets)} out, or take"
+      " a model with gains"
+    )
+  check_quality(request.get("quality"), config)
+
+
 def is_answered(asked: dict[str, float], config: ModelConfig, header: Header, size: int) -> bool:
   """Whether a file that is there already is what `Codec.compress` was asked for.
 
@@ -82,8 +101,7 @@ def is_answered(asked: dict[str, float], config: ModelConfig, header: Header, si
   goal = Target.of(header.height * header.width, **targets)
   if goal:  # Whether a better quality would meet it too is not known without trying.
     return goal.bytes is None or size <= goal.bytes
-  default = DEFAULT_QUALITY if config.gain_lambdas else None
-  return header.quality == asked.get("quality", default)
+  return header.quality == check_quality(asked.get("quality"), config)
 
 
 def search(target: Target, attempt: Callable[[float], Trial]) -> float:

@@ -1,0 +1,110 @@
+"""All that entropy decoding reads, frozen after training: integer networks and tables."""
+
+import dataclasses
+import functools
+import json
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.format import fingerprints
+from bmshj_minnen.format.tables import Tables
+
+__all__ = ["FixedLayer", "FrozenPrior", "HyperLayer"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedLayer:
+  """output = scale * (weights^T input + bias), then a leaky ReLU; all of it integers.
+
+  Attributes:
+    weights: [fan_in, out] int32, absolute values of a column summing to at most 2**16.
+    bias: [out] int64, in units of the products.
+    scale: [out] float64 powers of two, from products to units of the output.
+    slope: of the negative half of the activation, in 1/256, with 12 significant bits at most; 256:
+      linear.
+  """
+
+  weights: np.ndarray
+  bias: np.ndarray
+  scale: np.ndarray
+  slope: float = 256
+
+
+class HyperLayer(NamedTuple):
+  """A layer of h_s: the side of its kernel, odd, and its stride upwards."""
+
+  support: int
+  up: int
+
+
+# Not written down in the files of models that have these.
+_PAPERS_HYPER_LAYERS = (HyperLayer(5, 2), HyperLayer(5, 2), HyperLayer(3, 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenPrior:
+  """The prior of one model as integers.
+
+  Attributes:
+    config: of the model.
+    y_step: ŷ and mean are multiples of this power of two, at most 1.
+    layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
+      Those of h_s act on patches; strided ones give the outputs of a position as channels, see
+      `layers.polyphase`.
+    tables: of z (one a channel, if there is side information), then of y: one a scale, or for the
+      factorized prior one a channel.
+    thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is how
+      many of them it exceeds. None if that layer gives indices.
+    hyper_layers: of h_s; none without side information.
+  """
+
+  config: cfg.ModelConfig
+  y_step: float
+  layers: dict[str, FixedLayer]
+  tables: Tables
+  thresholds: Optional[np.ndarray] = None
+  hyper_layers: tuple[HyperLayer, ...] = ()
+
+  def arrays(self) -> dict[str, np.ndarray]:
+    """The prior as named arrays, from which `from_arrays` makes it again."""
+    arrays = {
+      "config": np.asarray(json.dumps(self.config.fields())),
+      "y_step": np.asarray(self.y_step, np.float64),
+    }
+    if self.thresholds is not None:
+      arrays["thresholds"] = self.thresholds
+    if self.hyper_layers not in ((), _PAPERS_HYPER_LAYERS):
+      arrays["hyper_layers"] = np.asarray(self.hyper_layers, np.int32)
+    for name, part in [*self.layers.items(), ("tables", self.tables)]:
+      for field, value in dataclasses.asdict(part).items():
+        arrays[f"{name}.{field}"] = np.asarray(value)
+    return arrays
+
+  @classmethod
+  def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "FrozenPrior":
+    """The inverse of `arrays`."""
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for key, value in arrays.items():
+      if "." in key:
+        name, field = key.split(".")
+        parts.setdefault(name, {})[field] = value
+    tables = Tables(**parts.pop("tables"))
+    config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
+    hyper_layers = _PAPERS_HYPER_LAYERS if config.parts.hyperprior else ()
+    if "hyper_layers" in arrays:
+      hyper_layers = tuple(HyperLayer(*row) for row in arrays["hyper_layers"].tolist())
+    return cls(
+      config,
+      float(arrays["y_step"]),
+      {name: FixedLayer(**part) for name, part in sorted(parts.items())},
+      tables,
+      arrays.get("thresholds"),
+      hyper_layers,
+    )
+
+  @functools.cached_property
+  def fingerprint(self) -> bytes:
+    """4 bytes that tell models apart: a hash of everything above and of the coding version."""
+    return fingerprints.fingerprint(self.arrays())

@@ -1,0 +1,202 @@
+"""Takes files apart within graphs, with the checks and messages of `reading`."""
+
+from typing import NamedTuple, Union
+
+import tensorflow as tf
+
+from bmshj_minnen.format import fields
+from bmshj_minnen.format.errors import Problem
+from bmshj_minnen.format.graph_writing import checksum_graph
+from bmshj_minnen.format.writing import version_of
+from bmshj_minnen.quality import BYTES, QUALITIES
+
+__all__ = ["Parts", "Refusal", "message_graph", "unpack_graph"]
+
+_Text = Union[str, tf.Tensor]
+
+_HEX = [f"{i:02x}" for i in range(256)]
+# How Python shows bytes; quotes are seen to below.
+_SHOWN = [repr(bytes([i]))[2:-1] for i in range(256)]
+
+
+class Parts(NamedTuple):
+  """The content of a file: scalars.
+
+  Attributes:
+    height, width: int32, pixels.
+    quality: float32; it means nothing for models of one rate.
+    payload: string.
+  """
+
+  height: tf.Tensor
+  width: tf.Tensor
+  quality: tf.Tensor
+  payload: tf.Tensor
+
+
+class Refusal(NamedTuple):
+  """Whether a file must be refused, scalar bool, and why, scalar string."""
+
+  is_due: tf.Tensor
+  message: tf.Tensor
+
+
+class _Check(NamedTuple):
+  """The arguments of a `BitstreamError`, and when it is due."""
+
+  bad: tf.Tensor
+  problem: Problem
+  offset: tf.Tensor
+  expected: _Text
+  found: _Text
+
+
+class _Header:
+  """The fields of a header of one version, scalar tensors; zeros stand in for missing bytes.
+
+  Attributes:
+    version: the format version that is expected.
+    values: name -> int64 of numbers, [size] uint8 of bytes.
+  """
+
+  def __init__(self, data, version):
+    self.version = version
+    size = fields.header_size(version)
+    octets = tf.strings.join([tf.strings.substr(data, 0, size), bytes(size)])
+    octets, begin, self.values = tf.io.decode_raw(octets, tf.uint8), 0, {}
+    for field in fields.of_version(version):
+      part = octets[begin : begin + field.size]
+      begin += field.size
+      self.values[field.name] = (
+        part if field.least is None else field.least + _number(part, field.size)
+      )
+
+  def offset(self, name):
+    return fields.offset(name, self.version)
+
+
+def unpack_graph(
+  data: tf.Tensor, fingerprint: bytes, max_pixels: int, has_quality: bool
+) -> tuple[Parts, Refusal]:
+  """Checks a file and takes it apart; nothing is allocated by what it says about itself.
+
+  Args:
+    data: scalar string, the whole file.
+    fingerprint: of the model that is to decode it.
+    max_pixels: the largest image that is accepted.
+    has_quality: whether it is a model for many rates.
+
+  Returns:
+    The parts, which may be used only if the file is not refused, and whether it is: with the
+    message of `reading.unpack`.
+  """
+  length = tf.strings.length(data)
+  header = _Header(data, version_of(has_quality))
+  payload = tf.strings.substr(data, tf.minimum(fields.header_size(header.version), length), length)
+  height, width = header.values["height"], header.values["width"]
+  checks = [
+    *_shape_checks(data, header),
+    *([_quality_check(header)] if has_quality else []),
+    _checksum_check(data, payload, header),
+    _fingerprint_check(fingerprint, header),
+    _Check(
+      height * width > max_pixels,
+      Problem.TOO_LARGE,
+      header.offset("height"),
+      f"at most {max_pixels} pixels",
+      tf.strings.join([_decimal(height), _decimal(width)], " rows of "),
+    ),
+  ]
+  bad = tf.stack([check.bad for check in checks])
+  messages = tf.stack([message_graph(*check[1:]) for check in checks])
+  refusal = Refusal(tf.reduce_any(bad), messages[tf.argmax(bad)])
+  quality = 0.0
+  if has_quality:  # A byte that is none has been refused.
+    index = tf.argmax(tf.constant(BYTES, tf.int64) == header.values["quality"])
+    quality = tf.gather(QUALITIES, index)
+  sizes = (tf.cast(side, tf.int32) for side in (height, width))
+  return Parts(*sizes, tf.cast(quality, tf.float32), payload), refusal
+
+
+def message_graph(problem: Problem, offset: tf.Tensor, expected: _Text, found: _Text) -> tf.Tensor:
+  """The message of a `BitstreamError`, a scalar string."""
+  return tf.strings.join(
+    [problem.value, " at byte ", _decimal(offset), ": expected ", expected, ", found ", found]
+  )
+
+
+def _shape_checks(data, header):
+  """That it begins as files do and has the length that it says."""
+  length = tf.cast(tf.strings.length(data), tf.int64)
+  length_text = _decimal(length)
+  head = fields.header_size(header.version)
+  size = head + header.values["payload_size"]
+  size_text = tf.strings.join([_decimal(size), " bytes"])
+  begins = tf.strings.substr(data, 0, len(fields.MAGIC))
+  magic = tf.strings.substr(fields.MAGIC, 0, tf.strings.length(begins))
+  version, where = header.values["version"], header.offset("version")
+  least = f"at least {fields.header_size(fields.ONE_RATE)} bytes"
+  return [
+    _Check(length == 0, Problem.EMPTY, 0, least, "0"),
+    _Check(begins != magic, Problem.NOT_COMPRESSED, 0, repr(fields.MAGIC), _shown(begins)),
+    _Check(
+      (length > where) & (version != header.version),
+      Problem.VERSION,
+      where,
+      str(header.version),
+      _decimal(version),
+    ),
+    _Check(length < head, Problem.TRUNCATED_HEADER, length, f"{head} bytes", length_text),
+    _Check(length < size, Problem.TRUNCATED, length, size_text, length_text),
+    _Check(length > size, Problem.TRAILING_BYTES, size, size_text, length_text),
+  ]
+
+
+def _quality_check(header):
+  byte = header.values["quality"]
+  is_bad = tf.reduce_all(byte != tf.constant(BYTES, tf.int64))
+  expected = f"{min(BYTES)} to {max(BYTES)}"
+  return _Check(is_bad, Problem.QUALITY, header.offset("quality"), expected, _decimal(byte))
+
+
+def _checksum_check(data, payload, header):
+  where = header.offset("checksum")
+  covered = tf.strings.join([tf.strings.substr(data, 0, where), payload])
+  expected = _hex(tf.io.decode_raw(checksum_graph(covered), tf.uint8))
+  found = _hex(header.values["checksum"])
+  return _Check(expected != found, Problem.CHECKSUM, where, expected, found)
+
+
+def _fingerprint_check(fingerprint, header):
+  expected, found = fingerprint.hex(), _hex(header.values["fingerprint"])
+  return _Check(
+    found != expected,
+    Problem.MODEL,
+    header.offset("fingerprint"),
+    f"fingerprint {expected}",
+    found,
+  )
+
+
+def _number(octets, size):
+  """Big-endian bytes [size] -> scalar int64."""
+  places = tf.constant([256**place for place in reversed(range(size))], tf.int64)
+  return tf.reduce_sum(tf.cast(octets, tf.int64) * places)
+
+
+def _decimal(number):
+  return tf.strings.as_string(number)
+
+
+def _hex(codes):
+  return tf.strings.reduce_join(tf.gather(_HEX, tf.cast(codes, tf.int32)))
+
+
+def _shown(data):
+  """The `repr` of a scalar string of bytes."""
+  codes = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
+  text = tf.strings.reduce_join(tf.gather(_SHOWN, codes))
+  single, double = (tf.reduce_any(codes == ord(quote)) for quote in "'\"")
+  quote = tf.where(single & ~double, '"', "'")
+  text = tf.where(single & double, tf.strings.regex_replace(text, "'", r"\\'"), text)
+  return tf.strings.join(["b", quote, text, quote])
