@@ -9,7 +9,7 @@ import bmshj_minnen
 from bmshj_minnen import layers
 from bmshj_minnen.layers import fourier_kernel, masked_conv, polyphase
 from bmshj_minnen.layers.convolutions import PolyphaseConvolution, TransposedConvolution
-from bmshj_minnen.model import precision_policy
+from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model_files import model_directory, weights
 
 # Of the largest output: float32 sums of some hundred products.
