@@ -10,25 +10,21 @@
                               |          |
                              h_s --psi---+
 
-Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
+Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike. This
+and all else that stands for "round" is in `layers.quantizers`; `Model.forward` is the rest.
 """
 
-import contextlib
 import functools
-import threading
-from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import entropy, layers, metrics
-from bmshj_minnen.layers import noise
+from bmshj_minnen.layers import quantizers
 from bmshj_minnen.quality import default_lambda
 
-__all__ = ["Losses", "Model", "Rate", "losses", "precision_policy"]
-
-_POLICY = threading.RLock()  # Keras has one policy for all threads.
+__all__ = ["Losses", "Model", "Rate", "losses"]
 
 
 class Rate(NamedTuple):
@@ -127,7 +123,9 @@ class Model(tf.keras.Model):
 
   def analysis(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
     """Pixels [B, H, W, 3] in 0..255 -> y [B, ceil(H/16), ceil(W/16), M] float32."""
-    y = self.analysis_without_gains(x)
+    return self._with_gains(self.analysis_without_gains(x), lmbda)
+
+  def _with_gains(self, y, lmbda):
     return y if self.gains is None else y * self.gains.gain(self._lambdas(lmbda, y))
 
   def analysis_without_gains(self, x: tf.Tensor) -> tf.Tensor:
@@ -151,8 +149,10 @@ class Model(tf.keras.Model):
     # Scales alone do not depend on signs (Ballé et al., 2018, figure 4).
     return tf.cast(self.h_a(y if self.config.parts.means else tf.abs(y)), tf.float32)
 
-  def hyper_synthesis(self, z_hat: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """ẑ -> psi [B, h, w, ...] float32, cropped to the `shape` of y."""
+  def hyper_synthesis(self, z_hat: Optional[tf.Tensor], shape: tf.Tensor) -> Optional[tf.Tensor]:
+    """ẑ -> psi [B, h, w, ...] float32, cropped to the `shape` of y; None without a hyperprior."""
+    if self.h_s is None:
+      return None
     psi = self.h_s(self.z_density.uncentered(z_hat))[:, : shape[1], : shape[2]]
     return tf.cast(psi, tf.float32)
 
@@ -178,6 +178,12 @@ class Model(tf.keras.Model):
     mean, output = tf.split(features, 2, axis=-1)
     return mean, self.conditional.scale_of_output(output)
 
+  def mean_of(self, psi: Optional[tf.Tensor]) -> Optional[quantizers.MeanOf]:
+    """The means of `parameters` as a function of ŷ, for quantizers; None if there are none."""
+    if self.y_density is not None:
+      return None
+    return lambda y_hat: self.parameters(psi, y_hat)[0]
+
   def rate(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> Rate:
     """Bits of given latents (noisy ones in training, coded ones when estimating a file).
 
@@ -185,19 +191,44 @@ class Model(tf.keras.Model):
       y_hat: [B, h, w, M] float32.
       z_hat: [B, ceil(h/4), ceil(w/4), N] float32, or None without a hyperprior.
     """
+    return self._rate(y_hat, z_hat, self.hyper_synthesis(z_hat, tf.shape(y_hat)))
+
+  def _rate(self, y_hat, z_hat, psi):
     z_bits = tf.zeros(tf.shape(y_hat)[:1])
     if self.z_density is not None:
       z_bits = tf.reduce_sum(self.z_density.bits(z_hat), axis=(1, 2, 3))
-    return Rate(tf.reduce_sum(self.latent_bits(y_hat, z_hat), axis=(1, 2, 3)), z_bits)
+    return Rate(tf.reduce_sum(self._latent_bits(y_hat, psi), axis=(1, 2, 3)), z_bits)
 
   def latent_bits(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> tf.Tensor:
     """Bits of each ŷ [B, h, w, M], like it; arguments as of `rate`."""
+    return self._latent_bits(y_hat, self.hyper_synthesis(z_hat, tf.shape(y_hat)))
+
+  def _latent_bits(self, y_hat, psi):
     if self.y_density is not None:
       return self.y_density.bits(y_hat)
-    psi = None
-    if self.h_a is not None:
-      psi = self.hyper_synthesis(z_hat, tf.shape(y_hat))
     return self.conditional.bits(y_hat, *self.parameters(psi, y_hat))
+
+  def forward(
+    self,
+    y: tf.Tensor,
+    lmbda: Optional[tf.Tensor],
+    quantize_y: quantizers.Quantizer,
+    quantize_z: quantizers.Quantizer,
+  ) -> tuple[tf.Tensor, Rate]:
+    """The forward pass behind g_a. Training, validation and refinement differ in the quantizers.
+
+    Args:
+      y: [B, h, w, M] float32, of `analysis`.
+      lmbda: see the class.
+      quantize_y, quantize_z: what makes ŷ of y, and ẑ of z, see `layers.quantizers`.
+
+    Returns:
+      x̂ [B, 16 h, 16 w, 3] float32 on the 0..255 scale, not clipped, and the rate.
+    """
+    z_hat = None if self.h_a is None else quantize_z(self.hyper_analysis(y))
+    psi = self.hyper_synthesis(z_hat, tf.shape(y))
+    y_hat = quantize_y(y, self.mean_of(psi))
+    return self.synthesis(y_hat, lmbda), self._rate(y_hat, z_hat, psi)
 
   def call(
     self, x: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
@@ -212,76 +243,32 @@ class Model(tf.keras.Model):
     Returns:
       x̂ like x, float32 and not clipped, and the rate.
     """
-    y = self.analysis(x, lmbda)
-    y_tilde = y + _noise(y, seed, 0)
-    z_tilde = None
-    if self.h_a is not None:
-      z = self.hyper_analysis(y)
-      z_tilde = z + _noise(z, seed, 1)
-    return self.synthesis(y_tilde, lmbda), self.rate(y_tilde, z_tilde)
+    noise = [quantizers.additive_noise(seed, stream) for stream in (0, 1)]
+    return self.forward(self.analysis(x, lmbda), lmbda, *noise)
 
-  def quantized(self, y: tf.Tensor, psi: Optional[tf.Tensor], passes: int = 1) -> tf.Tensor:
-    """ŷ like y [B, h, w, M] float32, of all positions at once; psi as of `parameters`.
-
-    A file codes round(y - mean) + mean at each position in turn. Here the context is that of
-    round(y), and in each further pass that of the ŷ of the pass before: a position is as in a file
-    once all positions that it depends on are.
-
-    Args:
-      y: [B, h, w, M].
-      psi: from h_s, or None without a hyperprior.
-      passes: at least 1; as many as there are positions give the ŷ of a file.
-    """
-    y_hat = tf.round(y)
-    if self.y_density is None:
-      for _ in range(passes if self.g_cm is not None else 1):
-        mean, _ = self.parameters(psi, y_hat)
-        y_hat = tf.round(y - mean) + mean
-    return y_hat
-
-  def finishing(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tuple[tf.Tensor, Rate]:
-    """Like `call`, of rounded latents: what a decoder has, and what files cost.
-
-    g_a and h_a get no gradients, because rounding has none; gains get those of the latents (the
-    second stage of Z. Guo et al., "Soft then hard: rethinking the quantization in neural image
-    compression", ICML 2021).
-    """
-    lmbda = None if self.gains is None else self._lambdas(lmbda, x)
-    y = tf.stop_gradient(self.analysis(x, lmbda))
-    if self.gains is not None:
-      gain = self.gains.gain(lmbda)
-      y *= gain / tf.stop_gradient(gain)
-    z_hat = psi = None
-    if self.h_a is not None:
-      z_hat = tf.stop_gradient(tf.round(self.hyper_analysis(y)))
-      psi = self.hyper_synthesis(z_hat, tf.shape(y))
-    y_hat = y + tf.stop_gradient(self.quantized(y, psi) - y)
-    return self.synthesis(y_hat, lmbda), self.rate(y_hat, z_hat)
-
-  def rounded(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tuple[tf.Tensor, Rate]:
+  def forward_rounded(
+    self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+  ) -> tuple[tf.Tensor, Rate]:
     """The model with rounding, for validation: no noise, floating point, one parallel pass.
 
-    What `evaluate` and `compress` report comes from files; see `quantized` for the difference.
+    Arguments and results are those of `call`. `evaluate` and `compress` report what files hold,
+    whose latents are rounded in turn.
     """
-    y = self.analysis(x, lmbda)
-    z_hat = psi = None
-    if self.h_a is not None:
-      z_hat = tf.round(self.hyper_analysis(y))
-      psi = self.hyper_synthesis(z_hat, tf.shape(y))
-    y_hat = self.quantized(y, psi)
-    return self.synthesis(y_hat, lmbda), self.rate(y_hat, z_hat)
+    rounding = quantizers.rounding
+    return self.forward(self.analysis(x, lmbda), lmbda, rounding, rounding)
 
+  def forward_straight_through(
+    self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+  ) -> tuple[tf.Tensor, Rate]:
+    """`forward_rounded` for the end of training: what a decoder has, and what files cost.
 
-@contextlib.contextmanager
-def precision_policy(name: str) -> Iterator[None]:
-  """Models that are made meanwhile take this Keras policy, one of `config.PRECISIONS`."""
-  with _POLICY:
-    before = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(name)
-    try:
-      yield
-    finally:
-      tf.keras.mixed_precision.set_global_policy(before)
+    g_a and h_a get no gradients, because rounding has none; gains get those of ŷ (the second stage
+    of Z. Guo et al., "Soft then hard: rethinking the quantization in neural image compression",
+    ICML 2021).
+    """
+    y = self._with_gains(tf.stop_gradient(self.analysis_without_gains(x)), lmbda)
+    straight_through = quantizers.straight_through(quantizers.rounding)
+    return self.forward(y, lmbda, straight_through, quantizers.rounding)
 
 
 def losses(
@@ -317,8 +304,3 @@ def _check_shape(name, source, result, expected):
   if result.shape != expected:
     shapes = (source.shape, tf.TensorShape(expected), result.shape)
     raise ValueError(f"{name} must make of {shapes[0]} {shapes[1]}, not {shapes[2]}")
-
-
-def _noise(x, seed, stream):
-  """U(-½, ½) of the shape of x, another one for each of two streams."""
-  return noise.uniform(tf.shape(x), tf.stack([seed[0], 2 * seed[1] + stream]))

@@ -185,8 +185,8 @@ def test_a_model_for_one_rate_goes_on_for_many(tmp_path):
   model = bmshj_minnen.Model(dataclasses.replace(source.config, gain_lambdas=_LAMBDAS))
   model_directory.load_weights(model, tmp_path / "joint")
   x = tf.constant(codecs.photograph(64, 64)[None])
-  x_hat, rate = model.rounded(x, tf.constant([0.01]))
-  expected, expected_rate = source.rounded(x)
+  x_hat, rate = model.forward_rounded(x, tf.constant([0.01]))
+  expected, expected_rate = source.forward_rounded(x)
   np.testing.assert_allclose(x_hat, expected, atol=0.05)
   np.testing.assert_allclose(rate.y_bits, expected_rate.y_bits, rtol=1e-3)
 

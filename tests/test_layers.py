@@ -10,7 +10,7 @@ from bmshj_minnen import layers
 from bmshj_minnen.format import geometry
 from bmshj_minnen.layers import fourier_kernel, polyphase
 from bmshj_minnen.layers.convolutions import PolyphaseConvolution, TransposedConvolution
-from bmshj_minnen.model import precision_policy
+from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model_files import model_directory, weights
 
 # Of the largest output: float32 sums of some hundred products.

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.layers import quantizers
 from bmshj_minnen.model import Model, losses
 
 __all__ = ["Refiner"]
@@ -34,8 +35,8 @@ _BETAS = {"beta_1": 0.8, "beta_2": 0.99}
 _FEW_STEPS = 40  # Here both ways are about as good, on held-out photographs.
 _TEMPERATURES = (0.5, 0.05)  # Of the samples, at the start (as Yang et al.) and at the end.
 _CERTAIN = 1e-4  # Nearer to a symbol than this counts as that: atanh(1) is infinite.
-_PASSES = 3  # In a step, see `Model.quantized`.
-_LAST_PASSES = 8  # When the last latents are compared with the first.
+_ROUNDING = quantizers.rounding_in_passes(3)  # In a step.
+_LAST_ROUNDING = quantizers.rounding_in_passes(8)  # To compare the last latents with the first.
 
 
 class Refiner:
@@ -101,47 +102,47 @@ class Refiner:
     return refined[0] if costs[1] < costs[0] else y
 
   def _gradient_of(self, x, y, step, lambdas):
-    seed = tf.stack([0, step])
-    done = tf.cast(step, tf.float32) / self._steps
+    relaxed = _mixed if self._steps <= _FEW_STEPS else _sampled
+    quantize_y = relaxed(tf.stack([0, step]), tf.cast(step, tf.float32) / self._steps)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(y)
-      y_hat, z_hat = self._rounded(y, _PASSES)
-      relaxed = _mixed if self._steps <= _FEW_STEPS else _sampled
-      loss = self._loss(x, relaxed(y, tf.stop_gradient(y_hat), seed, done), z_hat, lambdas)
+      loss = self._loss(x, y, lambdas, quantize_y)
     return tape.gradient(loss, y)
 
   def _cost_of(self, x, y, lambdas):
-    return self._loss(x, *self._rounded(y, _LAST_PASSES), lambdas)
+    return self._loss(x, y, lambdas, _LAST_ROUNDING)
 
-  def _rounded(self, y, passes):
-    """ŷ, and ẑ with the gradients of z."""
-    z_hat = psi = None
-    if self._model.h_a is not None:
-      z = self._model.hyper_analysis(y)
-      z_hat = z + tf.stop_gradient(tf.round(z) - z)
-      psi = self._model.hyper_synthesis(z_hat, tf.shape(y))
-    return self._model.quantized(y, psi, passes), z_hat
-
-  def _loss(self, x, y_hat, z_hat, lambdas):
-    rate = self._model.rate(y_hat, z_hat)
-    # What the last latents show beyond the border is nobody's.
-    x_hat = self._model.synthesis(y_hat, lambdas[:1])[:, : tf.shape(x)[1], : tf.shape(x)[2]]
+  def _loss(self, x, y, lambdas, quantize_y):
+    quantize_z = quantizers.straight_through(quantizers.rounding)
+    x_hat, rate = self._model.forward(y, lambdas[:1], quantize_y, quantize_z)
+    # Pixels beyond the border of the photograph do not count.
+    x_hat = x_hat[:, : tf.shape(x)[1], : tf.shape(x)[2]]
     return losses(x, x_hat, rate, lambdas[1], self._distortion).loss
 
 
-def _mixed(y, y_hat, seed, done):
+def _mixed(seed, done):
   """From y with noise to ŷ; gradients are those of y."""
-  noise = tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
-  return y + tf.stop_gradient((1 - done) * noise + done * (y_hat - y))
+
+  def quantize(y, mean_of=None):
+    y_hat = _ROUNDING(y, mean_of)
+    noise = tf.random.stateless_uniform(tf.shape(y), seed, -0.5, 0.5)
+    return y + tf.stop_gradient((1 - done) * noise + done * (y_hat - y))
+
+  return quantize
 
 
-def _sampled(y, y_hat, seed, done):
+def _sampled(seed, done):
   """Between the symbols below and above y, of which ŷ is one, near to either."""
   start, end = _TEMPERATURES
   temperature = start * (end / start) ** done
-  below = y_hat + tf.stop_gradient(tf.floor(y - y_hat))
-  above = tf.clip_by_value(y - below, _CERTAIN, 1 - _CERTAIN)  # How far, 0 to 1.
-  preference = (tf.atanh(above) - tf.atanh(1 - above)) / temperature
-  uniform = tf.random.stateless_uniform(tf.shape(y), seed, _CERTAIN, 1 - _CERTAIN)
-  logistic = tf.math.log(uniform) - tf.math.log1p(-uniform)  # A difference of two Gumbels.
-  return below + tf.sigmoid((preference + logistic) / temperature)
+
+  def quantize(y, mean_of=None):
+    y_hat = tf.stop_gradient(_ROUNDING(y, mean_of))
+    below = y_hat + tf.stop_gradient(tf.floor(y - y_hat))
+    above = tf.clip_by_value(y - below, _CERTAIN, 1 - _CERTAIN)  # How far, 0 to 1.
+    preference = (tf.atanh(above) - tf.atanh(1 - above)) / temperature
+    uniform = tf.random.stateless_uniform(tf.shape(y), seed, _CERTAIN, 1 - _CERTAIN)
+    logistic = tf.math.log(uniform) - tf.math.log1p(-uniform)  # A difference of two Gumbels.
+    return below + tf.sigmoid((preference + logistic) / temperature)
+
+  return quantize

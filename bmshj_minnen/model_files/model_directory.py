@@ -22,7 +22,8 @@ from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS, parse_intact
-from bmshj_minnen.model import Model, precision_policy
+from bmshj_minnen.layers.precision import precision_policy
+from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, catalogue, weights, widening
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
 from bmshj_minnen.photographs import outputs

@@ -16,8 +16,8 @@ __all__ = ["StockModule"]
 class StockModule(tf.Module):
   """What the Keras model computes with rounding, on batches of images of one size.
 
-  Bits are those of the float model, which files come close to (see `Model.rounded`). Images are
-  continued to whole latents by their last row and column, as in files.
+  Bits are those of the float model, which files come close to (see `Model.forward_rounded`).
+  Images are continued to whole latents by their last row and column, as in files.
 
   A model for many rates has each signature twice: at one quality, and with `quality`, [B] float32
   in 1..100, as `…_at_quality`.
@@ -58,7 +58,7 @@ class StockModule(tf.Module):
   ) -> dict[str, tf.Tensor]:
     """[B, H, W, 3] uint8 -> `y` [B, ceil(H/16), ceil(W/16), M] float32 and `bits` [B] float32."""
     x, lmbda = pad_to_latents(pixels), self._lambda(quality, pixels)
-    _, rate = self._get_model().rounded(x, lmbda)
+    _, rate = self._get_model().forward_rounded(x, lmbda)
     return {"y": self._get_model().analysis(x, lmbda), "bits": rate.y_bits + rate.z_bits}
 
   def synthesis(
@@ -74,7 +74,7 @@ class StockModule(tf.Module):
     """[B, H, W, 3] uint8 -> `pixels` like it, `bits_per_pixel` and `psnr` in dB, [B] float32."""
     height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
     lmbda = self._lambda(quality, pixels)
-    x_hat, rate = self._get_model().rounded(pad_to_latents(pixels), lmbda)
+    x_hat, rate = self._get_model().forward_rounded(pad_to_latents(pixels), lmbda)
     result = to_uint8(x_hat)[:, :height, :width]
     error = metrics.mse(tf.cast(pixels, tf.float32), tf.cast(result, tf.float32))
     return {

@@ -12,7 +12,8 @@ from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check
 from bmshj_minnen.layers import noise
 from bmshj_minnen.layers.pixels import to_uint8
-from bmshj_minnen.model import Losses, Model, losses, precision_policy
+from bmshj_minnen.layers.precision import precision_policy
+from bmshj_minnen.model import Losses, Model, losses
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training.muon import Muon
 
@@ -54,7 +55,7 @@ class Trainer(tf.keras.Model):
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
     """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
-    return to_uint8(self.model.rounded(x)[0])
+    return to_uint8(self.model.forward_rounded(x)[0])
 
   def load_initial_weights(self) -> None:
     """Takes the weights of `init_from`, if the run starts from any.
@@ -125,7 +126,7 @@ class Trainer(tf.keras.Model):
     with tf.GradientTape() as tape:
       lmbda = self._draw_lambdas(x, seed)
       if self.train_config.latents == "rounded":
-        outputs = self.model.finishing(x, lmbda)
+        outputs = self.model.forward_straight_through(x, lmbda)
       else:
         outputs = self.model(x, seed=seed, lmbda=lmbda)
       result = self._evaluate(x, outputs, lmbda)
@@ -153,9 +154,9 @@ class Trainer(tf.keras.Model):
       lmbda: of a model for many rates; None: the middle one.
     """
     if not self.model.config.gain_lambdas:
-      return self._evaluate(x, self.model.rounded(x), None)
+      return self._evaluate(x, self.model.forward_rounded(x), None)
     lmbda = self.model.config.middle_lambda if lmbda is None else lmbda
-    outputs = self.model.rounded(x, tf.fill(tf.shape(x)[:1], lmbda))
+    outputs = self.model.forward_rounded(x, tf.fill(tf.shape(x)[:1], lmbda))
     return losses(x, *outputs, lmbda, self.train_config.distortion)
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:

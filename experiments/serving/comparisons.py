@@ -122,7 +122,7 @@ def check_stock(saved_model: pathlib.Path, model: str, folder: pathlib.Path, cou
     for name, image in pictures.items():
       (height, width), stride = image.shape[:2], config.LATENT_STRIDE
       padding = [(0, -height % stride), (0, -width % stride), (0, 0)]
-      x_hat, rate = keras.rounded(tf.constant(np.pad(image, padding, "edge")[None]))
+      x_hat, rate = keras.forward_rounded(tf.constant(np.pad(image, padding, "edge")[None]))
       pixels = np.clip(np.round(x_hat[0, :height, :width]), 0, 255)
       bits = float(rate.y_bits[0] + rate.z_bits[0])
       if not np.array_equal(results[f"{name}.pixels"], pixels):

@@ -1,0 +1,112 @@
+"""The rounding of figure 1, and what takes its place: four ways from y to ŷ, and from z to ẑ.
+
+  ====================  =====================================================================
+  `additive_noise`      training: y + U(-½, ½), the paper's stand-in for rounding
+  `rounding`            validation: all positions at once, whose contexts are only nearly right
+  `in_turn`             files: each position after those that it depends on
+  `straight_through`    the end of training: the values of one of these, the gradient of y
+  ====================  =====================================================================
+
+A file codes round(y - mean) + mean, and the mean of a position depends on the ŷ before it. So a
+quantizer takes y and a function from ŷ to the means, or only z, which has no means: it is rounded
+to whole numbers. Rounding has no gradient; means keep theirs.
+"""
+
+from typing import Callable, Optional
+
+import tensorflow as tf
+
+from bmshj_minnen.layers import noise
+
+__all__ = [
+  "MeanOf",
+  "Quantizer",
+  "additive_noise",
+  "in_turn",
+  "rounding",
+  "rounding_in_passes",
+  "straight_through",
+]
+
+# ŷ [B, h, w, M] float32 -> the mean of each latent, like it.
+MeanOf = Callable[[tf.Tensor], tf.Tensor]
+# y [B, h, w, M] float32, and `MeanOf` or nothing -> ŷ, like y.
+Quantizer = Callable[..., tf.Tensor]
+
+
+def additive_noise(seed: tf.Tensor, stream: int) -> Quantizer:
+  """Adds U(-½, ½), a function of the seed.
+
+  Args:
+    seed: [2] int32, not negative.
+    stream: 0 or 1; each has noise of its own.
+  """
+
+  def quantize(y, mean_of=None):
+    del mean_of  # Noise around the mean is noise around y.
+    return y + noise.uniform(tf.shape(y), tf.stack([seed[0], 2 * seed[1] + stream]))
+
+  return quantize
+
+
+def rounding(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
+  """ŷ of all positions at once; the context of each is that of round(y)."""
+  return rounding_in_passes(1)(y, mean_of)
+
+
+def rounding_in_passes(passes: int) -> Quantizer:
+  """Repeats `rounding`; the context of each further pass is the ŷ of the pass before.
+
+  A position is as in a file once all that it depends on are.
+  """
+
+  def quantize(y, mean_of=None):
+    y_hat = _round(y)
+    if mean_of is not None:
+      for _ in range(passes):
+        y_hat = _round_around(mean_of(y_hat), y)
+    return y_hat
+
+  return quantize
+
+
+def in_turn(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
+  """ŷ as in a file: passes of `rounding` until one changes nothing.
+
+  No position depends on itself or on later ones, so there is one such ŷ, which takes at most as
+  many passes as there are positions.
+  """
+  y_hat = _round(y)
+  if mean_of is None:
+    return y_hat
+
+  def one_pass(before, _):
+    after = _round_around(mean_of(before), y)
+    return after, tf.reduce_any(after != before)
+
+  return tf.while_loop(
+    lambda _, has_changed: has_changed,
+    one_pass,
+    (y_hat, tf.constant(True)),
+    maximum_iterations=tf.reduce_prod(tf.shape(y)[1:3]),
+  )[0]
+
+
+def straight_through(quantizer: Quantizer) -> Quantizer:
+  """The values of a quantizer with the gradient of the identity.
+
+  From L. Theis et al., "Lossy image compression with compressive autoencoders", ICLR 2017.
+  """
+
+  def quantize(y, mean_of=None):
+    return y + tf.stop_gradient(quantizer(y, mean_of) - y)
+
+  return quantize
+
+
+def _round_around(mean, y):
+  return _round(y - mean) + mean
+
+
+def _round(y):
+  return tf.stop_gradient(tf.round(y))
