@@ -18,11 +18,25 @@ LARGE_DEVIATION = 16.0
 def model(
   config: bmshj_minnen.ModelConfig, image: np.ndarray, deviation: float = DEVIATION
 ) -> bmshj_minnen.Model:
-  """A model whose latents of `image`, [H, W, 3] uint8, have this standard deviation; seed 0."""
+  """A model whose latents of `image`, [H, W, 3] uint8, have this standard deviation; seed 0.
+
+  Raises:
+    ValueError: g_a does not end with a linear layer, whose weights scale the latents.
+  """
   tf.keras.utils.set_random_seed(0)
   result = bmshj_minnen.Model(config)
   arrays = weights.to_arrays(result)
-  y = result.analysis(tf.constant(image[None]))
-  arrays["g_a/3/kernel"] = arrays["g_a/3/kernel"] * deviation / np.std(y)
+  x = tf.constant(image[None])
+  before = np.std(result.analysis(x))
+  *_, last_layer = (name.rpartition("/")[0] for name in arrays if name.startswith("g_a/"))
+  for name in arrays:
+    if name.rpartition("/")[0] == last_layer:
+      arrays[name] = arrays[name] * deviation / before
   weights.assign(result, arrays)
+  after = np.std(result.analysis(x))
+  if not np.isclose(after, deviation, rtol=0.01):
+    raise ValueError(
+      f"latents have deviation {after:.3g} instead of {deviation:.3g}: the last layer of g_a must"
+      " be linear, such as a convolution without activation"
+    )
   return result

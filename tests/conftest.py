@@ -15,9 +15,9 @@ from bmshj_minnen import config
 from bmshj_minnen.model import Model
 
 
-def _build(prior, num_filters=4, latent_channels=6, seed=1):
+def _build(prior, num_filters=4, latent_channels=6, seed=1, **fields):
   tf.keras.utils.set_random_seed(seed)
-  model = Model(config.ModelConfig(prior, num_filters, latent_channels))
+  model = Model(config.ModelConfig(prior, num_filters, latent_channels, **fields))
   # The initial biases of 0 and diagonal gammas would hide mistakes.
   for variable in model.trainable_variables:
     variable.assign_add(tf.random.normal(variable.shape, stddev=0.2))
@@ -49,7 +49,7 @@ def _forget_graphs(_gradients):
 
 @pytest.fixture(scope="session")
 def build_model():
-  """(prior, num_filters=4, latent_channels=6, seed=1) -> a new model with random weights."""
+  """(prior, num_filters=4, latent_channels=6, seed=1, **fields) -> a model with random weights."""
   return _build
 
 

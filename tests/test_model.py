@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen import config, metrics
+from bmshj_minnen.layers import quantizers
 from bmshj_minnen.model import Rate, losses
 from bmshj_minnen.model_files import weights
 
@@ -68,63 +69,119 @@ def test_call_has_the_shapes_of_its_input(tiny_model, prior):
 
 
 @all_priors
-def test_noise_is_a_function_of_the_seed(tiny_model, prior):
-  model, x = tiny_model(prior), _photographs()
-
-  def outputs(seed):
-    x_hat, rate = model(x, seed=_seed(seed))
-    return [x_hat.numpy(), rate.y_bits.numpy()] + [rate.z_bits.numpy()] * (prior in _HYPER_PRIORS)
-
-  for one, same, other in zip(outputs(5), outputs(5), outputs(6)):
-    np.testing.assert_array_equal(one, same)
-    assert (one != other).all(axis=None) if one.ndim == 1 else (one != other).any()
-
-
-@all_priors
-def test_training_adds_the_same_uniform_noise_everywhere(tiny_model, monkeypatch, prior):
-  model, x = tiny_model(prior), _photographs(4, 64, 64)
+def test_the_forward_pass_is_that_of_the_figure(tiny_model, reference, prior):
+  """ŷ and ẑ, whatever quantizers make of y and z, are what is priced and synthesized."""
+  model, y = tiny_model(prior), tf.constant(_latents(prior)[0][None])
   seen = {}
-  monkeypatch.setattr(model, "synthesis", lambda y, lmbda: seen.setdefault("synthesis", y))
-  monkeypatch.setattr(model, "rate", lambda y, z: seen.update(y=y, z=z))
-  model(x, seed=_seed(1))
-  y = model.analysis(x)
-  noises = [(seen["y"] - y).numpy()]
-  np.testing.assert_array_equal(seen["synthesis"], seen["y"])
-  if prior in _HYPER_PRIORS:
-    noises.append((seen["z"] - model.hyper_analysis(y)).numpy())
-    assert abs(noises[0].ravel()[:16] - noises[1].ravel()[:16]).max() > 0.1  # Independent.
-  else:
-    assert seen["z"] is None
-  for noise in noises:
-    assert -0.5001 < noise.min() and noise.max() < 0.5001
-  # Mean 0 and variance 1/12, up to three standard deviations of their estimates.
-  assert abs(noises[0].mean()) < 3 / np.sqrt(12 * noises[0].size)
-  assert abs(noises[0].var() - 1 / 12) < 3 / np.sqrt(180 * noises[0].size)
 
+  def quantize_y(y, mean_of):
+    seen.update(y=y, y_hat=y + 1, mean_of=mean_of)
+    return seen["y_hat"]
 
-@all_priors
-def test_rounded_codes_symbols_around_the_mean(tiny_model, reference, monkeypatch, prior):
-  model, x = tiny_model(prior), _photographs(1, 64, 64)
-  seen = {}
-  monkeypatch.setattr(model, "synthesis", lambda y, lmbda: seen.setdefault("synthesis", y))
-  monkeypatch.setattr(model, "rate", lambda y, z: seen.update(y=y, z=z))
-  model.rounded(x)
-  y = model.analysis(x)
+  def quantize_z(z):
+    seen.update(z=z, z_hat=z - 1)
+    return seen["z_hat"]
+
+  x_hat, rate = model.forward(y, None, quantize_y, quantize_z)
+  np.testing.assert_array_equal(seen["y"], y)
+  np.testing.assert_array_equal(x_hat, model.synthesis(y + 1))
+  assert ("z" in seen) == (prior in _HYPER_PRIORS)
   z_hat = None
   if prior in _HYPER_PRIORS:
-    z_hat = seen["z"][0].numpy()
-    np.testing.assert_array_equal(z_hat, np.round(model.hyper_analysis(y)[0]))
-  mean = 0
+    np.testing.assert_array_equal(seen["z"], model.hyper_analysis(y))
+    z_hat = seen["z_hat"]
+  for actual, expected in zip(rate, model.rate(y + 1, z_hat)):
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+  assert (seen["mean_of"] is None) == (prior == "factorized")
   if prior != "factorized":
-    mean, _ = reference(model).mean_and_scale(np.round(y[0]), z_hat)
-  y_hat = seen["y"][0].numpy()
-  np.testing.assert_array_equal(seen["synthesis"], seen["y"])
-  symbol = y_hat - mean
-  np.testing.assert_allclose(symbol, np.round(symbol), atol=1e-4)
-  assert np.abs(y_hat - y[0]).max() <= 0.5001
+    context = _latents(prior, seed=3)[0]
+    mean, _ = reference(model).mean_and_scale(context, None if z_hat is None else z_hat[0].numpy())
+    np.testing.assert_allclose(seen["mean_of"](context[None])[0], mean, rtol=1e-4, atol=1e-4)
+
+
+def _outputs_of(model, y_hat, z_hat):
+  return [model.synthesis(y_hat), *model.rate(y_hat, z_hat)]
+
+
+def _assert_close(actual, expected):
+  for one, other in zip(tf.nest.flatten(actual), tf.nest.flatten(expected)):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
+
+
+@all_priors
+def test_training_has_noise_in_rate_context_and_synthesis(tiny_model, prior):
+  model, x, z_tilde = tiny_model(prior), _photographs(), None
+  y = model.analysis(x)
+  y_tilde = quantizers.additive_noise(_seed(1), 0)(y)
+  if prior in _HYPER_PRIORS:
+    z_tilde = quantizers.additive_noise(_seed(1), 1)(model.hyper_analysis(y))
+  _assert_close(model(x, seed=_seed(1)), _outputs_of(model, y_tilde, z_tilde))
+
+
+@all_priors
+def test_validation_codes_symbols_around_the_mean(tiny_model, reference, prior):
+  model, x, z_hat, mean = tiny_model(prior), _photographs(1, 64, 64), None, 0
+  y = model.analysis(x)
+  if prior in _HYPER_PRIORS:
+    z_hat = np.round(model.hyper_analysis(y))
+  if prior != "factorized":
+    mean, _ = reference(model).mean_and_scale(np.round(y[0]), None if z_hat is None else z_hat[0])
+  y_hat = (np.round(y - mean) + mean).astype(np.float32)
+  _assert_close(model.forward_rounded(x), _outputs_of(model, y_hat, z_hat))
   # Means that are not whole numbers, where there are any.
   assert (np.abs(y_hat - np.round(y_hat)).max() > 0.1) == (
     prior not in ("factorized", "scale_hyperprior")
+  )
+
+
+@all_priors
+def test_the_end_of_training_has_values_of_validation_and_gradients_of_a_decoder(tiny_model, prior):
+  """What is before the rounding gets no gradient, and ŷ and ẑ are constants to what is behind."""
+  model, x = tiny_model(prior), tf.constant(_photographs(1, 64, 64))
+  variables = model.trainable_variables
+  before_rounding = [part for part in (model.g_a, model.h_a) if part is not None]
+  encoder = {v.ref() for part in before_rounding for v in part.trainable_variables}
+
+  def gradients(forward):
+    with tf.GradientTape() as tape:
+      outputs = forward()
+      loss = losses(x, *outputs, 0.01, "mse").loss
+    return outputs, tape.gradient(loss, variables)
+
+  y, z_hat = model.analysis(x), None
+  if prior in _HYPER_PRIORS:
+    z_hat = tf.constant(np.round(model.hyper_analysis(y)))
+  psi = model.hyper_synthesis(z_hat, tf.shape(y))
+  y_hat = tf.constant(quantizers.rounding(y, model.mean_of(psi)).numpy())
+  outputs, actual = gradients(lambda: model.forward_straight_through(x))
+  _assert_close(outputs, model.forward_rounded(x))
+  _, expected = gradients(lambda: (model.synthesis(y_hat), model.rate(y_hat, z_hat)))
+  for variable, one, other in zip(variables, actual, expected):
+    assert (one is None) == (other is None) == (variable.ref() in encoder), variable.name
+    if one is not None:
+      np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())
+
+
+def test_gains_learn_at_the_end_of_training_from_the_gradient_of_y_hat(build_model):
+  model = build_model("joint", gain_lambdas=(0.01, 0.1))
+  x, lmbda = tf.constant(_photographs(1, 64, 64)), tf.constant([0.1])
+  with tf.GradientTape() as tape:
+    loss = losses(x, *model.forward_straight_through(x, lmbda), lmbda, "mse").loss
+  actual = tape.gradient(loss, model.gains.log_gain)
+
+  y = model.analysis(x, lmbda)
+  z_hat = tf.constant(np.round(model.hyper_analysis(y)))
+  psi = model.hyper_synthesis(z_hat, tf.shape(y))
+  y_hat = tf.constant(quantizers.rounding(y, model.mean_of(psi)).numpy())
+  with tf.GradientTape() as tape:
+    tape.watch(y_hat)
+    loss = losses(x, model.synthesis(y_hat, lmbda), model.rate(y_hat, z_hat), lmbda, "mse").loss
+  # y is g_a(x) times the exponential of the logarithms at the higher λ.
+  expected = np.sum(tape.gradient(loss, y_hat) * y, (0, 1, 2))
+  scale = np.abs(expected).max()
+  assert scale > 0
+  np.testing.assert_allclose(
+    tf.convert_to_tensor(actual), [0 * expected, expected], atol=1e-3 * scale
   )
 
 
@@ -162,18 +219,21 @@ def test_later_latents_change_no_earlier_parameters(tiny_model, prior):
 
 
 @pytest.mark.parametrize("prior", _GAUSSIAN_PRIORS)
-def test_enough_passes_quantize_as_a_file_does(tiny_model, prior):
+def test_rounding_in_turn_is_one_position_after_another(tiny_model, prior):
   model = tiny_model(prior)
   y = np.random.default_rng(3).normal(scale=4, size=(1, 5, 6, 6)).astype(np.float32)
   _, z_hat = _latents(prior)
-  psi = None if z_hat is None else model.hyper_synthesis(z_hat[None], [1, 5, 6, 6])
+  psi = model.hyper_synthesis(None if z_hat is None else z_hat[None], [1, 5, 6, 6])
   in_turn = np.zeros_like(y)
   for where in np.ndindex(5, 6):
     mean = model.parameters(psi, tf.constant(in_turn))[0].numpy()
     in_turn[0][where] = np.round(y[0][where] - mean[0][where]) + mean[0][where]
-  wrong = [np.abs(model.quantized(y, psi, passes) - in_turn).max() for passes in (1, 30)]
-  assert wrong[1] < 1e-5
-  assert (wrong[0] > 1e-3) == (model.g_cm is not None)
+  at_once, one_by_one = (
+    np.abs(quantizer(y, model.mean_of(psi)) - in_turn).max()
+    for quantizer in (quantizers.rounding, quantizers.in_turn)
+  )
+  assert one_by_one < 1e-5
+  assert (at_once > 1e-3) == (model.g_cm is not None)
 
 
 # The rate.

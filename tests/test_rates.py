@@ -125,6 +125,6 @@ def test_the_model_that_ships_trains_on_an_upper_bound(shipped):
   _, model, image = shipped
   lambdas = model.config.gain_lambdas
   for lmbda in (lambdas[0], lambdas[-1]):
-    _, rounded = model.rounded(image[None], tf.constant([lmbda]))
+    _, rounded = model.forward_rounded(image[None], tf.constant([lmbda]))
     _, noisy = model(image[None], seed=tf.constant([0, 1]), lmbda=tf.constant([lmbda]))
     assert sum(noisy)[0] > sum(rounded)[0]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config, metrics
-from bmshj_minnen.coding import tiling
+from bmshj_minnen.coding import refinement, tiling
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding
@@ -139,6 +139,29 @@ def test_the_smallest_tiles_keep_most_of_what_the_whole_saves(plain):
   tiled = _loss(plain, image, codec.compress(image))
   before = _loss(plain, image, plain.compress(image))
   assert before - tiled > 2 / 3 * (before - whole)
+
+
+def _relaxed(relaxed, done, y, mean):
+  """Latents of which all contexts are 0, less their means: whole numbers when they are coded."""
+  return relaxed([0, 7], tf.constant(done))(tf.constant(y), lambda _: tf.constant(mean)) - mean
+
+
+def test_latents_begin_with_noise_and_end_as_symbols():
+  random = np.random.default_rng(0)
+  y, mean = random.normal(0, 3, [2, 1, 30, 40, 5]).astype(np.float32)
+  symbols = y - mean
+  noise = _relaxed(refinement._mixed, 0.0, y, mean) - symbols
+  assert abs(noise.numpy().mean()) < 0.01 and abs(noise.numpy().var() - 1 / 12) < 0.005
+  np.testing.assert_allclose(
+    _relaxed(refinement._mixed, 1.0, y, mean), np.round(symbols), atol=1e-5
+  )
+  for done, most in ((0.0, 0.5), (1.0, 0.05)):
+    sample = _relaxed(refinement._sampled, done, y, mean).numpy()
+    assert np.all(np.floor(symbols) - 1e-4 < sample) and np.all(sample < np.ceil(symbols) + 1e-4)
+    assert np.mean(np.abs(sample - np.round(sample)) > 0.1) < most
+  # In the end it is the nearer symbol, but for those that lie about in the middle.
+  is_clear = np.abs(symbols - np.round(symbols)) < 0.4
+  np.testing.assert_allclose(sample[is_clear], np.round(symbols)[is_clear], atol=0.1)
 
 
 def test_progress_reaches_the_end(refining):

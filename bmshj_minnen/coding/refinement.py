@@ -36,7 +36,7 @@ _FEW_STEPS = 40  # Here both ways are about as good, on held-out photographs.
 _TEMPERATURES = (0.5, 0.05)  # Of the samples, at the start (as Yang et al.) and at the end.
 _CERTAIN = 1e-4  # Nearer to a symbol than this counts as that: atanh(1) is infinite.
 _ROUNDING = quantizers.rounding_in_passes(3)  # In a step.
-_LAST_ROUNDING = quantizers.rounding_in_passes(8)  # To compare the last latents with the first.
+_LAST_ROUNDING = quantizers.rounding_in_passes(8)  # When last and first latents are compared.
 
 
 class Refiner:

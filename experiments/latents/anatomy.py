@@ -83,17 +83,13 @@ def anatomy(model: bmshj_minnen.Model, y_hat: np.ndarray, z_hat: np.ndarray) -> 
     y_hat: [h, w, M] float32.
     z_hat: [h', w', N] float32; not looked at without side information.
   """
-  y_hat, psi, z_bits = y_hat[None], None, 0.0
-  if model.z_density is not None:
-    z_hat = z_hat[None]
-    z_bits = float(tf.reduce_sum(model.z_density.bits(z_hat)))
-    psi = model.hyper_synthesis(z_hat, tf.shape(y_hat))
+  y_hat, z_hat = y_hat[None], z_hat[None]
   if model.y_density is not None:
     mean, scale = (np.broadcast_to(v, y_hat.shape) for v in _moments(model.y_density.density))
-    bits = model.y_density.bits(y_hat)
   else:
-    mean, scale = model.parameters(psi, y_hat)
-    bits = model.conditional.bits(y_hat, mean, scale)
+    mean, scale = model.parameters(model.hyper_synthesis(z_hat, tf.shape(y_hat)), y_hat)
+  bits = model.latent_bits(y_hat, z_hat)
+  z_bits = float(model.rate(y_hat, z_hat).z_bits[0])
   return Anatomy(*(np.asarray(v)[0] for v in (y_hat, mean, scale, bits)), z_bits)
 
 

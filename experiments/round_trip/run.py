@@ -28,7 +28,7 @@ import bmshj_minnen
 from bmshj_minnen import metrics
 from bmshj_minnen.command_line import report
 from bmshj_minnen.format import fields
-from experiments.round_trip.float_coding import float_bits
+from bmshj_minnen.layers import quantizers
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
@@ -63,8 +63,16 @@ def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> 
     "latents_equal": all(a.tobytes() == b.tobytes() for a, b in zip(sent, received)),
     "excess_bytes": size - estimate / 8,
     "freezing_%": 100 * (payload_bits / estimate - 1),
-    "own_float_%": 100 * (payload_bits / float(float_bits(model, y, z_hat)) - 1),
+    "own_float_%": 100 * (payload_bits / _own_bits(model, y, z_hat) - 1),
   }
+
+
+def _own_bits(model, y, z_hat):
+  """Bits of ẑ and of the ŷ that the float model would code with it: y [h, w, M], ẑ [h', w', N]."""
+  y, z_hat = y[None], z_hat[None]
+  psi = model.hyper_synthesis(z_hat, tf.shape(y))
+  y_hat = quantizers.in_turn(y, model.mean_of(psi))
+  return float(sum(model.rate(y_hat, z_hat))[0])
 
 
 def main(argv):

@@ -23,6 +23,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import config, layers, metrics
 from bmshj_minnen.coding import tiling
+from bmshj_minnen.layers import quantizers
 from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import GDN, Convolution, PolyphaseConvolution
 from bmshj_minnen.layers.convolutions import TransposedConvolution as Transposed
@@ -93,24 +94,6 @@ _VARIANTS = {
 }
 
 
-def _in_turn(model, x):
-  """The picture of the Keras model, latents rounded in the order of coding: x and it [1, H, W, 3].
-
-  A full pass for each anti-diagonal, of which only that one is kept.
-  """
-  y = model.analysis(x)
-  psi = model.hyper_synthesis(tf.round(model.hyper_analysis(y)), tf.shape(y))
-  parameters = tf.function(model.parameters)
-  rows, columns = np.indices(y.shape[1:3])
-  delay = model.config.context_support // 2 + 1  # Of a row, which needs what is right above it.
-  turn = (columns + delay * rows)[None, ..., None]
-  y_hat = tf.zeros_like(y)
-  for i in range(turn.max() + 1):
-    mean, _ = parameters(psi, y_hat)
-    y_hat = tf.where(turn == i, tf.round(y - mean) + mean, y_hat)
-  return model.synthesis(y_hat)
-
-
 def _psnr(image, x_hat):
   return metrics.psnr(image, np.clip(np.round(x_hat[0]), 0, 255).astype(np.uint8))
 
@@ -119,7 +102,8 @@ def measure(directory: pathlib.Path, image: np.ndarray) -> str:
   """The columns of a trained model."""
   codec, model = bmshj_minnen.load(directory), bmshj_minnen.load_model(directory)
   x = tf.constant(image[None])
-  parallel, in_turn = _psnr(image, model.rounded(x)[0]), _psnr(image, _in_turn(model, x))
+  parallel, _ = model.forward_rounded(x)
+  in_turn, _ = model.forward(model.analysis(x), None, quantizers.in_turn, quantizers.rounding)
   path = directory / "photo.tfci"
   path.write_bytes(codec.compress(image))
   file = codec.decompress(path.read_bytes())
@@ -129,7 +113,7 @@ def measure(directory: pathlib.Path, image: np.ndarray) -> str:
   tiled = codec.decompress(codec.compress(large))
   codec.memory = tiling.DEFAULT_MEMORY
   differ, most = np.mean((whole != tiled).any(-1)), np.abs(whole - tiled).max()
-  columns = f"{parallel:.3f} | {in_turn:.3f} | {metrics.psnr(image, file):.3f}"
+  columns = " | ".join(f"{_psnr(image, x_hat):.3f}" for x_hat in (parallel, in_turn, file[None]))
   return f"{columns} | {100 * differ:.4f} %, {most} | {path.stat().st_size}"
 
 
