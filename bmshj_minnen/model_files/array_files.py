@@ -25,8 +25,8 @@ def read(directory: pathlib.Path, name: str) -> dict[str, np.ndarray]:
   bad = not_finite(arrays)
   if bad:
     raise ValueError(
-      f"{directory / name} has weights that are not finite ({bad}), as a training that diverged "
-      "leaves them: train the model again, or give another"
+      f"{directory / name} holds numbers that are not finite ({bad}), as a training that diverged "
+      "may leave them: train the model again, or give another"
     )
   return arrays
 

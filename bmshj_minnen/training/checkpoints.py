@@ -82,12 +82,10 @@ class Checkpoints:
     except (IndexError, tf.errors.OpError) as error:  # What truncated files give.
       logging.warning("%s is damaged: %s", path, " ".join(str(error).split()))
       return False
-    name = self._not_finite()
-    if name:
-      logging.warning(
-        "%s has weights that are not finite (%s); the one before is taken.", path, name
-      )
-    return not name
+    problem = self._problem()
+    if problem:
+      logging.warning("%s is no good: %s.", path, problem)
+    return not problem
 
   def _restore(self, path):
     status = None
@@ -126,14 +124,11 @@ class Checkpoints:
       TrainingError: weights, or what they give, are not finite; nothing was written.
       OSError: it cannot be written, as on a full disk.
     """
-    name = self._not_finite()
-    if name:
-      raise self.diverged(f"the weights are not finite ({name})")
+    problem = self._problem()
+    if problem:
+      raise self.diverged(problem)
     try:
       with self._trainer.averaged():
-        loss = float(self._trainer.validate(self._typical_images).loss)
-        if not np.isfinite(loss):
-          raise NotFiniteError(f"the loss is {loss}")
         snapshot = snapshots.take(self._trainer.model, self._typical_images)
     except NotFiniteError as error:
       raise self.diverged(str(error)) from error
@@ -166,9 +161,11 @@ class Checkpoints:
       remedy = "lower --learning_rate, or bound the gradients, as with --clip_norm=1"
     return failures.TrainingError(f"step {self.step}: {problem}: {remedy}; {self.kept}")
 
-  def _not_finite(self):
-    """The name of a variable that holds a value that is not finite; None if all are finite."""
+  def _problem(self):
+    """What is not finite: a variable, or the loss of the weights that are saved; None if all is."""
     for variable in self._trainer.saved_variables:
       if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
-        return variable.name
-    return None
+        return f"the weights are not finite ({variable.name})"
+    with self._trainer.averaged():
+      loss = float(self._trainer.validate(self._typical_images).loss)
+    return None if np.isfinite(loss) else f"the loss is {loss}"
