@@ -34,13 +34,19 @@ class Snapshot:
   frozen: FrozenPrior
 
   def write(self, directory: pathlib.Path) -> None:
-    """Writes what `model_directory` reads; makes the directory, each file is whole or not there."""
+    """Writes what `model_directory` reads; makes the directory; each file is whole or not there.
+
+    Raises:
+      OSError: it cannot be written, as on a full disk; a model that was there stays.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     write_config(self.config, directory)
     bond = np.frombuffer(self.frozen.fingerprint, np.uint8)
-    array_files.write(directory, array_files.WEIGHTS, {**self.arrays, BOND: bond})
-    # Integers compress well, floats do not.
-    array_files.write(directory, array_files.CODER, self.frozen.arrays(), compressed=True)
+    files = {
+      array_files.WEIGHTS: {**self.arrays, BOND: bond},
+      array_files.CODER: self.frozen.arrays(),
+    }
+    array_files.write(directory, files)
 
 
 def take(model: Model, typical_images: tf.Tensor) -> Snapshot:

@@ -1,15 +1,17 @@
 """How a training ends early: errors whose one line says what to change."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 
-__all__ = ["TrainingError", "enough_memory", "reason"]
+__all__ = ["TrainingError", "named_shortages", "reason"]
 
-_NO_SPACE = "No space left"  # As systems say it; TensorFlow has one error for disks and memory.
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 class TrainingError(RuntimeError):
@@ -22,17 +24,19 @@ def reason(error: tf.errors.OpError) -> str:
 
 
 @contextlib.contextmanager
-def enough_memory(config: cfg.TrainConfig) -> Iterator[None]:
-  """Names the settings that need the memory, where there is too little.
+def named_shortages(config: cfg.TrainConfig) -> Iterator[None]:
+  """Says in plain words where a disk is full, or which settings need more memory than there is.
 
   Raises:
-    TrainingError: in place of what TensorFlow, NumPy and Python raise then.
+    TrainingError: there is too little memory.
+    OSError: there is too little space on the disk.
   """
   try:
     yield
   except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-    if _NO_SPACE in str(error):
-      raise
+    full = next((words for words in _FULL if words in str(error)), None)
+    if full:
+      raise OSError(f"{config.model_dir} cannot be written to: {full}") from error
     raise TrainingError(
       f"too little memory for steps of {config.batch} crops of {config.crop}x{config.crop}: "
       "lower --batch or --crop"

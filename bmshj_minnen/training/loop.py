@@ -54,7 +54,7 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
     KeyboardInterrupt: Ctrl-C; the run was saved.
     WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
-  with progress.shown(), failures.enough_memory(config):
+  with progress.shown(), failures.named_shortages(config):
     return _train(model_config, config)
 
 

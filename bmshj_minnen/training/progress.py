@@ -24,9 +24,11 @@ def shown() -> Iterator[None]:
 
   It goes where the caller's logs go, to stderr if that is nowhere. A caller who wants less sets
   absl's verbosity below its default, which is warnings: `absl.logging.set_verbosity("error")`.
+  TensorFlow's notices, of which several machines get hundreds, are off meanwhile.
   """
   logger, verbosity = logging.get_absl_logger(), logging.get_verbosity()
-  handler = None
+  handler, tensorflows_level = None, tf.get_logger().level
+  tf.get_logger().setLevel(standard_logging.WARNING)
   if verbosity == logging.WARNING:
     logging.set_verbosity(logging.INFO)
   if not logger.hasHandlers():
@@ -37,6 +39,7 @@ def shown() -> Iterator[None]:
     yield
   finally:
     logging.set_verbosity(verbosity)
+    tf.get_logger().setLevel(tensorflows_level)
     if handler:
       logger.removeHandler(handler)
 
