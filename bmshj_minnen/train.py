@@ -118,7 +118,6 @@ def main(argv):
   """Flags -> one library call."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  logging.set_verbosity(logging.INFO)
   # A machine that is taken away, or a job whose time is over, ends like Ctrl-C: saved.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   with startup.one_line_errors():

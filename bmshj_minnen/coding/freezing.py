@@ -16,12 +16,16 @@ from bmshj_minnen.layers.affine import affine
 from bmshj_minnen.layers.polyphase import polyphase
 from bmshj_minnen.model import Model
 
-__all__ = ["check", "freeze"]
+__all__ = ["NotFiniteError", "check", "freeze"]
 
 # Scales are multiples of this, a 7000th of the smallest in the table.
 _SCALE_STEP = 2.0**-16
 # Means lie on multiples of this or finer, whatever the largest latent.
 _COARSEST_MEAN_STEP = 2.0**-4
+
+
+class NotFiniteError(ValueError):
+  """A model has weights, or computes latents, that are not finite."""
 
 
 def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
@@ -32,6 +36,10 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     images: [B, H, W, 3] in 0..255, typical ones: the largest activations that they cause, times a
       headroom of 4, set the range of the 16-bit activations. Beyond it activations saturate, in
       encoder and decoder alike, which costs bits but never decodability.
+
+  Raises:
+    NotFiniteError: an activation is not finite.
+    ValueError: a network cannot be coded with, see `check`.
   """
   config = model.config
   lambdas = [None]
@@ -41,9 +49,9 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     lambdas = [tf.fill(tf.shape(images)[:1], end) for end in ends]
   y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
   # Without means ŷ is a whole number.
-  y_step = 1.0
+  y_peak, y_step = _peak(y), 1.0
   if config.parts.means:
-    y_step = min(fixed_point.power_of_two_step(_peak(y)), _COARSEST_MEAN_STEP)
+    y_step = min(fixed_point.power_of_two_step(y_peak), _COARSEST_MEAN_STEP)
   head = _Head(config, y_step)
   y_hat = tf.round(y)
   phi = model.g_cm(y_hat) if config.parts.context else None
@@ -176,7 +184,10 @@ def _thresholds(config):
 
 
 def _peak(x):
-  return float(tf.reduce_max(tf.abs(x)))
+  result = float(tf.reduce_max(tf.abs(x)))
+  if not math.isfinite(result):  # The maximum of a NaN and others is the NaN.
+    raise NotFiniteError("the model's activations are not finite")
+  return result
 
 
 def _flat(kernel):

@@ -1,14 +1,17 @@
 """Named arrays on disk, as NumPy's .npz: the weights of a model and its frozen entropy coder."""
 
+import contextlib
 import io
+import os
 import pathlib
 import zipfile
+from typing import Optional
 
 import numpy as np
 
 from bmshj_minnen.photographs import outputs
 
-__all__ = ["CODER", "WEIGHTS", "read", "write"]
+__all__ = ["CODER", "WEIGHTS", "not_finite", "read", "write"]
 
 WEIGHTS = "weights.npz"
 CODER = "coder.npz"
@@ -18,8 +21,25 @@ def read(directory: pathlib.Path, name: str) -> dict[str, np.ndarray]:
   """The arrays of a file in a model directory.
 
   Raises:
-    ValueError: it is missing or damaged.
+    ValueError: it is missing or damaged, or numbers in it are not finite.
   """
+  arrays = _read(directory, name)
+  bad = not_finite(arrays)
+  if bad:
+    raise ValueError(
+      f"{directory / name} holds numbers that are not finite ({bad}), as a training that diverged "
+      "may leave them: train the model again, or give another"
+    )
+  return arrays
+
+
+def not_finite(arrays: dict[str, np.ndarray]) -> Optional[str]:
+  """The name of an array that holds an infinity or a NaN; None if all numbers are finite."""
+  floats = (name for name, array in arrays.items() if array.dtype.kind == "f")
+  return next((name for name in floats if not np.isfinite(arrays[name]).all()), None)
+
+
+def _read(directory, name):
   try:
     with np.load(directory / name) as arrays:
       return dict(arrays)
@@ -29,10 +49,44 @@ def read(directory: pathlib.Path, name: str) -> dict[str, np.ndarray]:
     raise ValueError(f"{directory / name} is damaged: {error}") from error
 
 
-def write(
-  directory: pathlib.Path, name: str, arrays: dict[str, np.ndarray], compressed: bool = False
-) -> None:
-  """Writes what `read` reads, whole or not at all; the directory must be there."""
+def write(directory: pathlib.Path, files: dict[str, dict[str, np.ndarray]]) -> None:
+  """Writes what `read` reads; the directory must be there.
+
+  Files that belong together are written together: where there is no space for one, all stay as they
+  were.
+
+  Args:
+    directory: of the model.
+    files: file name -> named arrays.
+
+  Raises:
+    OSError: they cannot be written; names the file.
+  """
+  # Links are followed, and what is renamed lies beside what it replaces.
+  targets = {name: pathlib.Path(os.path.realpath(directory / name)) for name in files}
+  staged = {name: target.with_name(f".{name}.new") for name, target in targets.items()}
+  try:
+    for name, arrays in files.items():
+      with _errors_that_name(directory / name):
+        outputs.write_atomically(str(staged[name]), _packed(name, arrays))
+    for name, target in targets.items():
+      with _errors_that_name(directory / name):
+        os.replace(staged[name], target)
+  finally:
+    for path in staged.values():
+      path.unlink(missing_ok=True)
+
+
+def _packed(name, arrays):
   buffer = io.BytesIO()
-  (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
-  outputs.write_atomically(str(directory / name), buffer.getvalue())
+  # Integers compress well, floats do not.
+  (np.savez_compressed if name == CODER else np.savez)(buffer, **arrays)
+  return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _errors_that_name(path):
+  try:
+    yield
+  except OSError as error:
+    raise OSError(error.errno, os.strerror(error.errno), str(path)) from error

@@ -18,15 +18,13 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import precisions, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
-from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS, parse_intact
 from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model import Model
-from bmshj_minnen.model_files import array_files, catalogue, weights, widening
+from bmshj_minnen.model_files import array_files, catalogue, snapshots, weights, widening
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
-from bmshj_minnen.photographs import outputs
 
 __all__ = [
   "RECORD",
@@ -38,13 +36,10 @@ __all__ = [
   "load_weights",
   "model_for_coding",
   "save",
-  "save_config",
 ]
 
-_CONFIG = "config.json"
 RECORD = "train.json"  # Flags, versions and data of the run that made it.
 CODEC_FILES = (WEIGHTS, CODER)  # What `load` reads.
-_BOND = "coder"  # Among the weights: the fingerprint of the coder that was saved with them.
 
 
 def model_for_coding(
@@ -85,20 +80,10 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
     typical_images: [B, H, W, 3], see `freeze`.
 
   Raises:
+    NotFiniteError: a weight or an activation is not finite; nothing was written.
     ValueError: a layer of h_s or g_ep is not for entropy coding; nothing was written.
   """
-  arrays, frozen = weights.to_arrays(model), freeze(model, typical_images)
-  directory.mkdir(parents=True, exist_ok=True)
-  save_config(model.config, directory)
-  bond = np.frombuffer(frozen.fingerprint, np.uint8)
-  array_files.write(directory, WEIGHTS, {**arrays, _BOND: bond})
-  # Integers compress well, floats do not.
-  array_files.write(directory, CODER, frozen.arrays(), compressed=True)
-
-
-def save_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:
-  """Writes what `load_config` reads, whole or not at all; the directory must be there."""
-  outputs.write_atomically(str(directory / _CONFIG), config.to_json().encode())
+  snapshots.take(model, typical_images).write(directory)
 
 
 def has_weights(directory: pathlib.Path) -> bool:
@@ -137,7 +122,7 @@ def load(
 
 def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None, quality=None):
   arrays = array_files.read(directory, WEIGHTS)
-  _check_bond(directory, arrays.pop(_BOND, None), frozen.fingerprint)
+  _check_bond(directory, arrays.pop(snapshots.BOND, None), frozen.fingerprint)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
   codec = Codec(frozen, coding_model, max_pixels, memory, refiner, quality)
@@ -252,9 +237,9 @@ def load_config(model: str) -> cfg.ModelConfig:
     ValueError: there is no such model.
   """
   directory = catalogue.find(model)
-  if not (directory / _CONFIG).exists():
-    raise ValueError(f"{directory} is not a model directory: it has no {_CONFIG}")
-  return cfg.ModelConfig.load(directory / _CONFIG)
+  if not (directory / snapshots.CONFIG).exists():
+    raise ValueError(f"{directory} is not a model directory: it has no {snapshots.CONFIG}")
+  return cfg.ModelConfig.load(directory / snapshots.CONFIG)
 
 
 def load_model(model: str) -> Model:
@@ -276,7 +261,7 @@ def load_weights(model: Model, source: str) -> None:
   """
   directory = catalogue.find(source)
   arrays, config = array_files.read(directory, WEIGHTS), load_config(source)
-  arrays.pop(_BOND, None)
+  arrays.pop(snapshots.BOND, None)
   if model.gains is not None and not config.gain_lambdas:
     lmbda = _objective(directory)[0]
     model.gains.start_from(model.config.middle_lambda if lmbda is None else lmbda)

@@ -5,17 +5,20 @@ variable TF_CONFIG; all write and read one model directory, on a file system tha
 """
 
 import contextlib
-import json
 import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.training import cluster
 
 __all__ = ["WorkerLostError", "check_batch", "is_chief", "lost_workers", "make_strategy"]
 
-# What the workers that are left get when one dies.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# The errors of the workers that are left when one dies.
 _LOST_WORKER = (
   tf.errors.AbortedError,
   tf.errors.CancelledError,
@@ -32,7 +35,7 @@ class WorkerLostError(RuntimeError):
 
 @contextlib.contextmanager
 def lost_workers() -> Iterator[None]:
-  """Tells the loss of a machine from other errors.
+  """Distinguishes the loss of a machine from other errors.
 
   Raises:
     WorkerLostError: in place of what TensorFlow raises then.
@@ -48,31 +51,34 @@ def lost_workers() -> Iterator[None]:
 def make_strategy(config: cfg.TrainConfig) -> tf.distribute.Strategy:
   """The strategy of a run; must come before anything else that TensorFlow does.
 
+  That of several machines waits for all of them.
+
   Raises:
-    ValueError: TF_CONFIG does not describe a cluster.
+    ValueError: TF_CONFIG does not describe a cluster, or a host cannot be resolved.
+    OSError: the port of this machine is taken.
+    WorkerLostError: a machine was there and is gone.
   """
   if config.strategy == "mirrored":
     return tf.distribute.MirroredStrategy()
   if config.strategy == "multi_worker":
-    _check_cluster(os.environ.get("TF_CONFIG", ""))
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    cluster.Cluster.parse(os.environ.get("TF_CONFIG", "")).wait()
+    with lost_workers(), _signals_that_end():
+      return tf.distribute.MultiWorkerMirroredStrategy()
   return tf.distribute.get_strategy()
 
 
-def _check_cluster(text):
+@contextlib.contextmanager
+def _signals_that_end():
+  """Ctrl-C and SIGTERM end the process at once, for native code takes no KeyboardInterrupt."""
+  if threading.current_thread() is not threading.main_thread():  # Signals are the main thread's.
+    yield
+    return
+  before = [(number, signal.signal(number, signal.SIG_DFL)) for number in _SIGNALS]
   try:
-    description = json.loads(text)
-    workers = description["cluster"]["worker"]
-    index = description["task"]["index"]
-    complete = bool(workers[index])
-  except (ValueError, KeyError, TypeError, IndexError):
-    complete = False
-  if not complete:
-    raise ValueError(
-      "--strategy=multi_worker needs the machines and which one this is, such as "
-      """TF_CONFIG='{"cluster": {"worker": ["a:2222", "b:2222"]}, """
-      """"task": {"type": "worker", "index": 0}}'"""
-    )
+    yield
+  finally:
+    for number, handler in before:
+      signal.signal(number, handler)
 
 
 def check_batch(strategy: tf.distribute.Strategy, batch: int) -> None:
@@ -91,6 +97,5 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
   resolver = strategy.cluster_resolver
   if resolver is None or resolver.task_type is None:
     return True
-  cluster = resolver.cluster_spec().as_dict()
-  first = "chief" if "chief" in cluster else "worker"
+  first = "chief" if "chief" in resolver.cluster_spec().as_dict() else "worker"
   return resolver.task_type == first and resolver.task_id == 0

@@ -27,29 +27,38 @@ from absl import logging
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import precisions
-from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.model_files import model_directory, snapshots
 from bmshj_minnen.photographs import crops, finding, outputs
-from bmshj_minnen.training import callbacks, distribution
+from bmshj_minnen.training import callbacks, distribution, failures, progress
+from bmshj_minnen.training.checkpoints import Checkpoints
 from bmshj_minnen.training.trainer import build
 
 __all__ = ["check_same_model", "find_validation", "train", "write_record"]
 
 
 def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Path:
-  """Trains, or goes on training, in `config.model_dir`.
+  """Trains, or goes on training, in `config.model_dir`; shows how far it is, see `progress.shown`.
 
   Returns:
-    The model directory; `bmshj_minnen.load` reads it.
+    The model directory; `bmshj_minnen.load` reads it. What is there is finite, whatever became of
+    the run.
 
   Raises:
     DataError: nothing to train on.
-    TrainingError: the loss is not finite, or the rate collapsed.
+    TrainingError: losses or weights are not finite, the rate collapsed, or there is too little
+      memory.
+    OSError: something cannot be written, as on a full disk.
     ValueError: `model_dir` or `init_from` hold a model of another shape, `model_dir` has a
       checkpoint of another schedule or precision or a model without one, another process trains
-      there, or the batch does not divide among the devices.
+      there, the batch does not divide among the devices, or TF_CONFIG describes no cluster.
     KeyboardInterrupt: Ctrl-C; the run was saved.
     WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
+  with progress.shown(), failures.named_shortages(config):
+    return _train(model_config, config)
+
+
+def _train(model_config, config):
   strategy = distribution.make_strategy(config)
   distribution.check_batch(strategy, config.batch)
   directory = pathlib.Path(config.model_dir)
@@ -69,11 +78,10 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
 
 def _train_in(directory, model_config, trainer, photographs, validation, held_out):
   config, strategy = trainer.train_config, trainer.distribute_strategy
-  checkpoints = callbacks.Checkpoints(trainer, directory, next(iter(held_out)))
+  checkpoints = Checkpoints(trainer, directory, next(iter(held_out)))
   first_step = checkpoints.restore()
   if config.schedule == "constant":  # Else the checkpoint's would stay.
-    optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
-    optimizer.learning_rate.assign(config.learning_rate)
+    trainer.set_learning_rate(config.learning_rate)
   if not first_step:
     _refuse_model_without_checkpoint(directory)
     trainer.load_initial_weights()
@@ -157,7 +165,7 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
   Raises:
     ValueError: `directory` holds a model of another configuration.
   """
-  if not model_directory.has_weights(directory):  # What never was trained is in nobody's way.
+  if not model_directory.has_weights(directory):  # Without weights there is nothing to overwrite.
     return
   existing = dataclasses.asdict(model_directory.load_config(str(directory)))
   asked = dataclasses.asdict(model_config)
@@ -171,11 +179,11 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
 
 def _fit(trainer, checkpoints, photographs, held_out, first_step):
   config, strategy = trainer.train_config, trainer.distribute_strategy
-  observers, progress = [callbacks.Guard(config.model_dir)], contextlib.nullcontext()
+  observers = [callbacks.Guard(checkpoints), callbacks.Record(checkpoints)]
+  shown = contextlib.nullcontext()
   if distribution.is_chief(strategy):
-    board = callbacks.Board(pathlib.Path(config.model_dir) / "logs", held_out)
-    progress = callbacks.Progress(first_step, config.steps)
-    observers += [callbacks.Record(checkpoints), board, progress]
+    shown = progress.Progress(first_step, config.steps, config.distortion)
+    observers += [callbacks.Board(checkpoints.directory / "logs", held_out), shown]
   logging.info(
     "Batches of %d on %d devices, %s from %g.",
     config.batch,
@@ -184,13 +192,13 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
     config.learning_rate,
   )
   try:
-    with progress:
+    with shown:
       _fit_segments(trainer, observers, photographs, held_out, first_step)
   except KeyboardInterrupt:
     checkpoints.save()
     logging.warning(
       "Interrupted at step %d; %s is usable, and the same command goes on from there.",
-      int(trainer.optimizer.iterations.numpy()),
+      checkpoints.step,
       config.model_dir,
     )
     raise
@@ -250,7 +258,7 @@ def write_record(
   if they were others.
   """
   directory.mkdir(parents=True, exist_ok=True)
-  model_directory.save_config(model_config, directory)
+  snapshots.write_config(model_config, directory)
   packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
   versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
   path, flags = directory / model_directory.RECORD, dataclasses.asdict(config)

@@ -73,8 +73,20 @@ class Trainer(tf.keras.Model):
     """Moving averages of the trainable variables, in their order; none without `average`."""
     if not self.train_config.average:
       return []
-    optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-    return list(optimizer._model_variables_moving_average)
+    return list(self._inner_optimizer._model_variables_moving_average)
+
+  @property
+  def saved_variables(self) -> list[tf.Variable]:
+    """All variables of the model and of its optimizer, which a checkpoint holds."""
+    return [*self.model.variables, *self._inner_optimizer.variables]
+
+  @property
+  def _inner_optimizer(self):
+    return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+
+  def set_learning_rate(self, rate: float) -> None:
+    """In place of a constant one."""
+    self._inner_optimizer.learning_rate.assign(rate)
 
   @contextlib.contextmanager
   def averaged(self) -> Iterator[None]:

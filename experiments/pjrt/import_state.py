@@ -16,7 +16,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen import config as cfg
 from bmshj_minnen.photographs import crops
-from bmshj_minnen.training import callbacks, loop, trainer
+from bmshj_minnen.training import checkpoints, loop, trainer
 from experiments.pjrt import step_file, variables
 
 _TYPICAL = flags.DEFINE_string(
@@ -63,7 +63,7 @@ def import_state(
     variable.assign(state[name])
   loop.write_record(directory, model_config, config, run=json.loads((run / "run.json").read_text()))
   typical = next(iter(crops.validation_crops(validation.paths, config.crop, config.batch)))
-  callbacks.Checkpoints(result, directory, typical).save()
+  checkpoints.Checkpoints(result, directory, typical).save()
   shutil.copyfile(run / "metrics.csv", directory / "metrics.csv")
   return directory
 

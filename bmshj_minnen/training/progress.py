@@ -1,0 +1,111 @@
+"""What a run says on its way: the one place that decides where and how often."""
+
+import contextlib
+import logging as standard_logging
+import math
+import time
+from collections.abc import Iterator
+
+import tensorflow as tf
+import tqdm
+from absl import logging
+
+__all__ = ["Progress", "shown"]
+
+# Choices of this project; the paper has none.
+_FIRST = 10  # Steps of a run after which the first numbers are shown.
+_PATIENCE = 60.0  # Seconds after which the next ones are.
+_PEAK = 255.0
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[None]:
+  """Shows what training logs, in programs as in Python, whose logs are off at first.
+
+  It goes where the caller's logs go, to stderr if that is nowhere. A caller who wants less sets
+  absl's verbosity below its default, which is warnings: `absl.logging.set_verbosity("error")`.
+  TensorFlow's notices, of which several machines get hundreds, are off meanwhile.
+  """
+  logger, verbosity = logging.get_absl_logger(), logging.get_verbosity()
+  handler, tensorflows_level = None, tf.get_logger().level
+  tf.get_logger().setLevel(standard_logging.WARNING)
+  if verbosity == logging.WARNING:
+    logging.set_verbosity(logging.INFO)
+  if not logger.hasHandlers():
+    handler = standard_logging.StreamHandler()
+    handler.setFormatter(logging.PythonFormatter())
+    logger.addHandler(handler)
+  try:
+    yield
+  finally:
+    logging.set_verbosity(verbosity)
+    tf.get_logger().setLevel(tensorflows_level)
+    if handler:
+      logger.removeHandler(handler)
+
+
+class Progress(tf.keras.callbacks.Callback):
+  """Shows how far the whole run is, and how long it will take; a context, which closes the bar.
+
+  On a terminal that is a bar, elsewhere a line after the first few steps, after every save, and
+  after every minute.
+  """
+
+  def __init__(self, first_step: int, steps: int, distortion: str):
+    """For a run from `first_step` to `steps`, with one of `config.DISTORTIONS`."""
+    super().__init__()
+    self._first, self._last, self._distortion = first_step, steps, distortion
+    self._step = first_step
+    self._start = self._line_at = time.monotonic()
+    # disable=None: shown on a terminal only. smoothing=0: saves take their part of the time.
+    self._bar = tqdm.tqdm(
+      total=steps, initial=first_step, unit="step", disable=None, smoothing=0, dynamic_ncols=True
+    )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *error):
+    self._bar.close()
+
+  def on_train_batch_end(self, batch, logs=None):
+    self._step += 1
+    self._bar.set_postfix_str(self._numbers(logs), refresh=False)
+    self._bar.update()
+    is_first = self._step == self._first + _FIRST
+    if is_first or time.monotonic() - self._line_at >= _PATIENCE:
+      self._log(logs)
+
+  def on_epoch_end(self, epoch, logs=None):
+    self._log(logs)
+
+  def _log(self, logs):
+    self._line_at = time.monotonic()
+    if self._bar.disable:
+      a_step = (self._line_at - self._start) / (self._step - self._first)
+      left = tqdm.tqdm.format_interval(a_step * (self._last - self._step))
+      logging.info(
+        "Step %d of %d, %.3g s each, %s left: %s",
+        self._step,
+        self._last,
+        a_step,
+        left,
+        self._numbers(logs),
+      )
+
+  def _numbers(self, logs):
+    shown_logs = []
+    for prefix in ("", "val_"):
+      for name in ("loss", "bpp"):
+        if prefix + name in logs:
+          shown_logs.append(f"{prefix}{name} {float(logs[prefix + name]):.4g}")
+      if prefix + "distortion" in logs:
+        shown_logs.append(prefix + self._picture(float(logs[prefix + "distortion"])))
+    return ", ".join(shown_logs)
+
+  def _picture(self, distortion):
+    """How good pictures are: the PSNR of the mean squared error in dB, or MS-SSIM."""
+    if self._distortion == "ms_ssim":
+      return f"ms_ssim {1 - distortion:.4f}"
+    psnr = 10 * math.log10(_PEAK**2 / distortion) if distortion > 0 else math.inf
+    return f"psnr {psnr:.2f}"
