@@ -1,8 +1,9 @@
 """The colours that a file declares, as an ICC profile.
 
 PNG says them in four ways, of which the first counts (third edition, 4.3): cICP, iCCP, sRGB, gAMA
-with cHRM. AVIF and HEIC have code points of ITU-T H.273, as cICP has. Cameras name Adobe RGB in
-EXIF alone. BMP and JPEG 2000 hold profiles that Pillow does not read.
+with cHRM. AVIF and HEIC have code points of ITU-T H.273, as cICP has, and both may stand at the
+parts of a picture alone. Cameras name Adobe RGB in EXIF alone. BMP and JPEG 2000 hold profiles that
+Pillow does not read.
 """
 
 import struct
@@ -10,7 +11,7 @@ from typing import Callable, Optional
 
 import PIL.Image
 
-from bmshj_minnen.photographs import boxes, icc, png
+from bmshj_minnen.photographs import boxes, icc, items, png
 from bmshj_minnen.photographs.reason import NotReadError
 
 __all__ = ["profile"]
@@ -44,7 +45,7 @@ _TRANSFERS = {
 }
 # Pictures of ordinary video are made for the screens that sRGB describes.
 _ORDINARY_VIDEO = frozenset((1, 2, 5, 6, 7))
-_HDR = frozenset((16, 18))
+_HDR = {16: "PQ", 18: "HLG"}
 _LONGEST_PROFILE = 2**26  # Bytes.
 _ADOBE_GAMMA = icc.gamma(563 / 256)
 _INTEROPERABILITY, _EXIF, _COLOR_SPACE = 0xA005, 0x8769, 0xA001
@@ -80,11 +81,7 @@ def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None])
 
 def _coded(primaries, transfer):
   """The profile of code points of H.273."""
-  if transfer in _HDR:
-    name = "PQ" if transfer == 16 else "HLG"
-    raise NotReadError(
-      f"an HDR picture ({name}), which is not read: convert it to 8-bit sRGB first"
-    )
+  _refuse_hdr(transfer)
   if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
     raise NotReadError(
       f"of colours that are not read (primaries {primaries}, transfer {transfer} of H.273): "
@@ -94,6 +91,13 @@ def _coded(primaries, transfer):
   if curve == _CAMERA and primaries in _ORDINARY_VIDEO:
     curve = icc.SRGB_CURVE
   return _made(_PRIMARIES[primaries], curve)
+
+
+def _refuse_hdr(transfer):
+  if transfer in _HDR:
+    raise NotReadError(
+      f"an HDR picture ({_HDR[transfer]}), which is not read: convert it to 8-bit sRGB first"
+    )
 
 
 def _made(chromaticities, *curves):
@@ -187,14 +191,34 @@ def _of_jpeg2000(image, content, note):
 
 
 def _of_boxes(image, content, note):
-  """Of AVIF and HEIC: a profile counts before code points."""
-  del note
-  if image.info.get("icc_profile"):
-    return image.info["icc_profile"]
-  for box in boxes.primary_properties(content):
-    if box.name == b"colr" and box.body[:4] == b"nclx" and len(box.body) >= 8:
-      return _coded(*struct.unpack_from(">HH", box.body, 4))
-  return None
+  """Of AVIF and HEIC: a profile counts before code points.
+
+  What stands at the parts of a picture counts like what stands at the whole.
+  """
+  profiles, points, first = [], [], None
+  for item in items.shown(content):
+    declared = [box.body for box in item.properties if box.name == b"colr"]
+    of_item = [body[4:] for body in declared if body[:4] in (b"prof", b"rICC")]
+    coded = [struct.unpack_from(">HHHB", body, 4) for body in declared if body[:4] == b"nclx"]
+    if coded and not of_item:
+      _refuse_hdr(coded[0][1])
+    first = (of_item or coded) if first is None else first
+    profiles += of_item[:1]
+    points += coded[:1]
+  # 2 is unknown in the first three: primaries, transfer and matrix.
+  known = [set(values) - ({2} if i < 3 else set()) for i, values in enumerate(zip(*points))]
+  if len(set(profiles)) > 1 or any(len(values) > 1 for values in known):
+    raise NotReadError("a picture whose parts declare different colours: convert it to PNG first")
+  if profiles or image.info.get("icc_profile"):
+    return profiles[0] if profiles else image.info["icc_profile"]
+  if points and not first and image.format == "AVIF":  # Its decoder takes another matrix.
+    raise NotReadError(
+      "an AVIF picture whose colours stand at its parts alone: convert it to PNG first"
+    )
+  if not points:
+    note("it says nothing of its colours; they are taken as sRGB")
+    return None
+  return _coded(*(min(values, default=2) for values in known[:2]))
 
 
 def _of_qoi(image, content, note):

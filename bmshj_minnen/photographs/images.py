@@ -7,11 +7,10 @@ import pathlib
 from typing import Callable, Optional
 
 import numpy as np
-import PIL.ExifTags
 import PIL.Image
 import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import colours, declared, encoding, formats, layouts, outputs
+from bmshj_minnen.photographs import colours, declared, encoding, formats, layouts, orientation, outputs
 from bmshj_minnen.photographs.formats import SUFFIXES
 from bmshj_minnen.photographs.reason import NotReadError
 
@@ -34,18 +33,6 @@ ALPHA = ("white", "black", "drop")
 _MODES = frozenset(("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
 # Pillow unpacks the high byte of 16-bit colour; with the other byte order it unpacks the low one.
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}
-
-_TURN = PIL.Image.Transpose
-# What undoes an orientation of EXIF.
-_TURNS = dict(
-  enumerate(
-    (
-      *(_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM, _TURN.TRANSPOSE),
-      *(_TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90),
-    ),
-    2,
-  )
-)
 
 
 class ImageError(ValueError):
@@ -118,12 +105,11 @@ def _load(path, content, note):
         note("holds several pictures; only the first is read")
       tiles, deep = list(image.tile), is_deep(image)
       image.load()
-      turn, aperture = _turn(image, note), layouts.clean_aperture(image, content)
+      steps = orientation.steps(image, content, note)
       if deep:
         note("more than 8 bits a channel are rounded to 8")
         image = _rounded(functools.partial(formats.open_picture, content), image, tiles)
-      image = image.crop(aperture) if aperture else image
-      return image.transpose(turn) if turn is not None else image
+      return functools.reduce(lambda image, step: step(image), steps, image)
   except NotReadError as error:
     raise ImageError(f"{path}: {error}") from error
   except FileNotFoundError as error:
@@ -225,18 +211,6 @@ def _reread(open_again, raw_modes):
     image.tile = tiles
     image.load()
     return image
-
-
-def _turn(image, note):
-  """How the pixels come to stand upright; None if they do."""
-  try:
-    value = image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
-    if isinstance(value, (bytes, tuple)):  # Of a type that it should not have.
-      value = value[0]
-    return _TURNS.get(value)
-  except Exception:  # As above; a broken tag does not spoil the pixels.
-    note("its EXIF data are broken; a rotation in them would be lost")
-    return None
 
 
 def write_image(path: str, image: np.ndarray) -> None:
