@@ -229,6 +229,8 @@ def _of_qoi(image, content, note):
 def _of_exif(image, content, note):
   del content, note
   if image.info.get("icc_profile"):
+    if not isinstance(image.info["icc_profile"], bytes):
+      raise ValueError("the profile is of a type that it should not have")
     return image.info["icc_profile"]
   if any(data.startswith(b"ICC_PROFILE\0") for _, data in getattr(image, "applist", ())):
     raise ValueError("a part of the profile is missing")

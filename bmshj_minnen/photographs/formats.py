@@ -3,13 +3,14 @@
 import ctypes
 import functools
 import io
+import re
 import struct
 from typing import Optional
 
 import PIL._imaging
 import PIL.Image
 
-from bmshj_minnen.photographs import boxes, png
+from bmshj_minnen.photographs import boxes, jpeg, png
 from bmshj_minnen.photographs.reason import NotReadError
 
 __all__ = ["SUFFIXES", "open_picture"]
@@ -43,7 +44,9 @@ _OTHERS = (
   (0, b"\x8bJNG", "JNG"),
   (0, b"P7", "PAM"),
   (0, b"%PDF", "PDF"),
-  (0, b"<svg", "SVG"),
+  (0, b"PF", "PFM"),
+  (0, b"Pf", "PFM"),
+  (0, b"MM\0+", "big-endian BigTIFF"),
   (0, b"IIRO", "raw"),
   (0, b"IIRS", "raw"),
   (0, b"IIU\0", "raw"),
@@ -52,6 +55,7 @@ _OTHERS = (
   (6, b"HEAPCCDR", "raw"),
   (4, b"ftypcrx ", "raw"),
 )
+_LONGEST_PROLOGUE = 2**12  # Bytes of XML before its first element.
 
 
 def open_picture(content: bytes) -> PIL.Image.Image:
@@ -64,13 +68,15 @@ def open_picture(content: bytes) -> PIL.Image.Image:
   PIL.Image.init()
   _silence_libtiff()
   _refuse_other(content)
-  content = png.without_bad_side_data(content)
+  content = jpeg.with_end(png.without_bad_side_data(content))
   known = [name for name in _READ if name in PIL.Image.OPEN]
   try:
     return PIL.Image.open(io.BytesIO(content), formats=known)
   except PIL.UnidentifiedImageError as error:
     _refuse_kind(content)
     reason = "of no known format" if content else "the file is empty"
+    if content.startswith(b"\xff\xd8"):
+      reason = "a damaged JPEG picture"  # With other bytes before its first marker.
     raise NotReadError(f"not a readable image ({reason})") from error
 
 
@@ -84,11 +90,22 @@ def _refuse_other(content):
     _register_heif()
     return
   other = next((name for at, sign, name in _OTHERS if head.startswith(sign, at)), None)
-  other = other or _name_by_pillow(head)
+  other = other or ("SVG" if _is_svg(content) else _name_by_pillow(head))
   if other == "EPS":
     raise NotReadError("a program, not an image; convert it to 8-bit RGB first")
   if other:
     raise NotReadError(f"a {other} picture, which is not read: convert it to PNG first")
+
+
+def _is_svg(content):
+  """Behind a byte order mark, declarations and comments."""
+  text = content[:_LONGEST_PROLOGUE].removeprefix(b"\xef\xbb\xbf").lstrip()
+  while text.startswith((b"<?", b"<!")):
+    end = b"-->" if text.startswith(b"<!--") else b">"
+    if b"[" in text.partition(b">")[0]:
+      end = b"]>"  # Of a document type with definitions.
+    text = text.partition(end)[2].lstrip()
+  return re.match(rb"<(\w+:)?svg\b", text) is not None
 
 
 def _register_heif():

@@ -10,7 +10,16 @@ import numpy as np
 import PIL.Image
 import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import colours, declared, encoding, formats, layouts, orientation, outputs
+from bmshj_minnen.photographs import (
+  colours,
+  declared,
+  encoding,
+  formats,
+  layouts,
+  orientation,
+  outputs,
+  sources,
+)
 from bmshj_minnen.photographs.formats import SUFFIXES
 from bmshj_minnen.photographs.reason import NotReadError
 
@@ -40,7 +49,7 @@ class ImageError(ValueError):
 
 
 def read_image(
-  path: str,
+  path: sources.Source,
   alpha: Optional[str] = None,
   note: Callable[[str], None] = logging.getLogger(__name__).warning,
   content: Optional[bytes] = None,
@@ -52,11 +61,13 @@ def read_image(
   to one level. Grey, palette and CMYK pixels become RGB, and 16 bits are rounded to 8.
 
   Args:
-    path: the file; of several pictures in it, the first is read.
+    path: of the file, or a file that is open for bytes, which is read from its beginning; of
+      several pictures in it, the first is read.
     alpha: what becomes of transparency: laid on "white" or "black", or "drop" for the colours
       without it; None refuses it. A channel that is opaque throughout is dropped in any case.
     note: called with one line for whatever is lost: further pictures, bits, a broken profile.
-    content: of the file, where it was read already; then `path` is for messages only.
+    content: of the file, bytes or a buffer, where it was read already; then `path` is for messages
+      only.
 
   Returns:
     [H, W, 3] uint8.
@@ -64,17 +75,29 @@ def read_image(
   Raises:
     ImageError: the file is missing, damaged, not an image, of a kind that is not supported, has
       transparency where `alpha` is None, or so many pixels that Pillow takes it for an attack.
+    TypeError: `path` or `content` is of a kind that is not taken.
     ValueError: `alpha` is none of these.
   """
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
-  image = _load(path, content, lambda text: note(f"{path}: {text}"))
+  name = sources.name_of(path)
+  image = _load(name, _content(path, name, content), lambda text: note(f"{name}: {text}"))
   try:
-    return _flattened(path, image, alpha, note)
+    return _flattened(name, image, alpha, note)
   except (ImageError, MemoryError):
     raise
   except Exception as error:  # A palette that is missing shows only here.
-    raise ImageError(f"{path}: not a readable image ({_reason(error)})") from error
+    raise ImageError(f"{name}: not a readable image ({_reason(error)})") from error
+
+
+def _content(path, name, content):
+  """The bytes of a file."""
+  try:
+    return sources.content_of(path, content)
+  except FileNotFoundError as error:
+    raise ImageError(f"{name}: no such file") from error
+  except (OSError, ValueError) as error:
+    raise ImageError(f"{name}: not a readable image ({_reason(error)})") from error
 
 
 def _flattened(path, image, alpha, note):
@@ -95,7 +118,6 @@ def _flattened(path, image, alpha, note):
 def _load(path, content, note):
   """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
-    content = pathlib.Path(path).read_bytes() if content is None else content
     with formats.open_picture(content) as image:
       layouts.mend(image, content)
       _refuse_unsupported(image)
@@ -112,8 +134,6 @@ def _load(path, content, note):
       return functools.reduce(lambda image, step: step(image), steps, image)
   except NotReadError as error:
     raise ImageError(f"{path}: {error}") from error
-  except FileNotFoundError as error:
-    raise ImageError(f"{path}: no such file") from error
   except MemoryError:
     raise
   except Exception as error:  # Damaged files make Pillow raise nearly anything.

@@ -5,6 +5,7 @@ import struct
 import PIL
 import PIL.Image
 import PIL.ImagePalette
+import PIL.TiffTags
 
 from bmshj_minnen.photographs import boxes, items
 from bmshj_minnen.photographs.reason import NotReadError
@@ -60,7 +61,17 @@ def _mend_tiff(image, content):
   if photometric == _PALETTE and _COLOUR_MAP in tags and max(tags[_COLOUR_MAP], default=0) < 256:
     # Of 16 bits each they should be; some writers fill in 8, which libtiff finds out likewise.
     image.palette = PIL.ImagePalette.raw("RGB;L", bytes(tags[_COLOUR_MAP]))
+  _drop_damaged_directories(image.getexif())
   return None
+
+
+def _drop_damaged_directories(exif):
+  """Pillow reads the directories of EXIF when it decodes, and ends if there are none."""
+  for tag in PIL.TiffTags.TAGS_V2_GROUPS:
+    try:
+      exif.get_ifd(tag)
+    except Exception:  # Damaged ones make Pillow raise nearly anything.
+      exif.pop(tag, None)
 
 
 def _mend_png(image, content):

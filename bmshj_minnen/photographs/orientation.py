@@ -1,7 +1,7 @@
-"""How the stored pixels of a file come to be those that are to be seen: upright, and cut out.
+"""From the stored pixels of a file to those that are to be seen: turned upright, and cut out.
 
-EXIF names an orientation; where it names none, XMP may. AVIF has properties for both, of which
-Pillow reads some, and EXIF and XMP do not count (ISO 23000-22). HEIC is decoded upright.
+EXIF names an orientation; where it names none, XMP may. In AVIF and HEIC neither counts, but
+properties of the picture (ISO 23008-12, 6.5): pillow-heif applies them all, Pillow some of AVIF's.
 """
 
 import fractions
@@ -17,7 +17,7 @@ from bmshj_minnen.photographs.reason import NotReadError
 __all__ = ["steps"]
 
 _TURN = PIL.Image.Transpose
-# What undoes an orientation of EXIF.
+# The inverse of each orientation of EXIF.
 _TURNS = dict(
   enumerate(
     (
@@ -27,7 +27,7 @@ _TURNS = dict(
     2,
   )
 )
-# By the quarters of an irot property, which are anticlockwise, and by the axis of imir.
+# By the anticlockwise quarters of an irot property, and by the axis of imir.
 _ROTATIONS = (None, _TURN.ROTATE_90, _TURN.ROTATE_180, _TURN.ROTATE_270)
 _MIRRORS = (_TURN.FLIP_TOP_BOTTOM, _TURN.FLIP_LEFT_RIGHT)
 
@@ -37,12 +37,12 @@ _ADVICE = "convert it to 8-bit RGB first"
 def steps(
   image: PIL.Image.Image, content: bytes, note: Callable[[str], None]
 ) -> list[Callable[[PIL.Image.Image], PIL.Image.Image]]:
-  """What is to be done to the pixels of a file, one after another.
+  """The changes of the pixels of a file, in order.
 
   Args:
     image: decoded.
     content: its file.
-    note: called with one line for what is damaged and not heeded.
+    note: called with one line for what is damaged and ignored.
 
   Raises:
     NotReadError: when the steps are made or done: a clean aperture has borders within pixels or
@@ -61,11 +61,11 @@ def steps(
 
 
 def _turn(image, note):
-  """How the pixels come to stand upright; None if they do."""
+  """The turn that makes pixels stand upright; None if they do."""
   try:
     # Pillow looks into XMP where EXIF names none.
     value = image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
-    if isinstance(value, (bytes, tuple)):  # Of a type that it should not have.
+    if isinstance(value, (bytes, tuple)):  # A type that it should not have.
       value = value[0]
     return _TURNS.get(value)
   except Exception:  # Damaged EXIF makes Pillow raise nearly anything.
@@ -74,7 +74,7 @@ def _turn(image, note):
 
 
 def _step_of_property(box):
-  """What a property of an AVIF picture does to its pixels; None: nothing."""
+  """The change of the pixels by a property of an AVIF picture; None if there is none."""
   if box.name == b"clap":
     return lambda image: image.crop(_clean_aperture(box.body, image.size))
   turn = None
