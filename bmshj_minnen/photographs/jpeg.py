@@ -1,4 +1,4 @@
-"""JPEG files (ITU-T T.81) of several scans that lack only the marker at their end."""
+"""JPEG files (ITU-T T.81) that lack only the marker at their end."""
 
 import io
 import re
@@ -21,7 +21,7 @@ _TAILS = [bytes([byte, *range(1, 64)]) for byte in (0x00, 0x55, 0x9A, 0xAA, 0xD6
 def with_end(content: bytes) -> bytes:
   """A file with its end marker, if that is all that is missing; any other file as it is.
 
-  Pillow reads files of one scan without it, but waits for it where there are several.
+  Pillow waits for it where there are several scans, and in some files of one.
   """
   scan = content.rfind(_START_OF_SCAN)
   if not content.startswith(b"\xff\xd8\xff") or scan < 0 or content.find(_END, scan) >= 0:
@@ -34,8 +34,8 @@ def with_end(content: bytes) -> bytes:
 
 
 def _has_all_scans(content):
-  """Whether all bits of all coefficients have a scan, and there are several."""
-  at, progressive, missing, scans = 2, False, {}, 0
+  """Whether all bits of all coefficients have a scan."""
+  at, progressive, missing = 2, False, {0: True}
   while at < len(content):
     found = _MARKER.search(content, at)
     if not found:
@@ -47,13 +47,12 @@ def _has_all_scans(content):
       progressive = kind in _PROGRESSIVE
       missing = {component: set(range(_COEFFICIENTS)) for component in body[6::3]}
     elif kind == 0xDA:
-      scans += 1
       first, last, bits = body[-3:]
       if bits & 15 == 0 or not progressive:  # The lowest bit.
         of_scan = set(range(first, last + 1)) if progressive else set(range(_COEFFICIENTS))
         for component in body[1:-3:2]:
           missing[component] -= of_scan
-  return scans > 1 and not any(missing.values())
+  return not any(missing.values())
 
 
 def _last_scan_is_whole(content):
