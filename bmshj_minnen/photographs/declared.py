@@ -195,30 +195,34 @@ def _of_boxes(image, content, note):
 
   What stands at the parts of a picture counts like what stands at the whole.
   """
-  profiles, points, first = [], [], None
-  for item in items.shown(content):
-    declared = [box.body for box in item.properties if box.name == b"colr"]
-    of_item = [body[4:] for body in declared if body[:4] in (b"prof", b"rICC")]
-    coded = [struct.unpack_from(">HHHB", body, 4) for body in declared if body[:4] == b"nclx"]
-    if coded and not of_item:
-      _refuse_hdr(coded[0][1])
-    first = (of_item or coded) if first is None else first
-    profiles += of_item[:1]
-    points += coded[:1]
-  # 2 is unknown in the first three: primaries, transfer and matrix.
+  colours = [_of_item(item) for item in items.shown(content)]
+  profiles = {profile for profile, _ in colours if profile}
+  points = [coded for _, coded in colours if coded]
+  # 2 is unknown in the first three: primaries, transfer and matrix; the last one is the range.
   known = [set(values) - ({2} if i < 3 else set()) for i, values in enumerate(zip(*points))]
-  if len(set(profiles)) > 1 or any(len(values) > 1 for values in known):
-    raise NotReadError("a picture whose parts declare different colours: convert it to PNG first")
-  if profiles or image.info.get("icc_profile"):
-    return profiles[0] if profiles else image.info["icc_profile"]
-  if points and not first and image.format == "AVIF":  # Its decoder takes another matrix.
+  if len(profiles) > 1 or any(len(values) > 1 for values in known):
     raise NotReadError(
-      "an AVIF picture whose colours stand at its parts alone: convert it to PNG first"
+      "a picture whose parts declare different colours: convert it to 8-bit sRGB first"
     )
+  if profiles or image.info.get("icc_profile"):
+    return profiles.pop() if profiles else image.info["icc_profile"]
   if not points:
     note("it says nothing of its colours; they are taken as sRGB")
     return None
+  if not any(colours[0]) and image.format == "AVIF":
+    note("its colours stand at its parts alone; they are taken as they are coded there")
   return _coded(*(min(values, default=2) for values in known[:2]))
+
+
+def _of_item(item):
+  """The profile of a part of AVIF or HEIC, and its code points of H.273 with matrix and range."""
+  bodies = [box.body for box in item.properties if box.name == b"colr"]
+  profile_of_item = next((body[4:] for body in bodies if body[:4] in (b"prof", b"rICC")), None)
+  coded = next((body[4:11] for body in bodies if body[:4] == b"nclx"), None)
+  coded = struct.unpack(">HHHB", coded) if coded else None
+  if coded and not profile_of_item:
+    _refuse_hdr(coded[1])
+  return profile_of_item, coded
 
 
 def _of_qoi(image, content, note):

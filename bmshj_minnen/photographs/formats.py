@@ -10,7 +10,7 @@ from typing import Optional
 import PIL._imaging
 import PIL.Image
 
-from bmshj_minnen.photographs import boxes, jpeg, png
+from bmshj_minnen.photographs import boxes, items, jpeg, png
 from bmshj_minnen.photographs.reason import NotReadError
 
 __all__ = ["SUFFIXES", "open_picture"]
@@ -29,6 +29,14 @@ SUFFIXES = frozenset(
 )
 _AVIF = frozenset((b"avif", b"avis"))
 _HEIC = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
+_TURNS = frozenset((b"clap", b"irot", b"imir"))
+# Properties that the decoders of AVIF and HEIC know, or that are about other things than pixels.
+_PROPERTIES = frozenset(
+  (
+    *(b"a1lx", b"a1op", b"amve", b"auxC", b"av1C", b"cclv", b"clap", b"clli", b"colr", b"hvcC"),
+    *(b"imir", b"irot", b"ispe", b"lhvC", b"lsel", b"mdcv", b"pasp", b"pixi"),
+  )
+)
 # Signatures that Pillow does not know, or takes for others, and where they stand.
 _OTHERS = (
   (0, b"\xff\x0a", "JPEG XL"),
@@ -86,8 +94,12 @@ def _refuse_other(content):
   if head.startswith(b"BMM"):
     raise NotReadError("a compressed file, not a photograph: decompress reads it")
   brands = boxes.brands(content)
-  if brands & _HEIC and not brands & _AVIF:
+  if brands & _AVIF:
+    _refuse_items(content, "an AVIF picture")
+    return
+  if brands & _HEIC:
     _register_heif()
+    _refuse_items(content, "a HEIC picture")
     return
   other = next((name for at, sign, name in _OTHERS if head.startswith(sign, at)), None)
   other = other or ("SVG" if _is_svg(content) else _name_by_pillow(head))
@@ -95,6 +107,23 @@ def _refuse_other(content):
     raise NotReadError("a program, not an image; convert it to 8-bit RGB first")
   if other:
     raise NotReadError(f"a {other} picture, which is not read: convert it to PNG first")
+
+
+def _refuse_items(content, picture):
+  """Raises for AVIF and HEIC that the decoders would not show as it is meant."""
+  whole, *parts = items.shown(content) or [items.Item(b"")]
+  problem = None
+  if picture == "an AVIF picture":
+    if whole.kind not in (b"av01", b"grid", b"trak"):
+      problem = "made of others otherwise than as a grid"
+    elif any(box.name in _TURNS for part in parts for box in part.properties):
+      problem = "whose parts are cut or turned"
+  unknown = frozenset().union(*(item.essential for item in (whole, *parts))) - _PROPERTIES
+  if unknown:
+    names = ", ".join(sorted(repr(name.decode("latin1")) for name in unknown))
+    problem = f"with essential properties that are not known ({names})"
+  if problem:
+    raise NotReadError(f"{picture} {problem}, which is not supported: convert it to PNG first")
 
 
 def _is_svg(content):

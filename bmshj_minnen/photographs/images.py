@@ -4,6 +4,7 @@ import functools
 import io
 import logging
 import pathlib
+import struct
 from typing import Callable, Optional
 
 import numpy as np
@@ -141,8 +142,8 @@ def _load(path, content, note):
 
 
 def _reason(error):
-  if isinstance(error, (TypeError, AssertionError, RecursionError)):
-    return "it is damaged"  # Their words are about Pillow's code.
+  if isinstance(error, (TypeError, AssertionError, RecursionError, LookupError, struct.error)):
+    return "it is damaged"  # Their words are about code.
   return " ".join(str(error).split()) or type(error).__name__
 
 

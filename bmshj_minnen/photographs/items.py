@@ -1,5 +1,6 @@
 """Items of AVIF and HEIC files (ISO 23008-12): the picture that is shown, and its parts."""
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bmshj_minnen.photographs import boxes
@@ -19,10 +20,12 @@ class Item(NamedTuple):
   Attributes:
     kind: four bytes: how it is coded, how it is derived from others, or `trak` for a sequence.
     properties: in the order in which they are applied.
+    essential: names of those without which a picture may not be shown.
   """
 
   kind: bytes
-  properties: list[Box]
+  properties: Sequence[Box] = ()
+  essential: Collection[bytes] = ()
 
 
 def shown(content: bytes) -> list[Item]:
@@ -39,7 +42,7 @@ def shown(content: bytes) -> list[Item]:
     new = [one for one in dict.fromkeys(inputs.get(number, ())) if one not in seen]
     numbers += new
     seen.update(new)
-  found = [Item(kinds.get(one, b""), properties.get(one, [])) for one in numbers]
+  found = [Item(kinds.get(one, b""), *properties.get(one, ())) for one in numbers]
   track = list(_track(content))
   return track + found if content[8:12] == b"avis" else found + track
 
@@ -74,7 +77,7 @@ def _inputs(meta):
 
 
 def _properties(meta):
-  """Number of an item -> its properties."""
+  """Number of an item -> its properties, and the names of the essential ones."""
   tables = boxes.find(meta, b"iprp")
   known, found = list(boxes.boxes(boxes.find(tables, b"ipco"))), {}
   for box in boxes.boxes(tables):
@@ -85,11 +88,13 @@ def _properties(meta):
     while at + id_size < len(box.body):
       (number,), count = _numbers(box.body, at, id_size), box.body[at + id_size]
       at += id_size + 1
-      # The highest bit says that a property is essential, and they are counted from 1.
-      places = [place & (1 << 8 * size - 1) - 1 for place in _numbers(box.body, at, size, count)]
-      found.setdefault(number, []).extend(
-        known[place - 1] for place in places if 0 < place <= len(known)
-      )
+      # Places count from 1; the highest bit marks a property as essential.
+      bit = 1 << 8 * size - 1
+      marked = [(place % bit, place >= bit) for place in _numbers(box.body, at, size, count)]
+      marked = [(known[place - 1], mark) for place, mark in marked if 0 < place <= len(known)]
+      properties, essential = found.setdefault(number, ([], set()))
+      properties.extend(one for one, _ in marked)
+      essential.update(one.name for one, mark in marked if mark)
       at += count * size
   return found
 

@@ -7,7 +7,7 @@ import PIL.Image
 import PIL.ImagePalette
 import PIL.TiffTags
 
-from bmshj_minnen.photographs import boxes, items
+from bmshj_minnen.photographs import boxes
 from bmshj_minnen.photographs.reason import NotReadError
 
 __all__ = ["mend"]
@@ -33,7 +33,6 @@ def mend(image: PIL.Image.Image, content: bytes) -> None:
     "PNG": _mend_png,
     "BMP": _mend_bmp,
     "JPEG2000": _check_jpeg2000,
-    "AVIF": _check_avif,
   }.get(image.format)
   problem = change(image, content) if change else None
   if problem:
@@ -147,14 +146,4 @@ def _jp2_problem(content, count):
     return "a JPEG 2000 picture whose channels are in another order"
   if count > colours and not channels:
     return "a JPEG 2000 picture with a channel of unknown use"
-  return None
-
-
-def _check_avif(image, content):
-  del image
-  whole, *parts = items.shown(content) or [items.Item(b"", [])]
-  if whole.kind not in (b"av01", b"grid", b"trak"):
-    return "an AVIF picture that is not coded, but made of others otherwise than as a grid"
-  if any(box.name in (b"clap", b"irot", b"imir") for part in parts for box in part.properties):
-    return "an AVIF picture whose parts are cut or turned"
   return None
