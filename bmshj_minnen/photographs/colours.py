@@ -7,6 +7,8 @@ import numpy as np
 import PIL.Image
 import PIL.ImageCms
 
+from bmshj_minnen.photographs import soundness
+
 __all__ = ["GREY_MODES", "to_srgb"]
 
 GREY_MODES = frozenset(("1", "L", "LA"))
@@ -37,9 +39,13 @@ def to_srgb(path: str, image: PIL.Image.Image, note: Callable[[str], None]) -> P
       PIL.ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
     pixels = image if mode == "CMYK" else plain.convert(mode)
-    return (
-      pixels if _is_identity(transform, mode) else PIL.ImageCms.applyTransform(pixels, transform)
-    )
+    if _is_identity(transform, mode):
+      return pixels
+    if not soundness.is_sound(source.profile, transform, mode):
+      raise ValueError("the profile gives no colours")
+    if soundness.has_wrong_checksum(profile):
+      note(f"{path}: its colour profile was changed after it was made; it is used as it is")
+    return PIL.ImageCms.applyTransform(pixels, transform)
   except (PIL.ImageCms.PyCMSError, OSError, ValueError, KeyError):
     note(f"{path}: its colour profile is broken or for other pixels; its colours are taken as sRGB")
     return plain.convert("RGB")

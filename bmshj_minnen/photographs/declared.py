@@ -1,8 +1,9 @@
 """The colours that a file declares, as an ICC profile.
 
 PNG says them in four ways, of which the first counts (third edition, 4.3): cICP, iCCP, sRGB, gAMA
-with cHRM. AVIF and HEIC have code points of ITU-T H.273, as cICP has. Cameras name Adobe RGB in
-EXIF alone. BMP and JPEG 2000 hold profiles that Pillow does not read.
+with cHRM. AVIF and HEIC have code points of ITU-T H.273, as cICP has, and both may stand at the
+parts of a picture alone. Cameras name Adobe RGB in EXIF alone. BMP and JPEG 2000 hold profiles that
+Pillow does not read.
 """
 
 import struct
@@ -10,7 +11,7 @@ from typing import Callable, Optional
 
 import PIL.Image
 
-from bmshj_minnen.photographs import boxes, icc, png
+from bmshj_minnen.photographs import boxes, icc, items, png
 from bmshj_minnen.photographs.reason import NotReadError
 
 __all__ = ["profile"]
@@ -44,7 +45,7 @@ _TRANSFERS = {
 }
 # Pictures of ordinary video are made for the screens that sRGB describes.
 _ORDINARY_VIDEO = frozenset((1, 2, 5, 6, 7))
-_HDR = frozenset((16, 18))
+_HDR = {16: "PQ", 18: "HLG"}
 _LONGEST_PROFILE = 2**26  # Bytes.
 _ADOBE_GAMMA = icc.gamma(563 / 256)
 _INTEROPERABILITY, _EXIF, _COLOR_SPACE = 0xA005, 0x8769, 0xA001
@@ -80,11 +81,7 @@ def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None])
 
 def _coded(primaries, transfer):
   """The profile of code points of H.273."""
-  if transfer in _HDR:
-    name = "PQ" if transfer == 16 else "HLG"
-    raise NotReadError(
-      f"an HDR picture ({name}), which is not read: convert it to 8-bit sRGB first"
-    )
+  _refuse_hdr(transfer)
   if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
     raise NotReadError(
       f"of colours that are not read (primaries {primaries}, transfer {transfer} of H.273): "
@@ -94,6 +91,13 @@ def _coded(primaries, transfer):
   if curve == _CAMERA and primaries in _ORDINARY_VIDEO:
     curve = icc.SRGB_CURVE
   return _made(_PRIMARIES[primaries], curve)
+
+
+def _refuse_hdr(transfer):
+  if transfer in _HDR:
+    raise NotReadError(
+      f"an HDR picture ({_HDR[transfer]}), which is not read: convert it to 8-bit sRGB first"
+    )
 
 
 def _made(chromaticities, *curves):
@@ -187,14 +191,38 @@ def _of_jpeg2000(image, content, note):
 
 
 def _of_boxes(image, content, note):
-  """Of AVIF and HEIC: a profile counts before code points."""
-  del note
-  if image.info.get("icc_profile"):
-    return image.info["icc_profile"]
-  for box in boxes.primary_properties(content):
-    if box.name == b"colr" and box.body[:4] == b"nclx" and len(box.body) >= 8:
-      return _coded(*struct.unpack_from(">HH", box.body, 4))
-  return None
+  """Of AVIF and HEIC: a profile counts before code points.
+
+  What stands at the parts of a picture counts like what stands at the whole.
+  """
+  colours = [_of_item(item) for item in items.shown(content)]
+  profiles = {profile for profile, _ in colours if profile}
+  points = [coded for _, coded in colours if coded]
+  # 2 is unknown in the first three: primaries, transfer and matrix; the last one is the range.
+  known = [set(values) - ({2} if i < 3 else set()) for i, values in enumerate(zip(*points))]
+  if len(profiles) > 1 or any(len(values) > 1 for values in known):
+    raise NotReadError(
+      "a picture whose parts declare different colours: convert it to 8-bit sRGB first"
+    )
+  if profiles or image.info.get("icc_profile"):
+    return profiles.pop() if profiles else image.info["icc_profile"]
+  if not points:
+    note("it says nothing of its colours; they are taken as sRGB")
+    return None
+  if not any(colours[0]) and image.format == "AVIF":
+    note("its colours stand at its parts alone; they are taken as they are coded there")
+  return _coded(*(min(values, default=2) for values in known[:2]))
+
+
+def _of_item(item):
+  """The profile of a part of AVIF or HEIC, and its code points of H.273 with matrix and range."""
+  bodies = [box.body for box in item.properties if box.name == b"colr"]
+  profile_of_item = next((body[4:] for body in bodies if body[:4] in (b"prof", b"rICC")), None)
+  coded = next((body[4:11] for body in bodies if body[:4] == b"nclx"), None)
+  coded = struct.unpack(">HHHB", coded) if coded else None
+  if coded and not profile_of_item:
+    _refuse_hdr(coded[1])
+  return profile_of_item, coded
 
 
 def _of_qoi(image, content, note):
@@ -205,6 +233,8 @@ def _of_qoi(image, content, note):
 def _of_exif(image, content, note):
   del content, note
   if image.info.get("icc_profile"):
+    if not isinstance(image.info["icc_profile"], bytes):
+      raise ValueError("the profile is of a type that it should not have")
     return image.info["icc_profile"]
   if any(data.startswith(b"ICC_PROFILE\0") for _, data in getattr(image, "applist", ())):
     raise ValueError("a part of the profile is missing")

@@ -3,13 +3,14 @@
 import ctypes
 import functools
 import io
+import re
 import struct
 from typing import Optional
 
 import PIL._imaging
 import PIL.Image
 
-from bmshj_minnen.photographs import boxes, png
+from bmshj_minnen.photographs import boxes, items, jpeg, png
 from bmshj_minnen.photographs.reason import NotReadError
 
 __all__ = ["SUFFIXES", "open_picture"]
@@ -28,6 +29,14 @@ SUFFIXES = frozenset(
 )
 _AVIF = frozenset((b"avif", b"avis"))
 _HEIC = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
+_TURNS = frozenset((b"clap", b"irot", b"imir"))
+# Properties that the decoders of AVIF and HEIC know, or that are about other things than pixels.
+_PROPERTIES = frozenset(
+  (
+    *(b"a1lx", b"a1op", b"amve", b"auxC", b"av1C", b"cclv", b"clap", b"clli", b"colr", b"hvcC"),
+    *(b"imir", b"irot", b"ispe", b"lhvC", b"lsel", b"mdcv", b"pasp", b"pixi"),
+  )
+)
 # Signatures that Pillow does not know, or takes for others, and where they stand.
 _OTHERS = (
   (0, b"\xff\x0a", "JPEG XL"),
@@ -43,7 +52,9 @@ _OTHERS = (
   (0, b"\x8bJNG", "JNG"),
   (0, b"P7", "PAM"),
   (0, b"%PDF", "PDF"),
-  (0, b"<svg", "SVG"),
+  (0, b"PF", "PFM"),
+  (0, b"Pf", "PFM"),
+  (0, b"MM\0+", "big-endian BigTIFF"),
   (0, b"IIRO", "raw"),
   (0, b"IIRS", "raw"),
   (0, b"IIU\0", "raw"),
@@ -52,6 +63,7 @@ _OTHERS = (
   (6, b"HEAPCCDR", "raw"),
   (4, b"ftypcrx ", "raw"),
 )
+_LONGEST_PROLOGUE = 2**12  # Bytes of XML before its first element.
 
 
 def open_picture(content: bytes) -> PIL.Image.Image:
@@ -64,13 +76,15 @@ def open_picture(content: bytes) -> PIL.Image.Image:
   PIL.Image.init()
   _silence_libtiff()
   _refuse_other(content)
-  content = png.without_bad_side_data(content)
+  content = jpeg.with_end(png.without_bad_side_data(content))
   known = [name for name in _READ if name in PIL.Image.OPEN]
   try:
     return PIL.Image.open(io.BytesIO(content), formats=known)
   except PIL.UnidentifiedImageError as error:
     _refuse_kind(content)
     reason = "of no known format" if content else "the file is empty"
+    if content.startswith(b"\xff\xd8"):
+      reason = "a damaged JPEG picture"  # With other bytes before its first marker.
     raise NotReadError(f"not a readable image ({reason})") from error
 
 
@@ -80,15 +94,47 @@ def _refuse_other(content):
   if head.startswith(b"BMM"):
     raise NotReadError("a compressed file, not a photograph: decompress reads it")
   brands = boxes.brands(content)
-  if brands & _HEIC and not brands & _AVIF:
+  if brands & _AVIF:
+    _refuse_items(content, "an AVIF picture")
+    return
+  if brands & _HEIC:
     _register_heif()
+    _refuse_items(content, "a HEIC picture")
     return
   other = next((name for at, sign, name in _OTHERS if head.startswith(sign, at)), None)
-  other = other or _name_by_pillow(head)
+  other = other or ("SVG" if _is_svg(content) else _name_by_pillow(head))
   if other == "EPS":
     raise NotReadError("a program, not an image; convert it to 8-bit RGB first")
   if other:
     raise NotReadError(f"a {other} picture, which is not read: convert it to PNG first")
+
+
+def _refuse_items(content, picture):
+  """Raises for AVIF and HEIC that the decoders would not show as it is meant."""
+  whole, *parts = items.shown(content) or [items.Item(b"")]
+  problem = None
+  if picture == "an AVIF picture":
+    if whole.kind not in (b"av01", b"grid", b"trak"):
+      problem = "made of others otherwise than as a grid"
+    elif any(box.name in _TURNS for part in parts for box in part.properties):
+      problem = "whose parts are cut or turned"
+  unknown = frozenset().union(*(item.essential for item in (whole, *parts))) - _PROPERTIES
+  if unknown:
+    names = ", ".join(sorted(repr(name.decode("latin1")) for name in unknown))
+    problem = f"with essential properties that are not known ({names})"
+  if problem:
+    raise NotReadError(f"{picture} {problem}, which is not supported: convert it to PNG first")
+
+
+def _is_svg(content):
+  """Behind a byte order mark, declarations and comments."""
+  text = content[:_LONGEST_PROLOGUE].removeprefix(b"\xef\xbb\xbf").lstrip()
+  while text.startswith((b"<?", b"<!")):
+    end = b"-->" if text.startswith(b"<!--") else b">"
+    if b"[" in text.partition(b">")[0]:
+      end = b"]>"  # Of a document type with definitions.
+    text = text.partition(end)[2].lstrip()
+  return re.match(rb"<(\w+:)?svg\b", text) is not None
 
 
 def _register_heif():

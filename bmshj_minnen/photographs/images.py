@@ -4,14 +4,23 @@ import functools
 import io
 import logging
 import pathlib
+import struct
 from typing import Callable, Optional
 
 import numpy as np
-import PIL.ExifTags
 import PIL.Image
 import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import colours, declared, encoding, formats, layouts, outputs
+from bmshj_minnen.photographs import (
+  colours,
+  declared,
+  encoding,
+  formats,
+  layouts,
+  orientation,
+  outputs,
+  sources,
+)
 from bmshj_minnen.photographs.formats import SUFFIXES
 from bmshj_minnen.photographs.reason import NotReadError
 
@@ -35,25 +44,13 @@ _MODES = frozenset(("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "C
 # Pillow unpacks the high byte of 16-bit colour; with the other byte order it unpacks the low one.
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}
 
-_TURN = PIL.Image.Transpose
-# What undoes an orientation of EXIF.
-_TURNS = dict(
-  enumerate(
-    (
-      *(_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM, _TURN.TRANSPOSE),
-      *(_TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90),
-    ),
-    2,
-  )
-)
-
 
 class ImageError(ValueError):
   """A file is not an image that can be coded; the message is one line."""
 
 
 def read_image(
-  path: str,
+  path: sources.Source,
   alpha: Optional[str] = None,
   note: Callable[[str], None] = logging.getLogger(__name__).warning,
   content: Optional[bytes] = None,
@@ -65,11 +62,13 @@ def read_image(
   to one level. Grey, palette and CMYK pixels become RGB, and 16 bits are rounded to 8.
 
   Args:
-    path: the file; of several pictures in it, the first is read.
+    path: of the file, or a file that is open for bytes, which is read from its beginning; of
+      several pictures in it, the first is read.
     alpha: what becomes of transparency: laid on "white" or "black", or "drop" for the colours
       without it; None refuses it. A channel that is opaque throughout is dropped in any case.
     note: called with one line for whatever is lost: further pictures, bits, a broken profile.
-    content: of the file, where it was read already; then `path` is for messages only.
+    content: of the file, bytes or a buffer, where it was read already; then `path` is for messages
+      only.
 
   Returns:
     [H, W, 3] uint8.
@@ -77,17 +76,29 @@ def read_image(
   Raises:
     ImageError: the file is missing, damaged, not an image, of a kind that is not supported, has
       transparency where `alpha` is None, or so many pixels that Pillow takes it for an attack.
+    TypeError: `path` or `content` is of a kind that is not taken.
     ValueError: `alpha` is none of these.
   """
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
-  image = _load(path, content, lambda text: note(f"{path}: {text}"))
+  name = sources.name_of(path)
+  image = _load(name, _content(path, name, content), lambda text: note(f"{name}: {text}"))
   try:
-    return _flattened(path, image, alpha, note)
+    return _flattened(name, image, alpha, note)
   except (ImageError, MemoryError):
     raise
   except Exception as error:  # A palette that is missing shows only here.
-    raise ImageError(f"{path}: not a readable image ({_reason(error)})") from error
+    raise ImageError(f"{name}: not a readable image ({_reason(error)})") from error
+
+
+def _content(path, name, content):
+  """The bytes of a file."""
+  try:
+    return sources.content_of(path, content)
+  except FileNotFoundError as error:
+    raise ImageError(f"{name}: no such file") from error
+  except (OSError, ValueError) as error:
+    raise ImageError(f"{name}: not a readable image ({_reason(error)})") from error
 
 
 def _flattened(path, image, alpha, note):
@@ -108,7 +119,6 @@ def _flattened(path, image, alpha, note):
 def _load(path, content, note):
   """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
   try:
-    content = pathlib.Path(path).read_bytes() if content is None else content
     with formats.open_picture(content) as image:
       layouts.mend(image, content)
       _refuse_unsupported(image)
@@ -118,16 +128,13 @@ def _load(path, content, note):
         note("holds several pictures; only the first is read")
       tiles, deep = list(image.tile), is_deep(image)
       image.load()
-      turn, aperture = _turn(image, note), layouts.clean_aperture(image, content)
+      steps = orientation.steps(image, content, note)
       if deep:
         note("more than 8 bits a channel are rounded to 8")
         image = _rounded(functools.partial(formats.open_picture, content), image, tiles)
-      image = image.crop(aperture) if aperture else image
-      return image.transpose(turn) if turn is not None else image
+      return functools.reduce(lambda image, step: step(image), steps, image)
   except NotReadError as error:
     raise ImageError(f"{path}: {error}") from error
-  except FileNotFoundError as error:
-    raise ImageError(f"{path}: no such file") from error
   except MemoryError:
     raise
   except Exception as error:  # Damaged files make Pillow raise nearly anything.
@@ -135,8 +142,8 @@ def _load(path, content, note):
 
 
 def _reason(error):
-  if isinstance(error, (TypeError, AssertionError, RecursionError)):
-    return "it is damaged"  # Their words are about Pillow's code.
+  if isinstance(error, (TypeError, AssertionError, RecursionError, LookupError, struct.error)):
+    return "it is damaged"  # Their words are about code.
   return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -225,18 +232,6 @@ def _reread(open_again, raw_modes):
     image.tile = tiles
     image.load()
     return image
-
-
-def _turn(image, note):
-  """How the pixels come to stand upright; None if they do."""
-  try:
-    value = image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
-    if isinstance(value, (bytes, tuple)):  # Of a type that it should not have.
-      value = value[0]
-    return _TURNS.get(value)
-  except Exception:  # As above; a broken tag does not spoil the pixels.
-    note("its EXIF data are broken; a rotation in them would be lost")
-    return None
 
 
 def write_image(path: str, image: np.ndarray) -> None:

@@ -1,17 +1,16 @@
 """What Pillow would misread within the formats that are read: mended, or refused."""
 
-import fractions
 import struct
-from typing import Optional
 
 import PIL
 import PIL.Image
 import PIL.ImagePalette
+import PIL.TiffTags
 
 from bmshj_minnen.photographs import boxes
 from bmshj_minnen.photographs.reason import NotReadError
 
-__all__ = ["clean_aperture", "mend"]
+__all__ = ["mend"]
 
 _ADVICE = "convert it to 8-bit RGB first"
 
@@ -32,7 +31,7 @@ def mend(image: PIL.Image.Image, content: bytes) -> None:
   change = {
     "TIFF": _mend_tiff,
     "PNG": _mend_png,
-    "BMP": _check_bmp,
+    "BMP": _mend_bmp,
     "JPEG2000": _check_jpeg2000,
   }.get(image.format)
   problem = change(image, content) if change else None
@@ -61,7 +60,17 @@ def _mend_tiff(image, content):
   if photometric == _PALETTE and _COLOUR_MAP in tags and max(tags[_COLOUR_MAP], default=0) < 256:
     # Of 16 bits each they should be; some writers fill in 8, which libtiff finds out likewise.
     image.palette = PIL.ImagePalette.raw("RGB;L", bytes(tags[_COLOUR_MAP]))
+  _drop_damaged_directories(image.getexif())
   return None
+
+
+def _drop_damaged_directories(exif):
+  """Pillow reads the directories of EXIF when it decodes, and ends if there are none."""
+  for tag in PIL.TiffTags.TAGS_V2_GROUPS:
+    try:
+      exif.get_ifd(tag)
+    except Exception:  # Damaged ones make Pillow raise nearly anything.
+      exif.pop(tag, None)
 
 
 def _mend_png(image, content):
@@ -74,7 +83,8 @@ def _mend_png(image, content):
     image.info["transparency"] = (level & 2**bits - 1) * 255 // (2**bits - 1)
 
 
-def _check_bmp(image, content):
+def _mend_bmp(image, content):
+  _mend_palette_of_bmp(image, content)
   is_rle = bool(image.tile) and image.tile[0][0] == "bmp_rle"
   if is_rle and content[28:29] == b"\4" and int(PIL.__version__.split(".")[0]) < 13:
     return "a BMP picture of 4-bit run lengths (Pillow 13 reads it)"
@@ -82,6 +92,21 @@ def _check_bmp(image, content):
   if content[14] >= 56 and bits == 16 and compression == b"\3" and any(content[66:70]):
     return "a BMP picture of 16 bits a pixel with transparency"
   return None
+
+
+def _mend_palette_of_bmp(image, content):
+  """Pillow takes some grey palettes for pixels of 1 or of 8 bits, whatever their bits are."""
+  header = content[14]
+  bits = content[24 if header == 12 else 28]
+  if image.mode not in ("1", "L") or (bits, image.mode) in ((1, "1"), (8, "L")):
+    return
+  colour = "BGR" if header == 12 else "BGRX"
+  colours = struct.unpack_from("<I", content, 46)[0] if header > 12 else 0
+  palette = content[14 + header :][: len(colour) * (colours or 1 << bits)]
+  image._mode, image.palette = "P", PIL.ImagePalette.raw(colour, palette)
+  (codec, box, offset, (_, *args)) = image.tile[0]
+  raw_mode = "P" if bits == 8 or codec == "bmp_rle" else f"P;{bits}"
+  image.tile = [type(image.tile[0])(codec, box, offset, (raw_mode, *args))]
 
 
 def _check_jpeg2000(image, content):
@@ -122,28 +147,3 @@ def _jp2_problem(content, count):
   if count > colours and not channels:
     return "a JPEG 2000 picture with a channel of unknown use"
   return None
-
-
-def clean_aperture(image: PIL.Image.Image, content: bytes) -> Optional[tuple[int, int, int, int]]:
-  """Left, top, right and bottom of the part of an AVIF picture that is to be seen; None: all.
-
-  Raises:
-    NotReadError: its borders lie within pixels or outside the picture.
-  """
-  if image.format != "AVIF":
-    return None
-  properties = {box.name: box.body for box in boxes.primary_properties(content)}
-  size = properties.get(b"ispe", b"")[4:12]
-  if b"clap" not in properties or (size and struct.unpack(">II", size) != image.size):
-    return None  # Another version of Pillow may have cut it out.
-  values = struct.unpack(">4IiIiI", properties[b"clap"][:32])
-  if not all(values[1::2]):
-    raise NotReadError(f"an AVIF picture whose clean aperture is damaged: {_ADVICE}")
-  box = []
-  for whole, at in zip(image.size, (0, 2)):
-    length = fractions.Fraction(*values[at : at + 2])
-    centre = fractions.Fraction(*values[at + 4 : at + 6]) + fractions.Fraction(whole, 2)
-    box.append((centre - length / 2, centre + length / 2, whole))
-  if any(a < 0 or b > whole or a != int(a) or b != int(b) or a >= b for a, b, whole in box):
-    raise NotReadError(f"an AVIF picture whose clean aperture cuts pixels: {_ADVICE}")
-  return int(box[0][0]), int(box[1][0]), int(box[0][1]), int(box[1][1])

@@ -6,6 +6,7 @@ from typing import NamedTuple, Optional
 
 __all__ = [
   "GAMMA_TOLERANCE",
+  "LONGEST_TEXT",
   "PLACE_TOLERANCE",
   "SRGB_CODE_POINTS",
   "SRGB_GAMMA",
@@ -24,7 +25,7 @@ SRGB_PLACES, PLACE_TOLERANCE = (31270, 32900, 64000, 33000, 30000, 60000, 15000,
 SRGB_CODE_POINTS = bytes((1, 13, 0, 1))  # In cICP.
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_LONGEST_TEXT = 2**20  # Bytes that Pillow inflates.
+LONGEST_TEXT = 2**20  # Bytes that Pillow inflates.
 _ALL_TEXTS = 2**25  # Of one file.
 # The pixels are not as meant without these.
 _OF_PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
@@ -97,9 +98,9 @@ def _size_beside_pixels(chunk):
     return 0
   _, _, rest = chunk.body.partition(b"\0")
   if chunk.name == b"tEXt" or (chunk.name == b"iTXt" and rest[:1] != b"\1"):
-    return len(chunk.body) if len(chunk.body) < _LONGEST_TEXT else None
+    return len(chunk.body) if len(chunk.body) < LONGEST_TEXT else None
   packed = rest[1:] if chunk.name == b"zTXt" else b"".join(rest[2:].split(b"\0", 2)[2:])
-  text = inflated(packed, _LONGEST_TEXT)
+  text = inflated(packed, LONGEST_TEXT)
   return None if text is None else len(text)
 
 

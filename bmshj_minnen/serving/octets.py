@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-__all__ = ["number"]
+__all__ = ["matches", "number"]
 
 
 def number(
@@ -25,3 +25,13 @@ def number(
   places = [256**place for place in range(size)]
   digits = tf.cast(tf.gather(octets, where), tf.int64)
   return tf.reduce_sum(digits * (places if little_endian else places[::-1]), -1)
+
+
+def matches(octets: tf.Tensor, position: tf.Tensor, text: bytes) -> tf.Tensor:
+  """Whether a text begins at a position, bool; both as of `number`."""
+  parts = [text[i : i + 4] for i in range(0, len(text), 4)]
+  tests = [
+    number(octets, position + 4 * i, len(part)) == int.from_bytes(part, "big")
+    for i, part in enumerate(parts)
+  ]
+  return tf.reduce_all(tf.stack(tests))

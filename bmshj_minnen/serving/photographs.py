@@ -5,7 +5,7 @@ What the graph cannot read alike, such as colour profiles, is refused, not read 
 
 import tensorflow as tf
 
-from bmshj_minnen.serving import headers, profiles
+from bmshj_minnen.serving import exif, headers, profiles
 from bmshj_minnen.serving.refusal import refuse_if, refuse_size
 
 __all__ = ["read"]
@@ -44,21 +44,24 @@ def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
   message = [where, "not a readable image (damaged header)"]
   size = refuse_if(tf.reduce_any(size < 1), message, size)
   data = refuse_size(size, max_pixels, where, data)
-  data = _refuse_unsupported(header, data, where, is_png)
+  has_orientation = exif.has_orientation(octets, end, header.exif)
+  data = _refuse_unsupported(header, has_orientation, data, where, is_png)
   rgba = _decode(data, is_png, size)
   message = [where, "not a readable image (damaged, or too large for TensorFlow's decoder)"]
   rgba = refuse_if(tf.size(rgba) == 0, message, rgba)
   transparent = header.alpha & tf.reduce_any(rgba[..., 3:] != 255)
   rgb = refuse_if(transparent, [where, "has transparency; lay it on a colour"], rgba[..., :3])
-  return _upright(rgb, headers.orientation(octets, end, header.exif))
+  xmp = _part(data, header.xmp, header.xmp_size)
+  return _upright(rgb, exif.orientation(octets, end, header.exif, xmp))
 
 
-def _refuse_unsupported(header, data, where, is_png):
+def _refuse_unsupported(header, has_orientation, data, where, is_png):
   hint = "; send its pixels to compress_pixels"
   for bad, problem in [
     (header.depth > 8, "more than 8 bits a channel"),
     (header.channels > 3, "CMYK colours"),
     (_has_colours(header, data, is_png), "a colour profile other than sRGB"),
+    (header.packed & ~has_orientation, "an orientation in compressed text, perhaps"),
   ]:
     data = refuse_if(bad, [where, f"has {problem}{hint}"], data)
   return data
@@ -66,9 +69,7 @@ def _refuse_unsupported(header, data, where, is_png):
 
 def _has_colours(header, data, is_png):
   """Whether colours may not mean sRGB."""
-  content = tf.cast(tf.minimum(header.profile_size, _MAX_PROFILE), tf.int32)
-  start = tf.minimum(tf.cast(header.profile, tf.int32), tf.strings.length(data))
-  content = tf.strings.substr(data, start, tf.maximum(content, 0))
+  content = _part(data, header.profile, tf.minimum(header.profile_size, _MAX_PROFILE))
 
   def is_srgb():
     return profiles.means_srgb(tf.cond(is_png, lambda: _inflated(content), lambda: content))
@@ -76,6 +77,12 @@ def _has_colours(header, data, is_png):
   return tf.cond(header.profile > 0, lambda: ~is_srgb(), lambda: False) | (
     header.more_profile | header.other_colours
   )
+
+
+def _part(data, start, size):
+  """Bytes of a file, as far as they are there."""
+  start = tf.minimum(tf.cast(start, tf.int32), tf.strings.length(data))
+  return tf.strings.substr(data, start, tf.cast(tf.maximum(size, 0), tf.int32))
 
 
 def _inflated(chunk):

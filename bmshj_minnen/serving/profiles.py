@@ -9,6 +9,7 @@ __all__ = ["means_srgb"]
 
 # ICC.1:2010: a header, the number of tags, then name, offset and size of each.
 _TAGS = 128
+_TABLES = b"A2B", b"D2B"  # Of a number, 0 to 3, behind; they would precede the matrix.
 _MAX_TAGS = 100
 # The columns of red, green and blue that usual sRGB profiles hold: the primaries of IEC 61966-2-1,
 # adapted to D50, in 1/65536. Profiles round them differently; a distance of 0.0002 moves no colour
@@ -45,7 +46,8 @@ def means_srgb(profile: tf.Tensor) -> tf.Tensor:
 
   spaces = number(octets, 16, 4) == int.from_bytes(b"RGB ", "big")
   spaces &= number(octets, 20, 4) == int.from_bytes(b"XYZ ", "big")
-  tests = [spaces, ~tf.reduce_any(is_name(b"A2B0"))]  # A table that would precede the matrix.
+  is_table = tf.reduce_any([names // 256 == int.from_bytes(kind, "big") for kind in _TABLES])
+  tests = [spaces, ~is_table]
   for column, name in zip(_COLUMNS, (b"rXYZ", b"gXYZ", b"bXYZ")):
     found = number(octets, tag(name) + [8, 12, 16], 4)
     tests.append(tf.reduce_all(tf.abs(found - column) <= _COLUMN_TOLERANCE))

@@ -1,0 +1,106 @@
+"""Items of AVIF and HEIC files (ISO 23008-12): the picture that is shown, and its parts."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from bmshj_minnen.photographs import boxes
+from bmshj_minnen.photographs.boxes import Box
+
+__all__ = ["Item", "shown"]
+
+_FULL = 4  # Bytes of version and flags at the beginning of some boxes.
+# Of sample descriptions: version, flags and a count; then of a description of pictures: its fields.
+_DESCRIPTIONS = 8
+_PICTURE = 78
+
+
+class Item(NamedTuple):
+  """A picture in a file.
+
+  Attributes:
+    kind: four bytes: how it is coded, how it is derived from others, or `trak` for a sequence.
+    properties: in the order in which they are applied.
+    essential: names of those without which a picture may not be shown.
+  """
+
+  kind: bytes
+  properties: Sequence[Box] = ()
+  essential: Collection[bytes] = ()
+
+
+def shown(content: bytes) -> list[Item]:
+  """The picture that is shown, and behind it all pictures that it is derived from, each once.
+
+  A sequence has both an item and a track; the one that its first brand names comes first.
+  """
+  meta = boxes.find(content, b"meta")[_FULL:]
+  kinds, inputs, properties = _kinds(meta), _inputs(meta), _properties(meta)
+  primary = boxes.find(meta, b"pitm")
+  numbers = [int.from_bytes(primary[_FULL:], "big")] if primary else []
+  seen = set(numbers)
+  for number in numbers:  # Which grows.
+    new = [one for one in dict.fromkeys(inputs.get(number, ())) if one not in seen]
+    numbers += new
+    seen.update(new)
+  found = [Item(kinds.get(one, b""), *properties.get(one, ())) for one in numbers]
+  track = list(_track(content))
+  return track + found if content[8:12] == b"avis" else found + track
+
+
+def _numbers(data, at, size, count=1):
+  """Whole numbers of `size` bytes each, as far as they are there."""
+  places = range(at, min(at + count * size, len(data) - size + 1), size)
+  return [int.from_bytes(data[place : place + size], "big") for place in places]
+
+
+def _kinds(meta):
+  """Number of an item -> its kind."""
+  table = boxes.find(meta, b"iinf")
+  found = {}
+  for box in boxes.boxes(table[_FULL + (4 if table[:1] > b"\0" else 2) :]):
+    size = {b"\2": 2, b"\3": 4}.get(box.body[:1])
+    if box.name == b"infe" and size:
+      number = int.from_bytes(box.body[_FULL : _FULL + size], "big")
+      found[number] = box.body[_FULL + size + 2 :][:4]
+  return found
+
+
+def _inputs(meta):
+  """Number of an item -> those that it is derived from."""
+  table = boxes.find(meta, b"iref")
+  size, found = 4 if table[:1] > b"\0" else 2, {}
+  for box in boxes.boxes(table[_FULL:]):
+    if box.name == b"dimg" and len(box.body) >= size + 2:
+      (number,), (count,) = _numbers(box.body, 0, size), _numbers(box.body, size, 2)
+      found.setdefault(number, _numbers(box.body, size + 2, size, count))
+  return found
+
+
+def _properties(meta):
+  """Number of an item -> its properties, and the names of the essential ones."""
+  tables = boxes.find(meta, b"iprp")
+  known, found = list(boxes.boxes(boxes.find(tables, b"ipco"))), {}
+  for box in boxes.boxes(tables):
+    if box.name != b"ipma":
+      continue
+    id_size, size = 4 if box.body[:1] > b"\0" else 2, 2 if box.body[3:4] > b"\0" else 1
+    at = _FULL + 4
+    while at + id_size < len(box.body):
+      (number,), count = _numbers(box.body, at, id_size), box.body[at + id_size]
+      at += id_size + 1
+      # Places count from 1; the highest bit marks a property as essential.
+      bit = 1 << 8 * size - 1
+      marked = [(place % bit, place >= bit) for place in _numbers(box.body, at, size, count)]
+      marked = [(known[place - 1], mark) for place, mark in marked if 0 < place <= len(known)]
+      properties, essential = found.setdefault(number, ([], set()))
+      properties.extend(one for one, _ in marked)
+      essential.update(one.name for one, mark in marked if mark)
+      at += count * size
+  return found
+
+
+def _track(content):
+  """The first track of a sequence."""
+  media = boxes.find(content, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+  for description in boxes.boxes(media[_DESCRIPTIONS:]):
+    yield Item(b"trak", list(boxes.boxes(description.body[_PICTURE:])))

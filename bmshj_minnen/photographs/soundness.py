@@ -1,0 +1,75 @@
+"""Whether an ICC profile gives colours: dark for the least of light, light for the most of it.
+
+Profiles with primaries or curves that say nothing load like others, and make a picture black,
+white or noise. The bounds are wide: they are far from all profiles of displays, working spaces and
+presses that were tried (experiments/robustness/README.md).
+"""
+
+import hashlib
+
+import numpy as np
+import PIL.Image
+import PIL.ImageCms
+
+__all__ = ["has_wrong_checksum", "is_sound"]
+
+_LEVELS = 256
+# Levels of sRGB.
+_LIGHTEST_BLACK, _DARKEST_WHITE = 64, 192
+_DARKEST_MIDDLE, _LIGHTEST_MIDDLE = 32, 240
+_FALL = 8  # Of a curve that should rise.
+_COLOUR = 64  # From black to the end of one channel.
+_VOLUME = 0.02  # Of the primaries, where sRGB's is 0.161 in XYZ and 1 in linear sRGB.
+
+
+def is_sound(profile, transform: PIL.ImageCms.ImageCmsTransform, mode: str) -> bool:
+  """Whether colours are those of a picture.
+
+  Args:
+    profile: Pillow's core profile.
+    transform: from it to RGB of sRGB.
+    mode: of the pixels: RGB, L or CMYK.
+  """
+  ramps = np.zeros([len(mode) + 1, _LEVELS, len(mode)], np.uint8)
+  for channel in range(len(mode)):
+    ramps[[channel, -1], :, channel] = np.arange(_LEVELS)
+  image = PIL.Image.frombytes(mode, ramps.shape[1::-1], ramps.tobytes())
+  levels = np.asarray(PIL.ImageCms.applyTransform(image, transform), np.int16)
+  if mode == "CMYK":
+    levels = 255 - levels  # Ink takes light away.
+  grey, distances = levels[-1], np.abs(levels - levels[:, :1]).max(-1).T
+  return (
+    grey[0].max() <= _LIGHTEST_BLACK
+    and grey[-1].min() >= _DARKEST_WHITE
+    # Presses may print black at half of all inks.
+    and (mode == "CMYK" or _DARKEST_MIDDLE <= grey[_LEVELS // 2].mean() <= _LIGHTEST_MIDDLE)
+    and max(_fall(grey), _fall(distances)) <= _FALL
+    and distances[-1].min() >= _COLOUR
+    and (mode != "RGB" or _has_volume(profile, levels[:3, -1]))
+  )
+
+
+def _fall(values):
+  """How far values fall again along the first axis, at most."""
+  return (np.maximum.accumulate(values) - values).max()
+
+
+def _has_volume(profile, levels):
+  """Whether no primary is a mixture of the others, in sRGB and in XYZ where they are declared."""
+  matrices = [(levels / 255) ** 2.2]
+  if profile.is_matrix_shaper:
+    colorants = profile.red_colorant, profile.green_colorant, profile.blue_colorant
+    if None in colorants:
+      return False
+    matrices.append(np.array([xyz for xyz, _ in colorants]))
+  return all(abs(np.linalg.det(matrix)) >= _VOLUME for matrix in matrices)
+
+
+def has_wrong_checksum(profile: bytes) -> bool:
+  """Whether a profile of version 4 holds a checksum, of MD5, and it is another one's (7.2.18)."""
+  held = profile[84:100]
+  if profile[8:9] < b"\4" or not any(held):
+    return False
+  # Flags, intent and the checksum itself count as zero.
+  parts = profile[:44], bytes(4), profile[48:64], bytes(4), profile[68:84], bytes(16), profile[100:]
+  return hashlib.md5(b"".join(parts), usedforsecurity=False).digest() != held
