@@ -10,7 +10,7 @@ from bmshj_minnen.coding.bitstream import QUALITIES, Header
 from bmshj_minnen.coding.dial import DEFAULT_QUALITY
 from bmshj_minnen.config import ModelConfig
 
-__all__ = ["Target", "TargetError", "Trial", "is_answered", "search"]
+__all__ = ["Target", "TargetError", "Trial", "satisfies_request", "search"]
 
 # How much the logarithm of the bytes and the PSNR in dB grow from one of `QUALITIES` to the next,
 # about: where to go on while only one side is known.
@@ -70,20 +70,32 @@ class Target(NamedTuple):
     return trial.size <= self.bytes if self.bytes is not None else trial.psnr >= self.psnr
 
 
-def is_answered(asked: dict[str, float], config: ModelConfig, header: Header, size: int) -> bool:
-  """Whether a file that is there already is what `Codec.compress` was asked for.
+def satisfies_request(
+  request: dict[str, float],
+  config: ModelConfig,
+  header: Header,
+  size: int,
+  measure_psnr: Callable[[], float],
+) -> bool:
+  """Whether a file that is there already is an answer to what `Codec.compress` is asked for.
+
+  A file that meets a target is one. Whether a better quality would meet it too is not known without
+  trying.
 
   Args:
-    asked: what it was given: a quality, one of the targets, or nothing.
+    request: a quality, one of the targets, or nothing.
     config: of its model.
-    header, size: of the file; bytes.
+    header: of the file.
+    size: of the file, bytes.
+    measure_psnr: decodes the file and compares it with its photograph, dB; called only if a PSNR is
+      asked for.
   """
-  targets = {name: value for name, value in asked.items() if name != "quality"}
+  targets = {name: value for name, value in request.items() if name != "quality"}
   goal = Target.of(header.height * header.width, **targets)
-  if goal:  # Whether a better quality would meet it too is not known without trying.
-    return goal.bytes is None or size <= goal.bytes
+  if goal:
+    return goal.is_met(Trial(size, None if goal.psnr is None else measure_psnr()))
   default = DEFAULT_QUALITY if config.gain_lambdas else None
-  return header.quality == asked.get("quality", default)
+  return header.quality == request.get("quality", default)
 
 
 def search(target: Target, attempt: Callable[[float], Trial]) -> float:
