@@ -79,16 +79,12 @@ def run(
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
   """
+  output = finding.absolute(corpus.output)
+  problem = _problem_in(output, task)
   task.load()  # Tells of a wrong model before workers start.
   _import_runner(runner)
   options = PipelineOptions(arguments, runner=_RUNNERS.get(runner, runner))
   _refuse_unknown(arguments, runner, options)
-  output, problem = finding.absolute(corpus.output), lambda target: None
-  if storage.is_local(output):
-    refusal = files.folder_problem(output, must_exist=False)
-    if refusal:
-      raise ValueError(refusal)
-    problem = files.Results(task.is_own, skip_existing=True, makes_folders=True).problem
   manifest, earlier = tables.read(output, corpus.overwrite)
   earlier = {source: why for source, why in earlier.items() if FileSystems.exists(source)}
   patterns = [p for path in corpus.inputs for p in finding.patterns_of(path, task.suffixes)]
@@ -114,6 +110,20 @@ def run(
   else:  # Nothing would reach the last step.
     outcome.write_tables(failures, *of_tables)
   return outcome.Outcome(**tables.read_counts(output, name))
+
+
+def _problem_in(output, task):
+  """A function: target -> why no result can go there, as far as this machine can tell.
+
+  Raises:
+    ValueError: none can, because the output is no folder.
+  """
+  if not storage.is_local(output):
+    return lambda target: None
+  line = files.folder_problem(output, must_exist=False)
+  if line:
+    raise ValueError(line)
+  return files.Results(task.is_own, skip_existing=True, makes_folders=True).problem
 
 
 def _finish(pipeline):

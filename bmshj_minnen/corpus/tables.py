@@ -1,4 +1,4 @@
-"""The tables of a corpus: manifest.csv, failures.csv and counts.json. Later runs go on from them."""
+"""The tables of a corpus: manifest.csv, failures.csv, counts.json. Later runs go on from them."""
 
 import csv
 import io
