@@ -12,7 +12,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import shared_flags
-from bmshj_minnen.corpus import pipeline, tasks
+from bmshj_minnen.corpus import pipeline, storage, tasks
 from bmshj_minnen.model_files import model_directory
 
 _CORPUS = shared_flags.CorpusFlags()
@@ -25,9 +25,9 @@ def main(argv):
   """Flags -> one library call; flags that are not known here are Beam's."""
   logging.set_verbosity(logging.WARNING)
   with startup.one_line_errors():
-    corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
+    corpus = pipeline.Corpus(*_CORPUS.corpus)
     model = tasks.model_for_workers(_MODEL.value)
-    config = None if "://" in model else model_directory.load_config(model)
+    config = model_directory.load_config(model) if storage.is_local(model) else None
     quality = _QUALITY.arguments(config)
     task = tasks.Compression(model, _ALPHA.value, _CORPUS.memory, _CORPUS.precision, quality)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])

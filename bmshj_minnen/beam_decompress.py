@@ -23,7 +23,7 @@ def main(argv):
   """Flags -> one library call; flags that are not known here are Beam's."""
   logging.set_verbosity(logging.WARNING)
   with startup.one_line_errors():
-    corpus = pipeline.Corpus(_CORPUS.inputs, _CORPUS.output)
+    corpus = pipeline.Corpus(*_CORPUS.corpus)
     model = tasks.model_for_workers(_MODEL.value)
     task = tasks.Decompression(model, _MAX_PIXELS.value, _CORPUS.memory, _CORPUS.precision)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])

@@ -15,9 +15,8 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen import targets
-from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
+from bmshj_minnen.command_line import existing, files, many_files, planning, report, shared_flags
 from bmshj_minnen.format import reading
-from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images, metadata
@@ -65,17 +64,12 @@ def _convert(codec, estimator, quality, photograph, progress):
 
 
 def _is_done(codec, quality, source, target):
-  """Whether a whole file of this model is there already, of this quality or small enough."""
-  try:
-    data = files.read(target)
-    header, _ = reading.parse_intact(data)
-  except (OSError, BitstreamError):
-    return False
-  return (
-    header.fingerprint == codec.fingerprint
-    and targets.is_answered(quality, codec.config, header, len(data))
-    and (not _METADATA.value or (header.exif, header.xmp) == _metadata(source, files.read(source)))
-  )
+  """Whether a file that answers the request is there already."""
+  read_source = functools.partial(images.read_image, source, _ALPHA.value, lambda text: None)
+  header = existing.header_of_answer(codec, quality, files.read(target), read_source)
+  if header is None or not _METADATA.value:
+    return header is not None
+  return (header.exif, header.xmp) == _metadata(source, files.read(source))
 
 
 def _read(path, note):

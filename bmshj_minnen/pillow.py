@@ -5,13 +5,22 @@
     image.save("smaller.tfci", quality=30)
 
 `save` takes `quality`, or one of the targets `bytes`, `bpp` and `psnr`, as `Codec.compress` does;
-`exif` and `xmp`, as for JPEG; and `codec`, in place of that of the default model. TensorFlow is
-imported, and a model loaded, when the first pixels are needed.
+`exif`, `xmp` and `icc_profile`, as for JPEG; and `codec`, in place of that of the default model.
+Modes of 16 bits are rounded to 8. Those without a range (I, F) are refused, and transparency is. A
+file that is there stays as it is until the new one is whole.
+
+TensorFlow is imported, and a model loaded, when the first pixels are needed.
 """
 
+import errno
+import functools
 import io
+import logging
+import numbers
+import os
 import threading
 
+import numpy as np
 import PIL.Image
 import PIL.ImageFile
 
@@ -19,13 +28,17 @@ from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.model_files import catalogue
-from bmshj_minnen.photographs import colours
+from bmshj_minnen.photographs import colours, outputs
 from bmshj_minnen.photographs.exif import PREFIX
 
 __all__ = ["FORMAT", "CompressedImageFile", "use"]
 
 FORMAT = "TFCI"
-_ASKED_FOR = ("quality", "bytes", "bpp", "psnr")
+_LOG = logging.getLogger(__name__)
+_REQUESTS = ("quality", "bytes", "bpp", "psnr")
+# Modes of 8 bits or 1 bit a channel, which Pillow converts rightly.
+_GREY_MODES = frozenset(("1", "L", "LA", "La"))
+_COLOUR_MODES = frozenset(("P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"))
 _CODECS = {}  # By fingerprint.
 _LOADING = threading.Lock()
 
@@ -97,22 +110,119 @@ def _default_codec():
 
 
 def _save(image, file, filename):
-  if image.has_transparency_data:
-    raise OSError(f"cannot write transparency as {FORMAT}: lay it on a colour first")
-  options = image.encoderinfo
-  opaque = colours.to_srgb(filename, image, lambda text: None)
-  asked = {name: options[name] for name in _ASKED_FOR if options.get(name) is not None}
-  data = (options.get("codec") or _default_codec()).compress(opaque, **asked)
-  exif = options.get("exif") or b""
+  """Writes an image to an open file, as Pillow asks for it.
+
+  Raises:
+    OSError: its pixels cannot be written; the message names the remedy.
+    ValueError: an option is unknown or wrong, or a target out of reach.
+  """
+  options = {name: value for name, value in image.encoderinfo.items() if value is not None}
+  _check(options)
+  filename = os.fsdecode(filename) or "the picture"
+  opaque = _opaque(image, filename)
+  if "icc_profile" in options:
+    opaque = opaque.copy()
+    opaque.info["icc_profile"] = options["icc_profile"]
+  pixels = colours.to_srgb(filename, opaque, _LOG.warning)
+  request = {name: options[name] for name in _REQUESTS if name in options}
+  data = (options.get("codec") or _default_codec()).compress(pixels, **request)
+  exif = options.get("exif", b"")
   exif = exif.tobytes() if isinstance(exif, PIL.Image.Exif) else exif
   exif = exif[len(PREFIX) :] if exif.startswith(PREFIX) else exif
-  file.write(with_metadata(data, exif, options.get("xmp") or b""))
+  file.write(with_metadata(data, exif, options.get("xmp", b"")))
 
 
+def _save_all(image, file, filename):
+  raise ValueError(f"{FORMAT} holds one picture: leave out save_all and append_images")
+
+
+def _is_number(value):
+  return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_bytes(value):
+  return isinstance(value, bytes)
+
+
+# Option -> whether a value will do, and the words for it.
+_OPTIONS = {
+  **dict.fromkeys(_REQUESTS, (_is_number, "a number")),
+  "exif": (lambda value: isinstance(value, (bytes, PIL.Image.Exif)), "bytes or a PIL.Image.Exif"),
+  **dict.fromkeys(("xmp", "icc_profile"), (_is_bytes, "bytes")),
+  "codec": (lambda value: hasattr(value, "compress"), "a Codec"),
+}
+
+
+def _check(options):
+  for name, value in options.items():
+    if name not in _OPTIONS:
+      raise ValueError(f"{FORMAT} has no option {name}: it takes {', '.join(_OPTIONS)}")
+    will_do, words = _OPTIONS[name]
+    if not will_do(value):
+      raise ValueError(f"{name} must be {words}, not {value!r}")
+
+
+def _opaque(image, filename):
+  """The image with 8 bits a channel, and an alpha channel only if that is opaque throughout."""
+  is_deep = image.mode.startswith("I;16")
+  if image.mode not in _GREY_MODES | _COLOUR_MODES and not is_deep:
+    raise OSError(
+      f"cannot write mode {image.mode} as {FORMAT}: scale it to 0..255 and convert it to L first"
+    )
+  is_opaque = not image.has_transparency_data
+  if not is_opaque and not is_deep:
+    image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
+    is_opaque = image.getchannel("A").getextrema()[0] == 255
+  if not is_opaque:
+    raise OSError(f"cannot write transparency as {FORMAT}: lay it on a colour first")
+  return _rounded(image, filename) if is_deep else image
+
+
+def _rounded(image, filename):
+  """Levels of 16 bits -> the nearest of 8, v * 255 / 65535."""
+  _LOG.warning("%s: more than 8 bits a channel are rounded to 8", filename)
+  levels = (np.asarray(image, np.uint32) + 128) // 257
+  result = PIL.Image.fromarray(levels.astype(np.uint8))
+  result.info = image.info
+  return result
+
+
+class _NamedBuffer(io.BytesIO):
+  """A file in memory that has a name."""
+
+  def __init__(self, name: str):
+    super().__init__()
+    self.name = name
+
+
+def _whole(save):
+  """Pillow's `Image.save`, but files of this format are written whole or not at all.
+
+  Pillow empties a file before the plugin is called, and has no hook before that.
+  """
+
+  @functools.wraps(save)
+  def save_whole(self, fp, format=None, **params):
+    is_path = isinstance(fp, (str, bytes, os.PathLike))
+    path = os.fsdecode(fp) if is_path else ""
+    suffix = os.path.splitext(path)[1].lower()
+    if not is_path or (format or PIL.Image.EXTENSION.get(suffix, "")).upper() != FORMAT:
+      return save(self, fp, format, **params)
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    buffer = _NamedBuffer(path)
+    save(self, buffer, FORMAT, **params)
+    outputs.write_atomically(path, buffer.getvalue())
+
+  return save_whole
+
+
+PIL.Image.Image.save = _whole(PIL.Image.Image.save)
 PIL.Image.register_open(FORMAT, CompressedImageFile, reading.is_start_of_file)
 # Before BMP, which takes every file that begins with "BM" for its own.
 PIL.Image.ID.remove(FORMAT)
 PIL.Image.ID.insert(0, FORMAT)
 PIL.Image.register_save(FORMAT, _save)
+PIL.Image.register_save_all(FORMAT, _save_all)
 PIL.Image.register_extension(FORMAT, ".tfci")
 PIL.Image.register_mime(FORMAT, "image/x-tfci")

@@ -10,7 +10,7 @@ from bmshj_minnen.config import ModelConfig
 from bmshj_minnen.format.reading import Header
 from bmshj_minnen.quality import QUALITIES, check_quality
 
-__all__ = ["Target", "TargetError", "Trial", "check_request", "is_answered", "search"]
+__all__ = ["Target", "TargetError", "Trial", "check_request", "satisfies_request", "search"]
 
 # How much the logarithm of the bytes and the PSNR in dB grow from one of `QUALITIES` to the next,
 # about: where to go on while only one side is known.
@@ -89,19 +89,31 @@ def check_request(request: dict[str, float], config: ModelConfig) -> None:
   check_quality(request.get("quality"), config)
 
 
-def is_answered(asked: dict[str, float], config: ModelConfig, header: Header, size: int) -> bool:
-  """Whether a file that is there already is what `Codec.compress` was asked for.
+def satisfies_request(
+  request: dict[str, float],
+  config: ModelConfig,
+  header: Header,
+  size: int,
+  measure_psnr: Callable[[], float],
+) -> bool:
+  """Whether a file that is there already is an answer to what `Codec.compress` is asked for.
+
+  A file that meets a target is one. Whether a better quality would meet it too is not known without
+  trying.
 
   Args:
-    asked: what it was given: a quality, one of the targets, or nothing.
+    request: a quality, one of the targets, or nothing.
     config: of its model.
-    header, size: of the file; bytes.
+    header: of the file.
+    size: of the file, bytes.
+    measure_psnr: decodes the file and compares it with its photograph, dB; called only if a PSNR is
+      asked for.
   """
-  targets = {name: value for name, value in asked.items() if name != "quality"}
+  targets = {name: value for name, value in request.items() if name != "quality"}
   goal = Target.of(header.height * header.width, **targets)
-  if goal:  # Whether a better quality would meet it too is not known without trying.
-    return goal.bytes is None or size <= goal.bytes
-  return header.quality == check_quality(asked.get("quality"), config)
+  if goal:
+    return goal.is_met(Trial(size, None if goal.psnr is None else measure_psnr()))
+  return header.quality == check_quality(request.get("quality"), config)
 
 
 def search(target: Target, attempt: Callable[[float], Trial]) -> float:

@@ -199,24 +199,40 @@ def test_globs_mean_what_they_mean_in_python(tree, pattern):
     assert found == sorted(expected) and found
 
 
-def test_what_exists_is_skipped_if_asked(tree, capsys):
-  os.mkdir("out")
-  pathlib.Path("out/a.bin").touch()
-  pathlib.Path("out/.7.tmp").touch()  # Of a killed run: not a result.
+def test_what_was_made_is_skipped_if_asked(tree, capsys):
   asked = []
 
   def is_done(source, target):
-    asked.append((source, target))
-    return target == "out/a.bin"
+    asked.append(source)
+    return source != "in/B.JPG"
 
-  outcome = many_files.run(_plan("in"), _work(is_done=is_done), 1, "done")
+  work = _work(is_done=is_done)
+  outcome = many_files.run(_plan("in"), work, 1, "done")
   assert (outcome.done, outcome.existing, asked) == (3, 0, [])
-  pathlib.Path("out/a.bin").write_bytes(b"kept")
-  outcome = many_files.run(_plan("in", skip_existing=True), _work(is_done=is_done), 1, "done")
+  pathlib.Path("out/.7.tmp").touch()  # Of a killed run: not a result.
+  pathlib.Path("in/odd[1].png").write_bytes(b"another photograph")
+  inode = os.stat("out/a.bin").st_ino
+  outcome = many_files.run(_plan("in", skip_existing=True), work, 1, "done")
   assert (outcome.done, outcome.failed, outcome.existing) == (2, 0, 1)
-  assert pathlib.Path("out/a.bin").read_bytes() == b"kept" and len(asked) == 3
+  assert asked == ["in/B.JPG", "in/a.png"]  # Of the third one, what is there is of another source.
+  assert os.stat("out/a.bin").st_ino == inode
+  assert pathlib.Path("out/odd[1].bin").read_bytes() == b"another photograph"
   last = capsys.readouterr().out.splitlines()[-1]
   assert last.startswith("done 2 of 2 files") and last.endswith("1 more were there already")
+
+
+def test_a_source_that_changes_while_it_is_read_has_no_result(tree, capsys):
+  """Its time would be that of the new source, and its content that of the former."""
+
+  def convert(content):
+    if content == b"in/a.png":
+      pathlib.Path("in/a.png").write_bytes(b"another photograph")
+    return content
+
+  outcome = many_files.run(_plan("in"), _work(convert), 1, "done")
+  assert (outcome.done, outcome.failed) == (2, 1)
+  assert not os.path.exists("out/a.bin")
+  assert "error: in/a.png: was changed while it was read: try again\n" in capsys.readouterr().err
 
 
 # Running.

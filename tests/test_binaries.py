@@ -304,6 +304,41 @@ def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_
   assert all((tmp_path / name).read_bytes() == original for name in ("a.png", "b.png"))
 
 
+def _psnr(image, other):
+  return 10 * np.log10(255**2 / np.mean((np.float64(image) - other) ** 2))
+
+
+def test_only_what_answers_the_request_for_the_photograph_as_it_is_now_was_there_already(tmp_path):
+  source, compressed, back = (tmp_path / name for name in ("a.png", "o/a.tfci", "back/a.png"))
+  other, codec = tmp_path / "older.png", bmshj_minnen.load()
+  bmshj_minnen.write_image(str(other), codecs.photograph(70, 90)[::-1])
+  bmshj_minnen.write_image(str(source), codecs.photograph(70, 90))
+  os.utime(other, (10**9, 10**9))
+
+  def run(program, *args):
+    result = programs.run(program, *args, cwd=tmp_path)
+    return result.returncode, "1 more were there already" in result.stdout, result.stderr
+
+  compress = ["compress", "--output_dir=o", "--skip_existing", source]
+  decompress = ["decompress", "--output_dir=back", "--skip_existing", compressed]
+  assert run(*compress, "--quality=1") == run(*compress, "--psnr=33") == (0, False, "")
+  data = compressed.read_bytes()
+  assert 33 <= _psnr(codecs.photograph(70, 90), codec.decompress(data)) < 34
+  assert run(*compress, "--psnr=30") == (0, True, "")
+  assert run(*decompress) == (0, False, "") and run(*decompress) == (0, True, "")
+  other.rename(source)  # Older than both, and of the same size.
+  assert run(*compress, "--psnr=33") == (0, False, "")
+  assert compressed.read_bytes() == codec.compress(codecs.photograph(70, 90)[::-1], psnr=33)
+  # Of a picture nobody knows who wrote it, or changed it since.
+  picture = back.read_bytes()
+  status, _, line = run(*decompress)
+  assert status == 1 and line.count("\n") == 1 and "--overwrite replaces it\n" in line
+  assert back.read_bytes() == picture
+  assert run(*decompress, "--overwrite") == (0, False, "")
+  expected = codec.decompress(compressed.read_bytes())
+  np.testing.assert_array_equal(bmshj_minnen.read_image(back), expected)
+
+
 def test_standard_streams_are_sources_and_targets(folder, tmp_path, codec):
   with open(folder / "in.png", "rb") as source, open(tmp_path / "out.tfci", "wb") as target:
     streams = {"stdin": source, "stdout": target}

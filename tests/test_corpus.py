@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import errno
 import hashlib
 import os
 import pathlib
@@ -18,10 +19,10 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.corpus import outcome as outcomes
-from bmshj_minnen.corpus import pipeline, tasks
-from bmshj_minnen.photographs import images
+from bmshj_minnen.corpus import pipeline, tables, tasks
+from bmshj_minnen.photographs import images, outputs
 from experiments.robustness import sample_files
-from tests import codecs, trees
+from tests import codecs, elsewhere, trees
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -48,8 +49,8 @@ def _rows(output, name):
     return sorted(csv.DictReader(file), key=lambda row: row["source"])
 
 
-def _run(task, output, *inputs, arguments=()):
-  corpus = pipeline.Corpus(tuple(map(str, inputs)), str(output))
+def _run(task, output, *inputs, arguments=(), **options):
+  corpus = pipeline.Corpus(tuple(map(str, inputs)), str(output), **options)
   return pipeline.run(corpus, task, "DirectRunner", list(arguments))
 
 
@@ -84,6 +85,8 @@ def test_every_file_is_what_compress_makes_and_stands_in_the_manifest(kinds, cod
     assert float(row["bpp"]) == pytest.approx(8 * len(data) / image[..., 0].size, abs=1e-4)
     assert int(row["bytes"]) == len(data) and int(row["source_bytes"]) == path.stat().st_size
     assert row["sha256"] == hashlib.sha256(data).hexdigest()
+    assert row["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert row["request"] == f"model={codec.fingerprint.hex()}"
   assert outcome == outcomes.Outcome(
     files=len(rows),
     failures=len(_BAD),
@@ -120,7 +123,8 @@ def test_a_restart_makes_what_is_missing_and_keeps_the_rest(kinds, model, tmp_pa
     assert _rows(output, table) == _rows(first, table)
 
 
-def test_results_of_another_model_are_not_overwritten(kinds, model, tmp_path):
+def test_results_of_another_model_are_made_again(kinds, model, tmp_path):
+  """As `compress --skip_existing` does: this program wrote them, and can again."""
   source, first, _ = kinds
   output = tmp_path / "out"
   shutil.copytree(first, output)
@@ -129,15 +133,10 @@ def test_results_of_another_model_are_not_overwritten(kinds, model, tmp_path):
   # These two go elsewhere, as they were named: below no folder.
   assert (outcome.files, outcome.failures) == (2, 0)
   outcome = _run(other, output, source)
-  assert outcome.files == 0 and outcome.existing == 0
-  assert (
-    "another model"
-    in {r["source"]: r for r in _rows(output, "failures")}[str(source / "sub" / "rgb.png")][
-      "reason"
-    ]
-  )
-  data = (first / "sub" / "rgb.tfci").read_bytes()
-  assert (output / "sub" / "rgb.tfci").read_bytes() == data
+  assert (outcome.files, outcome.existing) == (len(sample_files.GOOD), 0)
+  image = images.read_image(str(source / "sub" / "rgb.png"))
+  expected = bmshj_minnen.load(model.parent / "factorized").compress(image)
+  assert (output / "sub" / "rgb.tfci").read_bytes() == expected
 
 
 def test_decompressing_gives_the_photographs_of_the_codec(kinds, model, codec, tmp_path):
@@ -159,17 +158,27 @@ def test_decompressing_gives_the_photographs_of_the_codec(kinds, model, codec, t
       8 * len(data) / int(row["width"]) / int(row["height"]), abs=1e-4
     )
   (tmp_path / "out" / rows[0]["file"]).unlink()
-  shutil.copy(tmp_path / "out" / "sub" / "pixel.png", tmp_path / "out" / rows[1]["file"])
+  edited = tmp_path / "out" / rows[1]["file"]
+  shutil.copy(tmp_path / "out" / "sub" / "pixel.png", edited)
   again = _run(task, tmp_path / "out", source)
-  assert (again.files, again.existing) == (2, len(rows) - 2)
+  assert (again.files, again.existing, again.failures) == (1, len(rows) - 2, 2)
   assert _rows(tmp_path / "out", "manifest") == rows
+  (failure,) = [row for row in _rows(tmp_path / "out", "failures") if row != failure]
+  assert failure["source"] == rows[1]["source"] and "--overwrite replaces it" in failure["reason"]
+  again = _run(task, tmp_path / "out", source, overwrite=True)
+  assert (again.files, again.existing, again.failures) == (1, len(rows) - 1, 1)
+  assert hashlib.sha256(edited.read_bytes()).hexdigest() == rows[1]["sha256"]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Lengths:
-  """A task without a codec: a file becomes its length in decimal; `log` tells of each load."""
+  """A task without a codec: a file becomes its length in decimal; `log` tells of each load.
+
+  Nobody can tell who wrote such a result.
+  """
 
   log: str = os.devnull
+  unit: str = ""
   suffixes: ClassVar = frozenset((".png",))
   new_suffix: ClassVar = ".txt"
   compresses: ClassVar = True
@@ -182,10 +191,16 @@ class _Lengths:
 
   def convert(self, codec, path, content):
     time.sleep(0.01)
-    return str(codec(content)).encode(), 1, 1
+    return f"{codec(content)}{self.unit}".encode(), 1, 1
 
-  def finished(self, codec, path, result):
-    return (1, 1) if result.isdigit() else None
+  def request(self, codec):
+    return f"unit={self.unit}"
+
+  def is_own(self, content):
+    return False
+
+  def finished(self, codec, path, content, result):
+    return (1, 1) if result.removesuffix(self.unit.encode()).isdigit() else None
 
 
 @pytest.fixture
@@ -214,12 +229,6 @@ def test_inputs_and_places_are_those_of_the_command_line(tree, pattern, files, m
   _run(_Lengths(), output, f"photos{pattern}")
   made = {str(p.relative_to(output))[:-4] for p in output.rglob("*.txt")}
   assert made == set(files.split())
-
-
-def test_a_corpus_without_files_has_tables(tmp_path):
-  trees.make(tmp_path / "in", ["a.txt"])
-  assert _run(_Lengths(), tmp_path / "out", tmp_path / "in") == outcomes.Outcome()
-  assert _rows(tmp_path / "out", "manifest") == _rows(tmp_path / "out", "failures") == []
 
 
 def test_results_below_the_input_are_no_sources(tree):
@@ -257,25 +266,181 @@ def test_the_codec_is_loaded_once_to_check_it_and_once_a_worker(tree):
   assert log.read_text() == "loaded\n" * 2
 
 
-def test_what_cannot_be_written_ends_the_run(tree):
-  (tree.parent / "out").write_text("a file")
-  with pytest.raises(OSError, match="out/"):
+def test_what_cannot_be_written_ends_the_run(tree, monkeypatch, caplog):
+  def full(descriptor, data):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(outputs, "write_to", full)
+  with pytest.raises(OSError, match=r"^cannot write: .*out/\S+: No space left on device$"):
     _run(_Lengths(), tree.parent / "out", tree)
+  assert "Traceback" not in caplog.text
+  assert not list((tree.parent / "out").rglob("*.*"))
 
 
 @pytest.mark.parametrize(
   "pattern, arguments, words",
   [
-    ("/*.webp", [], "no file matches .*webp"),
-    ("/empty", [], "no file matches .*empty"),
+    ("/*.webp", [], "no file matches .*webp$"),
+    ("/empty", [], "no file matches .*empty$"),
+    ("/texts", [], "texts: no file ends in .png$"),
     ("", ["--modle=x"], "unknown argument --modle=x"),
     ("", ["photos"], "unknown argument photos"),
   ],
 )
 def test_wrong_arguments_are_one_line(tree, pattern, arguments, words):
+  trees.make(tree, ["texts/a.txt"])
   with pytest.raises(ValueError, match=words) as caught:
     _run(_Lengths(), tree.parent / "out", f"{tree}{pattern}", arguments=arguments)
   assert "\n" not in str(caught.value)
+  assert not (tree.parent / "out").exists()
+
+
+def test_an_output_that_is_no_folder_is_one_line(tree, monkeypatch):
+  (tree.parent / "out").write_text("a file")
+  with pytest.raises(ValueError, match="^/.*/out is not a folder$"):
+    _run(_Lengths(), tree.parent / "out", tree)
+  assert (tree.parent / "out").read_text() == "a file"
+
+
+@pytest.fixture(params=["", elsewhere.SCHEME])
+def anywhere(request, tree):
+  """The same tree, mounted or not, and its output there."""
+  return f"{request.param}{tree}", f"{request.param}{tree.parent / 'out'}"
+
+
+def test_a_source_that_was_replaced_is_done_again(anywhere, tree):
+  source, output = anywhere
+  _run(_Lengths(), output, source)
+  before = _rows(tree.parent / "out", "manifest")
+  other = tree.parent / "other"
+  other.write_bytes(b"of another length")
+  os.utime(other, (10**9, 10**9))  # Older than what was made of the former one.
+  other.rename(tree / "a.png")
+  outcome = _run(_Lengths(), output, source)
+  assert (outcome.files, outcome.existing, outcome.failures) == (1, 3, 0)
+  assert (tree.parent / "out" / "a.txt").read_text() == "17"
+  after = _rows(tree.parent / "out", "manifest")
+  assert after[1:] == before[1:] and after[0]["source_bytes"] == "17"
+  for row in after:
+    content = pathlib.Path(row["source"].removeprefix(elsewhere.SCHEME)).read_bytes()
+    assert row["source_sha256"] == hashlib.sha256(content).hexdigest()
+    assert int(row["source_bytes"]) == len(content)
+  os.utime(tree / "a.png")  # Which changes no content.
+  assert _run(_Lengths(), output, source).existing == 4
+
+
+def test_another_request_is_done_anew_and_goes_on_if_it_was_killed(anywhere, tree):
+  source, output = anywhere
+  _run(_Lengths(), output, source)
+  manifest = (tree.parent / "out" / "manifest.csv").read_bytes()
+  outcome = _run(_Lengths(unit="m"), output, source)
+  assert (outcome.files, outcome.existing) == (4, 0)
+  assert {row["request"] for row in _rows(tree.parent / "out", "manifest")} == {"unit=m"}
+  # As if it had been killed before it wrote its tables.
+  (tree.parent / "out" / "manifest.csv").write_bytes(manifest)
+  outcome = _run(_Lengths(unit="m"), output, source)
+  assert (outcome.files, outcome.existing) == (0, 4)
+
+
+def test_what_others_wrote_is_not_replaced_unasked(anywhere, tree):
+  source, output = anywhere
+  out = tree.parent / "out"
+  trees.make(out, ["a.txt", "x/d.txt"])
+  (out / "x" / "y").mkdir()
+  (out / "x" / "y" / "e.txt").touch()  # Nothing is lost.
+  (out / "b.txt").write_bytes(b"99 notes")
+  before = {name: (out / name).read_bytes() for name in ("a.txt", "b.txt", "x/d.txt")}
+  outcome = _run(_Lengths(), output, source)
+  assert (outcome.files, outcome.failures) == (1, 3)
+  assert all((out / name).read_bytes() == content for name, content in before.items())
+  reasons = [row["reason"] for row in _rows(out, "failures")]
+  assert all("is there already" in line and "--overwrite replaces it" in line for line in reasons)
+  outcome = _run(_Lengths(), output, source, overwrite=True)
+  assert (outcome.files, outcome.existing, outcome.failures) == (3, 1, 0)
+  assert (out / "a.txt").read_text() == str((tree / "a.png").stat().st_size)
+
+
+@pytest.mark.parametrize(
+  ("name", "content"),
+  [
+    ("manifest.csv", b"my,own,table\n1,2,3\n"),
+    ("manifest.csv", b"\x89PNG"),
+    ("manifest.csv", (",".join(tables.MANIFEST_COLUMNS) + "\n1,2\n").encode()),
+    ("failures.csv", b"source,reason,mine\n"),
+    ("counts.json", b'{"sheep": 7}'),
+  ],
+)
+def test_tables_of_others_stop_the_run_unless_it_may_replace_them(anywhere, tree, name, content):
+  source, output = anywhere
+  out = tree.parent / "out"
+  out.mkdir()
+  (out / name).write_bytes(content)
+  with pytest.raises(ValueError, match=f"{name} is there already.*--overwrite replaces it$"):
+    _run(_Lengths(), output, source)
+  assert (out / name).read_bytes() == content and os.listdir(out) == [name]
+  assert _run(_Lengths(), output, source, overwrite=True).files == 4
+  assert len(_rows(out, "manifest")) == 4 and _rows(out, "failures") == []
+
+
+def test_a_second_input_adds_to_the_tables(anywhere, tree):
+  """Those of the first stay, as long as they tell of what is there."""
+  source, output = anywhere
+  out = tree.parent / "out"
+  trees.make(tree, ["s/same.png", "s/same.jpg", "t/other.png", "t/gone.png"])
+  base = source.removesuffix("photos")
+  _run(_Lengths(), output, f"{source}/s/*", f"{source}/t")
+  before, failures = _rows(out, "manifest"), _rows(out, "failures")
+  assert (len(before), len(failures)) == (2, 2)
+  (out / "gone.txt").unlink()
+  outcome = _run(_Lengths(), output, f"{source}/x", f"{base}photos/*.PNG")
+  assert (outcome.files, outcome.existing, outcome.failures) == (3, 0, 0)
+  rows = _rows(out, "manifest")
+  assert [row for row in rows if row in before] == before[1:] and len(rows) == 4
+  assert {row["file"] for row in rows} == {str(p.relative_to(out)) for p in out.rglob("*.txt")}
+  assert _rows(out, "failures") == failures
+  (tree / "s" / "same.jpg").unlink()  # Which was half of the trouble.
+  assert _run(_Lengths(), output, f"{source}/s/*").failures == 0
+  assert _rows(out, "failures") == [] and len(_rows(out, "manifest")) == 5
+
+
+def test_a_second_input_does_not_replace_results_of_the_first(anywhere, tree):
+  """Cameras give their files the same names again and again."""
+  source, output = anywhere
+  out = tree.parent / "out"
+  trees.make(tree, ["s/1.png", "t/1.png", "copy/1.png"])
+  (tree / "copy" / "1.png").write_bytes((tree / "s" / "1.png").read_bytes())
+  (tree / "t" / "1.png").write_bytes(b"another one")
+  _run(_Lengths(), output, f"{source}/s")
+  before = (out / "1.txt").read_bytes()
+  outcome = _run(_Lengths(), output, f"{source}/t")
+  assert (outcome.files, outcome.failures) == (0, 1) and (out / "1.txt").read_bytes() == before
+  (failure,), (row,) = _rows(out, "failures"), _rows(out, "manifest")
+  assert failure["reason"].endswith(
+    f"made of another source, {row['source']}: --overwrite replaces it"
+  )
+  assert row["source"] == f"{source}/s/1.png"
+  assert _run(_Lengths(), output, f"{source}/copy").existing == 1
+  assert _run(_Lengths(), output, f"{source}/t", overwrite=True).files == 1
+  assert (out / "1.txt").read_text() == "11"
+
+
+def test_manifests_of_the_former_layout_are_read_and_prove_nothing(tree):
+  out = tree.parent / "out"
+  _run(_Lengths(), out, tree)
+  rows = _rows(out, "manifest")
+  with open(out / "manifest.csv", "w", newline="", encoding="utf-8-sig") as file:
+    former = csv.DictWriter(file, tables.MANIFEST_COLUMNS[:8], extrasaction="ignore")
+    former.writeheader()
+    former.writerows(rows)
+  (tree / "a.png").write_bytes(b"another photograph")
+  outcome = _run(_Lengths(), out, tree / "*.png")
+  assert (outcome.files, outcome.existing) == (1, 0)
+  assert (out / "a.txt").read_text() == "18"
+  after = {row["file"]: row for row in _rows(out, "manifest")}
+  assert len(after) == 4 and after["a.txt"]["source_bytes"] == "18"
+  for row in rows:
+    if row["file"] != "a.txt":
+      assert after[row["file"]] == {**row, "source_sha256": "", "request": ""}
 
 
 def _start(program, *arguments):

@@ -1,12 +1,13 @@
 """The parts of a corpus: which files are meant, which results are whole, how they are written."""
 
+import os
 import pathlib
 import types
 
+import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 
 import bmshj_minnen
 from bmshj_minnen.command_line import planning
@@ -14,7 +15,7 @@ from bmshj_minnen.corpus import finding, storage, tasks
 from bmshj_minnen.format import writing
 from bmshj_minnen.photographs import images
 from bmshj_minnen.quality import DEFAULT_QUALITY
-from tests import codecs, trees
+from tests import codecs, elsewhere, trees
 
 _SUFFIXES = frozenset((".png",))
 
@@ -69,13 +70,28 @@ def test_names_come_before_patterns_as_on_the_command_line(tree, path, count):
 @pytest.mark.parametrize("output", ["photos", "./photos/", "{tree}/photos"])
 @pytest.mark.parametrize("path", ["**", "./**", "{tree}/**", "{tree}/photos/../*/**", "photos"])
 def test_what_lies_below_the_output_is_no_source_however_it_is_named(tree, path, output):
-  found = _found(path.format(tree=tree), output.format(tree=tree))
-  assert "photos" not in {part for source in found for part in pathlib.Path(source).parts}
-  assert bool(found) == (path != "photos")
+  path, output = path.format(tree=tree), output.format(tree=tree)
+  if path == "photos":
+    with pytest.raises(ValueError, match="^all files of photos lie below the output, .*photos"):
+      _found(path, output)
+  else:
+    found = _found(path, output)
+    assert found and "photos" not in {p for source in found for p in pathlib.Path(source).parts}
 
 
-def _packed(height, width):
-  return writing.pack(b"abcd", height, width, b"payload")
+def test_a_source_that_is_its_own_result_is_refused(tree):
+  patterns = finding.patterns_of("photos/b1.png", _SUFFIXES)
+  works, failures = finding.find(patterns, "photos", ".png")
+  line = "photos/b1.png is one of the sources; let its result go elsewhere"
+  assert (works, failures) == ([], [("photos/b1.png", line)])
+  (tree / "link").symlink_to("photos")
+  assert finding.find(patterns, "link", ".png").failures == [
+    ("photos/b1.png", line.replace("photos", "link"))
+  ]
+
+
+def _packed(height, width, quality=None):
+  return writing.pack(b"abcd", height, width, b"payload", quality)
 
 
 def _codec(fingerprint, gain_lambdas=()):
@@ -84,67 +100,92 @@ def _codec(fingerprint, gain_lambdas=()):
 
 
 def test_a_result_that_is_damaged_anywhere_is_made_again():
-  """Damage to the fingerprint is no other model, whose results are kept."""
   task, good = tasks.Compression(""), _packed(20, 30)
-  codec, other = (_codec(fingerprint) for fingerprint in (b"abcd", b"efgh"))
-  assert task.finished(codec, "", good) == (20, 30)
-  with pytest.raises(ValueError, match="another model"):
-    task.finished(other, "", good)
+  assert task.finished(_codec(b"abcd"), "", b"", good) == (20, 30)
   for bit in range(8 * len(good)):
     damaged = bytearray(good)
     damaged[bit // 8] ^= 1 << bit % 8
-    assert task.finished(codec, "", bytes(damaged)) is None
+    assert task.finished(_codec(b"abcd"), "", b"", bytes(damaged)) is None
 
 
-def test_a_result_of_another_quality_is_not_overwritten():
+def test_a_result_of_another_model_or_quality_is_made_again():
   task, codec = tasks.Compression(""), _codec(b"abcd", (0.01, 0.02))
-  for quality in (DEFAULT_QUALITY, 37):
-    result = writing.pack(b"abcd", 20, 30, b"payload", quality)
-    if quality == DEFAULT_QUALITY:
-      assert task.finished(codec, "", result) == (20, 30)
-    else:
-      with pytest.raises(ValueError, match="another quality"):
-        task.finished(codec, "", result)
+  assert task.finished(codec, "", b"", _packed(20, 30, DEFAULT_QUALITY)) == (20, 30)
+  assert task.finished(codec, "", b"", _packed(20, 30, 37)) is None
+  other = _codec(b"efgh", (0.01, 0.02))
+  assert task.finished(other, "", b"", _packed(20, 30, DEFAULT_QUALITY)) is None
 
 
-def test_a_photograph_with_any_bit_wrong_is_made_again(tmp_path):
+def test_requests_that_differ_in_anything_are_told_apart():
+  codec, other = (_codec(fingerprint, (0.01, 0.02)) for fingerprint in (b"abcd", b"efgh"))
+  asked = [{"quality": 37}, {"quality": 37.5}, {"bytes": 37}, {"bpp": 37}, {"psnr": 37}]
+  requests = [tasks.Compression("", quality=quality).request(codec) for quality in asked]
+  requests += [tasks.Compression("", alpha=alpha).request(codec) for alpha in ("white", "drop")]
+  requests += [tasks.Compression("").request(c) for c in (codec, other, _codec(b"abcd"))]
+  assert len(set(requests)) == len(requests)
+  default = tasks.Compression("", quality={"quality": DEFAULT_QUALITY}, memory=7)
+  assert default.request(codec) == tasks.Compression("").request(codec)
+
+
+def test_a_psnr_that_is_asked_for_is_measured():
+  image, codec = codecs.photograph(40, 60), bmshj_minnen.load()
+  content = images.encode_image(image)
+  data = codec.compress(image, quality=1)
+  error = np.mean((codec.decompress(data) - image.astype(np.float64)) ** 2)
+  psnr = 10 * np.log10(255**2 / error)
+  for goal, expected in ((psnr - 0.01, (40, 60)), (psnr + 0.01, None)):
+    task = tasks.Compression("", quality={"psnr": goal})
+    assert task.finished(codec, "a.png", content, data) == expected
+  other = images.encode_image(image[:, 1:])
+  assert tasks.Compression("", quality={"psnr": 1}).finished(codec, "a.png", other, data) is None
+
+
+def test_a_photograph_with_any_bit_wrong_is_made_again():
   """In checksums and after the pixels, too, where a decoder need not look."""
-  source, task = tmp_path / "a.tfci", tasks.Decompression()
-  source.write_bytes(_packed(5, 7))
+  source, task = _packed(5, 7), tasks.Decompression()
   png = images.encode_image(codecs.photograph(5, 7))
-  assert task.finished(None, str(source), png) == (5, 7)
+  assert task.finished(None, "", source, png) == (5, 7)
   for bit in range(8 * len(png)):
     damaged = bytearray(png)
     damaged[bit // 8] ^= 1 << bit % 8
-    assert task.finished(None, str(source), bytes(damaged)) is None, bit
+    assert task.finished(None, "", source, bytes(damaged)) is None, bit
 
 
-def test_photographs_beyond_pillows_limit_are_finished(tmp_path, monkeypatch):
-  source, task = tmp_path / "a.tfci", tasks.Decompression()
-  source.write_bytes(_packed(20, 30))
+def test_photographs_beyond_pillows_limit_are_finished(monkeypatch):
+  source, task = _packed(20, 30), tasks.Decompression()
   png = images.encode_image(codecs.photograph(20, 30))
   turned = images.encode_image(codecs.photograph(30, 20))
   monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 20 * 30 // 2 - 1)
   with pytest.raises(images.ImageError, match="decompression bomb"):
     images.read_image("a.png", content=png)
-  assert task.finished(None, str(source), png) == (20, 30)
+  assert task.finished(None, "", source, png) == (20, 30)
   for unfinished in (turned, png[: len(png) // 2], b"no picture"):
-    assert task.finished(None, str(source), unfinished) is None
+    assert task.finished(None, "", source, unfinished) is None
 
 
-def test_results_have_names_of_any_length_and_leftovers_are_told(tree, monkeypatch):
-  rename, temporary = FileSystems.rename, []
-  monkeypatch.setattr(
-    FileSystems, "rename", lambda old, new: (temporary.extend(old), rename(old, new))
-  )
-  longest = tree / ("n" * 255)
-  storage.write_file(str(longest), b"result")
-  assert longest.read_bytes() == b"result"
-  assert planning.TEMPORARY.search(temporary[0])
-  files = sorted(tree.iterdir())
-  with pytest.raises(OSError, match="n" * 256):
-    storage.write_file(f"{longest}n", b"result")
-  assert sorted(tree.iterdir()) == files
+@pytest.mark.parametrize("scheme", ["", elsewhere.SCHEME])
+def test_files_are_whole_and_leftovers_are_told(tree, scheme, monkeypatch):
+  rename, names = os.rename, []
+  for name in ("rename", "replace"):
+    monkeypatch.setattr(os, name, lambda old, new: (names.append(old), rename(old, new)))
+  longest = tree / "new" / ("n" * 255)
+  storage.write_file(f"{scheme}{longest}", b"result")
+  assert longest.read_bytes() == b"result" and planning.TEMPORARY.search(names[0])
+  storage.write_file(f"{scheme}{longest}", b"newer", f"{tree}/a.png")
+  assert storage.read_file(f"{scheme}{longest}") == b"newer"
+  with pytest.raises(storage.WriteError, match="n" * 256):
+    storage.write_file(f"{scheme}{longest}n", b"result")
+  assert os.listdir(tree / "new") == [longest.name]
+
+
+@pytest.mark.parametrize("scheme", ["", elsewhere.SCHEME])
+def test_times_tell_results_from_older_ones(tree, scheme):
+  source, result = tree / "a.png", tree / "result"
+  os.utime(source, (10**9, 10**9))
+  storage.write_file(f"{scheme}{result}", b"result", f"{scheme}{source}")
+  assert storage.is_made_of(f"{scheme}{result}", f"{scheme}{source}")
+  os.utime(source, (10**10, 10**10))
+  assert not storage.is_made_of(f"{scheme}{result}", f"{scheme}{source}")
 
 
 def test_compression_passes_on_what_is_asked_for():

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -201,3 +203,74 @@ def test_the_time_of_the_source_is_taken_over(tmp_path):
   outputs.write_atomically(str(path), b"data", "/dev/null")
   outputs.write_atomically(str(path), b"data", str(tmp_path / "gone"))
   assert path.stat().st_mtime_ns > 10**18 + 11
+
+
+def _made(tmp_path):
+  """A source and what was made of it, an hour after it was last written."""
+  source, result = tmp_path / "source", tmp_path / "result"
+  source.write_bytes(b"source")
+  written = source.stat().st_mtime_ns - 3600 * 10**9
+  os.utime(source, ns=(written, written))
+  outputs.write_atomically(str(result), b"result", str(source))
+  return source, result
+
+
+def _is_made(result, source):
+  return outputs.is_made_of(str(result), str(source))
+
+
+def test_a_result_is_that_of_its_source_until_something_happens_to_that(tmp_path):
+  source, result = _made(tmp_path)
+  assert _is_made(result, source)
+  shutil.copy2(result, tmp_path / "copy")
+  assert _is_made(tmp_path / "copy", source)
+  for missing in (tmp_path / "gone", "-", ""):
+    assert not _is_made(result, missing) and not _is_made(missing, source)
+
+
+def _rewritten(source):
+  source.write_bytes(b"another")
+
+
+def _replaced_by_an_older_one(source):
+  other = source.with_name("other")
+  other.write_bytes(b"another")
+  os.utime(other, (10**9, 10**9))
+  other.rename(source)
+
+
+def _replaced_by_one_of_its_time(source):
+  other = source.with_name("other")
+  other.write_bytes(b"another")
+  shutil.copystat(source, other)
+  other.rename(source)
+
+
+def _swapped_with_its_folder(source):
+  """Nothing happens to the other file itself, which was there before the result."""
+  source.unlink()
+  source.symlink_to("older")
+
+
+@pytest.mark.parametrize(
+  "change",
+  [_rewritten, _replaced_by_an_older_one, _replaced_by_one_of_its_time, _swapped_with_its_folder],
+)
+def test_a_source_that_is_replaced_is_another_one(tmp_path, change):
+  older = tmp_path / "older"
+  older.write_bytes(b"another")
+  os.utime(older, (10**9, 10**9))
+  source, result = _made(tmp_path)
+  time.sleep(0.02)  # Some kernels count in hundredths of a second.
+  change(source)
+  assert source.read_bytes() == b"another" and not _is_made(result, source)
+
+
+@pytest.mark.parametrize("unit", [1, 100, 10**7, 10**9, 2 * 10**9])
+def test_file_systems_with_coarse_times_are_no_hindrance(tmp_path, unit):
+  source, result = _made(tmp_path)
+  kept = source.stat().st_mtime_ns // unit * unit
+  os.utime(result, ns=(kept, kept))
+  assert _is_made(result, source)
+  os.utime(result, ns=(kept - 2 * 10**9, kept - 2 * 10**9))
+  assert not _is_made(result, source)

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 from bmshj_minnen.photographs import outputs
 
-__all__ = ["STREAM", "Results", "folder_problem", "is_stdout", "read"]
+__all__ = ["STREAM", "Results", "folder_problem", "is_stdout", "loss", "read"]
 
 STREAM = "-"  # Standard input as a source, standard output as a target.
 
@@ -56,6 +56,32 @@ def folder_problem(folder: str, must_exist: bool = True) -> Optional[str]:
   return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder}: Permission denied"
 
 
+def loss(
+  target: str, there: bytes, data: bytes, is_own: Callable[[bytes], bool], skip_existing: bool
+) -> Optional[str]:
+  """The rule of all programs: what this program did not write is not replaced unasked.
+
+  An empty file may be replaced, and the beginning of the result, as of a run that was cut off.
+
+  Args:
+    target: name of the file that is there.
+    there: its content; of a longer one, more of it than there are data will do.
+    data: the result that is to take its place.
+    is_own: content -> whether this program wrote it for certain.
+    skip_existing: whether whole results are kept in any case, so that this is no remedy.
+
+  Returns:
+    The line that refuses it; None if nothing is lost.
+  """
+  if not there or is_own(there) or data.startswith(there):
+    return None
+  remedy = "" if skip_existing else ", --skip_existing keeps a whole result"
+  return (
+    f"{target} is there already, and this program may not have written it: --overwrite replaces it"
+    f"{remedy}"
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class Results:
   """How results get their places: what this program did not write is not lost unasked.
@@ -63,13 +89,14 @@ class Results:
   Attributes:
     is_own: the first bytes of a file -> whether this program wrote it for certain.
     overwrite: whether a result replaces whatever is there.
-    waits: whether what is there is not looked at before there is a result to put in its place.
+    skip_existing: whether whole results are kept, so that the content of a file is not looked at
+      before there is a result to put in its place.
     makes_folders: whether the folder of a result is made if it is missing.
   """
 
   is_own: Callable[[bytes], bool]
   overwrite: bool = False
-  waits: bool = False
+  skip_existing: bool = False
   makes_folders: bool = False
 
   def problem(self, target: str) -> Optional[str]:
@@ -84,7 +111,7 @@ class Results:
     mode = os.stat(target).st_mode
     if not mode & 0o222 or not os.access(target, os.W_OK):  # The former binds root, too.
       return f"{target} is read-only"
-    return None if self.waits else self._loss(target, b"")
+    return None if self.skip_existing else self._loss(target, b"")
 
   def write(self, target: str, data: bytes, source: str) -> None:
     """Writes the result of a source.
@@ -99,9 +126,9 @@ class Results:
         outputs.write_to(_STDOUT, data)
       return
     if outputs.open_file_of(target) is None and os.path.isfile(target):
-      loss = self._loss(target, data)
-      if loss:
-        raise ValueError(loss)
+      line = self._loss(target, data)
+      if line:
+        raise ValueError(line)
     outputs.write_atomically(target, data, None if source == STREAM else source)
 
   def _loss(self, target, data):
@@ -109,12 +136,5 @@ class Results:
     if self.overwrite or not stat.S_ISREG(os.stat(target).st_mode):
       return None
     with open(target, "rb") as file:
-      head = file.read(_HEAD)
-      if not head or self.is_own(head):
-        return None
-      if os.path.getsize(target) <= len(data) and data.startswith(head + file.read()):
-        return None  # A result that was cut off.
-    return (
-      f"{target} is there already, and this program may not have written it: --overwrite replaces "
-      f"it, --skip_existing keeps a whole result"
-    )
+      there = file.read(max(_HEAD, len(data) + 1))
+    return loss(target, there, data, self.is_own, self.skip_existing)

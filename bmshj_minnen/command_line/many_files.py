@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import stat
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Callable, Generic, TypeVar
 import tqdm
 
 from bmshj_minnen.command_line import files, planning
+from bmshj_minnen.photographs import outputs
 from bmshj_minnen.photographs.reason import reason
 
 __all__ = ["Outcome", "Work", "run"]
@@ -39,7 +41,8 @@ class Work(Generic[_A, _B]):
     convert: content and a function that takes the fraction done -> result, and what gives lines to
       print about it. That is called when the result is written, and if it fails costs a note alone.
     write: target, result and source -> None; all or nothing.
-    is_done: source and target -> whether the result is there already, for `skip_existing`.
+    is_done: source and target, a file made of it -> whether that is whole, and what is asked for.
+      Used for `skip_existing`.
   """
 
   read: Callable[[str, Callable[[str], None]], _A]
@@ -137,15 +140,19 @@ class _State:
 
   def _is_done(self, job):
     try:
-      return self._work.is_done(job.source, job.target)
+      is_made = outputs.is_made_of(job.target, job.source)
+      return is_made and self._work.is_done(job.source, job.target)
     except (ValueError, OSError):  # Of the source, which tells it again when it is read.
       return False
 
   def _convert(self, job, part):
     notes: list[str] = []
     try:
+      before = _version(job.source)
       content = self._work.read(job.source, notes.append)
       result, describe = self._work.convert(content, part.reach)
+      if _version(job.source) != before:  # The result would be taken for that of the new one.
+        raise ValueError("was changed while it was read: try again")
       if self._plan.is_folder:
         os.makedirs(os.path.dirname(job.target), exist_ok=True)
       self._work.write(job.target, result, job.source)
@@ -181,6 +188,15 @@ class _State:
   def _say(self, line, output):
     with contextlib.suppress(OSError):  # Nobody listens any more; the files are what counts.
       self._bar.write(line, file=output)
+
+
+def _version(source):
+  """What changes whenever the content of a file does; None of pipes and the like."""
+  with contextlib.suppress(OSError):
+    status = os.stat(source)
+    if stat.S_ISREG(status.st_mode):
+      return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+  return None
 
 
 class _Part:

@@ -11,7 +11,7 @@ from typing import Callable, Optional
 from bmshj_minnen.command_line import files
 from bmshj_minnen.photographs import formats, globs
 
-__all__ = ["Job", "Plan", "Refusal", "Request", "make_plan"]
+__all__ = ["Job", "Plan", "Refusal", "Request", "make_plan", "nothing_found", "refused"]
 
 TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `outputs.write_atomically` may leave behind.
 # Photographs and what became of them may share a folder, which needs no note.
@@ -103,11 +103,11 @@ def make_plan(
     if trouble:
       raise ValueError(trouble)
     jobs = list(dict.fromkeys(_folder_jobs(request, suffixes, new_suffix)))
-  refused = dict(_refused(jobs, problem))
-  refusals = tuple(dict.fromkeys(refused.values()))
+  refusal_of = dict(refused(jobs, problem))
+  refusals = tuple(dict.fromkeys(refusal_of.values()))
   if refusals and request.output_dir is None:
     raise ValueError(refusals[0].line)
-  jobs = [job for job in jobs if job not in refused]
+  jobs = [job for job in jobs if job not in refusal_of]
   left_out = [_left_out(path, suffixes, request.recursive) for path in request.paths]
   lines = tuple(filter(None, left_out)) if request.output_dir is not None else ()
   return Plan(jobs, request.output_dir is not None, request.skip_existing, refusals, lines)
@@ -133,16 +133,19 @@ def _folder_jobs(request, suffixes, new_suffix):
       target = os.path.join(request.output_dir, os.path.splitext(place)[0] + new_suffix)
       yield Job(os.path.normpath(source), os.path.normpath(target))
     if not found:
-      raise ValueError(_nothing_found(path, suffixes, request.recursive))
+      is_folder = os.path.isdir(path)
+      hint = "; --recursive looks into the folders in it"
+      line = nothing_found(path, suffixes if is_folder else frozenset())
+      raise ValueError(line + hint if is_folder and not request.recursive else line)
   if not request.paths:
     raise ValueError("give files, folders or globs")
 
 
-def _nothing_found(path, suffixes, recursive):
-  if not os.path.isdir(path):
+def nothing_found(path: str, suffixes: frozenset[str]) -> str:
+  """The line about a path that stands for no file: a folder without such suffixes, or a glob."""
+  if not suffixes:
     return f"no file matches {path}"
-  hint = "" if recursive else "; --recursive looks into the folders in it"
-  return f"{path}: no file ends in {', '.join(sorted(suffixes))}{hint}"
+  return f"{path}: no file ends in {', '.join(sorted(suffixes))}"
 
 
 def _find(path, suffixes, recursive):
@@ -191,17 +194,26 @@ def _left_out(path, suffixes, recursive):
   return f"{path}: {'; '.join(parts)}" if parts else None
 
 
-def _refused(
-  jobs: list[Job], problem: Callable[[str], Optional[str]]
+def refused(
+  jobs: list[Job],
+  problem: Callable[[str], Optional[str]],
+  place_of: Callable[[str], str] = os.path.realpath,
 ) -> Iterator[tuple[Job, Refusal]]:
-  """The jobs that cannot be done; those that would have one result share a refusal."""
-  sources = {os.path.realpath(job.source) for job in jobs if job.source != files.STREAM}
+  """The jobs that cannot be done; those that would have one result share a refusal.
+
+  Args:
+    jobs: which file is to become which.
+    problem: target -> why no result can go there.
+    place_of: name -> place, which is one for all names of a file.
+  """
+  sources = {place_of(job.source) for job in jobs if job.source != files.STREAM}
   groups: dict[str, list[Job]] = {}
   for job in jobs:
-    groups.setdefault(os.path.realpath(job.target), []).append(job)
+    groups.setdefault(place_of(job.target), []).append(job)
   for place, group in groups.items():
     target = group[0].target
-    if place in sources and os.path.isfile(place) and target != files.STREAM:
+    is_file = os.path.isfile(place) or not os.path.exists(place)
+    if place in sources and is_file and target != files.STREAM:
       line = f"{target} is one of the sources; let its result go elsewhere"
     elif len(group) > 1:
       *others, last = [job.source for job in group]

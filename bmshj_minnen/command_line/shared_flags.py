@@ -98,6 +98,12 @@ def define_precision() -> flags.FlagHolder:
   )
 
 
+def _define_overwrite():
+  return flags.DEFINE_bool(
+    "overwrite", False, "Replace whatever is there; else only what this program surely wrote."
+  )
+
+
 def _define_memory(default, words):
   holder = flags.DEFINE_float("memory", default, f"GiB that the networks {words}", lower_bound=0.0)
   flags.register_validator("memory", math.isfinite, "give a number")
@@ -115,11 +121,12 @@ class FileFlags:
     self._output_dir = define_path("output_dir", None, f"All that is named is {verb} to here.")
     self._recursive = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
     self._skip_existing = flags.DEFINE_bool(
-      "skip_existing", False, "Keep whole results that are there."
+      "skip_existing",
+      False,
+      "Keep results that are there: those that are whole, of these files as they are now, and as "
+      "asked for.",
     )
-    self._overwrite = flags.DEFINE_bool(
-      "overwrite", False, "Replace whatever is there; else only what this program surely wrote."
-    )
+    self._overwrite = _define_overwrite()
     self._jobs = flags.DEFINE_integer(
       "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
     )
@@ -285,19 +292,15 @@ class CorpusFlags:
       required=True,
     )
     self._output = define_path("output", None, "The folder for results.", required=True)
+    self._overwrite = _define_overwrite()
     self._runner = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
     self._memory = _define_memory(1.0, "take for a file; images come on top.")
     self._precision = define_precision()
 
   @property
-  def inputs(self) -> tuple[str, ...]:
-    """What is to be converted."""
-    return tuple(self._input.value)
-
-  @property
-  def output(self) -> str:
-    """Where results go."""
-    return self._output.value
+  def corpus(self) -> tuple[tuple[str, ...], str, bool]:
+    """Inputs, output, and whether to overwrite: the arguments of `pipeline.Corpus`."""
+    return tuple(self._input.value), self._output.value, self._overwrite.value
 
   @property
   def runner(self) -> str:

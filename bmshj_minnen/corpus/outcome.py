@@ -1,33 +1,19 @@
-"""What became of the files of a corpus: rows that travel, the tables of them, and their counts."""
+"""What became of the files of a corpus: rows that travel, and their counts."""
 
-import csv
 import dataclasses
-import io
-import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen.corpus import storage
+from bmshj_minnen.corpus import tables
 
-__all__ = [
-  "EXISTING",
-  "FAILED",
-  "FAILURE_COLUMNS",
-  "MADE",
-  "MANIFEST_COLUMNS",
-  "Outcome",
-  "Row",
-  "read_counts",
-  "write_tables",
-]
+__all__ = ["EXISTING", "FAILED", "MADE", "Outcome", "Row", "write_tables"]
 
-MANIFEST_COLUMNS = ("source", "file", "source_bytes", "bytes", "width", "height", "bpp", "sha256")
-FAILURE_COLUMNS = ("source", "reason")
 MADE, EXISTING, FAILED = "made", "existing", "failed"
-
-_COUNTS = "counts.json"
+_SOURCE, _FILE, _SOURCE_BYTES, _BYTES = map(
+  tables.MANIFEST_COLUMNS.index, ("source", "file", "source_bytes", "bytes")
+)
 
 
 class Row(NamedTuple):
@@ -72,50 +58,42 @@ class Outcome:
     cells = {MADE: [], EXISTING: [], FAILED: []}
     for row in rows:
       cells[row.state].append(row.cells)
-    source_bytes, result_bytes = map(MANIFEST_COLUMNS.index, ("source_bytes", "bytes"))
     return cls(
       len(cells[MADE]),
       len(cells[EXISTING]),
       len(cells[FAILED]),
-      sum(row[source_bytes] for row in cells[MADE]),
-      sum(row[result_bytes] for row in cells[MADE]),
+      sum(row[_SOURCE_BYTES] for row in cells[MADE]),
+      sum(row[_BYTES] for row in cells[MADE]),
     )
 
 
-def write_tables(rows: Iterable[Row], output: str, run: str) -> None:
+def write_tables(
+  rows: Iterable[Row], output: str, run: str, overwrite: bool, earlier_failures: dict[str, str]
+) -> None:
   """Writes manifest.csv, failures.csv and, last, the counts; each is whole or not there.
+
+  The manifest is that of all results that are there: rows of earlier runs stay, unless this run has
+  one for their file, or it is gone.
 
   Args:
     rows: of all files; an engine that does a task again may give some of them twice.
     output: the folder.
     run: names the run.
+    overwrite: see `tables.read`.
+    earlier_failures: reasons by source; those that this run has to do with are left out.
 
   Raises:
     WriteError: one of them cannot be written.
   """
-  rows = sorted(set(rows), key=lambda row: row.cells)
+  rows = list(set(rows))
+  outcome = Outcome.of(rows)
   failed = [row.cells for row in rows if row.state == FAILED]
   converted = [row.cells for row in rows if row.state != FAILED]
-  _write_table(output, "manifest", MANIFEST_COLUMNS, converted)
-  _write_table(output, "failures", FAILURE_COLUMNS, failed)
-  counts = {"run": run, **dataclasses.asdict(Outcome.of(rows))}
-  storage.write_file(FileSystems.join(output, _COUNTS), json.dumps(counts).encode())
-
-
-def read_counts(output: str, run: str) -> Outcome:
-  """What `write_tables` counted, wherever it ran.
-
-  Raises:
-    RuntimeError: the run of that name has not written any.
-  """
-  path = FileSystems.join(output, _COUNTS)
-  counts = json.loads(storage.read_file(path)) if FileSystems.exists(path) else {}
-  if counts.pop("run", None) != run:
-    raise RuntimeError(f"the pipeline ended, but has not written {path}: do its workers see it?")
-  return Outcome(**counts)
-
-
-def _write_table(output, name, columns, rows):
-  buffer = io.StringIO()
-  csv.writer(buffer, lineterminator="\n").writerows([columns, *rows])
-  storage.write_file(FileSystems.join(output, f"{name}.csv"), buffer.getvalue().encode())
+  sources, places = {row.cells[_SOURCE] for row in rows}, {cells[_FILE] for cells in converted}
+  for place, row in tables.read(output, overwrite).manifest.items():
+    if place not in places and FileSystems.exists(FileSystems.join(output, place)):
+      converted.append(tuple(row[column] for column in tables.MANIFEST_COLUMNS))
+  failed += [item for item in earlier_failures.items() if item[0] not in sources]
+  tables.write_manifest(output, sorted(converted, key=lambda cells: cells[: _FILE + 1]))
+  tables.write_failures(output, sorted(failed))
+  tables.write_counts(output, run, dataclasses.asdict(outcome))

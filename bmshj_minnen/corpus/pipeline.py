@@ -10,22 +10,20 @@ Steps are only those that every engine has: no side outputs, no metrics, no writ
 """
 
 import dataclasses
-import hashlib
 import importlib
+import logging
 import re
 import secrets
-from typing import Any, Optional, Protocol
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
-from apache_beam.utils import shared
 
-from bmshj_minnen.corpus import finding, outcome, storage
-from bmshj_minnen.photographs.reason import reason
+from bmshj_minnen.command_line import files
+from bmshj_minnen.corpus import converting, finding, outcome, storage, tables
 
-__all__ = ["Corpus", "Task", "run"]
+__all__ = ["Corpus", "run"]
 
 # In the process itself: Beam's own choice for DirectRunner may download a runner first.
 _RUNNERS = {
@@ -37,7 +35,11 @@ _RUNNERS = {
 _MIN_DASK_PARTS, _MAX_DASK_PARTS = 32, 1024
 _FILES_OF_DASK_PART = 200
 # What the error of a pipeline says about `storage.write_file`.
-_UNWRITTEN = re.compile(r"WriteError: (.*) \[while running '")
+_UNWRITTEN = re.compile(r"WriteError: (.*?) \[while running '")
+# Beam prints the trace of whatever ends a pipeline; for a full disk one line is enough.
+logging.getLogger("apache_beam.runners.common").addFilter(
+  lambda record: "WriteError" not in str(record.exc_info)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,38 +51,21 @@ class Corpus:
       `**` stands for any folders). What is hidden or lies below `output` is left out of them.
     output: the folder for results, which keep the places that their sources have below the folder
       or the fixed part of the glob, and for manifest.csv and failures.csv.
+    overwrite: whether results and tables replace what other programs wrote.
   """
 
   inputs: tuple[str, ...]
   output: str
+  overwrite: bool = False
 
 
-class Task(Protocol):
-  """What becomes of a file; travels to the workers, so it holds settings only."""
-
-  suffixes: frozenset[str]  # Of the files that are taken from folders, in lower case.
-  new_suffix: str
-  compresses: bool  # Whether the results are the compressed files, rather than the sources.
-
-  def load(self) -> Any:
-    """The codec, once a worker process; used by several threads."""
-
-  def convert(self, codec: Any, path: str, content: bytes) -> tuple[bytes, int, int]:
-    """The result, and height and width of its image; raises whatever is wrong with the file."""
-
-  def finished(self, codec: Any, path: str, result: bytes) -> Optional[tuple[int, int]]:
-    """Height and width if `result`, found where that of the file `path` goes, is a whole one.
-
-    Raises:
-      ValueError: it must not be overwritten.
-    """
-
-
-def run(corpus: Corpus, task: Task, runner: str, arguments: list[str]) -> outcome.Outcome:
+def run(
+  corpus: Corpus, task: converting.Task, runner: str, arguments: list[str]
+) -> outcome.Outcome:
   """Runs the pipeline to its end.
 
-  Results appear whole or not at all, and those that are there are kept: a run that was killed goes
-  on when it is started again, and its manifest is that of all files.
+  Results appear whole or not at all, and those that need not be made are kept, see `Convert`: a run
+  that was killed goes on when it is started again. The manifest has all results in the output.
 
   Args:
     corpus: which files.
@@ -89,20 +74,24 @@ def run(corpus: Corpus, task: Task, runner: str, arguments: list[str]) -> outcom
     arguments: of Beam and its runner, as on a command line.
 
   Raises:
-    ValueError: there is no such model, an input matches nothing, or Beam does not know the runner
-      or an argument.
+    ValueError: there is no such model, an input stands for no file, the output is no folder or has
+      tables of another program, or Beam does not know the runner or an argument.
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
   """
+  output = finding.absolute(corpus.output)
+  problem = _problem_in(output, task)
   task.load()  # Tells of a wrong model before workers start.
   _import_runner(runner)
   options = PipelineOptions(arguments, runner=_RUNNERS.get(runner, runner))
   _refuse_unknown(arguments, runner, options)
+  manifest, earlier = tables.read(output, corpus.overwrite)
+  earlier = {source: why for source, why in earlier.items() if FileSystems.exists(source)}
   patterns = [p for path in corpus.inputs for p in finding.patterns_of(path, task.suffixes)]
-  output = finding.absolute(corpus.output)
-  works, failures = finding.find(patterns, output, task.new_suffix)
+  works, failures = finding.find(patterns, output, task.new_suffix, problem, manifest)
   failures = [outcome.Row(outcome.FAILED, failure) for failure in failures]
   name = secrets.token_hex(8)
+  of_tables = output, name, corpus.overwrite, earlier
   if works:
     if runner == "DaskRunner":
       options = PipelineOptions(_with_parts(arguments, len(works)), runner=_RUNNERS[runner])
@@ -113,14 +102,28 @@ def run(corpus: Corpus, task: Task, runner: str, arguments: list[str]) -> outcom
       pipeline
       | "Files" >> beam.Create(list(enumerate(works)))
       | "Hand out" >> beam.GroupByKey()
-      | "Convert" >> beam.ParDo(_Convert(task, output))
+      | "Convert" >> beam.ParDo(converting.Convert(task, output, corpus.overwrite))
       | "All rows" >> beam.GroupByKey()
-      | "Write tables" >> beam.ParDo(_WriteTables(output, name, failures))
+      | "Write tables" >> beam.ParDo(_WriteTables(failures, of_tables))
     )
     _finish(pipeline)
   else:  # Nothing would reach the last step.
-    outcome.write_tables(failures, output, name)
-  return outcome.read_counts(output, name)
+    outcome.write_tables(failures, *of_tables)
+  return outcome.Outcome(**tables.read_counts(output, name))
+
+
+def _problem_in(output, task):
+  """A function: target -> why no result can go there, as far as this machine can tell.
+
+  Raises:
+    ValueError: none can, because the output is no folder.
+  """
+  if not storage.is_local(output):
+    return lambda target: None
+  line = files.folder_problem(output, must_exist=False)
+  if line:
+    raise ValueError(line)
+  return files.Results(task.is_own, skip_existing=True, makes_folders=True).problem
 
 
 def _finish(pipeline):
@@ -128,10 +131,8 @@ def _finish(pipeline):
   try:
     result = pipeline.run()
     state = result.wait_until_finish()
-  except storage.WriteError as error:
-    raise OSError(f"cannot write: {error}") from error
-  except RuntimeError as error:
-    found = _UNWRITTEN.search(str(error))
+  except (storage.WriteError, RuntimeError) as error:
+    found = _UNWRITTEN.search(f"{type(error).__name__}: {error}")
     if not found:
       raise
     raise OSError(f"cannot write: {found[1]}") from error
@@ -173,59 +174,12 @@ def _refuse_unknown(arguments, runner, options):
     before = argument
 
 
-class _Convert(beam.DoFn):
-  """Files, by number -> rows, all under one key."""
-
-  def __init__(self, task: Task, output: str):
-    self._task, self._output = task, output
-    self._shared = shared.Shared()
-
-  def setup(self):
-    self._codec = self._shared.acquire(self._task.load)
-
-  def process(self, element):
-    for work in element[1]:
-      yield 0, self._row(finding.Work(*work))
-
-  def _row(self, work):
-    target = FileSystems.join(self._output, work.place)
-    try:
-      state, result, height, width = self._existing(work, target) or self._made(work, target)
-    except storage.WriteError:
-      raise  # Not this file's fault: the runner tries again, or gives up.
-    except Exception as error:  # A defect that one file meets must not cost the others theirs.
-      return outcome.Row(outcome.FAILED, (work.source, reason(work.path, error)))
-    coded = len(result) if self._task.compresses else work.source_bytes
-    bpp = f"{8 * coded / (height * width):.4f}"
-    digest = hashlib.sha256(result).hexdigest()
-    sizes = (work.source_bytes, len(result), width, height)
-    return outcome.Row(state, (work.source, work.place, *sizes, bpp, digest))
-
-  def _existing(self, work, target):
-    if not FileSystems.exists(target):
-      return None
-    result = storage.read_file(target)
-    size = self._task.finished(self._codec, work.path, result)
-    if size is None:
-      return None
-    # An engine does a task again whose worker has died: that it finds results of this run.
-    written = FileSystems.get_filesystem(target).metadata(target).last_updated_in_seconds
-    state = outcome.EXISTING if written == work.before else outcome.MADE
-    return state, result, *size
-
-  def _made(self, work, target):
-    content = storage.read_file(work.path)
-    result, height, width = self._task.convert(self._codec, work.path, content)
-    storage.write_file(target, result)
-    return outcome.MADE, result, height, width
-
-
 class _WriteTables(beam.DoFn):
   """All rows -> the tables."""
 
-  def __init__(self, output: str, name: str, rows: list[outcome.Row]):
-    self._output, self._name, self._rows = output, name, rows
+  def __init__(self, rows: list[outcome.Row], of_tables: tuple):
+    self._rows, self._of_tables = rows, of_tables
 
   def process(self, element):
     rows = [outcome.Row(*row) for row in element[1]]
-    outcome.write_tables(rows + self._rows, self._output, self._name)
+    outcome.write_tables(rows + self._rows, *self._of_tables)

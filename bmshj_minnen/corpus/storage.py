@@ -1,15 +1,24 @@
 """Files on any of Beam's file systems."""
 
+import os
 import secrets
+from typing import Optional
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-__all__ = ["WriteError", "read_file", "write_file"]
+from bmshj_minnen.photographs import outputs
+
+__all__ = ["WriteError", "is_local", "is_made_of", "last_changed", "read_file", "write_file"]
 
 
 class WriteError(OSError):
   """A file could not be written; the message names it."""
+
+
+def is_local(path: str) -> bool:
+  """Whether a path is on a file system that this machine has mounted."""
+  return "://" not in path
 
 
 def read_file(path: str) -> bytes:
@@ -18,21 +27,63 @@ def read_file(path: str) -> bytes:
     return file.read()
 
 
-def write_file(path: str, content: bytes) -> None:
-  """Writes to .NUMBER.tmp in the same folder, then renames: the file is whole or not there.
+def last_changed(path: str, last_updated: Optional[float] = None) -> float:
+  """When a file was written, in seconds; on mounted file systems also renamed or replaced.
+
+  Args:
+    path: the file.
+    last_updated: what its file system says about it; None: that is looked up.
+  """
+  if is_local(path):
+    status = os.stat(path)
+    return max(status.st_mtime, status.st_ctime)
+  return _last_updated(path) if last_updated is None else last_updated
+
+
+def is_made_of(path: str, source: str) -> bool:
+  """Whether a result is of a source as that is now, as far as times tell.
+
+  On mounted file systems as `outputs.is_made_of`, elsewhere if it is not older than the source.
+  """
+  if is_local(path) and is_local(source):
+    return outputs.is_made_of(path, source)
+  return _last_updated(source) <= _last_updated(path)
+
+
+def _last_updated(path):
+  return FileSystems.get_filesystem(path).metadata(path).last_updated_in_seconds
+
+
+def write_file(path: str, content: bytes, like: Optional[str] = None) -> None:
+  """Writes a file that is whole or not there; its folder is made.
+
+  Args:
+    path: where to.
+    content: of the file.
+    like: the file that it was made of, see `outputs.write_atomically`.
 
   Raises:
     WriteError: that cannot be done.
   """
+  try:
+    if is_local(path):
+      os.makedirs(os.path.dirname(path) or os.curdir, exist_ok=True)
+      outputs.write_atomically(path, content, like)
+    else:
+      _write_elsewhere(path, content)
+  except OSError as error:
+    raise WriteError(f"{path}: {error.strerror or error}") from error
+
+
+def _write_elsewhere(path, content):
+  """Writes to .NUMBER.tmp in the same folder, then renames."""
   folder, _ = FileSystems.split(path)
   temporary = FileSystems.join(folder, f".{secrets.randbits(48)}.tmp")
   try:
     with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
       file.write(content)
     FileSystems.rename([temporary], [path])
-  except BaseException as error:
+  except BaseException:
     if FileSystems.exists(temporary):
       FileSystems.delete([temporary])
-    if isinstance(error, OSError):
-      raise WriteError(f"{path}: {error}") from error
     raise

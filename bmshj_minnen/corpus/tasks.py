@@ -1,6 +1,7 @@
 """What a corpus goes through: compressing and decompressing, as on the command line."""
 
 import dataclasses
+import functools
 import io
 import logging
 import os
@@ -11,15 +12,15 @@ from typing import ClassVar, Optional
 import PIL.PngImagePlugin
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen import targets
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.command_line import existing
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
 from bmshj_minnen.format import reading
-from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
+from bmshj_minnen.quality import DEFAULT_QUALITY
 
 __all__ = ["Compression", "Decompression", "model_for_workers"]
 
@@ -58,25 +59,24 @@ class Compression:
     image = images.read_image(path, self.alpha, _LOG.warning, content)
     return codec.compress(image, **self.quality), *image.shape[:2]
 
-  def finished(self, codec: Codec, path: str, result: bytes) -> Optional[tuple[int, int]]:
-    """Height and width, if the result is whole.
+  def request(self, codec: Codec) -> str:
+    """The model and all that results depend on otherwise, for the manifest."""
+    default = {"quality": DEFAULT_QUALITY} if codec.config.gain_lambdas else {}
+    asked = {name: float(value) for name, value in (self.quality or default).items()}
+    settings = {"model": codec.fingerprint.hex(), **asked, "alpha": self.alpha}
+    return " ".join(f"{name}={value}" for name, value in settings.items() if value is not None)
 
-    Raises:
-      ValueError: it is of another model or quality.
-    """
-    try:
-      header, _ = reading.parse_intact(result)
-    except BitstreamError:
-      return None
-    for what, is_asked_for in (
-      ("model", header.fingerprint == codec.fingerprint),
-      ("quality", targets.is_answered(self.quality, codec.config, header, len(result))),
-    ):
-      if not is_asked_for:
-        raise ValueError(
-          f"its result is there already, made with another {what}; use another --output"
-        )
-    return header.height, header.width
+  def is_own(self, content: bytes) -> bool:
+    """Whether it is a compressed file, whole or not."""
+    return reading.is_start_of_file(content)
+
+  def finished(
+    self, codec: Codec, path: str, content: bytes, result: bytes
+  ) -> Optional[tuple[int, int]]:
+    """Height and width, if the result is whole and answers the request."""
+    read_source = functools.partial(images.read_image, path, self.alpha, _ignore, content)
+    header = existing.header_of_answer(codec, self.quality, result, read_source)
+    return header and (header.height, header.width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +107,19 @@ class Decompression:
     image = codecs.of(content).decompress(content)
     return images.encode_image(image), *image.shape[:2]
 
-  def finished(self, codecs: "_Codecs", path: str, result: bytes) -> Optional[tuple[int, int]]:
+  def request(self, codecs: "_Codecs") -> str:
+    """The same for all files."""
+    return "png"
+
+  def is_own(self, content: bytes) -> bool:
+    """A picture does not say who wrote it."""
+    return False
+
+  def finished(
+    self, codecs: "_Codecs", path: str, content: bytes, result: bytes
+  ) -> Optional[tuple[int, int]]:
     """Height and width, if the result is a whole PNG of the size that the source declares."""
-    header, _ = reading.parse(storage.read_file(path))
+    header, _ = reading.parse(content)
     size = header.height, header.width
     try:
       # Not `PIL.Image.open`, which takes large ones for an attack.
@@ -122,6 +132,10 @@ class Decompression:
         return size
     except (OSError, SyntaxError, ValueError):
       return None
+
+
+def _ignore(note):
+  """Notes on a source were given when its result was made."""
 
 
 class _Codecs:
@@ -140,13 +154,13 @@ class _Codecs:
 
 def model_for_workers(model: str) -> str:
   """A model as workers find it, whose working directory may be another one; names stay names."""
-  is_here = "://" not in model and os.path.isdir(model) and model not in catalogue.names()
+  is_here = storage.is_local(model) and os.path.isdir(model) and model not in catalogue.names()
   return os.path.abspath(model) if is_here else model
 
 
 def _load(model, *settings):
   """A codec; a model that is elsewhere is copied first."""
-  if "://" not in model:
+  if storage.is_local(model):
     return model_directory.load(model, *settings)
   with tempfile.TemporaryDirectory() as folder:
     for name in model_directory.CODEC_FILES:

@@ -9,13 +9,15 @@ import secrets
 import stat
 from typing import Optional
 
-__all__ = ["open_file_of", "write_atomically", "write_to"]
+__all__ = ["is_made_of", "open_file_of", "write_atomically", "write_to"]
 
 _MAX_LINKS = 40  # As of Linux.
 _ANYBODY = 0o666
 # Of a folder that takes no further file, and of files that others hold, such as mount points.
 _NOT_RENAMED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+# Nanoseconds that times are whole multiples of: on ext4, NTFS, exFAT, ext3 and FAT.
+_TIME_UNITS = (1, 100, 10**7, 10**9, 2 * 10**9)
 
 
 def write_atomically(path: str, data: bytes, like: Optional[str] = None) -> None:
@@ -50,6 +52,25 @@ def write_atomically(path: str, data: bytes, like: Optional[str] = None) -> None
     if not error.errno:
       raise
     raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def is_made_of(path: str, like: str) -> bool:
+  """Whether a file is what `write_atomically` made of another one, as that one is now.
+
+  As for rsync, the two must have the same time of modification, as far as the file system of the
+  result keeps it. Other files may have that time, too, such as compressed files that have it from
+  one photograph; so the source must not have been written, replaced or renamed (ctime) since.
+
+  Args:
+    path: the result.
+    like: its source.
+  """
+  try:
+    result, source = os.stat(path), os.stat(like)
+  except OSError:
+    return False
+  times = [source.st_mtime_ns // unit * unit for unit in _TIME_UNITS]
+  return result.st_mtime_ns in times and source.st_ctime_ns <= result.st_ctime_ns
 
 
 def write_to(descriptor: int, data: bytes) -> None:

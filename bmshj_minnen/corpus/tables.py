@@ -1,0 +1,131 @@
+"""The tables of a corpus: manifest.csv, failures.csv, counts.json. Later runs go on from them."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+
+from bmshj_minnen.command_line import files
+from bmshj_minnen.corpus import storage
+
+__all__ = [
+  "FAILURE_COLUMNS",
+  "MANIFEST_COLUMNS",
+  "Tables",
+  "read",
+  "read_counts",
+  "write_counts",
+  "write_failures",
+  "write_manifest",
+]
+
+MANIFEST_COLUMNS = (
+  *("source", "file", "source_bytes", "bytes", "width", "height", "bpp", "sha256"),
+  *("source_sha256", "request"),
+)
+_FORMER_COLUMNS = MANIFEST_COLUMNS[:8]  # A manifest without the source's hash and the request.
+FAILURE_COLUMNS = ("source", "reason")
+_MANIFEST, _FAILURES, _COUNTS = "manifest.csv", "failures.csv", "counts.json"
+_LAYOUTS = {_MANIFEST: (MANIFEST_COLUMNS, _FORMER_COLUMNS), _FAILURES: (FAILURE_COLUMNS,)}
+_START_OF_COUNTS = b'{"run": '
+
+
+class Tables(NamedTuple):
+  """What earlier runs wrote.
+
+  Attributes:
+    manifest: rows by `file`, each by column; a former layout leaves the last columns empty.
+    failures: reasons by source.
+  """
+
+  manifest: dict[str, dict[str, str]]
+  failures: dict[str, str]
+
+
+def read(output: str, overwrite: bool = False) -> Tables:
+  """Reads the tables that are there.
+
+  Args:
+    output: the folder of a corpus.
+    overwrite: whether other programs' tables count as none.
+
+  Raises:
+    ValueError: another program may have written one of them, which this run would replace.
+  """
+  contents = {name: _content(output, name) for name in (_MANIFEST, _FAILURES, _COUNTS)}
+  for name, content in contents.items():
+    path = FileSystems.join(output, name)
+    line = files.loss(path, content, b"", lambda there, name=name: _is_own(name, there), True)
+    if line and not overwrite:
+      raise ValueError(line)
+  rows, failures = (_rows(name, contents[name]) for name in (_MANIFEST, _FAILURES))
+  return Tables(
+    {row["file"]: row for row in rows or ()},
+    {row["source"]: row["reason"] for row in failures or ()},
+  )
+
+
+def write_manifest(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
+  """Writes manifest.csv; like the others whole or not at all.
+
+  Raises:
+    WriteError: that cannot be done.
+  """
+  _write(output, _MANIFEST, MANIFEST_COLUMNS, rows)
+
+
+def write_failures(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
+  """Writes failures.csv; raises as `write_manifest`."""
+  _write(output, _FAILURES, FAILURE_COLUMNS, rows)
+
+
+def write_counts(output: str, run: str, counts: dict[str, int]) -> None:
+  """Writes the counts of the run of that name; raises as `write_manifest`."""
+  content = json.dumps({"run": run, **counts}).encode()
+  storage.write_file(FileSystems.join(output, _COUNTS), content)
+
+
+def read_counts(output: str, run: str) -> dict[str, int]:
+  """The counts that a run wrote, wherever it did.
+
+  Raises:
+    RuntimeError: the run of that name has not written any.
+  """
+  counts = json.loads(_content(output, _COUNTS) or b"{}")
+  if counts.pop("run", None) != run:
+    path = FileSystems.join(output, _COUNTS)
+    raise RuntimeError(f"the pipeline ended, but has not written {path}: do its workers see it?")
+  return counts
+
+
+def _content(output, name):
+  path = FileSystems.join(output, name)
+  return storage.read_file(path) if FileSystems.exists(path) else b""
+
+
+def _is_own(name, content):
+  if name == _COUNTS:
+    return content.startswith(_START_OF_COUNTS)
+  return _rows(name, content) is not None
+
+
+def _rows(name, content):
+  """The rows of a table, by column; None: it has none of the layouts that are written."""
+  try:
+    # Spreadsheets add a byte order mark.
+    header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+  except (ValueError, csv.Error):  # Nothing in it, among others.
+    return None
+  rows = list(filter(None, rows))
+  whole = tuple(header) in _LAYOUTS[name] and all(len(row) == len(header) for row in rows)
+  empty = dict.fromkeys(_LAYOUTS[name][0], "")
+  return [{**empty, **dict(zip(header, row))} for row in rows] if whole else None
+
+
+def _write(output, name, columns, rows):
+  buffer = io.StringIO()
+  csv.writer(buffer, lineterminator="\n").writerows([columns, *rows])
+  storage.write_file(FileSystems.join(output, name), buffer.getvalue().encode())
