@@ -74,7 +74,7 @@ def float_bits(model: Model, y: tf.Tensor, z_hat: tf.Tensor) -> tf.Tensor:
   networks = _FloatNetworks(model)
   meter = _Meter(model, tf.reshape(y, [-1, channels]))
   psi = networks.psi(z_hat, height, width)
-  bits, _ = wavefront.scan(networks, meter, tf.zeros([]), psi, height, width, channels)
+  bits, _ = wavefront.scan_graph(networks, meter, tf.zeros([]), psi, height, width, channels)
   if model.z_density is not None:
     bits += tf.reduce_sum(model.z_density.bits(z_hat))
   return bits
