@@ -206,7 +206,7 @@ class _SegmentCoder:
     self._graph = Graph(self._scan_steps, _HANDLE, ring, *[_NUMBER] * 4, psi, *y)
 
   def __call__(self, handle, ring, segment, size, psi, *y):
-    """What `wavefront.scan_steps_graph` returns; psi and y [n, ...] at the positions of the segment."""
+    """As `wavefront.scan_steps_graph`; psi and y [n, ...] at the positions of the segment."""
     return self._graph(handle, ring, segment.first_step, segment.last_step, *size, psi, *y)
 
   def _scan_steps(self, handle, ring, first, last, height, width, psi, *y):

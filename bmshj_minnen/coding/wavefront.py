@@ -166,7 +166,7 @@ def empty_ring_graph(
 
 
 def step_sizes_graph(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-  """[steps] int32: how many positions each step of an image has; arguments of `coding_order_graph`."""
+  """[steps] int32: how many positions each step has; arguments of `coding_order_graph`."""
   steps = tf.range(_num_steps(support, height, width))
   return _positions(support, steps, height, width)[1]
 
@@ -199,10 +199,10 @@ def scan_steps_graph(
     coder: `Encoder` or `Decoder`.
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
-    where: [n] int32, what `coder` is told of these positions.
-    ring: ring buffer of the last S steps, see `empty_ring_graph`: their ŷ as `networks` split it. In each
-      part, row i of step t is at R (t % S) + i % R, and zeros, for what is outside the image, at
-      S R.
+    where: [n] int32, passed to `coder`: which positions these are.
+    ring: ring buffer of the last S steps, see `empty_ring_graph`: their ŷ as `networks` split it.
+      In each part, row i of step t is at R (t % S) + i % R, and zeros, for positions outside the
+      image, at S R.
     steps: the first and the one after the last.
     size: height and width of the image of latents.
 
