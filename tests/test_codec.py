@@ -13,6 +13,7 @@ from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.format import writing
 from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.model_files import model_directory, weights
 from tests import codecs
 
@@ -121,7 +122,7 @@ def test_eager_and_graph_give_the_same_payload_and_latents(case):
   y, z_hat = codec.analyze_graph(tf.constant(codecs.photograph(65, 31)))
   payload, y_hat = codec.encode_graph(y, z_hat)
   in_graphs, y_hat_of_graphs = codec._coder.encode(y.numpy(), z_hat.numpy())
-  assert in_graphs.numpy() == payload.numpy()
+  assert in_graphs == payload.numpy()
   assert y_hat_of_graphs.tobytes() == y_hat.numpy().tobytes()
   eager, _, _ = codec.decode_graph(payload, tf.constant(65), tf.constant(31))
   assert eager.numpy().tobytes() == y_hat.numpy().tobytes()
@@ -141,6 +142,16 @@ def test_any_payload_of_the_right_checksum_ends(case):
       pass
 
 
+def test_a_payload_of_the_wrong_end_is_named_where_it_begins(case):
+  codec, _ = case
+  file = codec.compress(codecs.photograph(20, 30))
+  bad = writing.pack(codec.fingerprint, 20, 30, file[20:] + b"junk" * 9)
+  for data, offset in ((bad, 20), (with_metadata(bad, b"exif", b""), 40)):
+    with pytest.raises(bmshj_minnen.BitstreamError, match="does not end where") as info:
+      codec.decompress(data)
+    assert info.value.offset == offset
+
+
 def test_outliers_of_z_and_y_survive(case):
   codec, _ = case
   height, width = 3, 4
@@ -149,7 +160,7 @@ def test_outliers_of_z_and_y_survive(case):
   y = y.astype(np.float32)
   z = np.round(generator.normal(size=(1, 1, codec._coder.z_channels)) * 3000).astype(np.float32)
   payload, y_hat = codec._coder.encode(y, z)
-  received, z_received, whole = codec._coder.decode(payload.numpy(), height, width)
+  received, z_received, whole = codec._coder.decode(payload, height, width)
   assert received.tobytes() == y_hat.tobytes()
   np.testing.assert_array_equal(z_received, z)
   assert whole
@@ -160,7 +171,7 @@ def test_latents_beyond_the_grid_saturate_on_both_sides(case):
   y = np.full((2, 2, codecs.M), 1e9, np.float32)
   z = np.zeros((1, 1, codec._coder.z_channels), np.float32)
   payload, y_hat = codec._coder.encode(y, z)
-  received, _, _ = codec._coder.decode(payload.numpy(), 2, 2)
+  received, _, _ = codec._coder.decode(payload, 2, 2)
   assert received.tobytes() == y_hat.tobytes()
   assert y_hat.max() > 0
 

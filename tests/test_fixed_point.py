@@ -28,7 +28,7 @@ def _extreme_layer(generator, slope=256):
 
 
 def _split(x):
-  return fixed_point.split(tf.constant(x, tf.float32))
+  return fixed_point.split_graph(tf.constant(x, tf.float32))
 
 
 def _expected(layer, x):
@@ -76,7 +76,7 @@ def test_parts_are_low_bytes_and_multiples_of_256_that_fit_a_signed_byte():
 def test_saturate_rounds_half_to_even_into_16_bits():
   x = tf.constant([-1e9, -32768.6, -2.5, -0.5, 0.5, 1.5, 32766.5, 32767.5, 1e9], tf.float64)
   expected = [-32768, -32768, -2, 0, 0, 2, 32766, 32767, 32767]
-  np.testing.assert_array_equal(fixed_point.saturate(x).numpy(), expected)
+  np.testing.assert_array_equal(fixed_point.saturate_graph(x).numpy(), expected)
 
 
 def test_freezing_stays_within_the_bound_and_close():
@@ -147,7 +147,7 @@ def bfloat16():
 
 def _in_graph(layer):
   spec = tf.TensorSpec([None, _FAN_IN], tf.float32)
-  return Graph(lambda x: layer(fixed_point.split(x)), spec)
+  return Graph(lambda x: layer(fixed_point.split_graph(x)), spec)
 
 
 def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(bfloat16, caplog):

@@ -38,8 +38,8 @@ __all__ = [
   "freeze_layer",
   "graphs_of_other_processes",
   "power_of_two_step",
-  "saturate",
-  "split",
+  "saturate_graph",
+  "split_graph",
 ]
 
 INT16_MAX = 2**15 - 1
@@ -56,12 +56,12 @@ def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
   return float(2.0 ** np.ceil(np.log2(max(headroom * peak, 2.0**-20) / INT16_MAX)))
 
 
-def saturate(x: tf.Tensor) -> tf.Tensor:
+def saturate_graph(x: tf.Tensor) -> tf.Tensor:
   """Rounds to 16-bit integers, float32."""
   return tf.clip_by_value(tf.cast(tf.round(x), tf.float32), -INT16_MAX - 1, INT16_MAX)
 
 
-def split(x: tf.Tensor) -> tf.Tensor:
+def split_graph(x: tf.Tensor) -> tf.Tensor:
   """16-bit integers [...] -> [NUM_PARTS, ...]: multiples of 256, and low bytes; float32."""
   high = _LOW * tf.floor(x * (1 / _LOW))
   return tf.stack([high, x - high])
@@ -91,15 +91,15 @@ class CompiledLayer:
     self._dtype = dtype
 
   def __call__(self, parts: tf.Tensor) -> tf.Tensor:
-    """[2, n, fan_in] of `split` -> [n, out] float64, not yet rounded."""
+    """[2, n, fan_in] of `split_graph` -> [n, out] float64, not yet rounded."""
     return self.activate(self.sums(parts))
 
   def sums(self, parts: tf.Tensor) -> tf.Tensor:
-    """Scaled weights^T input + bias: [2, n, fan_in] of `split` -> [n, out] float64."""
+    """Scaled weights^T input + bias: [2, n, fan_in] of `split_graph` -> [n, out] float64."""
     return self.products(parts) + self._bias
 
   def products(self, parts: tf.Tensor) -> tf.Tensor:
-    """Scaled weights^T input: [2, n, fan_in] of `split` -> [n, out] float64."""
+    """Scaled weights^T input: [2, n, fan_in] of `split_graph` -> [n, out] float64."""
     fan_ins = [blocks[0].shape[0] for blocks in self._weights]
     rows = tf.reshape(tf.cast(parts, self._dtype), [-1, sum(fan_ins)])
     products = [
@@ -199,7 +199,9 @@ def exact_dtype() -> tf.DType:
   expected = x.astype(np.float64) @ weights.astype(np.float64)
   for dtype in (tf.float32, tf.float64):
     compiled = CompiledLayer(layer, dtype)
-    probe = Graph(lambda x, run=compiled: run(split(x)), tf.TensorSpec([None, fan_in], tf.float32))
+    probe = Graph(
+      lambda x, run=compiled: run(split_graph(x)), tf.TensorSpec([None, fan_in], tf.float32)
+    )
     result = probe(x.astype(np.float32)).numpy()
     if np.array_equal(result, expected):
       return dtype

@@ -77,7 +77,7 @@ class LatentCoder:
     z_hat: np.ndarray,
     memory: int = tiling.DEFAULT_MEMORY,
     progress: Optional[Callable[[float], None]] = None,
-  ) -> tuple[tf.Tensor, np.ndarray]:
+  ) -> tuple[bytes, np.ndarray]:
     """`encode_graph` piece by piece.
 
     Args:
@@ -91,7 +91,7 @@ class LatentCoder:
       handle = self._start_encoder(z_hat)
       psi = self._psi_array(z_hat, size, memory)
       handle, y_hat = self._scan_arrays(self._encode_segment, handle, size, [psi, flat], progress)
-      return range_coder.finish_encoder(handle), y_hat
+      return range_coder.finish_encoder(handle).numpy(), y_hat
 
   def decode(
     self,
@@ -140,11 +140,13 @@ class LatentCoder:
   def _scan(self, coder, handle, z_hat, height, width):
     channels = self._config.latent_channels
     psi = self._networks.psi(z_hat, height, width)
-    handle, y_hat = wavefront.scan(self._networks, coder, handle, psi, height, width, channels)
+    handle, y_hat = wavefront.scan_graph(
+      self._networks, coder, handle, psi, height, width, channels
+    )
     return handle, tf.reshape(y_hat * self._step, tf.stack([height, width, channels]))
 
   def _encoder(self, y):
-    y = fixed_point.saturate(y / self._step)
+    y = fixed_point.saturate_graph(y / self._step)
     return wavefront.Encoder(self._coder, self._networks.unit, self.z_channels, y)
 
   def _decoder(self):
@@ -154,9 +156,9 @@ class LatentCoder:
     """The order of coding, the sizes of its steps, and the ring before them."""
     support, parts = self._networks.context_support, self._networks.num_parts
     return (
-      wavefront.coding_order(support, height, width),
-      wavefront.step_sizes(support, height, width),
-      wavefront.empty_ring(support, parts, height, width, self._config.latent_channels),
+      wavefront.coding_order_graph(support, height, width),
+      wavefront.step_sizes_graph(support, height, width),
+      wavefront.empty_ring_graph(support, parts, height, width, self._config.latent_channels),
     )
 
   def _psi_of(self, z_hat):
@@ -204,11 +206,11 @@ class _SegmentCoder:
     self._graph = Graph(self._scan_steps, _HANDLE, ring, *[_NUMBER] * 4, psi, *y)
 
   def __call__(self, handle, ring, segment, size, psi, *y):
-    """What `wavefront.scan_steps` returns; psi and y [n, ...] at the positions of the segment."""
+    """As `wavefront.scan_steps_graph`; psi and y [n, ...] at the positions of the segment."""
     return self._graph(handle, ring, segment.first_step, segment.last_step, *size, psi, *y)
 
   def _scan_steps(self, handle, ring, first, last, height, width, psi, *y):
     coder, where = self._make_coder(*y), tf.range(tf.shape(psi)[0])
-    return wavefront.scan_steps(
+    return wavefront.scan_steps_graph(
       self._networks, coder, handle, psi, where, ring, (first, last), (height, width)
     )

@@ -62,8 +62,8 @@ class Networks:
     for layer, (support, up) in zip(self._h_s, self._hyper_layers):
       shape = tf.shape(x)
       makes_parameters = layer is self._h_s[-1] and not self._g_ep
-      x = layer(_patches(fixed_point.split(x), polyphase_support(support, up)))
-      x = self._last(x) if makes_parameters else fixed_point.saturate(x)
+      x = layer(_patches(fixed_point.split_graph(x), polyphase_support(support, up)))
+      x = self._last(x) if makes_parameters else fixed_point.saturate_graph(x)
       x = tf.reshape(x, [1, shape[0], shape[1], x.shape[-1]])
       x = (x if up == 1 else tf.nn.depth_to_space(x, up))[0]
     x = x[:height, :width]
@@ -72,11 +72,11 @@ class Networks:
   def prepare(self, psi: tf.Tensor) -> tf.Tensor:
     """What `parameters` takes of psi: [n, channels] of 16-bit integers -> [n, ...]."""
     psi = tf.cast(psi, tf.float32)
-    return psi if self._g_cm is None else self._of_psi.sums(fixed_point.split(psi))
+    return psi if self._g_cm is None else self._of_psi.sums(fixed_point.split_graph(psi))
 
   def split(self, y_hat: tf.Tensor) -> tf.Tensor:
     """What `parameters` takes of neighbours: [n, M] int16-valued -> [2, n, M]."""
-    return fixed_point.split(y_hat)
+    return fixed_point.split_graph(y_hat)
 
   def parameters(
     self, prepared: tf.Tensor, neighbours: Optional[tf.Tensor]
@@ -110,12 +110,12 @@ class Networks:
   def _last(self, x):
     """Outputs of the last layer [n, channels] -> means, if any, and scale indices, float32."""
     if self._thresholds is None:
-      return fixed_point.saturate(x)
+      return fixed_point.saturate_graph(x)
     m = self._config.latent_channels
     scale = tf.round(x[:, -m:])
     index = tf.searchsorted(self._thresholds, tf.reshape(scale, [-1]))
     index = tf.cast(tf.reshape(index, tf.shape(scale)), tf.float32)
-    return tf.concat([fixed_point.saturate(x[:, :-m]), index], 1)
+    return tf.concat([fixed_point.saturate_graph(x[:, :-m]), index], 1)
 
 
 def _blocks(layer):
@@ -126,7 +126,7 @@ def _blocks(layer):
 
 def _rounded(x: tf.Tensor) -> tf.Tensor:
   """Outputs of a layer -> what the next one takes."""
-  return fixed_point.split(fixed_point.saturate(x))
+  return fixed_point.split_graph(fixed_point.saturate_graph(x))
 
 
 def _numbered(name: str, layers: dict[str, CompiledLayer]):

@@ -23,12 +23,12 @@ __all__ = [
   "Encoder",
   "Segment",
   "SymbolCoder",
-  "coding_order",
-  "empty_ring",
-  "scan",
-  "scan_steps",
+  "coding_order_graph",
+  "empty_ring_graph",
+  "scan_graph",
+  "scan_steps_graph",
   "segments",
-  "step_sizes",
+  "step_sizes_graph",
 ]
 
 _BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
@@ -75,7 +75,7 @@ class Encoder:
       handle, tf.reshape(table_index, [-1]) + self._first_table, tf.reshape(value, [-1])
     )
     # Through integers: no -0, which the decoder would not get.
-    return handle, fixed_point.saturate(mean + tf.cast(value, tf.float32) * self._unit)
+    return handle, fixed_point.saturate_graph(mean + tf.cast(value, tf.float32) * self._unit)
 
 
 class Decoder:
@@ -87,7 +87,7 @@ class Decoder:
   def __call__(self, handle, mean, table_index, where):
     handle, value = self._coder.pop(handle, tf.reshape(table_index, [-1]) + self._first_table)
     symbol = tf.reshape(tf.cast(value, tf.float32), tf.shape(mean))
-    return handle, fixed_point.saturate(mean + symbol * self._unit)
+    return handle, fixed_point.saturate_graph(mean + symbol * self._unit)
 
 
 class Segment(NamedTuple):
@@ -99,7 +99,7 @@ class Segment(NamedTuple):
   end: int
 
 
-def coding_order(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+def coding_order_graph(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
   """[height * width] int32: the raster index of each position, in the order of coding.
 
   Args:
@@ -114,7 +114,7 @@ def coding_order(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor
   return tf.argsort(key)
 
 
-def scan(
+def scan_graph(
   networks: Networks,
   coder: SymbolCoder,
   handle: tf.Tensor,
@@ -138,21 +138,21 @@ def scan(
     `y_step`.
   """
   support = networks.context_support
-  order = coding_order(support, height, width)
-  handle, _, latents = scan_steps(
+  order = coding_order_graph(support, height, width)
+  handle, _, latents = scan_steps_graph(
     networks,
     coder,
     handle,
     tf.gather(psi, order),
     order,
-    empty_ring(support, networks.num_parts, height, width, channels),
+    empty_ring_graph(support, networks.num_parts, height, width, channels),
     (tf.constant(0), _num_steps(support, height, width)),
     (height, width),
   )
   return handle, tf.gather(latents, tf.math.invert_permutation(order))
 
 
-def empty_ring(
+def empty_ring_graph(
   support: int, parts: int, height: tf.Tensor, width: tf.Tensor, channels: int
 ) -> tf.Tensor:
   """A ring buffer of ŷ of the last S steps, before the first one: [parts * (S R + 1), M] zeros.
@@ -165,8 +165,8 @@ def empty_ring(
   return tf.zeros([parts * (reach.steps * most + 1), channels])
 
 
-def step_sizes(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-  """[steps] int32: how many positions each step of an image has; arguments of `coding_order`."""
+def step_sizes_graph(support: int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+  """[steps] int32: how many positions each step has; arguments of `coding_order_graph`."""
   steps = tf.range(_num_steps(support, height, width))
   return _positions(support, steps, height, width)[1]
 
@@ -182,7 +182,7 @@ def segments(sizes: np.ndarray) -> list[Segment]:
   ]
 
 
-def scan_steps(
+def scan_steps_graph(
   networks: Networks,
   coder: SymbolCoder,
   handle: tf.Tensor,
@@ -199,10 +199,10 @@ def scan_steps(
     coder: `Encoder` or `Decoder`.
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
-    where: [n] int32, what `coder` is told of these positions.
-    ring: ring buffer of the last S steps, see `empty_ring`: their ŷ as `networks` split it. In each
-      part, row i of step t is at R (t % S) + i % R, and zeros, for what is outside the image, at
-      S R.
+    where: [n] int32, passed to `coder`: which positions these are.
+    ring: ring buffer of the last S steps, see `empty_ring_graph`: their ŷ as `networks` split it.
+      In each part, row i of step t is at R (t % S) + i % R, and zeros, for positions outside the
+      image, at S R.
     steps: the first and the one after the last.
     size: height and width of the image of latents.
 
@@ -212,7 +212,7 @@ def scan_steps(
   """
   (first, last), channels, support = steps, ring.shape[-1], networks.context_support
   prepared = networks.prepare(psi)
-  ends = tf.cumsum(step_sizes(support, *size)[first:last])
+  ends = tf.cumsum(step_sizes_graph(support, *size)[first:last])
   if support:
     slots, taps = _slots(support, networks.num_parts, tf.shape(ring)[0], steps, size)
 
