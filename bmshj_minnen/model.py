@@ -10,8 +10,8 @@
                               |          |
                              h_s --psi---+
 
-Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike. This
-and all else that stands for "round" is in `layers.quantizers`; `Model.forward` is the rest.
+Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
+`Model.forward` is this figure from y on; all that "round" can be is in `layers.quantizers`.
 """
 
 import functools
@@ -215,7 +215,7 @@ class Model(tf.keras.Model):
     quantize_y: quantizers.Quantizer,
     quantize_z: quantizers.Quantizer,
   ) -> tuple[tf.Tensor, Rate]:
-    """The forward pass behind g_a. Training, validation and refinement differ in the quantizers.
+    """The forward pass from y on; training, validation and refinement differ in their quantizers.
 
     Args:
       y: [B, h, w, M] float32, of `analysis`.
@@ -243,8 +243,8 @@ class Model(tf.keras.Model):
     Returns:
       x̂ like x, float32 and not clipped, and the rate.
     """
-    noise = [quantizers.additive_noise(seed, stream) for stream in (0, 1)]
-    return self.forward(self.analysis(x, lmbda), lmbda, *noise)
+    y_noise, z_noise = (quantizers.additive_noise(seed, stream) for stream in (0, 1))
+    return self.forward(self.analysis(x, lmbda), lmbda, y_noise, z_noise)
 
   def forward_rounded(
     self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None
@@ -260,7 +260,7 @@ class Model(tf.keras.Model):
   def forward_straight_through(
     self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None
   ) -> tuple[tf.Tensor, Rate]:
-    """`forward_rounded` for the end of training: what a decoder has, and what files cost.
+    """The values of `forward_rounded`, with gradients for the end of training.
 
     g_a and h_a get no gradients, because rounding has none; gains get those of ŷ (the second stage
     of Z. Guo et al., "Soft then hard: rethinking the quantization in neural image compression",

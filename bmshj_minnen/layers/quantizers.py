@@ -1,11 +1,12 @@
-"""The rounding of figure 1, and what takes its place: four ways from y to ŷ, and from z to ẑ.
+"""The rounding of figure 1, and what takes its place: the ways from y to ŷ, and from z to ẑ.
 
-  ====================  =====================================================================
+  ====================  ====================================================================
   `additive_noise`      training: y + U(-½, ½), the paper's stand-in for rounding
-  `rounding`            validation: all positions at once, whose contexts are only nearly right
+  `rounding`            validation: all positions at once, with contexts that are nearly right
+  `rounding_in_passes`  refinement: the same several times, each with a better context
   `in_turn`             files: each position after those that it depends on
-  `straight_through`    the end of training: the values of one of these, the gradient of y
-  ====================  =====================================================================
+  `straight_through`    the end of training: the values of any of these, the gradient of y
+  ====================  ====================================================================
 
 A file codes round(y - mean) + mean, and the mean of a position depends on the ŷ before it. So a
 quantizer takes y and a function from ŷ to the means, or only z, which has no means: it is rounded
