@@ -62,13 +62,18 @@ class BitstreamError(ValueError):
   """Bytes are not a file of this format, or not whole; the message is one line.
 
   Attributes:
+    problem: in words, such as "wrong checksum".
     offset: the byte at which it shows.
     expected, found: what should be there, and what is.
   """
 
   def __init__(self, problem: str, offset: int, expected: object, found: object):
     super().__init__(f"{problem} at byte {offset}: expected {expected}, found {found}")
-    self.offset, self.expected, self.found = offset, expected, found
+    self.problem, self.offset, self.expected, self.found = problem, offset, expected, found
+
+  def __reduce__(self):
+    """Pools of processes hand errors back pickled, and the message alone would not make it anew."""
+    return type(self), (self.problem, self.offset, self.expected, self.found), self.__dict__
 
 
 @dataclasses.dataclass(frozen=True)
