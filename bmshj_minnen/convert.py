@@ -28,15 +28,15 @@ def _convert(source, output):
   if output.exists():
     raise ValueError(f"{output} exists; give another --output")
   state = checkpoint.read(source)
-  try:
-    config, arrays = conversion.convert(state)
-  except ValueError as error:
-    raise ValueError(f"{source}: {error}") from error
-  model = Model(config)
-  weights.assign(model, arrays)
   photographs = (*finding.bundled_photographs(), *finding.held_out_photographs())
   (typical,) = crops.validation_crops(photographs, _CROP, len(photographs))
-  model_directory.save(model, output, typical)
+  try:
+    config, arrays = conversion.convert(state)
+    model = Model(config)
+    weights.assign(model, arrays)
+    model_directory.save(model, output, typical)
+  except ValueError as error:
+    raise ValueError(f"{source}: {error}") from error
   name = conversion.name_of(config.prior)
   print(f"{name}, N = {config.num_filters}, M = {config.latent_channels}: {output}")
 

@@ -6,16 +6,21 @@ import zipfile
 from typing import Any
 
 import numpy as np
+from absl import logging
+
+from bmshj_minnen.compressai import names
 
 __all__ = ["read"]
+
+_USUAL = ("", "state_dict", "model_state_dict", "model", "model.state_dict")  # Keys of states.
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
   """The arrays of a checkpoint; nothing in the file is run.
 
   Args:
-    path: what `torch.save` wrote, a state or a dictionary that has it as "state_dict"; or an .npz
-      file of its arrays, which needs no PyTorch.
+    path: what `torch.save` wrote, a state or dictionaries that have it somewhere, as "state_dict"
+      or "model"; or an .npz file of its arrays, which needs no PyTorch.
 
   Raises:
     OSError: there is no such file.
@@ -24,11 +29,32 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
   with path.open("rb"):  # A missing file is told from a damaged one.
     pass
   content = _read_npz(path) if path.suffix == ".npz" else _read_torch(path)
-  if isinstance(content, dict) and "state_dict" in content:
-    content = content["state_dict"]
+  content = _state_in(path, content)
   if not isinstance(content, dict) or not content:
     raise ValueError(f"{path} is not a checkpoint: it holds no named arrays")
   return {str(name): _array(path, name, value) for name, value in content.items()}
+
+
+def _state_in(path, content):
+  """The state that dictionaries hold, or the content itself; says which it is if there are many."""
+  found = dict(_states(content))
+  if not found:
+    return content.get("state_dict", content) if isinstance(content, dict) else content
+  chosen = next((key for key in _USUAL if key in found), next(iter(found)))
+  if len(found) > 1:
+    logging.warning("%s holds %s; %s is taken.", path, ", ".join(found), chosen)
+  return found[chosen]
+
+
+def _states(content, key=""):
+  """Keys, with points between them, and states."""
+  if not isinstance(content, dict):
+    return
+  if names.is_state(content):
+    yield key, content
+    return
+  for inner, value in content.items():
+    yield from _states(value, f"{key}.{inner}" if key else str(inner))
 
 
 def _read_npz(path):
@@ -66,8 +92,8 @@ def _check_sums(path):
 
 
 def _array(path, name, value: Any):
-  if isinstance(value, np.ndarray):
-    return value
+  if isinstance(value, (np.ndarray, int, float)):
+    return np.asarray(value)
   try:
     # float32 holds bfloat16, which NumPy lacks.
     return (value.float() if value.is_floating_point() else value).numpy()

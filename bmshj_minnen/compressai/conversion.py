@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.compressai import names
 from bmshj_minnen.entropy.gaussian_conditional import scale_table
 
 __all__ = ["convert", "name_of"]
@@ -26,9 +27,6 @@ _LEAKY_SLOPE = 0.01  # PyTorch's default.
 # Of `NonNegativeParametrizer`: values are the squares of parameters, less this.
 _PEDESTAL = 2.0**-36
 _BETA_MIN = 1e-6
-# The generations of names of the density's parameters: `_matrices.0`, `_matrix0`, `matrices.0`.
-_DENSITY = re.compile(r"entropy_bottleneck\._?(matri|bias|factor)(?:x|ces|es|s)?\.?(\d+)")
-_DENSITY_NAMES = {"matri": "matrices", "bias": "biases", "factor": "factors"}
 # Tables, bounds and masks that follow from the rest, or are looked at on their own.
 _DERIVED = re.compile(
   r"entropy_bottleneck\.(_offset|_quantized_cdf|_cdf_length|target|likelihood_lower_bound\.bound)"
@@ -44,7 +42,7 @@ def name_of(prior: str) -> str:
 
 
 def convert(state: dict[str, np.ndarray]) -> tuple[cfg.ModelConfig, dict[str, np.ndarray]]:
-  """The configuration and the weights of a state of any of the four models.
+  """The configuration and the weights of a state of any of the four models, see `names`.
 
   Raises:
     ValueError: it is of another model.
@@ -82,7 +80,7 @@ class _Source:
   """Takes arrays out of a state."""
 
   def __init__(self, state):
-    self._arrays = {_canonical(name): value for name, value in state.items()}
+    self._arrays = names.canonical(state)
 
   def prior(self):
     """Which model it is."""
@@ -128,7 +126,8 @@ class _Source:
 
   def check_rest(self):
     """Refuses a state with more than was taken."""
-    rest = [name for name in self._arrays if not _DERIVED.fullmatch(name)]
+    # Single numbers are counters, such as of the weights that were averaged.
+    rest = [k for k, array in self._arrays.items() if array.ndim and not _DERIVED.fullmatch(k)]
     if rest:
       raise ValueError(_foreign(f"it has {rest[0]}"))
 
@@ -136,12 +135,6 @@ class _Source:
     if name not in self._arrays:
       raise ValueError(_foreign(f"it has no {name}"))
     return self._arrays[name]
-
-
-def _canonical(name):
-  name = name.removeprefix("module.")  # Of models that were trained on several GPUs.
-  match = _DENSITY.fullmatch(name)
-  return f"entropy_bottleneck.{_DENSITY_NAMES[match[1]]}.{match[2]}" if match else name
 
 
 def _foreign(reason):

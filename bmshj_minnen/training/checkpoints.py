@@ -105,8 +105,13 @@ class Checkpoints:
     """Makes the manager remove all others before the good one; it goes by the order in its file."""
     if self._manager.checkpoints[-1] == good or not self._is_chief:
       return
+    paths = [*others, good]
     tf.compat.v1.train.update_checkpoint_state(
-      self._manager.directory, good, all_model_checkpoint_paths=[*others, good]
+      self._manager.directory,
+      good,
+      all_model_checkpoint_paths=paths,
+      # Any will do, but without them the manager takes no notice of these paths.
+      all_model_checkpoint_timestamps=[float(i + 1) for i in range(len(paths))],
     )
     self._open()
 
