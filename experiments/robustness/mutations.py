@@ -1,0 +1,344 @@
+"""Colour profiles and AVIF and HEIC files that are damaged in ways that decoders do not refuse.
+
+Each mutation is made from a good file, the control, by a random generator. None of them is a valid
+file of another picture: that would be no damage.
+"""
+
+import dataclasses
+import io
+import struct
+from typing import Callable
+
+import numpy as np
+import PIL.Image
+
+from experiments.robustness import heif_files, icc_files
+
+__all__ = ["Case", "box_case", "profile_case"]
+
+_ROWS, _COLUMNS = np.mgrid[40:216:64j, 40:216:64j]
+_PICTURE = np.stack([_ROWS, _COLUMNS, 256 - _ROWS], -1).round().astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A file and the good one that it was made from."""
+
+  kind: str
+  container: str
+  control: bytes
+  content: bytes
+
+
+# Profiles.
+
+_LEVELS = np.arange(256) / 255
+_TABLE = icc_files.table(np.round(65535 * _LEVELS**1.8).astype(int))
+_FORMULA = icc_files.para(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_V2 = icc_files.matrix_profile(icc_files.P3, [_TABLE] * 3)
+_V4 = icc_files.matrix_profile(icc_files.P3, [_FORMULA] * 3, version=4)
+_V4_SRGB = icc_files.matrix_profile(icc_files.SRGB, [_FORMULA] * 3, version=4)
+_GREY = icc_files.single_profile(icc_files.power(1.4))
+
+
+def _corners(channels, random=None):
+  """CIELAB of the ends of all channels: grey, light with channels or dark with inks."""
+  share = np.array(list(np.ndindex(*[2] * channels))).mean(1)
+  light = 255 * (share if channels == 3 else 1 - share) ** 1.5
+  return np.stack([light, 128 + 0 * light, 128 + 0 * light], -1).round()
+
+
+def _lab_of_rgb():
+  """Of the corners of a cube; plausible, not exact."""
+  rgb = np.array(list(np.ndindex(2, 2, 2)))
+  light = 255 * (rgb @ [0.35, 0.5, 0.15])
+  a, b = 128 + 70 * (rgb[:, 0] - rgb[:, 1]), 128 + 70 * (rgb[:, :2].mean(1) - rgb[:, 2])
+  return np.stack([light, a, b], -1).round()
+
+
+_LUT = icc_files.table_profile(b"RGB ", _lab_of_rgb())
+_CMYK = icc_files.table_profile(b"CMYK", _corners(4))
+
+
+def _with_columns(change):
+  """Primaries after a change of one of them, of the two others, at random."""
+
+  def make(random):
+    columns = [np.array(column) for column in icc_files.P3]
+    i, j, k = random.permutation(3)
+    columns[i] = change(columns[i], columns[j], columns[k], random)
+    return icc_files.matrix_profile(columns, [_TABLE] * 3)
+
+  return make
+
+
+def _with_curves(curve):
+  """One curve or all after a function of a random generator."""
+
+  def make(random):
+    curves = [_TABLE] * 3
+    for i in range(3) if random.integers(2) else random.integers(3, size=1):
+      curves[i] = curve(random)
+    return icc_files.matrix_profile(icc_files.P3, curves)
+
+  return make
+
+
+def _table_of(levels):
+  return icc_files.table(np.clip(np.round(levels), 0, 65535).astype(int))
+
+
+_FLAT = lambda random: _table_of(np.full(256, random.integers(65536)))  # noqa: E731
+_FALLING = lambda random: _table_of(65535 * (1 - _LEVELS) ** random.uniform(0.5, 3))  # noqa: E731
+_NOISE = lambda random: _table_of(random.integers(65536, size=256))  # noqa: E731
+
+
+def _replaced(content, at, new):
+  return content[:at] + new + content[at + len(new) :]
+
+
+def _entry(random):
+  """Place of one of seven entries in the index of tags."""
+  return 132 + 12 * int(random.integers(1, 7))  # The first is about the white point.
+
+
+def _changed_bytes(content, random, count):
+  data = np.frombuffer(content, np.uint8).copy()
+  where = random.integers(len(data), size=count)
+  data[where] ^= random.integers(1, 256, size=count).astype(np.uint8)
+  return data.tobytes()
+
+
+# Kind -> control and function of a random generator that makes a profile.
+_PROFILES: dict[str, tuple[bytes, Callable]] = {
+  "a primary of zero, or all": (
+    _V2,
+    lambda r: icc_files.matrix_profile(
+      np.diag(r.integers(2, size=3) * [1, 1, 0]) @ icc_files.P3, [_TABLE] * 3
+    ),
+  ),
+  "two primaries alike": (_V2, _with_columns(lambda a, b, c, r: b)),
+  "a primary mixed of the others": (
+    _V2,
+    _with_columns(lambda a, b, c, r: b + (c - b) * r.uniform(0.2, 0.8)),
+  ),
+  "a negative primary": (_V2, _with_columns(lambda a, b, c, r: -a)),
+  "a primary ten times as light": (_V2, _with_columns(lambda a, b, c, r: 10 * a)),
+  "an exponent of zero": (_V2, _with_curves(lambda r: icc_files.power(0))),
+  "an exponent near zero": (_V2, _with_curves(lambda r: icc_files.power(r.integers(1, 9) / 256))),
+  "an exponent of hundreds": (_V2, _with_curves(lambda r: icc_files.power(r.uniform(100, 255)))),
+  "a flat curve": (_V2, _with_curves(_FLAT)),
+  "a falling curve": (_V2, _with_curves(_FALLING)),
+  "a curve of noise": (_V2, _with_curves(_NOISE)),
+  "a curve that falls from its middle on": (
+    _V2,
+    _with_curves(lambda r: _table_of(65535 * (1 - abs(2 * _LEVELS - 1)))),
+  ),
+  "a formula of zeros, or with a negative exponent": (
+    _V2,
+    _with_curves(lambda r: icc_files.para(r.choice([0, -0.5, -2]), r.integers(2), 0, 0, 0)),
+  ),
+  "a curve longer than the profile": (
+    _V2,
+    _with_curves(lambda r: _replaced(_TABLE, 8, struct.pack(">I", r.integers(1000, 2**32)))),
+  ),
+  "a curve of an unknown type": (_V2, _with_curves(lambda r: _replaced(_TABLE, 0, r.bytes(4)))),
+  "a tag of another name": (_V2, lambda r: _replaced(_V2, _entry(r), r.bytes(4))),
+  "a tag behind the end": (
+    _V2,
+    lambda r: _replaced(_V2, _entry(r) + 4, struct.pack(">I", r.integers(len(_V2), 2**32))),
+  ),
+  "a tag without length": (_V2, lambda r: _replaced(_V2, _entry(r) + 8, bytes(4))),
+  "too many tags": (_V2, lambda r: _replaced(_V2, 128, struct.pack(">I", r.integers(101, 2**32)))),
+  "too few tags": (_V2, lambda r: _replaced(_V2, 128, struct.pack(">I", r.integers(7)))),
+  "for other pixels": (
+    _V2,
+    lambda r: _replaced(_V2, 16, (b"CMYK", b"GRAY", b"Lab ", b"YCbr")[r.integers(4)]),
+  ),
+  "an unknown connection space": (_V2, lambda r: _replaced(_V2, 20, r.bytes(4))),
+  "no signature": (_V2, lambda r: _replaced(_V2, 36, r.bytes(4))),
+  "another length": (_V2, lambda r: _replaced(_V2, 0, struct.pack(">I", r.integers(2**32)))),
+  "cut off": (_V2, lambda r: _V2[: r.integers(1, len(_V2))]),
+  "zeros in primaries": (_V2, lambda r: _replaced(_V2, 236 + 20 * r.integers(3), bytes(20))),
+  "a bit changed, version 4": (
+    _V4,
+    lambda r: _replaced(
+      _V4, at := int(r.integers(len(_V4))), bytes([_V4[at] ^ 1 << r.integers(8)])
+    ),
+  ),
+  "a byte changed, version 4": (_V4, lambda r: _changed_bytes(_V4, r, 1)),
+  "four bytes changed, version 4": (_V4, lambda r: _changed_bytes(_V4, r, 4)),
+  "sRGB, a byte changed, version 4": (_V4_SRGB, lambda r: _changed_bytes(_V4_SRGB, r, 1)),
+  "sRGB, four bytes changed, version 4": (_V4_SRGB, lambda r: _changed_bytes(_V4_SRGB, r, 4)),
+  "grey, an exponent of zero": (_GREY, lambda r: icc_files.single_profile(icc_files.power(0))),
+  "grey, a flat curve": (_GREY, lambda r: icc_files.single_profile(_FLAT(r))),
+  "grey, a falling curve": (_GREY, lambda r: icc_files.single_profile(_FALLING(r))),
+  "grey, a curve of noise": (_GREY, lambda r: icc_files.single_profile(_NOISE(r))),
+  "a table of one colour": (
+    _LUT,
+    lambda r: icc_files.table_profile(b"RGB ", np.tile(r.integers(256, size=3), [8, 1])),
+  ),
+  "a table of grey": (_LUT, lambda r: icc_files.table_profile(b"RGB ", _corners(3))),
+  "a falling table": (_LUT, lambda r: icc_files.table_profile(b"RGB ", _lab_of_rgb()[::-1])),
+  "inks, a table of one colour": (
+    _CMYK,
+    lambda r: icc_files.table_profile(b"CMYK", np.tile(r.integers(256, size=3), [16, 1])),
+  ),
+  "inks that are light": (_CMYK, lambda r: icc_files.table_profile(b"CMYK", _corners(4)[::-1])),
+}
+_OF_GREY, _OF_INKS = ("PNG", "JPEG", "TIFF"), ("JPEG", "TIFF")
+_OF_RGB = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF")
+
+
+def profile_case(index: int, seed: int = 0) -> Case:
+  """A picture with a damaged profile; equal numbers make equal files."""
+  kinds = list(_PROFILES)
+  kind, turn = kinds[index % len(kinds)], index // len(kinds)
+  control, make = _PROFILES[kind]
+  mode = {b"GRAY": "L", b"CMYK": "CMYK"}.get(control[16:20], "RGB")
+  containers = {"L": _OF_GREY, "CMYK": _OF_INKS}.get(mode, _OF_RGB)
+  container = containers[turn % len(containers)]
+  damaged = make(np.random.default_rng([seed, index]))
+  return Case(
+    kind, container, _picture(mode, container, control), _picture(mode, container, damaged)
+  )
+
+
+def _picture(mode, container, profile):
+  options = {"WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}}.get(container, {})
+  buffer = io.BytesIO()
+  image = PIL.Image.fromarray(_PICTURE).convert(mode)
+  image.save(buffer, container, icc_profile=profile, **options)
+  return buffer.getvalue()
+
+
+# Boxes.
+
+_CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"iinf": 6, b"iref": 4}
+_FULL = frozenset((b"meta", b"hdlr", b"pitm", b"iinf", b"infe", b"iref", b"ipma", b"iloc"))
+_COUNTED = {b"iinf": 12, b"ipma": 12, b"iloc": 14, b"dimg": 10}  # Places of 16 bits in boxes.
+
+
+def _controls(image_format):
+  """Name -> a file whose colours or places of pixels are not those that are coded."""
+  coded, size = heif_files.coded(_PICTURE, image_format), _PICTURE.shape[1::-1]
+  grid, p3 = heif_files.derived(b"grid", size), heif_files.nclx(12, 13)
+  turned = heif_files.irot(1), heif_files.imir(0)
+  found = {
+    "P3": (coded.with_properties(p3),),
+    "profile": (coded.with_properties(heif_files.profile(_V2)),),
+    "turned": (coded.with_properties(p3, *turned),),
+    "cut": (coded.with_properties(p3, heif_files.clap(40, 20)),),
+    "grid": (grid.with_properties(p3, *turned), coded.with_properties(p3)),
+    "PQ": (grid, coded.with_properties(heif_files.nclx(9, 16))),
+  }
+  if image_format == "HEIF":
+    for kind in (b"iden", b"iovl"):
+      whole = heif_files.derived(kind, size[::-1])
+      found[kind.decode()] = (whole, coded.with_properties(p3, *turned))
+  return {name: heif_files.file_of(*items) for name, items in found.items()}
+
+
+def _places(content, start=0, end=None, path=()):
+  """Place, name and path of each box of a file but its pixels."""
+  at, end = start, len(content) if end is None else end
+  while at + 8 <= end:
+    size, name = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+    yield at, name, path
+    if name in _CONTAINERS:
+      yield from _places(content, at + 8 + _CONTAINERS[name], at + size, (*path, name))
+    at += size
+
+
+def _any(content, random, test=lambda name, path: True):
+  found = [at for at, name, path in _places(content) if name != b"mdat" and test(name, path)]
+  return int(found[random.integers(len(found))])
+
+
+def _other_name(content, random):
+  at = _any(content, random) + 4 + int(random.integers(4))
+  return _replaced(content, at, bytes([content[at] ^ 1 << random.integers(5)]))
+
+
+def _other_length(change):
+  def make(content, random):
+    at = _any(content, random)
+    size = int.from_bytes(content[at : at + 4], "big")
+    return _replaced(content, at, struct.pack(">I", change(size, random)))
+
+  return make
+
+
+def _other_version(content, random):
+  at = _any(content, random, lambda name, path: name in _FULL) + 8
+  return _replaced(content, at, bytes([content[at] ^ 1 << random.integers(8)]))
+
+
+def _other_count(content, random):
+  places = {at: name for at, name, _ in _places(content)}
+  at = _any(content, random, lambda name, path: name in _COUNTED)
+  at += _COUNTED[places[at]]
+  count = int.from_bytes(content[at : at + 2], "big")
+  return _replaced(content, at, struct.pack(">H", (count + random.choice([-1, 1, 255])) % 2**16))
+
+
+def _essential_stranger(content, random):
+  """A property that must be known, of a name that nobody knows."""
+  at = _any(
+    content, random, lambda name, path: name in (b"irot", b"imir", b"clap", b"hvcC", b"av1C")
+  )
+  return _replaced(content, at + 4, b"zzzz")
+
+
+def _other_colours(content, random):
+  """Colours of a type that nobody knows."""
+  at = _any(content, random, lambda name, path: name == b"colr") + 8
+  return _replaced(content, at, random.bytes(4))
+
+
+def _other_mark(content, random):
+  """A property of the first item that is essential, or is not any more."""
+  at = content.index(b"ipma") + 4 + 4 + 4
+  count = content[at + 2]
+  at += 3 + int(random.integers(count))
+  return _replaced(content, at, bytes([content[at] ^ 0x80]))
+
+
+def _exchanged(content, random):
+  """Two bytes of one of the tables exchanged, which are not alike."""
+  at = _any(content, random, lambda name, path: name in (b"ftyp", b"hdlr", b"infe", b"iloc"))
+  size = int.from_bytes(content[at : at + 4], "big")
+  one, two = at + 8 + random.integers(size - 8, size=2)
+  new = _replaced(content, one, content[two : two + 1])
+  return _replaced(new, two, content[one : one + 1])
+
+
+_BOXES: dict[str, Callable] = {
+  "another name": _other_name,
+  "no length": _other_length(lambda size, r: 0),
+  "a byte less": _other_length(lambda size, r: size - 1),
+  "a byte more": _other_length(lambda size, r: size + 1),
+  "shorter than its head": _other_length(lambda size, r: r.integers(2, 8)),
+  "of 64 bits of length": _other_length(lambda size, r: 1),
+  "any length": _other_length(lambda size, r: r.integers(2**32)),
+  "another version": _other_version,
+  "another count": _other_count,
+  "an essential stranger": _essential_stranger,
+  "colours of an unknown type": _other_colours,
+  "another mark of being essential": _other_mark,
+  "two bytes exchanged": _exchanged,
+  "cut off": lambda content, r: content[: r.integers(12, content.index(b"mdat"))],
+}
+
+
+def box_case(index: int, formats: tuple[str, ...] = ("AVIF", "HEIF"), seed: int = 0) -> Case:
+  """An AVIF or HEIC file with a damaged box; equal numbers make equal files."""
+  random = np.random.default_rng([seed, index])
+  image_format = formats[index % len(formats)]
+  controls = _controls(image_format)
+  name = list(controls)[index // len(formats) % len(controls)]
+  kind = list(_BOXES)[random.integers(len(_BOXES))]
+  content = controls[name]
+  while content == controls[name]:
+    content = _BOXES[kind](controls[name], random)
+  return Case(kind, f"{image_format}, {name}", controls[name], content)
