@@ -17,7 +17,7 @@ _LEVELS = 256
 # Levels of sRGB.
 _LIGHTEST_BLACK, _DARKEST_WHITE = 64, 192
 _DARKEST_MIDDLE, _LIGHTEST_MIDDLE = 32, 240
-_FALL = 8  # Of a curve that should rise.
+_RISE, _FALL = 16, 8  # Over the middle half of a curve, at least; and anywhere, at most.
 _COLOUR = 64  # From black to the end of one channel.
 _VOLUME = 0.02  # Of the primaries, where sRGB's is 0.161 in XYZ and 1 in linear sRGB.
 
@@ -42,11 +42,16 @@ def is_sound(profile, transform: PIL.ImageCms.ImageCmsTransform, mode: str) -> b
     grey[0].max() <= _LIGHTEST_BLACK
     and grey[-1].min() >= _DARKEST_WHITE
     # Presses may print black at half of all inks.
-    and (mode == "CMYK" or _DARKEST_MIDDLE <= grey[_LEVELS // 2].mean() <= _LIGHTEST_MIDDLE)
+    and (mode == "CMYK" or _is_middle(grey[_LEVELS // 2]))
+    and (grey[3 * _LEVELS // 4] - grey[_LEVELS // 4]).min() >= _RISE
     and max(_fall(grey), _fall(distances)) <= _FALL
     and distances[-1].min() >= _COLOUR
     and (mode != "RGB" or _has_volume(profile, levels[:3, -1]))
   )
+
+
+def _is_middle(levels):
+  return _DARKEST_MIDDLE <= levels.min() and levels.max() <= _LIGHTEST_MIDDLE
 
 
 def _fall(values):
