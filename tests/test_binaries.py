@@ -213,6 +213,9 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     (["--quality=101", "in.png", "x.tfci"], "the quality must be 1 to 100"),
     (["--quality=37", "--bytes=900", "in.png", "x.tfci"], "only one of --quality, --bytes"),
     (["--bpp=-1", "in.png", "x.tfci"], "--bpp must be above 0"),
+    (["--psnr=nan", "in.png", "x.tfci"], "--psnr must be above 0, not nan"),
+    (["--bpp=inf", "in.png", "x.tfci"], "--bpp must be above 0, not inf"),
+    (["--quality=nan", "in.png", "x.tfci"], "--quality must be above 0, not nan"),
     (["--psnr=30", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
     (["--bytes=30", "in.png", "x.tfci"], "30 bytes are too few: the lowest quality takes"),
     (
@@ -240,11 +243,13 @@ def test_bad_arguments_of_compress(args, match, folder):
   assert all(path.read_bytes() == b"a photograph" for path in precious)
 
 
-def test_memory_is_a_number(folder):
-  result = programs.run("compress", "--memory=inf", "in.png", "x.tfci", cwd=folder)
+@pytest.mark.parametrize("program", ["compress", "decompress", "beam_compress", "beam_decompress"])
+def test_memory_is_a_number(program, folder):
+  files = ["--input=in.png", "--output=x"] if "beam" in program else ["in.png", "x"]
+  result = programs.run(program, "--memory=inf", *files, cwd=folder)
   assert result.returncode == 1
   assert "--memory=inf" in result.stderr and "give a number" in result.stderr
-  assert "Traceback" not in result.stderr and not (folder / "x.tfci").exists()
+  assert "Traceback" not in result.stderr and not (folder / "x").exists()
 
 
 def test_metadata_travel_if_asked_and_pictures_are_of_the_kind_that_is_named(folder, tmp_path):

@@ -17,7 +17,7 @@ import pytest
 
 from bmshj_minnen.corpus import outcome as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
-from bmshj_minnen.photographs import images
+from bmshj_minnen.photographs import images, outputs
 from tests import codecs
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install '.[dask]'")
@@ -106,7 +106,8 @@ def test_a_worker_that_is_killed_costs_nothing(cluster, tmp_path, monkeypatch):
   output, log = tmp_path / "out", tmp_path / "log"
   output.mkdir()
   for name in sorted(expected)[:_THERE]:
-    (output / name).write_bytes(expected[name])
+    source = f"in/{pathlib.Path(name).stem}.png"
+    outputs.write_atomically(str(output / name), expected[name], source)
 
   task = _Logged(tasks.model_for_workers("joint"), log=str(log))
   with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -103,3 +103,16 @@ def test_the_stock_model_has_the_quality_of_each_image(codec, served):
     assert np.mean(picture != codec.decompress(file)) < 1e-3
   default = signatures["reconstruct"](pixels=pixels[:1])["pixels"].numpy()
   assert np.array_equal(default[0], result["pixels"].numpy()[2])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_stock_model_refuses_what_is_not_finite(served, bad):
+  (_, signatures), _ = served
+  pixels, y_hat = tf.constant(_IMAGE[None]), np.zeros([1, 2, 2, 6], np.float32)
+  calls = [(f"{name}_at_quality", {"pixels": pixels}) for name in ("analysis", "reconstruct")]
+  for name, inputs in [*calls, ("synthesis_at_quality", {"y_hat": tf.constant(y_hat)})]:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the quality must be 1 to 100"):
+      signatures[name](**inputs, quality=tf.constant([np.float32(bad)]))
+  y_hat[0, 1, 1, 5] = bad
+  with pytest.raises(tf.errors.InvalidArgumentError, match="y_hat must be finite"):
+    signatures["synthesis"](y_hat=tf.constant(y_hat))

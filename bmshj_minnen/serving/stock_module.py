@@ -8,7 +8,8 @@ import tensorflow as tf
 from bmshj_minnen import metrics
 from bmshj_minnen.layers.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.model import Model
-from bmshj_minnen.quality import check_quality, lambda_of
+from bmshj_minnen.quality import QUALITIES, check_quality, lambda_of
+from bmshj_minnen.serving.refusal import refuse_if
 
 __all__ = ["StockModule"]
 
@@ -20,7 +21,8 @@ class StockModule(tf.Module):
   Images are continued to whole latents by their last row and column, as in files.
 
   A model for many rates has each signature twice: at one quality, and with `quality`, [B] float32
-  in 1..100, as `…_at_quality`.
+  in 1..100, as `…_at_quality`. Numbers that are not finite end the call with an InvalidArgument
+  status.
 
   Args:
     model: a built model.
@@ -65,6 +67,8 @@ class StockModule(tf.Module):
     self, y_hat: tf.Tensor, quality: Optional[tf.Tensor] = None
   ) -> dict[str, tf.Tensor]:
     """ŷ [B, h, w, M] float32 -> `pixels` [B, 16 h, 16 w, 3] uint8."""
+    infinite = ~tf.reduce_all(tf.math.is_finite(y_hat))
+    y_hat = refuse_if(infinite, ["y_hat must be finite"], y_hat)
     x_hat = self._get_model().synthesis(y_hat, self._lambda(quality, y_hat))
     return {"pixels": to_uint8(x_hat)}
 
@@ -90,4 +94,6 @@ class StockModule(tf.Module):
       return None
     if quality is None:
       quality = tf.fill(tf.shape(batch)[:1], self._quality)
+    inside = tf.reduce_all((quality >= QUALITIES[0]) & (quality <= QUALITIES[-1]))
+    quality = refuse_if(~inside, ["the quality must be 1 to 100"], quality)
     return lambda_of(quality, config)
