@@ -116,6 +116,12 @@ def read_counts(output: str, run: str) -> Outcome:
 
 
 def _write_table(output, name, columns, rows):
+  text = "".join(map(_csv_line, [columns, *rows]))
+  storage.write_file(FileSystems.join(output, f"{name}.csv"), text.encode())
+
+
+def _csv_line(cells):
   buffer = io.StringIO()
-  csv.writer(buffer, lineterminator="\n").writerows([columns, *rows])
-  storage.write_file(FileSystems.join(output, f"{name}.csv"), buffer.getvalue().encode())
+  end = "\r\n"  # Cells that hold one of its characters are quoted.
+  csv.writer(buffer, lineterminator=end).writerow(cells)
+  return buffer.getvalue()[: -len(end)] + "\n"
