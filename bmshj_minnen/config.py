@@ -73,8 +73,8 @@ RATE_WEIGHT_EXPONENT = -0.45
 
 LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one element near 30.
 
-# MS-SSIM (Wang et al., 2003) filters with 11x11 windows at five scales.
-MS_SSIM_MIN_SIZE = 11 * 2**4
+# MS-SSIM (Wang et al., 2003) filters with 11x11 windows at five scales; odd sides halve upwards.
+MS_SSIM_MIN_SIZE = 10 * 2**4 + 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,15 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import shared_flags
-from bmshj_minnen.evaluation import classical, contenders, measurements, measuring, report, summary
+from bmshj_minnen.evaluation import (
+  cautions,
+  classical,
+  contenders,
+  measurements,
+  measuring,
+  report,
+  summary,
+)
 
 _MODEL = flags.DEFINE_multi_string(
   "model", [], "Model directories, patterns of them, or names, with commas; may be repeated."
@@ -85,6 +93,8 @@ def main(argv):
         "MS-SSIM {ms_ssim:.5f}  {encode_s:.3f} s  {decode_s:.3f} s".format(**entry)
       )
     rows = measurements.read_rows(pathlib.Path(config.output) / measuring.TABLE)
+    for sentence in cautions.of_averages(rows):
+      print(sentence)
     summary.write(rows, pathlib.Path(config.output))
     if _REPORT.value:
       _write_report(config, rows)

@@ -19,12 +19,25 @@ _MIN_FACTOR = 1e-6
 
 
 def mse(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
-  """Mean squared error an image: two [B, H, W, 3] on the 0..255 scale -> [B]."""
+  """Mean squared error an image: two [B, H, W, 3] on the 0..255 scale -> [B].
+
+  Raises:
+    ValueError: the shapes differ.
+  """
+  _check_shapes(x, x_hat)
   return tf.reduce_mean(tf.math.squared_difference(x, x_hat), axis=(1, 2, 3))
 
 
 def psnr(x: np.ndarray, x_hat: np.ndarray) -> float:
-  """Peak signal to noise ratio of two uint8 images of one shape, dB; inf if they are equal."""
+  """Peak signal to noise ratio of two uint8 images of one shape, dB; inf if they are equal.
+
+  Raises:
+    ValueError: the shapes differ, or the values are not uint8.
+  """
+  x, x_hat = np.asarray(x), np.asarray(x_hat)
+  _check_shapes(x, x_hat)
+  if not x.dtype == x_hat.dtype == np.uint8:
+    raise ValueError(f"PSNR needs pixels as uint8, 0..255, not {x.dtype} and {x_hat.dtype}")
   error = np.mean(np.square(x.astype(np.float64) - x_hat.astype(np.float64)))
   return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
@@ -35,43 +48,81 @@ def ms_ssim_db(ms_ssim: float) -> float:
 
 
 def ms_ssim(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
-  """Multiscale structural similarity (Wang et al., 2003): two [..., H, W, 3] in 0..255 -> [...].
+  """Multiscale structural similarity (Wang et al., 2003).
 
-  A side that is not known while a graph is traced must be long enough.
+  Args:
+    x, x_hat: [..., H, W, 3] of any type, in 0..255. Sides that are not known while a graph is
+      traced must be long enough.
 
   Returns:
-    Values in 0..1; NaN if a side is shorter than `config.MS_SSIM_MIN_SIZE` (176 pixels), where
-    the coarsest of the five scales does not exist.
+    [...] float64 in 0..1; NaN if a side is shorter than `config.MS_SSIM_MIN_SIZE`, where the
+    coarsest of the five scales does not exist.
+
+  Raises:
+    ValueError: the shapes differ; or, outside of graphs, x is of floats that are all within 0..1.
   """
-  x, x_hat = tf.cast(x, tf.float32), tf.cast(x_hat, tf.float32)
+  x, x_hat = tf.convert_to_tensor(x), tf.convert_to_tensor(x_hat)
+  _check_shapes(x, x_hat)
+  _check_range(x)
   if any(side is not None and side < config.MS_SSIM_MIN_SIZE for side in x.shape[-3:-1]):
-    return tf.fill(tf.shape(x)[:-3], np.float32(np.nan))
+    return tf.fill(tf.shape(x)[:-3], np.float64(np.nan))
   *batch, height, width, _ = tf.unstack(tf.shape(x))
-  x, x_hat = (tf.reshape(v, tf.stack([-1, height, width, 3])) for v in (x, x_hat))
+  x, x_hat = (
+    tf.reshape(tf.cast(v, tf.float32), tf.stack([-1, height, width, 3])) for v in (x, x_hat)
+  )
+  difference = x_hat - x
   product = 1.0
   for scale, weight in enumerate(_MS_SSIM_WEIGHTS):
     if scale:
-      x, x_hat = (tf.nn.avg_pool2d(_even(v), 2, 2, "VALID") for v in (x, x_hat))
-    luminance, contrast = _ssim(x, x_hat)
-    factor = contrast * luminance if scale == len(_MS_SSIM_WEIGHTS) - 1 else contrast
-    product *= tf.pow(_positive(tf.reduce_mean(factor, (1, 2))), weight)
+      x, difference = (tf.nn.avg_pool2d(_even(v), 2, 2, "VALID") for v in (x, difference))
+    is_coarsest = scale == len(_MS_SSIM_WEIGHTS) - 1
+    missing = _mean(_missing(x, difference, with_luminance=is_coarsest))
+    product *= tf.pow(_positive(1 - missing), weight)
   return tf.reshape(tf.reduce_mean(product, -1), batch)
 
 
-def _ssim(x, x_hat):
-  """The two factors of SSIM, [B, h, w, 3] each."""
+def _check_shapes(x, x_hat):
+  if not tf.TensorShape(x.shape).is_compatible_with(x_hat.shape):
+    raise ValueError(f"images of one shape are compared, not {x.shape} and {x_hat.shape}")
+
+
+def _check_range(x):
+  if tf.executing_eagerly() and x.dtype.is_floating and 0 < float(tf.reduce_max(x)) <= 1:
+    raise ValueError("MS-SSIM needs pixels in 0..255, and these are all within 0..1")
+
+
+def _mean(values):
+  """Over pixels: [B, h, w, C] float32 -> [B, C] float64.
+
+  On CPUs these sums grow value by value, and from 2^24 on float32 does not take up what is below 1.
+  """
+  return tf.reduce_mean(tf.cast(values, tf.float64), (1, 2))
+
+
+def _missing(x, difference, with_luminance):
+  """How far SSIM's contrast, or its product with luminance, is below 1: [B, h, w, 3].
+
+  With 2ab = a² + b² - (a - b)² the small number is made of the difference, not of numbers near 1.
+
+  Args:
+    x, difference: [B, H, W, 3] float32, x and x̂ - x.
+    with_luminance: whether to multiply.
+  """
   window = tf.constant(np.repeat(_WINDOW[:, :, None, None], 3, 2), tf.float32)
 
   def local_mean(v):
     return tf.nn.depthwise_conv2d(v, window, [1, 1, 1, 1], "VALID")
 
   c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-  mean, mean_hat = local_mean(x), local_mean(x_hat)
-  covariance = local_mean(x * x_hat) - mean * mean_hat
-  squares = mean**2 + mean_hat**2
+  x_hat = x + difference
+  mean, mean_difference = local_mean(x), local_mean(difference)
+  squares = mean**2 + (mean + mean_difference) ** 2
   variances = local_mean(x**2 + x_hat**2) - squares
-  luminance = (2 * mean * mean_hat + c1) / (squares + c1)
-  return luminance, (2 * covariance + c2) / (variances + c2)
+  contrast = (local_mean(difference**2) - mean_difference**2) / (variances + c2)
+  if not with_luminance:
+    return contrast
+  luminance = mean_difference**2 / (squares + c1)
+  return contrast + luminance - contrast * luminance
 
 
 def _even(x):

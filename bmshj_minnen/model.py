@@ -296,6 +296,7 @@ def losses(
   pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
   y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels
   d = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
+  d = tf.cast(d, tf.float32)  # From 1 - MS-SSIM in float64.
   loss = weights * (y_bpp + z_bpp + lmbda * d)
   return Losses(*map(tf.reduce_mean, (loss, y_bpp + z_bpp, y_bpp, z_bpp, d)))
 

@@ -94,7 +94,13 @@ def test_results_below_the_input_are_no_sources(tree):
 
 
 def test_sources_of_one_result_and_strange_names_are_reported(tree):
-  for name in ("a.jpg", 'comma, "quote" and\nline.png', "ü.png", os.fsdecode(b"\xff.png")):
+  for name in (
+    "a.jpg",
+    'comma, "quote" and\nline.png',
+    "re\rturn\u2028.png",
+    "ü.png",
+    os.fsdecode(b"\xff.png"),
+  ):
     (tree / name).write_bytes(b"")
   outcome = _run(_Lengths(), tree.parent / "out", tree / "*")
   rows = _rows(tree.parent / "out", "manifest")
@@ -102,9 +108,10 @@ def test_sources_of_one_result_and_strange_names_are_reported(tree):
     "b.PNG",
     "c.txt",
     'comma, "quote" and\nline.png',
+    "re\rturn\u2028.png",
     "ü.png",
   }
-  assert (outcome.files, outcome.failures) == (4, 3)
+  assert (outcome.files, outcome.failures) == (5, 3)
   failures = {
     pathlib.Path(r["source"]).name: r["reason"] for r in _rows(tree.parent / "out", "failures")
   }

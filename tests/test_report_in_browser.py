@@ -116,7 +116,7 @@ def test_hovering_names_the_point(browser, data, plot):
   browser.mouse("mouseMoved", x, y)
   browser.wait(f"document.querySelector('#{plot} .hovertext') !== null")
   text = browser.evaluate(f"document.querySelector('#{plot} .hovertext').textContent")
-  rows = data["averages"] if plot == "averages_plot" else data["images"][0]["rows"]
+  rows = data["averages"]["psnr_db"] if plot == "averages_plot" else data["images"][0]["rows"]
   (row,) = [
     row
     for row in (reports.figures(data, row) for row in rows)

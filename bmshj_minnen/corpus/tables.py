@@ -126,6 +126,12 @@ def _rows(name, content):
 
 
 def _write(output, name, columns, rows):
+  text = "".join(map(_csv_line, [columns, *rows]))
+  storage.write_file(FileSystems.join(output, name), text.encode())
+
+
+def _csv_line(cells):
   buffer = io.StringIO()
-  csv.writer(buffer, lineterminator="\n").writerows([columns, *rows])
-  storage.write_file(FileSystems.join(output, name), buffer.getvalue().encode())
+  end = "\r\n"  # Cells that hold one of its characters are quoted.
+  csv.writer(buffer, lineterminator=end).writerow(cells)
+  return buffer.getvalue()[: -len(end)] + "\n"

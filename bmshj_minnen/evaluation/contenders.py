@@ -100,12 +100,14 @@ def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
   """The photographs that match a pattern; for `alpha` see `images.read_image`.
 
   Raises:
-    ValueError: none match, two are of the same name, or some cannot be read.
+    ValueError: none match, two are of the same name or one of a name that tables cannot hold, or
+      some cannot be read.
   """
   found, unreadable = {}, []
   paths = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
   for path in paths:
     name = pathlib.Path(path).name
+    _check_name(name)
     if name in found:
       raise ValueError(f"two photographs are called {name}: rename one of them")
     content = pathlib.Path(path).read_bytes()
@@ -124,11 +126,23 @@ def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
   return list(found.values())
 
 
+def _check_name(name):
+  """Raises ValueError if tables cannot hold a name."""
+  shown = ascii(name)
+  try:
+    name.encode()
+  except UnicodeEncodeError:
+    raise ValueError(f"the name {shown} is not UTF-8: rename it") from None
+  if "\n" in name or "\r" in name:
+    raise ValueError(f"the name {shown} holds a line end: rename it")
+
+
 def find_contenders(config: EvaluationConfig) -> list[Contender]:
   """What a configuration names, in its order; nothing is loaded yet.
 
   Raises:
-    ValueError: nothing is named, or not a model, not a codec or quality, or something twice.
+    ValueError: nothing is named, or not a model, not a codec or quality, something twice, or by a
+      name that tables cannot hold.
   """
   directories = [
     catalogue.find(directory)
@@ -148,6 +162,8 @@ def find_contenders(config: EvaluationConfig) -> list[Contender]:
   if not contenders:
     raise ValueError("nothing to evaluate: give --model or --codecs")
   names = [f"{c.codec} {c.setting}" for c in contenders]
+  for name in names:
+    _check_name(name)
   twice = {name for name in names if names.count(name) > 1}
   if twice:
     remedy = "; leave out --label" if config.label else ""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import interpolate
@@ -11,12 +12,15 @@ from bmshj_minnen.evaluation.classical import REMEDY
 
 __all__ = [
   "METRICS",
+  "MIN_OVERLAP",
   "Curve",
   "Metric",
+  "averages",
   "bd_rate",
   "curve",
   "measured",
   "measured_by_image",
+  "overlap",
   "rate_at",
   "relative_rate",
 ]
@@ -29,16 +33,20 @@ class Metric:
   Attributes:
     title: for people.
     column: of `measurements.Row`.
+    averaged: the column that is averaged, one of `measurements.AVERAGED`.
   """
 
   title: str
   column: str
+  averaged: str
 
 
 METRICS = {
-  "psnr": Metric("PSNR (dB)", "psnr_db"),
-  "ms_ssim": Metric("MS-SSIM (dB)", "ms_ssim_db"),
+  "psnr": Metric("PSNR (dB)", "psnr_db", "psnr_db"),
+  "ms_ssim": Metric("MS-SSIM (dB)", "ms_ssim_db", "ms_ssim"),
 }
+# A Bjøntegaard rate over less, dB, would follow from the ends of two curves.
+MIN_OVERLAP = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,22 +75,48 @@ def curve(points: Iterable[tuple[float, float]]) -> Curve:
   return Curve(*np.array(kept, np.float64).reshape(-1, 2).T)
 
 
+def averages(rows: Sequence[measurements.Row], metric: str) -> list[dict[str, Any]]:
+  """`measurements.averages` of what is compared by a metric.
+
+  Left out are photographs without a figure, whose bits would count otherwise, and settings that
+  were not measured on all photographs.
+  """
+  left_out = measurements.without_figure(rows, METRICS[metric].averaged)
+  incomplete = measurements.incomplete(rows)
+  return measurements.averages(
+    [
+      row
+      for row in rows
+      if row.image not in left_out and (row.codec, row.setting) not in incomplete
+    ]
+  )
+
+
 def measured(rows: Sequence[measurements.Row], metric: str) -> dict[str, Curve]:
-  """By codec, a curve through the averages over images at each setting that has them all."""
-  points: dict[str, list[tuple[float, float]]] = {}
-  incomplete = set(measurements.incomplete(rows))
-  for entry in measurements.averages(rows):
-    if (entry["codec"], entry["setting"]) in incomplete:
-      continue
-    point = (entry["bpp"], entry[METRICS[metric].column])
-    points.setdefault(entry["codec"], []).append(point)
+  """By codec that was measured on all photographs, a curve through its `averages`."""
+  incomplete = measurements.incomplete(rows)
+  points = {row.codec: [] for row in rows if (row.codec, row.setting) not in incomplete}
+  for entry in averages(rows, metric):
+    points[entry["codec"]].append((entry["bpp"], entry[METRICS[metric].column]))
   return {codec: curve(own) for codec, own in points.items()}
 
 
 def measured_by_image(rows: Sequence[measurements.Row], metric: str) -> dict[str, dict[str, Curve]]:
   """By image and codec, a curve through the settings."""
-  images = sorted({row.image for row in rows})
-  return {image: measured([row for row in rows if row.image == image], metric) for image in images}
+  points: dict[str, dict[str, list[tuple[float, float]]]] = {}
+  for row in sorted(rows, key=lambda row: row.image):
+    own = points.setdefault(row.image, {}).setdefault(row.codec, [])
+    own.append((row.bpp, getattr(row, METRICS[metric].column)))
+  return {
+    image: {codec: curve(own) for codec, own in codecs.items()} for image, codecs in points.items()
+  }
+
+
+def overlap(anchor: Curve, test: Curve) -> float:
+  """The range of qualities that both curves reach, dB; 0 if there is none."""
+  low = max(own.quality.min(initial=np.inf) for own in (anchor, test))
+  high = min(own.quality.max(initial=-np.inf) for own in (anchor, test))
+  return max(0.0, float(high - low))
 
 
 def bd_rate(anchor: Curve, test: Curve) -> float:
@@ -92,7 +126,7 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
   reach, here between piecewise cubic Hermite (PCHIP) interpolants through all points.
 
   Returns:
-    Negative where `test` needs fewer bits; nan if a curve is a single point or they do not overlap.
+    Negative where `test` needs fewer bits; nan if the curves overlap by less than `MIN_OVERLAP`.
 
   Raises:
     ValueError: the package `bjontegaard` is not installed.
@@ -101,9 +135,7 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
     import bjontegaard
   except ImportError as error:
     raise ValueError(f"Bjøntegaard rates need bjontegaard: {REMEDY}") from error
-  low = max(anchor.quality.min(initial=np.inf), test.quality.min(initial=np.inf))
-  high = min(anchor.quality.max(initial=-np.inf), test.quality.max(initial=-np.inf))
-  if low >= high:
+  if overlap(anchor, test) < MIN_OVERLAP:
     return float("nan")
   return float(
     bjontegaard.bd_rate(

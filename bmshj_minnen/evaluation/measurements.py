@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,19 @@ from typing import Any
 from bmshj_minnen import metrics
 from bmshj_minnen.photographs import outputs
 
-__all__ = ["DIGITS", "Row", "Table", "averages", "incomplete", "read_rows"]
+__all__ = [
+  "AVERAGED",
+  "DIGITS",
+  "Row",
+  "Table",
+  "averages",
+  "incomplete",
+  "read_rows",
+  "settings_without_figures",
+  "without_figure",
+]
 
+AVERAGED = ("psnr_db", "ms_ssim")  # Columns that some photographs have no finite figure in.
 DIGITS = 6  # After the point, of all figures.
 
 
@@ -57,19 +69,64 @@ def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
   """Averages over the photographs, one entry a codec and setting, in order of appearance.
 
   PSNR is averaged in decibels. `ms_ssim_db` is that of the average MS-SSIM, which is the only thing
-  that publications give.
+  that publications give. Both are averaged over the photographs that `without_figure` does not
+  name, `psnr_images` and `ms_ssim_images` of them; all else over all. What has no finite figure has
+  no finite average.
   """
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
     groups.setdefault((row.codec, row.setting), []).append(row)
+  left_out = {column: without_figure(rows, column) for column in AVERAGED}
   result = []
   for (codec, setting), group in groups.items():
     entry = {"codec": codec, "setting": setting, "version": group[0].version, "images": len(group)}
-    for name in ("bytes", "bpp", "psnr_db", "ms_ssim", "encode_s", "decode_s"):
-      entry[name] = round(statistics.fmean(getattr(row, name) for row in group), DIGITS)
-    entry["ms_ssim_db"] = round(metrics.ms_ssim_db(entry["ms_ssim"]), DIGITS)
+    for name in ("bytes", "bpp", "encode_s", "decode_s"):
+      entry[name] = _mean(getattr(row, name) for row in group)
+    psnrs = [row.psnr_db for row in group if row.image not in left_out["psnr_db"]]
+    entry["psnr_db"] = _mean(psnrs)
+    entry["psnr_images"] = sum(map(math.isfinite, psnrs))
+    # 1 - MS-SSIM by its decibels, since rounded MS-SSIM of good pictures has few digits of it.
+    missing = [
+      10 ** (-row.ms_ssim_db / 10) for row in group if row.image not in left_out["ms_ssim"]
+    ]
+    ms_ssim = 1 - statistics.fmean(missing or [math.nan])
+    entry["ms_ssim"] = round(ms_ssim, DIGITS)
+    entry["ms_ssim_db"] = round(metrics.ms_ssim_db(ms_ssim), DIGITS)
+    entry["ms_ssim_images"] = sum(map(math.isfinite, missing))
     result.append(entry)
   return result
+
+
+def _mean(values):
+  return round(statistics.fmean([*values] or [math.nan]), DIGITS)
+
+
+def without_figure(rows: Sequence[Row], column: str) -> dict[str, list[Row]]:
+  """Photographs that are left out of averages, for all codecs alike: those without some figure.
+
+  Args:
+    rows: of all codecs and settings.
+    column: one of `AVERAGED`.
+
+  Returns:
+    By photograph, its rows that are not finite there: PSNR of what comes back exactly, MS-SSIM of
+    what is too small. Settings that have no finite figure at all are no reason.
+  """
+  settings = settings_without_figures(rows, column)
+  result: dict[str, list[Row]] = {}
+  for row in rows:
+    if not math.isfinite(getattr(row, column)) and (row.codec, row.setting) not in settings:
+      result.setdefault(row.image, []).append(row)
+  return result
+
+
+def settings_without_figures(rows: Sequence[Row], column: str) -> list[tuple[str, str]]:
+  """Codecs and settings that have a finite figure of no photograph."""
+  found: dict[tuple[str, str], bool] = {}
+  for row in rows:
+    key = (row.codec, row.setting)
+    found[key] = found.get(key, False) or math.isfinite(getattr(row, column))
+  return [key for key, finite in found.items() if not finite]
 
 
 def incomplete(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -89,16 +146,21 @@ def read_rows(path: pathlib.Path) -> list[Row]:
   """
   if not path.exists():
     return []
-  # A line that was cut off would still parse, with wrong digits at its end.
-  lines = [
-    line for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")
-  ]
-  reader = csv.DictReader(lines)
-  if lines and reader.fieldnames != _NAMES:
+  try:
+    # Spreadsheets put a byte order mark first.
+    text = path.read_bytes().decode("utf-8-sig")
+    # A line that was cut off would still parse, with wrong digits at its end. Names may hold what
+    # `splitlines` takes for line ends.
+    lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
+    reader = csv.DictReader(lines)
+    names = reader.fieldnames
+  except (UnicodeDecodeError, csv.Error):
+    names = []
+  if names is not None and names != _NAMES:
     raise ValueError(f"{path} is not a table of evaluations: delete it, or give another folder")
   try:
     return [Row(**{field.name: field.type(row[field.name]) for field in _FIELDS}) for row in reader]
-  except (TypeError, ValueError) as error:
+  except (TypeError, ValueError, csv.Error) as error:
     raise ValueError(f"{path}, line {reader.line_num}, is damaged: delete the line") from error
 
 

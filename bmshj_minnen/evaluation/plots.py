@@ -114,4 +114,6 @@ def _draw_curves(axes, named, looks):
   axes.set_xlim(0, _MAX_BPP)
   if np.isfinite(heights).any():
     axes.set_ylim(np.nanmin(heights) - 0.5, np.nanmax(heights) + 0.5)
+  else:
+    axes.text(0.5, 0.5, "no figures", transform=axes.transAxes, ha="center")
   axes.grid(alpha=0.3)

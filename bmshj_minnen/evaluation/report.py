@@ -5,6 +5,7 @@ Plotly, whose script the page contains.
 """
 
 import html
+import itertools
 import json
 import math
 import pathlib
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bmshj_minnen.evaluation import classical, curves, measurements, tables
+from bmshj_minnen.evaluation import cautions, classical, curves, measurements, tables
 from bmshj_minnen.evaluation.appearance import appearances
 from bmshj_minnen.evaluation.contenders import Contender, Photograph
 from bmshj_minnen.evaluation.pictures import BITS_COLOURS, MAX_BITS, Pictures, levels
@@ -55,13 +56,12 @@ def write(
   script = _plotly()
   codecs = dict.fromkeys(c.codec for c in contenders) | dict.fromkeys(row.codec for row in rows)
   codecs = sorted(codecs, key=lambda codec: codec in classical.FORMATS)  # Models first.
-  rates = {metric: _rates(rows, codecs, metric) for metric in curves.METRICS}
   pictures = Pictures(folder / _PICTURES)
   parts = {
     "title": f"Evaluation over {_count(rows)}",
-    "caution": html.escape(tables.caution(rows)),
-    "rates_psnr": rates["psnr"],
-    "rates_ms_ssim": rates["ms_ssim"],
+    "cautions": "".join(map(_note, cautions.of_averages(rows))),
+    "rates_psnr": _rates(rows, codecs, "psnr"),
+    "rates_ms_ssim": _rates(rows, codecs, "ms_ssim"),
     "bits_scale": ", ".join(BITS_COLOURS),
     "bits_ticks": _bits_ticks(),
     "style": (_PARTS / "report.css").read_text("utf-8"),
@@ -111,15 +111,13 @@ def _data(rows, codecs, contenders, photographs, pictures):
     }
     for codec, look in appearances(codecs).items()
   }
-  incomplete = measurements.incomplete(rows)
   return {
     "codecs": looks,
     "figures": _FIGURES,
-    "averages": [
-      _figures(entry)
-      for entry in measurements.averages(rows)
-      if (entry["codec"], entry["setting"]) not in incomplete
-    ],
+    "averages": {
+      own.column: [_figures(entry) for entry in curves.averages(rows, metric)]
+      for metric, own in curves.METRICS.items()
+    },
     "images": _images(rows, contenders, photographs, pictures),
   }
 
@@ -181,10 +179,16 @@ def _files(chosen, contenders, photographs, pictures):
   return files
 
 
+def _note(sentence):
+  return f'<p class="note">{html.escape(sentence)}</p>'
+
+
 def _rates(rows, codecs, metric):
   """An HTML table: a row's bits against a column's, of averages and the mean of single images."""
   named = curves.measured(rows, metric)
   named = {codec: named[codec] for codec in codecs if codec in named and len(named[codec].bpp) > 1}
+  if len(named) < 2:
+    return _note(cautions.too_few_curves(metric))
   images = curves.measured_by_image(rows, metric)
   titles = {codec: html.escape(look.title) for codec, look in appearances(list(named)).items()}
   lines = []
@@ -199,4 +203,9 @@ def _rates(rows, codecs, metric):
     lines.append(f"<tr>{''.join(cells)}</tr>")
   head = "".join(f'<th scope="col">{title}</th>' for title in titles.values())
   body = "\n".join(lines)
-  return f"<thead><tr><td></td>{head}</tr></thead>\n<tbody>{body}</tbody>"
+  caution = cautions.of_rates(named, itertools.combinations(named, 2))
+  return (
+    f'<table class="rates"><caption>{curves.METRICS[metric].title}</caption>\n'
+    f"<thead><tr><td></td>{head}</tr></thead>\n<tbody>{body}</tbody></table>\n"
+    + (_note(caution) if caution else "")
+  )

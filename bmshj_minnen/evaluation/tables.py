@@ -1,16 +1,16 @@
 """Tables of an evaluation, in Markdown."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bmshj_minnen.evaluation import classical, curves, measurements
+from bmshj_minnen.evaluation import cautions, classical, curves, measurements
 
 __all__ = [
   "averages",
   "bjontegaard",
   "by_image",
-  "caution",
   "image_rates",
   "markdown",
   "models",
@@ -30,26 +30,16 @@ def summary(rows: Sequence[measurements.Row]) -> str:
   Raises:
     ValueError: the package `bjontegaard` is not installed.
   """
-  parts = ["# Evaluation", caution(rows)]
+  parts = ["# Evaluation", *cautions.of_averages(rows)]
   for metric in curves.METRICS:
     named = curves.measured(rows, metric)
     several = [codec for codec, own in named.items() if len(own.bpp) > 1]
     if len(several) > 1:
       parts.append(bjontegaard(named, several, several, metric))
       parts.append(by_image(rows, metric, several[0]))
-  return "\n\n".join(part for part in [*parts, averages(rows)] if part) + "\n"
-
-
-def caution(rows: Sequence[measurements.Row]) -> str:
-  """What is left out of averages and curves of them, in a sentence; empty: nothing."""
-  incomplete = [f"{codec} {setting}" for codec, setting in measurements.incomplete(rows)]
-  if not incomplete:
-    return ""
-  count = len({row.image for row in rows})
-  return (
-    f"Left out of curves and rates of averages, since they were not measured on all {count} "
-    f"photographs: {', '.join(incomplete)}."
-  )
+    else:
+      parts.append(cautions.too_few_curves(metric))
+  return "\n\n".join([*parts, averages(rows)]) + "\n"
 
 
 def bjontegaard(
@@ -61,7 +51,9 @@ def bjontegaard(
     for test in tests
   ]
   title = f"## Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
-  return f"{title}\n\n" + markdown(["", *anchors], lines)
+  caution = cautions.of_rates(named, itertools.product(tests, anchors))
+  parts = [title, markdown(["", *anchors], lines), caution]
+  return "\n\n".join(filter(None, parts))
 
 
 def image_rates(
@@ -77,24 +69,34 @@ def image_rates(
 
 
 def by_image(rows: Sequence[measurements.Row], metric: str, anchor: str) -> str:
-  """Rates against one codec over single images: mean and range; empty: there are none."""
+  """Rates against one codec over single images: mean and range."""
   means = curves.measured(rows, metric)
   images = curves.measured_by_image(rows, metric)
   lines = []
   for codec in means:
-    rates = image_rates(images, anchor, codec)
-    if codec != anchor and anchor in means and rates:
-      each = (curves.bd_rate(means[anchor], means[codec]), np.mean(rates), min(rates), max(rates))
+    if codec != anchor and anchor in means:
+      rates = image_rates(images, anchor, codec)
+      figures = [f(rates) if rates else np.nan for f in (np.mean, min, max)]
+      each = (curves.bd_rate(means[anchor], means[codec]), *figures)
       lines.append([codec, *map(per_cent, each), str(len(rates))])
-  if not lines:
-    return ""
-  head = [f"against {anchor}", "of averages", "mean of images", "lowest", "highest", "images"]
   title = f"## Bjøntegaard rates image by image, {curves.METRICS[metric].title}"
-  return f"{title}\n\n" + markdown(head, lines)
+  if not lines:
+    return (
+      f"{title}\n\nNone: no two codecs, {anchor} one of them, were measured on all photographs."
+    )
+  head = [f"against {anchor}", "of averages", "mean of images", "lowest", "highest", "images"]
+  parts = [title, markdown(head, lines)]
+  if any(int(line[-1]) < len(images) for line in lines):
+    parts.append(
+      f"`images` counts those of {len(images)} on which both curves reach "
+      f"{curves.MIN_OVERLAP:g} dB of the same quality; the others have no rate."
+    )
+  return "\n\n".join(parts)
 
 
 def averages(rows: Sequence[measurements.Row]) -> str:
   """The averages of each codec and setting."""
+  entries = measurements.averages(rows)
   head = ["codec", "setting", "images", "bytes", "bpp", "PSNR", "MS-SSIM", "its dB"]
   lines = [
     [
@@ -102,9 +104,16 @@ def averages(rows: Sequence[measurements.Row]) -> str:
       *(f"{entry['bpp']:.4f}", f"{entry['psnr_db']:.3f}", f"{entry['ms_ssim']:.5f}"),
       f"{entry['ms_ssim_db']:.3f}",
     ]
-    for entry in measurements.averages(rows)
+    for entry in entries
   ]
-  return "## Averages over images\n\n" + markdown(head, lines)
+  parts = ["## Averages over images", markdown(head, lines)]
+  if any(
+    entry[f"{metric}_images"] < entry["images"] for entry in entries for metric in curves.METRICS
+  ):
+    parts.append(
+      "Bytes and bpp are of all images, those that PSNR or MS-SSIM leave out among them."
+    )
+  return "\n\n".join(parts)
 
 
 def per_cent(value: float) -> str:
@@ -113,6 +122,11 @@ def per_cent(value: float) -> str:
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-  """A table whose first column is text."""
+  """A table whose first column is text; cells may hold bars and line ends."""
   rule = ["---", *["---:"] * (len(head) - 1)]
-  return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
+  rows = [[_cell(text) for text in line] for line in [head, *lines]]
+  return "\n".join("| " + " | ".join(line) + " |" for line in [rows[0], rule, *rows[1:]])
+
+
+def _cell(text):
+  return " ".join(text.splitlines()).replace("|", "\\|")

@@ -16,7 +16,7 @@ from absl import app, flags
 import bmshj_minnen
 from bmshj_minnen.command_line import report
 from bmshj_minnen.photographs import finding
-from experiments.compressai import comparison
+from experiments.compressai import comparison, tables
 
 _PYTHON = flags.DEFINE_string("compressai_python", None, "A Python with CompressAI.")
 _N = flags.DEFINE_integer("num_filters", 128, "N.")
@@ -55,14 +55,22 @@ def _study(folder):
       source = f"--from_compressai={folder / name}.{_SUFFIX.value}"
       _run(sys.executable, "-m", "bmshj_minnen.convert", source, f"--output={directory}")
     model, codec = bmshj_minnen.load_model(directory), bmshj_minnen.load(directory)
+    with np.load(folder / f"{name}.npz") as arrays:
+      if "gaussian_conditional._quantized_cdf" in arrays:
+        print(f"\n{name}")
+        _print(tables.costs(arrays))
     for title, image in images.items():
       with np.load(folder / f"{name}-{title}.npz") as arrays:
         oracle = dict(arrays)
       print(f"\n{name}, {title}, {image.shape[1]}x{image.shape[0]}")
-      for key, value in comparison.differences(model, oracle).items():
-        print(f"  {key:<34} {value:.1e}")
-      for key, value in _files(model, codec, oracle, image).items():
-        print(f"  {key:<34} {value}")
+      differences = comparison.differences(model, oracle)
+      _print({key: f"{value:.1e}" for key, value in differences.items()})
+      _print(_files(model, codec, oracle, image))
+
+
+def _print(lines):
+  for key, value in lines.items():
+    print(f"  {key:<39} {value}")
 
 
 def _files(model, codec, oracle, image):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmshj_minnen.evaluation import classical, curves, measurements, tables
+from bmshj_minnen.evaluation import cautions, classical, curves, measurements, tables
 from experiments.paper.published import left_out, published
 
 __all__ = ["PUBLISHED_ANCHORS", "all_tables", "published_rates"]
@@ -36,7 +36,7 @@ def all_tables(rows: Sequence[measurements.Row], anchor: str) -> str:
       images, else the text says that they are left out.
     anchor: the measured codec that single images are compared with.
   """
-  parts = ["# Tables", _published(), left_out(rows), tables.caution(rows)]
+  parts = ["# Tables", _published(), left_out(rows), *cautions.of_averages(rows)]
   for metric in curves.METRICS:
     by_image = tables.by_image(rows, metric, anchor)
     parts += [_rates(rows, metric), _single_points(rows, metric), by_image]
@@ -73,23 +73,25 @@ def _rates(rows, metric):
   columns = _columns(named)
   tests = [f"published {codec}" for codec in _PUBLISHED_TESTS] + tables.models(rows) + columns
   tests = [test for test in dict.fromkeys(tests) if test in named and len(named[test].bpp) > 1]
-  return tables.bjontegaard(named, tests, columns, metric) if columns else ""
+  if not tests:
+    return cautions.too_few_curves(metric)
+  return tables.bjontegaard(named, tests, columns, metric)
 
 
 def _single_points(rows, metric):
   named = _named_curves(rows, metric)
   columns = _columns(named)
+  ours = tables.models(rows)
   lines = []
-  incomplete = measurements.incomplete(rows)
-  ours = measurements.averages([row for row in rows if row.codec in tables.models(rows)])
-  for entry in sorted(ours, key=lambda entry: (entry["codec"], entry["bpp"])):
-    if (entry["codec"], entry["setting"]) in incomplete:
+  for entry in sorted(curves.averages(rows, metric), key=lambda e: (e["codec"], e["bpp"])):
+    if entry["codec"] not in ours:
       continue
     quality = entry[curves.METRICS[metric].column]
     rates = [curves.relative_rate(named[column], entry["bpp"], quality) for column in columns]
     name = f"{entry['codec']} {entry['setting']}"
     lines.append([name, f"{entry['bpp']:.3f}", f"{quality:.2f}", *map(tables.per_cent, rates)])
-  if not lines:
-    return ""
   title = f"## Bits of our models at equal {curves.METRICS[metric].title}"
-  return f"{title}\n\n" + tables.markdown(["", "bpp", "dB", *columns], lines)
+  if not lines:
+    return f"{title}\n\nNone: no model of ours was measured."
+  text = f"{title}\n\n" + tables.markdown(["", "bpp", "dB", *columns], lines)
+  return text + ("\n\n–: no curve at this quality." if "| – " in text else "")

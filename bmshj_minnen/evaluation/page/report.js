@@ -155,7 +155,9 @@ function showMetric() {
   for (const element of document.querySelectorAll("[data-metric]")) {
     element.hidden = element.dataset.metric !== chosen("metric");
   }
-  plot(byId("averages_plot"), data.averages, []);
+  const averages = data.averages[chosen("metric")];
+  plot(byId("averages_plot"), averages, []);
+  fillTable(byId("averages_table"), averages);
   drawImagePlot();
 }
 
@@ -175,6 +177,5 @@ byId("zoom").addEventListener("change", () => {
   const zoom = chosen("zoom");
   viewer.setZoom(zoom === "fit" ? zoom : Number(zoom));
 });
-fillTable(byId("averages_table"), data.averages);
 showImage();
 showMetric();
