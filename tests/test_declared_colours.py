@@ -249,57 +249,6 @@ def test_hdr_is_refused(file_format, transfer):
   _refuse(_coded(file_format, 9, transfer), "HDR")
 
 
-def _grown(content, path, added):
-  """An ISO file with more behind the last part of a path of boxes."""
-  name, *rest = path
-  at = content.index(name) - 4
-  size = int.from_bytes(content[at : at + 4], "big")
-  body = content[at + 8 : at + size]
-  body = _grown(body, rest, added) if rest else body + added
-  return content[:at] + struct.pack(">I", 8 + len(body)) + name + body + content[at + size :]
-
-
-def _with_aperture(values):
-  """An AVIF file with a clean aperture, associated with its first item."""
-  buffer = io.BytesIO()
-  PIL.Image.fromarray(_SMOOTH).save(buffer, "AVIF", quality=95, subsampling="4:4:4")
-  content = buffer.getvalue()
-  clap = struct.pack(">I4s4IiIiI", 40, b"clap", *values)
-  before = content.index(b"mdat")
-  at = content.index(b"ipco") - 4
-  properties, start = 0, at + 8
-  while start < at + int.from_bytes(content[at : at + 4], "big"):
-    start, properties = start + int.from_bytes(content[start : start + 4], "big"), properties + 1
-  content = _grown(content, [b"meta", b"iprp", b"ipco"], clap)
-  content = _grown(content, [b"meta", b"iprp", b"ipma"], bytes([0x80 | (properties + 1)]))
-  count = content.index(b"ipma") + 4 + 4 + 4 + 2
-  content = content[:count] + bytes([content[count] + 1]) + content[count + 1 :]
-  # The pixels have moved.
-  moved = content.index(b"mdat") - before
-  old = struct.pack(">I", before + 4)
-  assert content.count(old) == 1
-  return content.replace(old, struct.pack(">I", before + 4 + moved)), buffer.getvalue()
-
-
-def test_a_clean_aperture_is_cut_out():
-  """Widths, heights and offsets of the centre are fractions."""
-  content, whole = _with_aperture([20, 1, 24, 2, 6, 2, -4, 1])
-  # Centre: 16 + 3 and 16 - 4.
-  np.testing.assert_array_equal(_read(content), _read(whole)[6:18, 9:29])
-
-
-@pytest.mark.parametrize(
-  "values",
-  [
-    [20, 1, 12, 1, 1, 2, 0, 1],  # Half a pixel.
-    [20, 1, 12, 1, 7, 1, 0, 1],  # Outside.
-    [20, 0, 12, 1, 0, 1, 0, 1],
-  ],
-)
-def test_a_clean_aperture_that_cuts_pixels_is_refused(values):
-  _refuse(_with_aperture(values)[0], "clean aperture")
-
-
 # Other formats.
 
 

@@ -50,11 +50,28 @@ def _refuse(content, words):
     ("ICO", b"\0\0\1\0\1\0"),
     ("JPEG XL", b"\xff\x0a"),
     ("OpenEXR", b"v/1\1"),
+    ("PFM", b"PF\n4 4\n-1.0\n"),
+    ("big-endian BigTIFF", b"MM\0\x2b\0\x08\0\0"),
+    ("SVG", b'<svg xmlns="http://www.w3.org/2000/svg"/>'),
+    ("SVG", b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>'),
+    (
+      "SVG",
+      b"\xef\xbb\xbf<?xml version='1.0'?><!-- a > b --><!DOCTYPE svg [<!ENTITY a 'b'>]> <svg:svg/>",
+    ),
     ("raw", b"FUJIFILMCCD-RAW "),
   ],
 )
 def test_other_formats_are_refused_by_name(name, head):
   _refuse(head.ljust(200, b"\0"), f"a {name} picture, which is not read: convert it to PNG first")
+
+
+@pytest.mark.parametrize("text", [b"<html><svg/></html>", b"<?xml?>" * 500, b"<!--", b"<svgs/>"])
+def test_other_text_is_no_svg(text):
+  _refuse(text, "of no known format")
+
+
+def test_a_jpeg_whose_first_marker_is_missing_is_called_damaged():
+  _refuse(b"\xff\xd8\0\0\0\0" + bytes(100), "a damaged JPEG picture")
 
 
 def test_a_palette_that_is_missing_is_one_line():
@@ -120,6 +137,45 @@ def test_ycbcr_in_tiff_is_refused_unless_it_is_jpeg():
 
 def _read(content, alpha=None):
   return images.read_image("x", alpha=alpha, content=content, note=pytest.fail)
+
+
+def _tiff(*more, compression=1):
+  """A TIFF file with further entries, (tag, type, count, value), in its directory."""
+  pixels = _levels(4, 6, 3).tobytes()
+  pixels = pixels if compression == 1 else zlib.compress(pixels)
+  start = 8 + len(pixels)
+  entries = [(256, 4, 1, 6), (257, 4, 1, 4), (258, 3, 1, 8), (259, 3, 1, compression)]
+  entries += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, 4)]
+  entries = sorted([*entries, (279, 4, 1, len(pixels)), *more])
+  directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+  return (
+    struct.pack("<2sHI", b"II", 42, start)
+    + pixels
+    + struct.pack("<H", len(entries))
+    + directory
+    + bytes(4)
+  )
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Of what it finds in them.
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("tag", [34665, 34853, 40965])
+@pytest.mark.parametrize("kind, value", [(4, 0), (4, 8), (4, 2**31), (3, 1), (7, 5), (2, 5)])
+def test_directories_of_exif_that_lead_nowhere_cost_no_pixels(compression, tag, kind, value):
+  """Also beside one of EXIF, which is the picture's own here."""
+  start = 8 + len(zlib.compress(_levels(4, 6, 3).tobytes())) if compression == 8 else 8 + 72
+  for more in ([], [(34665, 4, 1, start)]):
+    entries = {entry[0]: entry for entry in [*more, (tag, kind, 1, value)]}
+    content = _tiff(*entries.values(), compression=compression)
+    np.testing.assert_array_equal(_read(content), _levels(4, 6, 3))
+
+
+def test_a_profile_of_another_type_costs_a_note():
+  notes = []
+  content = _tiff((34675, 2, 4, int.from_bytes(b"abc\0", "little")))
+  read = images.read_image("x", content=content, note=notes.append)
+  np.testing.assert_array_equal(read, _levels(4, 6, 3))
+  assert len(notes) == 1 and "colours is damaged" in notes[0]
 
 
 @pytest.mark.parametrize("scale", [1, 257])
@@ -203,38 +259,6 @@ def test_a_colour_of_16_bits_can_be_transparent():
 def test_plain_pnm_is_read(text, levels):
   read = images.read_image("x", note=lambda text: None, content=text.encode())
   np.testing.assert_array_equal(read[..., 0], levels)
-
-
-def _bmp(pixels, bits, compression, masks=(), header=40):
-  """A BMP file of rows of bytes, the lowest first; the palette is red, green, blue and black."""
-  palette = bytes([0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0]).ljust(64, b"\0") if bits == 4 else b""
-  start = 14 + max(header, 40 + 4 * len(masks)) + len(palette)
-  info = struct.pack("<IiiHHIIiiII", header, 4, 2, 1, bits, compression, len(pixels), 0, 0, 0, 0)
-  info = (info + struct.pack(f"<{len(masks)}I", *masks)).ljust(start - 14 - len(palette), b"\0")
-  return struct.pack("<2sIII", b"BM", start + len(pixels), 0, start) + info + palette + pixels
-
-
-def test_bmp_of_5_6_and_5_bits():
-  levels = np.arange(24).reshape(2, 4, 3) % 32
-  stored = levels[..., 0] << 11 | levels[..., 1] * 2 << 5 | levels[..., 2]
-  pixels = stored[::-1].astype("<u2").tobytes()
-  read = _read(_bmp(pixels, 16, 3, (0xF800, 0x7E0, 0x1F)))
-  np.testing.assert_allclose(read, levels * [255 / 31, 2 * 255 / 63, 255 / 31], atol=1)
-
-
-def test_bmp_of_16_bits_with_transparency_is_refused():
-  _refuse(_bmp(bytes(16), 16, 3, (0x7C00, 0x3E0, 0x1F, 0x8000), 56), "with transparency")
-
-
-def test_4_bit_run_lengths_are_right_or_refused():
-  """Three pixels as they are, in two bytes, and one repeated: the second row, then the first."""
-  runs = b"\0\3\x01\x20" + b"\1\x33" + b"\0\0" + b"\3\x12" + b"\1\0" + b"\0\1"
-  red, green, blue, black = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0]])
-  content = _bmp(runs, 4, 2)
-  if int(PIL.__version__.split(".")[0]) < 13:
-    return _refuse(content, "Pillow 13")
-  expected = [[green, blue, green, red], [red, green, blue, black]]
-  np.testing.assert_array_equal(_read(content), expected)
 
 
 def _jp2(levels, **options):

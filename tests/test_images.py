@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import PIL.Image
+import PIL.PngImagePlugin
 import pytest
 import tifffile
 
@@ -144,6 +145,39 @@ def test_orientation_is_applied(tmp_path, rgb, suffix, orientation):
   path = tmp_path / f"image{suffix}"
   PIL.Image.fromarray(rgb).save(path, exif=exif, **{"lossless": True} if suffix == ".webp" else {})
   np.testing.assert_array_equal(_read_silently(path), upright)
+
+
+_XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def _saved(image, file_format, exif_orientation=None, xmp=_XMP):
+  """A file with XMP, and EXIF that names an orientation or does not."""
+  exif, buffer = PIL.Image.Exif(), io.BytesIO()
+  exif[0x010F] = "maker"
+  if exif_orientation:
+    exif[0x0112] = exif_orientation
+  options = {"exif": exif, "xmp": xmp}
+  if file_format == "PNG":
+    options["pnginfo"] = PIL.PngImagePlugin.PngInfo()
+    options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+  if file_format == "TIFF":
+    exif[700] = xmp
+  PIL.Image.fromarray(image).save(buffer, file_format, lossless=True, **options)
+  return buffer.getvalue()
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_xmp_counts_where_exif_names_no_orientation(rgb, file_format):
+  stored = images.read_image("x", content=_saved(rgb, file_format, 1))
+  for content, upright in (
+    (_saved(rgb, file_format), np.rot90(stored, -1)),
+    (_saved(rgb, file_format, xmp=b"<tiff:Orientation>3</tiff:Orientation>"), stored[::-1, ::-1]),
+    (_saved(rgb, file_format, 3), stored[::-1, ::-1]),
+    (_saved(rgb, file_format, xmp=b"<x:xmpmeta/>"), stored),
+  ):
+    np.testing.assert_array_equal(
+      images.read_image("x", content=content, note=pytest.fail), upright
+    )
 
 
 def test_broken_exif_is_ignored(tmp_path, rgb):

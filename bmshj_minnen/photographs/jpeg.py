@@ -26,11 +26,11 @@ def with_end(content: bytes) -> bytes:
   scan = content.rfind(_START_OF_SCAN)
   if not content.startswith(b"\xff\xd8\xff") or scan < 0 or content.find(_END, scan) >= 0:
     return content
+  cut = content.rstrip(b"\xff")  # Half of a marker.
   try:
-    whole = _has_all_scans(content) and _last_scan_is_whole(content)
+    return cut + _END if _has_all_scans(cut) and _last_scan_is_whole(cut) else content
   except (KeyError, OSError, ValueError):  # It ends within a header.
     return content
-  return content + _END if whole else content
 
 
 def _has_all_scans(content):

@@ -1,9 +1,11 @@
 """Reads pictures with damaged colour profiles and damaged AVIF and HEIC files, and counts outcomes.
 
-`python -m experiments.robustness.mutated --files=200`
+`python -m experiments.robustness.mutated --files=200`; with `--profiles='folder/**/*.ic?'` it reads
+pictures with sound profiles instead, and names those that are taken for broken.
 """
 
 import collections
+import glob
 import importlib.util
 
 from absl import app, flags
@@ -15,10 +17,11 @@ import tensorflow as tf
 
 from bmshj_minnen.serving import photographs
 from experiments.robustness import mutated_boxes, mutated_profiles
-from experiments.robustness.judging import OUTCOMES, SERVED, outcome, served_outcome
+from experiments.robustness.judging import OUTCOMES, SERVED, outcome, read, served_outcome
 
 _FILES = flags.DEFINE_integer("files", 200, "Of each of the two kinds.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed makes other files.", lower_bound=0)
+_PROFILES = flags.DEFINE_string("profiles", None, "A pattern of paths of sound ICC profiles.")
 _MAX_PIXELS = 2**16
 
 
@@ -43,9 +46,24 @@ class _Counts:
     return "\n".join(lines)
 
 
+def _check_sound(pattern):
+  """Prints how many profiles are applied, and a line for each that is not."""
+  notes = {}
+  for path in sorted(glob.glob(pattern, recursive=True)):
+    with open(path, "rb") as file:
+      content = mutated_profiles.file_with(file.read())
+    if content:
+      notes[path] = read(content)[1]
+  bad = [f"{path}: {line}" for path, lines in notes.items() for line in lines]
+  print("\n".join([*bad, f"{len(notes)} profiles, of which {len(bad)} cost a note"]))
+  return int(bool(bad))
+
+
 def main(_) -> int:
   """Reads all files and prints the tables; 1 if there is another picture without a word."""
   with startup.one_line_errors():
+    if _PROFILES.value:
+      return _check_sound(_PROFILES.value)
     formats = ("AVIF", "HEIF") if importlib.util.find_spec("pillow_heif") else ("AVIF",)
     reader = tf.function(
       lambda content: photographs.read(content, "", _MAX_PIXELS), [tf.TensorSpec([], tf.string)]
@@ -53,7 +71,7 @@ def main(_) -> int:
     counts = {"profiles": _Counts(OUTCOMES), "boxes": _Counts(OUTCOMES), "served": _Counts(SERVED)}
     for index in range(_FILES.value):
       case = mutated_profiles.case(index, _SEED.value)
-      counts["profiles"].add(case.kind, outcome(case), case, index)
+      counts["profiles"].add(case.kind.partition(":")[0], outcome(case), case, index)
       if case.container in ("PNG", "JPEG"):
         counts["served"].add(case.container, served_outcome(reader, case), case, index)
       case = mutated_boxes.case(index, formats, _SEED.value)

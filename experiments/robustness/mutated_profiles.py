@@ -6,7 +6,7 @@ other colours: that would be no damage.
 
 import io
 import struct
-from typing import Callable
+from typing import Callable, Optional
 
 import numpy as np
 import PIL.Image
@@ -14,7 +14,7 @@ import PIL.Image
 from experiments.robustness import icc_files
 from experiments.robustness.judging import Case, changed, picture
 
-__all__ = ["case"]
+__all__ = ["case", "file_with"]
 
 _LEVELS = np.arange(256) / 255
 _TABLE = icc_files.table(np.round(65535 * _LEVELS**1.8).astype(int))
@@ -89,83 +89,95 @@ def _changed_bytes(content, random, count):
   return data.tobytes()
 
 
-# Kind -> control and function of a random generator that makes a profile.
+# Group and kind -> control and function of a random generator that makes a profile.
 _PROFILES: dict[str, tuple[bytes, Callable]] = {
-  "a primary of zero, or all": (
+  "primaries: one or all of zero": (
     _V2,
     lambda r: icc_files.matrix_profile(
       np.diag(r.integers(2, size=3) * [1, 1, 0]) @ icc_files.P3, [_TABLE] * 3
     ),
   ),
-  "two primaries alike": (_V2, _with_columns(lambda a, b, c, r: b)),
-  "a primary mixed of the others": (
+  "primaries: two alike": (_V2, _with_columns(lambda a, b, c, r: b)),
+  "primaries: one mixed of the others": (
     _V2,
     _with_columns(lambda a, b, c, r: b + (c - b) * r.uniform(0.2, 0.8)),
   ),
-  "a negative primary": (_V2, _with_columns(lambda a, b, c, r: -a)),
-  "a primary ten times as light": (_V2, _with_columns(lambda a, b, c, r: 10 * a)),
-  "an exponent of zero": (_V2, _with_curves(lambda r: icc_files.power(0))),
-  "an exponent near zero": (_V2, _with_curves(lambda r: icc_files.power(r.integers(1, 9) / 256))),
-  "an exponent of hundreds": (_V2, _with_curves(lambda r: icc_files.power(r.uniform(100, 255)))),
-  "a flat curve": (_V2, _with_curves(_FLAT)),
-  "a falling curve": (_V2, _with_curves(_FALLING)),
-  "a curve of noise": (_V2, _with_curves(_NOISE)),
-  "a curve that falls from its middle on": (
+  "primaries: a negative one": (_V2, _with_columns(lambda a, b, c, r: -a)),
+  "primaries: one ten times as light": (_V2, _with_columns(lambda a, b, c, r: 10 * a)),
+  "curves: an exponent of zero": (_V2, _with_curves(lambda r: icc_files.power(0))),
+  "curves: an exponent near zero": (
+    _V2,
+    _with_curves(lambda r: icc_files.power(r.integers(1, 9) / 256)),
+  ),
+  "curves: an exponent of hundreds": (
+    _V2,
+    _with_curves(lambda r: icc_files.power(r.uniform(100, 255))),
+  ),
+  "curves: flat": (_V2, _with_curves(_FLAT)),
+  "curves: falling": (_V2, _with_curves(_FALLING)),
+  "curves: noise": (_V2, _with_curves(_NOISE)),
+  "curves: falling from the middle on": (
     _V2,
     _with_curves(lambda r: _table_of(65535 * (1 - abs(2 * _LEVELS - 1)))),
   ),
-  "a formula of zeros, or with a negative exponent": (
+  "curves: a formula of zeros, or with a negative exponent": (
     _V2,
     _with_curves(lambda r: icc_files.para(r.choice([0, -0.5, -2]), r.integers(2), 0, 0, 0)),
   ),
-  "a curve longer than the profile": (
+  "curves: longer than the profile": (
     _V2,
     _with_curves(lambda r: changed(_TABLE, 8, struct.pack(">I", r.integers(1000, 2**32)))),
   ),
-  "a curve of an unknown type": (_V2, _with_curves(lambda r: changed(_TABLE, 0, r.bytes(4)))),
-  "a tag of another name": (_V2, lambda r: changed(_V2, _entry(r), r.bytes(4))),
-  "a tag behind the end": (
+  "curves: of an unknown type": (_V2, _with_curves(lambda r: changed(_TABLE, 0, r.bytes(4)))),
+  "tags: another name": (_V2, lambda r: changed(_V2, _entry(r), r.bytes(4))),
+  "tags: behind the end": (
     _V2,
     lambda r: changed(_V2, _entry(r) + 4, struct.pack(">I", r.integers(len(_V2), 2**32))),
   ),
-  "a tag without length": (_V2, lambda r: changed(_V2, _entry(r) + 8, bytes(4))),
-  "too many tags": (_V2, lambda r: changed(_V2, 128, struct.pack(">I", r.integers(101, 2**32)))),
-  "too few tags": (_V2, lambda r: changed(_V2, 128, struct.pack(">I", r.integers(7)))),
-  "for other pixels": (
+  "tags: no length": (_V2, lambda r: changed(_V2, _entry(r) + 8, bytes(4))),
+  "tags: too many": (_V2, lambda r: changed(_V2, 128, struct.pack(">I", r.integers(101, 2**32)))),
+  "tags: too few": (_V2, lambda r: changed(_V2, 128, struct.pack(">I", r.integers(7)))),
+  "header: for other pixels": (
     _V2,
     lambda r: changed(_V2, 16, (b"CMYK", b"GRAY", b"Lab ", b"YCbr")[r.integers(4)]),
   ),
-  "an unknown connection space": (_V2, lambda r: changed(_V2, 20, r.bytes(4))),
-  "no signature": (_V2, lambda r: changed(_V2, 36, r.bytes(4))),
-  "another length": (_V2, lambda r: changed(_V2, 0, struct.pack(">I", r.integers(2**32)))),
-  "cut off": (_V2, lambda r: _V2[: r.integers(1, len(_V2))]),
-  "zeros in primaries": (_V2, lambda r: changed(_V2, 236 + 20 * r.integers(3), bytes(20))),
-  "a bit changed, version 4": (
+  "header: an unknown connection space": (_V2, lambda r: changed(_V2, 20, r.bytes(4))),
+  "header: no signature": (_V2, lambda r: changed(_V2, 36, r.bytes(4))),
+  "header: another length": (_V2, lambda r: changed(_V2, 0, struct.pack(">I", r.integers(2**32)))),
+  "header: the profile cut off": (_V2, lambda r: _V2[: r.integers(1, len(_V2))]),
+  "primaries: bytes of zero": (_V2, lambda r: changed(_V2, 236 + 20 * r.integers(3), bytes(20))),
+  "bytes, version 4: a bit": (
     _V4,
     lambda r: changed(_V4, at := int(r.integers(len(_V4))), bytes([_V4[at] ^ 1 << r.integers(8)])),
   ),
-  "a byte changed, version 4": (_V4, lambda r: _changed_bytes(_V4, r, 1)),
-  "four bytes changed, version 4": (_V4, lambda r: _changed_bytes(_V4, r, 4)),
-  "sRGB, a byte changed, version 4": (_V4_SRGB, lambda r: _changed_bytes(_V4_SRGB, r, 1)),
-  "sRGB, four bytes changed, version 4": (_V4_SRGB, lambda r: _changed_bytes(_V4_SRGB, r, 4)),
-  "grey, an exponent of zero": (_GREY, lambda r: icc_files.single_profile(icc_files.power(0))),
-  "grey, a flat curve": (_GREY, lambda r: icc_files.single_profile(_FLAT(r))),
-  "grey, a falling curve": (_GREY, lambda r: icc_files.single_profile(_FALLING(r))),
-  "grey, a curve of noise": (_GREY, lambda r: icc_files.single_profile(_NOISE(r))),
-  "a table of one colour": (
+  "bytes, version 4: one": (_V4, lambda r: _changed_bytes(_V4, r, 1)),
+  "bytes, version 4: four": (_V4, lambda r: _changed_bytes(_V4, r, 4)),
+  "bytes, version 4 of sRGB: one": (_V4_SRGB, lambda r: _changed_bytes(_V4_SRGB, r, 1)),
+  "bytes, version 4 of sRGB: four": (_V4_SRGB, lambda r: _changed_bytes(_V4_SRGB, r, 4)),
+  "grey: an exponent of zero": (_GREY, lambda r: icc_files.single_profile(icc_files.power(0))),
+  "grey: a flat curve": (_GREY, lambda r: icc_files.single_profile(_FLAT(r))),
+  "grey: a falling curve": (_GREY, lambda r: icc_files.single_profile(_FALLING(r))),
+  "grey: a curve of noise": (_GREY, lambda r: icc_files.single_profile(_NOISE(r))),
+  "tables: one colour": (
     _LUT,
     lambda r: icc_files.table_profile(b"RGB ", np.tile(r.integers(256, size=3), [8, 1])),
   ),
-  "a table of grey": (_LUT, lambda r: icc_files.table_profile(b"RGB ", _corners(3))),
-  "a falling table": (_LUT, lambda r: icc_files.table_profile(b"RGB ", _lab_of_rgb()[::-1])),
-  "inks, a table of one colour": (
+  "tables: grey": (_LUT, lambda r: icc_files.table_profile(b"RGB ", _corners(3))),
+  "tables: falling": (_LUT, lambda r: icc_files.table_profile(b"RGB ", _lab_of_rgb()[::-1])),
+  "tables: one colour of all inks": (
     _CMYK,
     lambda r: icc_files.table_profile(b"CMYK", np.tile(r.integers(256, size=3), [16, 1])),
   ),
-  "inks that are light": (_CMYK, lambda r: icc_files.table_profile(b"CMYK", _corners(4)[::-1])),
+  "tables: light inks": (_CMYK, lambda r: icc_files.table_profile(b"CMYK", _corners(4)[::-1])),
 }
 _OF_GREY, _OF_INKS = ("PNG", "JPEG", "TIFF"), ("JPEG", "TIFF")
 _OF_RGB = ("PNG", "JPEG", "TIFF", "WEBP", "AVIF")
+
+
+def file_with(profile: bytes) -> Optional[bytes]:
+  """A TIFF picture with a profile; None if it is not for RGB, grey or CMYK."""
+  mode = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}.get(profile[16:20])
+  return mode and _file(mode, "TIFF", profile)
 
 
 def case(index: int, seed: int = 0) -> Case:

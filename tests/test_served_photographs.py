@@ -1,0 +1,121 @@
+"""Served models read PNG and JPEG as the programs do, or refuse them."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import PIL.Image
+import PIL.PngImagePlugin
+import pytest
+import tensorflow as tf
+
+from bmshj_minnen.photographs import images
+from bmshj_minnen.serving import photographs
+from experiments.robustness import icc_files, judging, mutated_profiles
+
+_PICTURE = judging.picture()[:20, :30]
+_XMP = b'<x:xmpmeta>\xff<rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+_CURVE = icc_files.para(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_SRGB = icc_files.matrix_profile(icc_files.SRGB, [_CURVE] * 3)
+
+
+@pytest.fixture(scope="module")
+def read():
+  """File -> pixels, in a graph."""
+  spec = [tf.TensorSpec([], tf.string)]
+  return tf.function(lambda file: photographs.read(file, "", 2**16), spec)
+
+
+def _saved(file_format, **options):
+  buffer = io.BytesIO()
+  PIL.Image.fromarray(_PICTURE).save(buffer, file_format, **options)
+  return buffer.getvalue()
+
+
+def _chunk(name, body):
+  return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _png(*chunks, behind=(), parts=1):
+  """A PNG file with chunks before and behind its pixels, which stand in several parts."""
+  content = _saved("PNG")
+  start, end = content.index(b"IDAT") - 4, len(content) - 12
+  pixels = content[start + 8 : end - 4]
+  step = -(-len(pixels) // parts)
+  split = [_chunk(b"IDAT", pixels[at : at + step]) for at in range(0, len(pixels), step)]
+  return content[:start] + b"".join([*chunks, *split, *behind]) + content[end:]
+
+
+def _exif(orientation):
+  exif = PIL.Image.Exif()
+  exif[0x010F] = "maker"
+  if orientation:
+    exif[0x0112] = orientation
+  return exif.tobytes()
+
+
+_EXIF = _chunk(b"eXIf", _exif(8)[6:])
+_TEXT = b"XML:com.adobe.xmp\0"
+_XMP_CHUNK = _chunk(b"iTXt", _TEXT + bytes(4) + _XMP)
+_NO_TURN = _chunk(b"eXIf", _exif(None)[6:])
+_PROFILE = _chunk(b"iCCP", b"a\0\0" + zlib.compress(_SRGB))
+
+
+@pytest.mark.parametrize(
+  "content",
+  [
+    _saved("JPEG", xmp=_XMP),
+    _saved("JPEG", xmp=_XMP, exif=_exif(None)),
+    _saved("JPEG", xmp=_XMP, exif=_exif(3)),
+    _saved("JPEG", xmp=b"<tiff:Orientation>7</tiff:Orientation>"),
+    _saved("JPEG", xmp=b"<x:xmpmeta/>"),
+    _png(_XMP_CHUNK),
+    _png(_NO_TURN, _XMP_CHUNK),
+    _png(_EXIF, _XMP_CHUNK),
+    _png(_chunk(b"tEXt", _TEXT + _XMP)),
+    _png(behind=[_XMP_CHUNK]),
+    _png(behind=[_EXIF]),
+    _png(_PROFILE, behind=[_EXIF], parts=40),
+    _png(_PROFILE),
+  ],
+)
+def test_orientations_count_wherever_they_stand(read, content):
+  np.testing.assert_array_equal(
+    read(tf.constant(content)), images.read_image("x", content=content, note=pytest.fail)
+  )
+
+
+def _packed_exif():
+  lines = b"\nexif\n%8d\n" % len(_exif(6)) + _exif(6).hex().encode()
+  return _chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(lines))
+
+
+@pytest.mark.parametrize(
+  "content, words",
+  [
+    (_png(_packed_exif()), "compressed text"),
+    (_png(_chunk(b"zTXt", _TEXT + b"\0" + zlib.compress(_XMP))), "compressed text"),
+    (_png(_chunk(b"iTXt", _TEXT + b"\1\0\0\0" + zlib.compress(_XMP))), "compressed text"),
+    (_png(_PROFILE, _PROFILE), "profile"),
+    (_png(_chunk(b"sRGB", b"\0"), _chunk(b"gAMA", struct.pack(">I", 100000))), "profile"),
+    (_png(_PROFILE, _chunk(b"gAMA", struct.pack(">I", 100000))), "profile"),
+    (
+      _saved("JPEG", icc_profile=_SRGB.replace(b"wtpt", b"A2B1")),
+      "profile",
+    ),  # A table would count, not the matrix.
+    (_saved("JPEG", progressive=True)[:-2], "damaged"),
+    # Chunks without end, behind which an orientation might stand.
+    (_png(behind=[_chunk(b"tIME", bytes(7))] * 2000), "damaged header"),
+  ],
+)
+def test_files_that_a_graph_cannot_read_alike_are_refused(read, content, words):
+  with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+    read(tf.constant(content))
+
+
+def test_damaged_profiles_are_refused_or_read_alike(read):
+  for index in range(120):
+    case = mutated_profiles.case(index)
+    if case.container in ("PNG", "JPEG"):
+      assert judging.served_outcome(read, case) != judging.SERVED[2], (index, case.kind)
