@@ -8,8 +8,9 @@ import numpy as np
 from bmshj_minnen import metrics
 from bmshj_minnen.coding import bitstream, targets
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.photographs import images
 
-__all__ = ["header_of_answer"]
+__all__ = ["header_of_answer", "is_opaque"]
 
 
 def header_of_answer(
@@ -17,7 +18,7 @@ def header_of_answer(
 ) -> Optional[bitstream.Header]:
   """The header of a file that is whole, of the codec's model, and satisfies a request; else None.
 
-  A file does not say how transparency was read, nor whether its latents were refined.
+  A file does not say whether its latents were refined.
 
   Args:
     codec: that would make it again.
@@ -43,3 +44,17 @@ def header_of_answer(
     return header if answers else None
   except bitstream.BitstreamError:
     return None
+
+
+def is_opaque(path: str, content: Optional[bytes] = None) -> bool:
+  """Whether a photograph is read alike with every `--alpha`, which compressed files do not say.
+
+  Args:
+    path: of the photograph.
+    content: see `images.read_image`.
+  """
+  try:
+    images.read_image(path, None, lambda text: None, content)
+    return True
+  except images.ImageError:
+    return False
