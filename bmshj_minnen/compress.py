@@ -65,6 +65,8 @@ def _convert(codec, estimator, quality, photograph, progress):
 
 def _is_done(codec, quality, source, target):
   """Whether a file that answers the request is there already."""
+  if _ALPHA.value and not existing.is_opaque(source):
+    return False
   read_source = functools.partial(images.read_image, source, _ALPHA.value, lambda text: None)
   header = existing.header_of_answer(codec, quality, files.read(target), read_source)
   if header is None or not _METADATA.value:

@@ -223,6 +223,17 @@ def test_what_others_wrote_is_not_replaced_unasked(anywhere, tree):
   assert (out / "a.txt").read_text() == str((tree / "a.png").stat().st_size)
 
 
+def test_read_only_results_are_kept_even_from_those_who_may_overwrite(tree):
+  out = tree.parent / "out"
+  trees.make(out, ["a.txt"])
+  (out / "a.txt").chmod(0o444)
+  outcome = _run(_Lengths(), out, tree, overwrite=True)
+  assert (outcome.files, outcome.failures) == (3, 1)
+  (failure,) = _rows(out, "failures")
+  assert failure["reason"] == f"{out}/a.txt is read-only"
+  assert (out / "a.txt").read_text() == "a.txt"
+
+
 @pytest.mark.parametrize(
   ("name", "content"),
   [

@@ -140,6 +140,19 @@ def test_a_psnr_that_is_asked_for_is_measured():
   assert tasks.Compression("", quality={"psnr": 1}).finished(codec, "a.png", other, data) is None
 
 
+def test_transparent_pictures_are_made_again_for_a_file_does_not_say_on_which_colour_they_lie():
+  opaque = np.dstack([codecs.photograph(20, 30), np.full([20, 30], 255, np.uint8)])
+  clear = opaque - np.uint8([0, 0, 0, 9])
+  for image, alpha, expected in (
+    (opaque, "white", (20, 30)),
+    (clear, "white", None),
+    (clear, None, (20, 30)),  # Which is refused if it is read.
+  ):
+    content = tf.io.encode_png(image).numpy()
+    task = tasks.Compression("", alpha=alpha)
+    assert task.finished(_codec(b"abcd"), "a.png", content, _packed(20, 30)) == expected
+
+
 def test_a_photograph_with_any_bit_wrong_is_made_again():
   """In checksums and after the pixels, too, where a decoder need not look."""
   source, task = _packed(5, 7), tasks.Decompression()

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import struct
 
 import numpy as np
@@ -107,3 +108,22 @@ def test_whole_pictures_are_told_from_others(tmp_path):
     path.write_bytes(content)
     assert images.size_of_whole_picture(str(path)) == expected
   assert images.size_of_whole_picture(str(pathlib.Path(tmp_path, "missing"))) is None
+
+
+def test_every_entrance_has_a_test_for_every_rule():
+  root = pathlib.Path(__file__).parent
+  page = (root.parent / "experiments" / "robustness" / "README.md").read_text()
+  section = page.split("\n## Entrances and rules\n")[1].split("\n## ")[0]
+  rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+  says, tests = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+  assert [row[0] for row in says] == [row[0] for row in tests] and len(says) > 8
+  there = {
+    name
+    for path in root.glob("test_*.py")
+    for name in re.findall(r"^def (\w+)", path.read_text(), re.M)
+  }
+  for told, tested in zip(says[2:], tests[2:]):
+    assert len(told) == len(tested) == 6 and all(cell.strip() for cell in told)
+    for cell in tested[1:]:
+      named = set(re.findall(r"`(\w+)`", cell))
+      assert named and named <= there, named - there

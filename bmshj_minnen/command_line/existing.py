@@ -9,8 +9,9 @@ from bmshj_minnen import metrics, targets
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
+from bmshj_minnen.photographs import images
 
-__all__ = ["header_of_answer"]
+__all__ = ["header_of_answer", "is_opaque"]
 
 
 def header_of_answer(
@@ -18,7 +19,7 @@ def header_of_answer(
 ) -> Optional[reading.Header]:
   """The header of a file that is whole, of the codec's model, and satisfies a request; else None.
 
-  A file does not say how transparency was read, nor whether its latents were refined.
+  A file does not say whether its latents were refined.
 
   Args:
     codec: that would make it again.
@@ -44,3 +45,17 @@ def header_of_answer(
     return header if answers else None
   except BitstreamError:
     return None
+
+
+def is_opaque(path: str, content: Optional[bytes] = None) -> bool:
+  """Whether a photograph is read alike with every `--alpha`, which compressed files do not say.
+
+  Args:
+    path: of the photograph.
+    content: see `images.read_image`.
+  """
+  try:
+    images.read_image(path, None, lambda text: None, content)
+    return True
+  except images.ImageError:
+    return False

@@ -74,6 +74,8 @@ class Compression:
     self, codec: Codec, path: str, content: bytes, result: bytes
   ) -> Optional[tuple[int, int]]:
     """Height and width, if the result is whole and answers the request."""
+    if self.alpha and not existing.is_opaque(path, content):
+      return None
     read_source = functools.partial(images.read_image, path, self.alpha, _ignore, content)
     header = existing.header_of_answer(codec, self.quality, result, read_source)
     return header and (header.height, header.width)
