@@ -10,9 +10,8 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config
 from bmshj_minnen.photographs import finding
-from bmshj_minnen.training import distribution, loop
+from bmshj_minnen.training import distribution
 from bmshj_minnen.training.muon import Muon
 from experiments.scaling import cluster
 from tests import programs
@@ -113,16 +112,6 @@ def test_muon_moves_the_kernels_of_two_devices_as_that_of_one(tmp_path):
   _run_on_two_devices(_MUON, tmp_path / "kernel.npy")
   for moved in np.load(tmp_path / "kernel.npy"):
     np.testing.assert_allclose(moved, kernel, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-  "value", ["", "{", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"index": 1}}']
-)
-def test_multi_worker_says_what_it_needs(value, monkeypatch, tmp_path):
-  monkeypatch.setenv("TF_CONFIG", value)
-  train = config.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
-  with pytest.raises(ValueError, match="TF_CONFIG="):
-    loop.train(config.ModelConfig(), train)
 
 
 def test_a_batch_must_divide_among_the_devices():
