@@ -74,7 +74,7 @@ def leads(points: Sequence[Point]) -> dict[tuple[int, int, str], float]:
   """{(seed, step, other prior): Bjøntegaard rate of the joint prior against it, per cent}.
 
   The curves are those of the validation at one step, a point a λ, with PSNR of the mean MSE. Steps
-  at which the two do not overlap are left out.
+  at which the two hardly overlap are left out, see `curves.bd_rate`.
   """
   found = collections.defaultdict(list)
   for p in points:

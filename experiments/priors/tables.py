@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bmshj_minnen import config
 from bmshj_minnen.evaluation import curves, measurements
+from bmshj_minnen.evaluation.tables import per_cent
 from experiments.priors import lead
 
 __all__ = ["all_tables", "savings"]
@@ -26,7 +27,7 @@ def all_tables(rows: Sequence[measurements.Row], points: Sequence[lead.Point]) -
       "| {codec} | {0} | {bpp:.4f} | {psnr_db:.3f} | {ms_ssim:.4f} |".format(quality, **entry)
     )
   lines += ["", "| joint against | bits at equal PSNR, files |", "|---|---:|"]
-  lines += [f"| {prior} | {value:+.1f} % |" for prior, value in savings(rows).items()]
+  lines += [f"| {prior} | {per_cent(value)} |" for prior, value in savings(rows).items()]
   others = [prior for prior in config.PRIORS if prior != "joint"]
   leads = lead.leads(points)
   lines += [
@@ -42,6 +43,8 @@ def all_tables(rows: Sequence[measurements.Row], points: Sequence[lead.Point]) -
     cells = (leads.get((seed, step, prior)) for prior in others)
     cells = ["–" if value is None else f"{value:+.1f}" for value in cells]
     lines.append(f"| {seed} | {step} | " + " | ".join(cells) + " |")
+  least = f"{curves.MIN_OVERLAP:g} dB of PSNR that both curves reach"
+  lines += ["", f"–, or no line: less than {least}, or not trained."]
   return "\n".join(lines) + "\n"
 
 
