@@ -83,28 +83,6 @@ def test_a_palette_that_is_missing_is_one_line():
   _refuse(data, "damaged")
 
 
-_LONG = zlib.compress(bytes(3_000_000))
-
-
-@pytest.mark.parametrize(
-  "chunk",
-  [
-    (b"cICP", bytes([1, 13, 0, 1])),
-    (b"gAMA", struct.pack(">I", 45455)),
-    (b"tEXt", b"a\0" + bytes(3_000_000)),
-    (b"tIME", bytes(7), 1),
-    (b"zTXt", b"a\0\0" + _LONG),
-    (b"iTXt", b"a\0\1\0\0\0" + _LONG),
-    (b"zTXt", b"a\0\0no stream"),
-    (b"tEXt", b"a\0b", 1),
-  ],
-)
-def test_what_stands_beside_the_pixels_costs_none(chunk):
-  np.testing.assert_array_equal(
-    images.read_image("x", note=pytest.fail, content=_png(chunk)), _levels(4, 6, 3)
-  )
-
-
 @pytest.mark.parametrize(
   "options, words",
   [
@@ -137,45 +115,6 @@ def test_ycbcr_in_tiff_is_refused_unless_it_is_jpeg():
 
 def _read(content, alpha=None):
   return images.read_image("x", alpha=alpha, content=content, note=pytest.fail)
-
-
-def _tiff(*more, compression=1):
-  """A TIFF file with further entries, (tag, type, count, value), in its directory."""
-  pixels = _levels(4, 6, 3).tobytes()
-  pixels = pixels if compression == 1 else zlib.compress(pixels)
-  start = 8 + len(pixels)
-  entries = [(256, 4, 1, 6), (257, 4, 1, 4), (258, 3, 1, 8), (259, 3, 1, compression)]
-  entries += [(262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, 4)]
-  entries = sorted([*entries, (279, 4, 1, len(pixels)), *more])
-  directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-  return (
-    struct.pack("<2sHI", b"II", 42, start)
-    + pixels
-    + struct.pack("<H", len(entries))
-    + directory
-    + bytes(4)
-  )
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Of what it finds in them.
-@pytest.mark.parametrize("compression", [1, 8])
-@pytest.mark.parametrize("tag", [34665, 34853, 40965])
-@pytest.mark.parametrize("kind, value", [(4, 0), (4, 8), (4, 2**31), (3, 1), (7, 5), (2, 5)])
-def test_directories_of_exif_that_lead_nowhere_cost_no_pixels(compression, tag, kind, value):
-  """Also beside one of EXIF, which is the picture's own here."""
-  start = 8 + len(zlib.compress(_levels(4, 6, 3).tobytes())) if compression == 8 else 8 + 72
-  for more in ([], [(34665, 4, 1, start)]):
-    entries = {entry[0]: entry for entry in [*more, (tag, kind, 1, value)]}
-    content = _tiff(*entries.values(), compression=compression)
-    np.testing.assert_array_equal(_read(content), _levels(4, 6, 3))
-
-
-def test_a_profile_of_another_type_costs_a_note():
-  notes = []
-  content = _tiff((34675, 2, 4, int.from_bytes(b"abc\0", "little")))
-  read = images.read_image("x", content=content, note=notes.append)
-  np.testing.assert_array_equal(read, _levels(4, 6, 3))
-  assert len(notes) == 1 and "colours is damaged" in notes[0]
 
 
 @pytest.mark.parametrize("scale", [1, 257])

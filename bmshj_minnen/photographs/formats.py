@@ -80,12 +80,24 @@ def open_picture(content: bytes) -> PIL.Image.Image:
   known = [name for name in _READ if name in PIL.Image.OPEN]
   try:
     return PIL.Image.open(io.BytesIO(content), formats=known)
-  except PIL.UnidentifiedImageError as error:
+  except Exception as error:  # Damaged files make Pillow raise nearly anything.
+    less = _without_side_data(content)
+    if less != content:
+      return open_picture(less)
+    if not isinstance(error, PIL.UnidentifiedImageError):
+      raise
     _refuse_kind(content)
     reason = "of no known format" if content else "the file is empty"
     if content.startswith(b"\xff\xd8"):
       reason = "a damaged JPEG picture"  # With other bytes before its first marker.
     raise NotReadError(f"not a readable image ({reason})") from error
+
+
+def _without_side_data(content):
+  """A JPEG or AVIF file in which nobody finds the side data that Pillow may fail on."""
+  if content.startswith(b"\xff\xd8"):
+    return content.replace(b"MPF\0", b"----")
+  return re.sub(rb"(infe.{8})Exif", rb"\1----", content, flags=re.S)
 
 
 def _refuse_other(content):

@@ -20,6 +20,8 @@ _DARKEST_MIDDLE, _LIGHTEST_MIDDLE = 32, 240
 _RISE, _FALL = 16, 8  # Over the middle half of a curve, at least; and anywhere, at most.
 _COLOUR = 64  # From black to the end of one channel.
 _VOLUME = 0.02  # Of the primaries, where sRGB's is 0.161 in XYZ and 1 in linear sRGB.
+# White of D50, and how far the sum of the primaries may be from it: as far as daylight and lamps.
+_WHITE, _WHITE_TOLERANCE = (0.9642, 1, 0.8249), (0.15, 0.15, 0.45)
 
 
 def is_sound(profile, transform: PIL.ImageCms.ImageCmsTransform, mode: str) -> bool:
@@ -46,7 +48,7 @@ def is_sound(profile, transform: PIL.ImageCms.ImageCmsTransform, mode: str) -> b
     and (grey[3 * _LEVELS // 4] - grey[_LEVELS // 4]).min() >= _RISE
     and max(_fall(grey), _fall(distances)) <= _FALL
     and distances[-1].min() >= _COLOUR
-    and (mode != "RGB" or _has_volume(profile, levels[:3, -1]))
+    and (mode != "RGB" or _are_primaries(profile, levels[:3, -1]))
   )
 
 
@@ -59,15 +61,22 @@ def _fall(values):
   return (np.maximum.accumulate(values) - values).max()
 
 
-def _has_volume(profile, levels):
-  """Whether no primary is a mixture of the others, in sRGB and in XYZ where they are declared."""
-  matrices = [(levels / 255) ** 2.2]
-  if profile.is_matrix_shaper:
-    colorants = profile.red_colorant, profile.green_colorant, profile.blue_colorant
-    if None in colorants:
-      return False
-    matrices.append(np.array([xyz for xyz, _ in colorants]))
-  return all(abs(np.linalg.det(matrix)) >= _VOLUME for matrix in matrices)
+def _are_primaries(profile, levels):
+  """Whether red, green and blue add up to white, and none is a mixture of the others.
+
+  Args:
+    profile: Pillow's core profile.
+    levels: [3, 3], of sRGB, of each of them alone.
+  """
+  is_space = abs(np.linalg.det((levels / 255) ** 2.2)) >= _VOLUME
+  if not profile.is_matrix_shaper:
+    return is_space
+  colorants = profile.red_colorant, profile.green_colorant, profile.blue_colorant
+  if None in colorants:
+    return False
+  columns = np.array([xyz for xyz, _ in colorants])
+  is_white = np.abs(columns.sum(0) - _WHITE) <= _WHITE_TOLERANCE
+  return is_space and abs(np.linalg.det(columns)) >= _VOLUME and is_white.all()
 
 
 def has_wrong_checksum(profile: bytes) -> bool:
