@@ -158,7 +158,7 @@ def test_wrong_arguments_are_one_line(tree, pattern, arguments, words):
   assert not (tree.parent / "out").exists()
 
 
-def test_an_output_that_is_no_folder_is_one_line(tree, monkeypatch):
+def test_an_output_that_is_no_folder_is_one_line(tree):
   (tree.parent / "out").write_text("a file")
   with pytest.raises(ValueError, match="^/.*/out is not a folder$"):
     _run(_Lengths(), tree.parent / "out", tree)
@@ -232,6 +232,20 @@ def test_read_only_results_are_kept_even_from_those_who_may_overwrite(tree):
   (failure,) = _rows(out, "failures")
   assert failure["reason"] == f"{out}/a.txt is read-only"
   assert (out / "a.txt").read_text() == "a.txt"
+
+
+def test_a_source_that_changes_while_it_is_read_has_no_result(tree, monkeypatch):
+  def convert(self, codec, path, content):
+    if path.endswith("a.png"):
+      (tree / "a.png").write_bytes(b"another photograph")
+    return b"7", 1, 1
+
+  monkeypatch.setattr(_Lengths, "convert", convert)
+  out = tree.parent / "out"
+  assert _run(_Lengths(), out, tree).failures == 1
+  (failure,) = _rows(out, "failures")
+  assert failure["source"].endswith("a.png") and "changed while it was read" in failure["reason"]
+  assert not (out / "a.txt").exists()
 
 
 @pytest.mark.parametrize(

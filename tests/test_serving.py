@@ -318,3 +318,18 @@ def test_export_refuses_what_would_break_a_server(folder):
   with pytest.raises(ValueError, match="no model"):
     saved_models.export("nowhere", folder / "served" / "2", _MAX_PIXELS, False)
   assert [path.name for path in (folder / "served" / "codec").iterdir()] == ["1"]
+
+
+def test_export_takes_no_folder_that_is_there_for_its_own(folder, monkeypatch):
+  precious = folder / "other" / "codec" / "3.tmp" / "notes"
+  precious.parent.mkdir(parents=True)
+  precious.write_text("not to be lost")
+
+  def save(*args, **options):
+    raise OSError("No space left on device")
+
+  monkeypatch.setattr(tf.saved_model, "save", save)
+  with pytest.raises(OSError, match="No space left"):
+    saved_models.export(str(folder / "joint"), folder / "other" / "3", _MAX_PIXELS, False)
+  assert [path.name for path in precious.parent.parent.iterdir()] == ["3.tmp"]
+  assert precious.read_text() == "not to be lost"

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import errno
 import os
-import stat
 import sys
 import threading
 import time
@@ -148,11 +147,10 @@ class _State:
   def _convert(self, job, part):
     notes: list[str] = []
     try:
-      before = _version(job.source)
+      before = outputs.version_of(job.source)
       content = self._work.read(job.source, notes.append)
       result, describe = self._work.convert(content, part.reach)
-      if _version(job.source) != before:  # The result would be taken for that of the new one.
-        raise ValueError("was changed while it was read: try again")
+      outputs.refuse_change(job.source, before)
       if self._plan.is_folder:
         os.makedirs(os.path.dirname(job.target), exist_ok=True)
       self._work.write(job.target, result, job.source)
@@ -188,15 +186,6 @@ class _State:
   def _say(self, line, output):
     with contextlib.suppress(OSError):  # Nobody listens any more; the files are what counts.
       self._bar.write(line, file=output)
-
-
-def _version(source):
-  """What changes whenever the content of a file does; None of pipes and the like."""
-  with contextlib.suppress(OSError):
-    status = os.stat(source)
-    if stat.S_ISREG(status.st_mode):
-      return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-  return None
 
 
 class _Part:

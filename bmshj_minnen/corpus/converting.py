@@ -9,13 +9,14 @@ from apache_beam.utils import shared
 
 from bmshj_minnen.command_line import files
 from bmshj_minnen.corpus import finding, outcome, storage
+from bmshj_minnen.photographs import outputs
 from bmshj_minnen.photographs.reason import reason
 
 __all__ = ["Convert", "Task"]
 
 
 class Task(Protocol):
-  """What becomes of a file; travels to the workers, so it holds settings only."""
+  """How files are converted; travels to the workers, so it holds settings only."""
 
   suffixes: frozenset[str]  # Of the files that are taken from folders, in lower case.
   new_suffix: str
@@ -75,12 +76,12 @@ class Convert(beam.DoFn):
       return outcome.Row(outcome.FAILED, (work.source, reason(work.path, error)))
 
   def _converted(self, work, target):
-    content = storage.read_file(work.path)
+    version, content = outputs.version_of(work.path), storage.read_file(work.path)
     there = storage.read_file(target) if FileSystems.exists(target) else b""
     # Of another file at that place the row says nothing.
     record = work.record if work.record.get("sha256") == _digest(there) else {}
     origin = {"source_sha256": _digest(content), "request": self._task.request(self._codec)}
-    case = _Case(work, content, target, there, record, origin)
+    case = _Case(work, version, content, target, there, record, origin)
     state, result, height, width = self._existing(case) or self._made(case)
     coded = result if self._task.compresses else content
     bpp = f"{8 * len(coded) / (height * width):.4f}"
@@ -106,25 +107,22 @@ class Convert(beam.DoFn):
     return size and (state, case.there, *size)
 
   def _made(self, case):
-    result, height, width = self._task.convert(self._codec, case.work.path, case.content)
-    if not self._overwrite:
-      self._refuse_loss(case, result)
-    storage.write_file(case.target, result, case.work.path)
-    return outcome.MADE, result, height, width
-
-  def _refuse_loss(self, case, result):
-    source = case.record.get("source", case.work.source)
-    if source != case.work.source:
+    path, other = case.work.path, case.record.get("source", case.work.source)
+    if other != case.work.source and not self._overwrite:
       raise ValueError(
-        f"{case.target} was made of another source, {source}: --overwrite replaces it"
+        f"{case.target} was made of another source, {other}: --overwrite replaces it"
       )
+    result, height, width = self._task.convert(self._codec, path, case.content)
 
     def is_own(content):
       return bool(case.record) or self._task.is_own(content)
 
     line = files.loss(case.target, case.there, result, is_own, skip_existing=True)
-    if line:
+    if line and not self._overwrite:
       raise ValueError(line)
+    outputs.refuse_change(path, case.version)
+    storage.write_file(case.target, result, path)
+    return outcome.MADE, result, height, width
 
 
 class _Case(NamedTuple):
@@ -132,6 +130,7 @@ class _Case(NamedTuple):
 
   Attributes:
     work: what is to be done.
+    version: of the source, see `outputs.version_of`.
     content: of the source.
     target: where the result goes.
     there: what is there now.
@@ -140,6 +139,7 @@ class _Case(NamedTuple):
   """
 
   work: finding.Work
+  version: Optional[tuple[int, ...]]
   content: bytes
   target: str
   there: bytes

@@ -156,10 +156,11 @@ def _meant(patterns, output):
   found = [(p, _plain(f.path)) for p in patterns for f in _match(p.glob)]
   meant = [(pattern, source) for pattern, source in found if _is_meant(pattern, source)]
   sources = [(p, source) for p, source in meant if p.file or not absolute(source).startswith(below)]
+  inputs, inputs_meant = ({p.path for p, _ in some} for some in (sources, meant))
   for path, suffixes in dict.fromkeys((p.path, p.suffixes) for p in patterns):
-    if any(p.path == path for p, _ in sources):
+    if path in inputs:
       continue
-    if any(p.path == path for p, _ in meant):
+    if path in inputs_meant:
       raise ValueError(f"all files of {path} lie below the output, {output}: let that be elsewhere")
     raise ValueError(planning.nothing_found(path, suffixes))
   return sources

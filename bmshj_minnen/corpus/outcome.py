@@ -1,4 +1,4 @@
-"""What became of the files of a corpus: rows that travel, and their counts."""
+"""Outcomes of the files of a corpus: rows that travel, and their counts."""
 
 import dataclasses
 from collections.abc import Iterable

@@ -34,7 +34,7 @@ _START_OF_COUNTS = b'{"run": '
 
 
 class Tables(NamedTuple):
-  """What earlier runs wrote.
+  """The tables of earlier runs.
 
   Attributes:
     manifest: rows by `file`, each by column; a former layout leaves the last columns empty.

@@ -9,7 +9,14 @@ import secrets
 import stat
 from typing import Optional
 
-__all__ = ["is_made_of", "open_file_of", "write_atomically", "write_to"]
+__all__ = [
+  "is_made_of",
+  "open_file_of",
+  "refuse_change",
+  "version_of",
+  "write_atomically",
+  "write_to",
+]
 
 _MAX_LINKS = 40  # As of Linux.
 _ANYBODY = 0o666
@@ -71,6 +78,28 @@ def is_made_of(path: str, like: str) -> bool:
     return False
   times = [source.st_mtime_ns // unit * unit for unit in _TIME_UNITS]
   return result.st_mtime_ns in times and source.st_ctime_ns <= result.st_ctime_ns
+
+
+def version_of(path: str) -> Optional[tuple[int, ...]]:
+  """A value that changes whenever the content of a file does; None of pipes and the like."""
+  status = _stat_of_file(path)
+  return status and (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def refuse_change(path: str, version: Optional[tuple[int, ...]]) -> None:
+  """Raises for a source that was changed since it was read.
+
+  Its result would get the time of the new content, and would be taken for that of it.
+
+  Args:
+    path: the source.
+    version: of it before it was read.
+
+  Raises:
+    ValueError: it was changed.
+  """
+  if version_of(path) != version:
+    raise ValueError("was changed while it was read: try again")
 
 
 def write_to(descriptor: int, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """Writes the SavedModels of a model."""
 
 import pathlib
+import secrets
 import shutil
 from typing import Optional, Union
 
@@ -59,8 +60,7 @@ def export(
 
 def _write(target, module: Union[CodecModule, StockModule], requests):
   # TensorFlow Serving takes a directory whose name is a number as soon as it is there.
-  temporary = target.with_name(f"{target.name}.tmp")
-  shutil.rmtree(temporary, ignore_errors=True)
+  temporary = target.with_name(f".{secrets.randbits(48)}.tmp")
   try:
     tf.saved_model.save(module, str(temporary), signatures=module.signatures())
     if requests:
