@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 import types
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.training import callbacks
+from bmshj_minnen.training import callbacks, progress
+from tests import programs
 
 
 class _Trainer:
@@ -66,18 +68,19 @@ class _Terminal(io.StringIO):
     return True
 
 
-def _shown(monkeypatch, stream, first_step, last_step, save_every):
-  """Lines that are logged of a run whose steps take a second each."""
+def _shown(monkeypatch, stream, first_step, last_step, save_every, seconds=1.0):
+  """Lines that are logged of a run whose steps take so many seconds each."""
   lines, clock = [], [0.0]
   monkeypatch.setattr(sys, "stderr", stream)
-  monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
-  monkeypatch.setattr(callbacks.logging, "info", lambda text, *values: lines.append(text % values))
-  with callbacks.Progress(first_step, last_step) as progress:
+  monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+  monkeypatch.setattr(progress.logging, "info", lambda text, *values: lines.append(text % values))
+  with progress.Progress(first_step, last_step, "mse") as shown:
     for step in range(first_step + 1, last_step + 1):
-      clock[0] += 1.0
-      progress.on_train_batch_end(0, {"loss": 2.5, "bpp": 0.75, "distortion": 7.0})
+      clock[0] += seconds
+      shown.on_train_batch_end(0, {"loss": 2.5, "bpp": 0.75, "distortion": 65.025})
       if step % save_every == 0:
-        progress.on_epoch_end(0, {"loss": 2.5, "bpp": 0.75, "val_bpp": 0.5})
+        logs = {"loss": 2.5, "bpp": 0.75, "distortion": 65.025}
+        shown.on_epoch_end(0, {**logs, "val_bpp": 0.5, "val_distortion": 6.5025})
   return lines
 
 
@@ -85,11 +88,19 @@ def test_a_file_gets_a_line_a_block_with_the_time_of_the_whole_run(monkeypatch):
   stream = io.StringIO()
   lines = _shown(monkeypatch, stream, 4000, 4100, 50)
   assert stream.getvalue() == ""
+  # 10 log10(255^2 / 65.025) = 30.
   assert lines == [
-    "Step 4010 of 4100, 1 s each, 01:30 left: loss 2.5, bpp 0.75",
-    "Step 4050 of 4100, 1 s each, 00:50 left: loss 2.5, bpp 0.75, val_bpp 0.5",
-    "Step 4100 of 4100, 1 s each, 00:00 left: loss 2.5, bpp 0.75, val_bpp 0.5",
+    "Step 4010 of 4100, 1 s each, 01:30 left: loss 2.5, bpp 0.75, psnr 30.00",
+    "Step 4050 of 4100, 1 s each, 00:50 left: loss 2.5, bpp 0.75, psnr 30.00, "
+    "val_bpp 0.5, val_psnr 40.00",
+    "Step 4100 of 4100, 1 s each, 00:00 left: loss 2.5, bpp 0.75, psnr 30.00, "
+    "val_bpp 0.5, val_psnr 40.00",
   ]
+
+
+def test_long_blocks_get_a_line_a_minute(monkeypatch):
+  lines = _shown(monkeypatch, io.StringIO(), 0, 20, 100, seconds=15.0)
+  assert [line.split()[1] for line in lines] == ["4", "8", "10", "14", "18"]
 
 
 def test_a_terminal_gets_a_bar_of_the_whole_run(monkeypatch):
@@ -98,4 +109,48 @@ def test_a_terminal_gets_a_bar_of_the_whole_run(monkeypatch):
   frames = terminal.getvalue().replace("\n", "\r").split("\r")
   frames = [frame for frame in frames if frame.strip()]
   assert "4000/4100" in frames[0] and "4100/4100" in frames[-1]
-  assert "bpp 0.75" in frames[-1]
+  assert "bpp 0.75, psnr 30.00" in frames[-1]
+
+
+def test_pictures_are_judged_by_the_distortion_of_the_run(monkeypatch):
+  monkeypatch.setattr(sys, "stderr", io.StringIO())
+  with progress.Progress(0, 1, "ms_ssim") as shown:
+    assert shown._numbers({"distortion": 0.05, "val_distortion": 0.04}) == (
+      "ms_ssim 0.9500, val_ms_ssim 0.9600"
+    )
+
+
+_FROM_PYTHON = """
+import sys
+from absl import logging
+import bmshj_minnen
+from bmshj_minnen.training import loop
+
+settings = {"steps": 1, "crop": 64, "batch": 2, "save_every": 1}
+model = bmshj_minnen.ModelConfig("factorized", 4, 4)
+if sys.argv[2:] == ["less"]:
+  logging.set_verbosity("error")
+before = logging.get_verbosity()
+loop.train(model, bmshj_minnen.TrainConfig(sys.argv[1], **settings))
+assert logging.get_verbosity() == before
+"""
+
+
+def test_python_shows_what_the_program_shows(tmp_path):
+  flags = ["--prior=factorized", "--num_filters=4", "--latent_channels=4", "--steps=1"]
+  flags += ["--crop=64", "--batch=2", "--save_every=1", f"--model_dir={tmp_path}/program"]
+  by_program = programs.run("train", *flags)
+  by_python = programs.run(_FROM_PYTHON, tmp_path / "python")
+  lines = [_without_times(result.stderr) for result in (by_program, by_python)]
+  assert lines[0] == lines[1]
+  steps = [line for line in lines[0] if line.startswith("Step ")]
+  assert [line.split(":")[0] for line in steps] == ["Step 1 of 1"]
+  for name in ("loss", "bpp", "psnr", "val_loss", "val_bpp", "val_psnr"):
+    assert all(f" {name} " in line for line in steps), name
+  less = programs.run(_FROM_PYTHON, tmp_path / "python", "less")
+  assert (less.returncode, less.stdout, less.stderr) == (0, "", "")
+
+
+def _without_times(text):
+  lines = (re.sub(r"^([IW]\d{4} .*?\] |INFO:absl:)", "", line) for line in text.splitlines())
+  return [re.sub(r", \S+ s each, \S+ left", "", line) for line in lines]

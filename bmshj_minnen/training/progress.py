@@ -1,7 +1,6 @@
 """What a run says on its way: the one place that decides where and how often."""
 
 import contextlib
-import logging as standard_logging
 import math
 import time
 from collections.abc import Iterator
@@ -20,28 +19,20 @@ _PEAK = 255.0
 
 @contextlib.contextmanager
 def shown() -> Iterator[None]:
-  """Shows what training logs, in programs as in Python, whose logs are off at first.
+  """Shows what training logs, in programs as in Python, where absl shows warnings alone at first.
 
-  It goes where the caller's logs go, to stderr if that is nowhere. A caller who wants less sets
-  absl's verbosity below its default, which is warnings: `absl.logging.set_verbosity("error")`.
+  A caller who wants less sets the verbosity below that: `absl.logging.set_verbosity("error")`.
   TensorFlow's notices, of which several machines get hundreds, are off meanwhile.
   """
-  logger, verbosity = logging.get_absl_logger(), logging.get_verbosity()
-  handler, tensorflows_level = None, tf.get_logger().level
-  tf.get_logger().setLevel(standard_logging.WARNING)
+  verbosity, tensorflows_level = logging.get_verbosity(), tf.get_logger().level
   if verbosity == logging.WARNING:
     logging.set_verbosity(logging.INFO)
-  if not logger.hasHandlers():
-    handler = standard_logging.StreamHandler()
-    handler.setFormatter(logging.PythonFormatter())
-    logger.addHandler(handler)
+  tf.get_logger().setLevel("WARNING")
   try:
     yield
   finally:
     logging.set_verbosity(verbosity)
     tf.get_logger().setLevel(tensorflows_level)
-    if handler:
-      logger.removeHandler(handler)
 
 
 class Progress(tf.keras.callbacks.Callback):
