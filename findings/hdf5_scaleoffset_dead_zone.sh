@@ -9,7 +9,7 @@
 # number outside the data, the same file of the same size has the error of rounding.
 #
 # Affected: everybody who stores zero-centred float arrays with the filter, from any language (the
-# filter is HDF5's own). Half of the squared error below is needless, and twice as many numbers are zero.
+# filter is HDF5's own). Half of the squared error below is needless.
 #
 # Expected: an error of at most 0.005 for two digits, whatever the fill value.
 # Versions: h5py 3.16.0 (its HDF5 2.0.0), numpy 2.3.5, x86-64. 2026-11-28.

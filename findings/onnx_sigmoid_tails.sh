@@ -3,8 +3,8 @@
 #
 # The factorized prior of learned compression takes the probability of a symbol as the difference
 # of two sigmoids. Both are moved to the lower tail first (by the sign of their sum), as float32 has
-# digits to spare there: TensorFlow, PyTorch, JAX, OpenVINO and LiteRT keep a relative error near
-# 1e-7 down to sigmoid(-80) = 1.8e-35. ONNX Runtime computes a rational approximation of
+# digits to spare there: TensorFlow, PyTorch, JAX and OpenVINO keep a relative error near 1e-7 (it
+# is 1e-6 at worst) down to sigmoid(-80) = 1.8e-35. ONNX Runtime computes a rational approximation of
 # sigmoid(x) - 1/2 with x clipped to -18..18, and adds 1/2. The result is a multiple of 2^-25:
 # 17 % too high at -15, and 0 from -18. Float64 has the same fault from about -37, and ONNX Runtime
 # for the web has it too. The same graph with 1 / (1 + Exp(-x)) is accurate.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# OpenEXR's lossy DWA compression goes by the channel's name: "Y" loses 12 bits a value, "y" none.
+# OpenEXR's lossy DWA compression goes by the channel's name: "Y" is lossy, "y" is exact.
 #
-# DWAA and DWAB look up the last part of the name, in capitals, in a fixed list: R, G, B, Y, RY and
-# BY are coded by lossy DCTs, and everything else without loss. So a stack of feature maps or latents
-# named "y0", "mean" or "latent.0" is exact under either, and a map that happens to be called "Y" or "latent.R" is
-# not: rounded latents come back as fractions, up to 0.66 away. B44 is lossy for half floats and
-# exact for 32-bit floats, whatever the name; PXR24 is the reverse.
+# DWAA looks up the last part of the name in a short list of colours. "R" and "Y", also as
+# "latent.R", are coded by lossy DCTs; "y", "r0", "Z", "A" and "latent.0" without loss. So feature maps
+# or latents under other names are exact, and one that happens to be called "Y" is not: rounded latents come
+# back as fractions, up to 0.66 away. (B44 is lossy for half floats and exact for 32-bit floats,
+# whatever the name; PXR24 is the reverse.)
 #
 # Affected: everybody who stores depth, flow, features or latents in EXR beside or instead of colours.
 #
@@ -15,7 +15,7 @@
 #   channel     bytes    largest error
 #   Y           132,662  0.656
 #   latent.R    132,669  0.656
-#   y            72,902  0
+#   y            72,901  0
 #   y0           72,902  0
 #   latent.0     72,908  0
 # The lossy ones are the larger ones: the lossless path knows integers, the DCT does not.
