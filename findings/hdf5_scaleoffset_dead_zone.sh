@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # HDF5's scale-offset filter sets every float near the fill value to it: a dead zone around zero.
 #
-# `scaleoffset=D` in h5py keeps D decimal digits of floats. The usual reading, and h5py's manual, is
-# a rounding to 10^-D, so an error of at most half of that. But the filter knows the fill value, 0
-# unless the writer names another, and takes any number within 10^-D of it for the fill value: all
-# of (-10^-D, 10^-D) becomes 0, twice as wide as rounding and with twice the error. Latents, wavelet
-# coefficients, residuals and weights have most of their numbers there. With fillvalue=nan, or any
-# number outside the data, the same file of the same size has the error of rounding.
+# `scaleoffset=D` in h5py keeps D decimal digits of floats. The usual reading, and h5py's manual,
+# is a rounding to 10^-D, so an error of at most half of that. But the filter knows the fill value,
+# 0 unless the writer names another, and takes any number within 10^-D of it for the fill value:
+# all of (-10^-D, 10^-D) becomes 0, twice as wide as rounding and with twice the error. Latents,
+# wavelet coefficients, residuals and weights have most of their numbers there. With fillvalue=nan,
+# or any number outside the data, the same file of the same size has the error of rounding.
 #
 # Affected: everybody who stores zero-centred float arrays with the filter, from any language (the
 # filter is HDF5's own). Half of the squared error below is needless.
@@ -16,7 +16,7 @@
 # Output seen, 65,536 numbers of a normal distribution of scale 0.02, two digits:
 #   fill value     bytes   largest error   RMS error   zeros
 #   as it comes    40,982  0.00999         0.00417     38.1 %  (rounding: 19.6 %)
-#   nan            40,982  0.00500         0.00288      0.0 %  (the grid starts at the smallest number)
+#   nan            40,982  0.00500         0.00288      0.0 %  (the grid starts at the minimum)
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -47,7 +47,7 @@ def stored(**options):
     return size, file["w"][:].astype(np.float64)
 
 
-print("versions: h5py", h5py.__version__, "HDF5", h5py.version.hdf5_version, "numpy", np.__version__)
+print("versions: h5py", h5py.__version__, "HDF5", h5py.version.hdf5_version)
 print("expected: an error of at most %g with any fill value" % (0.5 * 10**-DIGITS))
 print("seen:\n  fill value     bytes  largest error  RMS error  zeros")
 errors = {}

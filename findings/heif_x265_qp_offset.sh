@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# x265's `qp` for a still picture is 3 more than the QP of the picture; 0 to 3 are one and the same.
+# x265's `qp` for a still picture is 3 more than the QP of the picture; 0 to 3 are one and the
+# same.
 #
 # HEIC encoders (libheif, and with it pillow-heif) hand `qp` on to x265, where it is the QP of P
-# frames. The only frame of a still picture is an I frame, whose QP is lower by
-# 6 log2(ipratio) = 2.9, as in a video, although no P frame will ever profit. So "QP 32" is QP 29 of
-# the standard and of HM, with 36 % more bytes and 1.7 dB more; the scale ends at QP 48, and qp 0 to 3
-# give one file. With `x265:ipratio` 1.0 the QP is the one that was set.
+# frames. The only frame of a still picture is an I frame, whose QP is lower by 6 log2(ipratio) =
+# 2.9, as in a video, although no P frame will ever profit. So "QP 32" is QP 29 of the standard and
+# of HM, with 36 % more bytes and 1.7 dB more; the scale ends at QP 48, and qp 0 to 3 give one
+# file. With `x265:ipratio` 1.0 the QP is the one that was set.
 #
-# Affected: everybody who labels HEVC intra curves by QP, compares them with HM's at equal QP, or wants the lowest rates, which the qp scale does not reach.
+# Affected: everybody who labels HEVC intra curves by QP, compares them with HM's at equal QP, or
+# wants the lowest rates, which the qp scale does not reach.
 #
 # Expected: the picture's QP is the one that was set.
 # Versions: pillow-heif 1.8.1 (libheif 1.23.6, x265 4.3+1), Pillow 12.3.0. 2026-11-28.

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Hugging Face datasets compress a photograph again when a map only looks at it, as JPEG quality 75.
+# Hugging Face datasets compress a photograph again when a map only looks at it, as JPEG quality
+# 75.
 #
-# A column of type Image holds files. `Dataset.map` hands the function decoded Pillow images. If the
-# function reads the pixels and returns something else (a size, an entropy, a caption), the image
-# counts as changed, is written again by Pillow in the format that it was read from, and with
+# A column of type Image holds files. `Dataset.map` hands the function decoded Pillow images. If
+# the function reads the pixels and returns something else (a size, an entropy, a caption), the
+# image counts as changed, is written again by Pillow in the format that it was read from, and with
 # Pillow's defaults: JPEG 4:2:0 at quality 75, lossy WebP at quality 80 even if the source was
 # lossless, lossy AVIF. No warning, and the column looks the same. Images of PNG, or that are new
-# objects (crop, copy, convert), are stored as PNG, without loss.
-# The second half: images that the column names by path are stored as that path, so a function that
-# paints on the image and returns it has no effect.
+# objects (crop, copy, convert), are stored as PNG, without loss. The second half: images that the
+# column names by path are stored as that path, so a function that paints on the image and returns
+# it has no effect.
 #
 # Affected: everybody who prepares photographs for training or testing a codec with `map`: the
 # codec then learns to code JPEG's blocks, and test figures are those of 34 dB originals. A map

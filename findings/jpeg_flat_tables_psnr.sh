@@ -2,10 +2,11 @@
 # JPEG with one flat quantization table takes 9 to 22 % fewer bytes at equal RGB PSNR.
 #
 # The baseline curve "JPEG" of papers on learned compression is libjpeg-turbo's quality scale: the
-# tables of the standard's Annex K, which are shaped for the eye, while the figure is PSNR. Progressive
-# scans are often added, and change it by -0.4 to +1.5 %. A table with the same number in
-# all 64 places, for luma and chroma alike, is what squared error wants (the three components of YCbCr
-# have nearly the same weight in RGB error: 3.0, 3.3 and 2.5), and any JPEG decoder reads the file.
+# tables of the standard's Annex K, which are shaped for the eye, while the figure is PSNR.
+# Progressive scans are often added, and change it by -0.4 to +1.5 %. A table with the same number
+# in all 64 places, for luma and chroma alike, is what squared error wants (the three components of
+# YCbCr have nearly the same weight in RGB error: 3.0, 3.3 and 2.5), and any JPEG decoder reads the
+# file.
 #
 # Affected: comparisons by PSNR in which the other codecs were tuned for PSNR (AVIF, HEVC, VVC).
 # JPEG's curve is a tenth to a fifth too dear there.

@@ -2,16 +2,15 @@
 # ONNX Runtime's float32 Sigmoid is not accurate in its lower tail, and is 0 from -18 downwards.
 #
 # The factorized prior of learned compression takes the probability of a symbol as the difference
-# of two sigmoids. Both are moved to the lower tail first (by the sign of their sum), as float32 has
-# digits to spare there: TensorFlow, PyTorch, JAX and OpenVINO keep a relative error near 1e-7 (it
-# is 1e-6 at worst) down to sigmoid(-80) = 1.8e-35. ONNX Runtime computes a rational approximation of
-# sigmoid(x) - 1/2 with x clipped to -18..18, and adds 1/2. The result is a multiple of 2^-25:
-# 17 % too high at -15, and 0 from -18. Float64 has the same fault from about -37, and ONNX Runtime
-# for the web has it too. The same graph with 1 / (1 + Exp(-x)) is accurate.
+# of two sigmoids. Both are moved to the lower tail first (by the sign of their sum), as float32
+# has digits to spare there: TensorFlow, PyTorch, JAX and OpenVINO keep a relative error near 1e-7
+# (it is 1e-6 at worst) down to sigmoid(-80) = 1.8e-35. ONNX Runtime's results are multiples of
+# 2^-25, as if 1/2 were added last: 17 % too high at -15, and 0 from -18. Float64 is 0 by -50, and
+# ONNX Runtime for the web does as the CPU's. The same graph with 1 / (1 + Exp(-x)) is accurate.
 #
-# Affected: everybody who estimates bits, or makes tables, from an exported factorized prior.
-# A symbol of 27 bits becomes infinitely dear, or is held at a lower bound; one of 20 bits is off
-# by 0.2. Models that code with float probabilities from ONNX Runtime have symbols of probability 0.
+# Affected: everybody who estimates bits, or makes tables, from an exported factorized prior. A
+# symbol of 20 bits is off by 0.2; one of 27 bits has probability 0, and infinitely many bits or
+# those of a lower bound.
 #
 # Expected: the relative error of a float32 function, and the bits of the training framework.
 # Versions: onnxruntime 1.32.0 (also onnxruntime-web 1.30.0), onnx 1.23.2, x86-64. 2026-11-28.
@@ -31,7 +30,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "${PYTHON:-python3.11}" -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-  numpy==2.3.5 onnx==1.23.2 onnxruntime==1.32.0 2> "$work/pip.log" || { cat "$work/pip.log"; exit 2; }
+  numpy==2.3.5 onnx==1.23.2 onnxruntime==1.32.0 \
+  2> "$work/pip.log" || { cat "$work/pip.log"; exit 2; }
 
 "$work/venv/bin/python" - <<'PY'
 import sys

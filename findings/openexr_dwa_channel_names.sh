@@ -2,12 +2,13 @@
 # OpenEXR's lossy DWA compression goes by the channel's name: "Y" is lossy, "y" is exact.
 #
 # DWAA looks up the last part of the name in a short list of colours. "R" and "Y", also as
-# "latent.R", are coded by lossy DCTs; "y", "r0", "Z", "A" and "latent.0" without loss. So feature maps
-# or latents under other names are exact, and one that happens to be called "Y" is not: rounded latents come
-# back as fractions, up to 0.66 away. (B44 is lossy for half floats and exact for 32-bit floats,
-# whatever the name; PXR24 is the reverse.)
+# "latent.R", are coded by lossy DCTs; "y", "r0", "Z", "A" and "latent.0" without loss. So feature
+# maps or latents under other names are exact, and one that happens to be called "Y" is not:
+# rounded latents come back as fractions, up to 0.66 away. (B44 is lossy for half floats and exact
+# for 32-bit floats, whatever the name; PXR24 is the reverse.)
 #
-# Affected: everybody who stores depth, flow, features or latents in EXR beside or instead of colours.
+# Affected: everybody who stores depth, flow, features or latents in EXR beside or instead of
+# colours.
 #
 # Expected: lossy by compression and level, the same for all float channels of one file.
 # Versions: OpenEXR 3.5.3 (Python), numpy 2.3.5, x86-64. 2026-11-28.

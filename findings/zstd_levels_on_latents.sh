@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Zstandard's levels 3 to 15 make quantized latents larger than level 1 does, by 3 to 14 %.
 #
-# Quantized latents (or residuals, or wavelet coefficients) as bytes are nearly independent draws from
-# a peaked distribution. Short repeats turn up by chance, the match finders of levels 3 to 15 take
-# them, and many a match costs more than its letters would. Level 1 takes fewer; level 19 weighs the cost.
-# At 2.5 and 3.5 bits a symbol the default, level 3, is 27 and 16 % above the entropy, level 1 16 and
-# 2 %. Deflate (`savez_compressed`, HDF5's gzip) is alike: 23 and 17 % at level 6, and 4 and 1 %
-# with its Huffman-only strategy, better than at any level. pcodec, a coder of numbers, is within 1 %
-# of the entropy; the same integers stored as float32 cost it 6 to 7 %.
+# Quantized latents (or residuals, or wavelet coefficients) as bytes are nearly independent draws
+# from a peaked distribution. Short repeats turn up by chance, the match finders of levels 3 to 15
+# take them, and many a match costs more than its letters would. Level 1 takes fewer; level 19
+# weighs the cost. At 2.5 and 3.5 bits a symbol the default, level 3, is 27 and 16 % above the
+# entropy, level 1 16 and 2 %. Deflate (`savez_compressed`, HDF5's gzip) is alike: 23 and 17 % at
+# level 6, and 4 and 1 % with its Huffman-only strategy, better than at any level. pcodec, a coder
+# of numbers, is within 1 % of the entropy; the same integers stored as float32 cost it 6 to 7 %.
 #
 # Affected: stored latents (.npz, HDF5, Zarr), "zstd of the symbols" as an estimate of a rate, and
 # codecs that close with a general coder.
 #
-# Expected: a higher level is never larger by more than 0.1 %, and pcodec 2 to 3 % above the entropy.
+# Expected: a higher level is never larger by more than 0.1 %, and pcodec 2 to 3 % above the
+# entropy.
 # Versions: zstandard 0.25.0 (zstd 1.5.7), pcodec 1.1.0, zlib 1.2.13, numpy 2.3.5. 2026-11-28.
 # Output seen, per cent above the entropy of 2^19 rounded Laplacian symbols:
 #               zstd 1     3     6     9    15    19   deflate 6     9   Huffman only   pcodec int16
@@ -24,7 +25,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "${PYTHON:-python3.11}" -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-  numpy==2.3.5 zstandard==0.25.0 pcodec==1.1.0 2> "$work/pip.log" || { cat "$work/pip.log"; exit 2; }
+  numpy==2.3.5 zstandard==0.25.0 pcodec==1.1.0 \
+  2> "$work/pip.log" || { cat "$work/pip.log"; exit 2; }
 
 "$work/venv/bin/python" - <<'PY'
 import sys
