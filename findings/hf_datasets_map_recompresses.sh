@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Hugging Face datasets compress a photograph again when a map only looks at it, as JPEG quality
-# 75.
+# Hugging Face datasets compress a photograph again, at JPEG quality 75, when a map only looks at it.
 #
 # A column of type Image holds files. `Dataset.map` hands the function decoded Pillow images. If
 # the function reads the pixels and returns something else (a size, an entropy, a caption), the
@@ -13,7 +12,8 @@
 #
 # Affected: everybody who prepares photographs for training or testing a codec with `map`: the
 # codec then learns to code JPEG's blocks, and test figures are those of 34 dB originals. A map
-# with `input_columns`, or `cast_column("image", Image(decode=False))` around it, is safe.
+# whose `input_columns` leave the image out keeps the bytes, and so does a map between
+# `cast_column("image", Image(decode=False))` and its reverse.
 #
 # Expected: the bytes of the source, as long as nothing was changed; or a lossless format.
 # Versions: datasets 5.2.0, Pillow 12.3.0, scikit-image 0.26.0 (for the photograph). 2026-11-28.

@@ -5,8 +5,7 @@
 # erfc of positive numbers, since 1 - erf has no digits there. ONNX has no Erfc, and the exporter
 # on which torch.onnx.export stands (dynamo) replaces it by Sub(1, Erf(x)) without a warning. At 5
 # scales from the mean the probability is 0.3 % too low, at 6 it is 57 % too high, from 7 it is 0
-# and the bits are infinite. The older exporter (dynamo=False) refuses: "Exporting the operator
-# 'aten::erfc' to ONNX opset version 20 is not supported", or another opset.
+# and the bits are infinite. The older exporter (dynamo=False) refuses: aten::erfc is not supported.
 #
 # Affected: everybody who exports rate estimates, likelihoods or CDF tables of Gaussian models. At
 # scale 0.11, the lowest of the usual table, a symbol that is off by one lies 4.5 to 13.6 scales

@@ -5,7 +5,7 @@
 # default. On small photographs this lowers the QP on the whole, and the more the smaller the
 # picture is, so points named by QP are not those of an encoder that does not adapt, such as VTM as
 # configured for the common test conditions. At equal PSNR of luma it also costs 5 to 20 % of the
-# bytes (three crops). With -qpa 0 the QP is the one that was set.
+# bytes (three crops). The option -qpa 0 turns it off.
 #
 # Affected: anchors "VVC intra, QP 22, 27, 32, 37" made with FFmpeg or vvencapp rather than VTM,
 # above all with PSNR as the figure.
