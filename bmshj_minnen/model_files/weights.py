@@ -13,6 +13,7 @@ from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import (
   GDN,
   Convolution,
+  PhaseConvolution,
   PolyphaseConvolution,
   TransposedConvolution,
 )
@@ -25,7 +26,7 @@ __all__ = ["assign", "hold", "to_arrays"]
 _NETWORKS = ("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep")
 _DENSITIES = ("z_density", "y_density")
 _CODED_IN_FLOAT = ("g_a", "g_s", "h_a")
-_HOLDING = (Convolution, TransposedConvolution, PolyphaseConvolution)
+_HOLDING = (Convolution, TransposedConvolution, PolyphaseConvolution, PhaseConvolution)
 
 
 def to_arrays(model: Model) -> dict[str, np.ndarray]:
@@ -91,7 +92,7 @@ def _hold(part, network, shape, arrays):
     found = {name: arrays.get(f"{part}/{i}/{name}", np.empty(0)) for name in shapes}
     for name, expected in shapes.items():
       _check_shape(f"{part}/{i}/{name}", found[name].shape, expected)
-    layer.hold(**{name: tf.constant(array, tf.float32) for name, array in found.items()})
+    layer.hold(**{name: tf.cast(array, tf.float32) for name, array in found.items()})
     channels = outputs
   network.build(shape)
 
