@@ -1,0 +1,1 @@
+"""The codec without TensorFlow: NumPy, ONNX Runtime, and a range coder in Python."""
