@@ -19,6 +19,7 @@ from bmshj_minnen.coding import precisions, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import freeze
+from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS, parse_intact
@@ -139,7 +140,9 @@ def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=Non
   _check_bond(directory, arrays.pop(_BOND, None), frozen.fingerprint)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
-  codec = Codec(frozen, coding_model, max_pixels, memory, refiner, quality)
+  codec = tensorflow_codec(
+    frozen, coding_model, refiner, max_pixels=max_pixels, memory=memory, quality=quality
+  )
   options = (max_pixels, memory, precision, refine, lmbda)
   codec.origin = _load_again, (frozen.fingerprint, _place(directory), *options)
   return codec

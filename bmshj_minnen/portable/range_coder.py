@@ -11,7 +11,7 @@ import numpy as np
 
 from bmshj_minnen.format.tables import BYTE_TABLE, ESCAPE_OFFSET, PRECISION, Tables, concatenate
 
-__all__ = ["Decoder", "Encoder", "RangeCoder", "finish_decoder", "finish_encoder"]
+__all__ = ["Decoder", "Encoder", "RangeCoder"]
 
 _WORD = 2**16
 _WHOLE = 2**32
@@ -181,17 +181,15 @@ class RangeCoder:
       value[where] = wide[::2] * 256 + wide[1::2] - ESCAPE_OFFSET
     return handle, value
 
+  def finish_encoder(self, handle: Encoder) -> bytes:
+    """The bytes of all that was pushed."""
+    return handle.finish()
+
+  def finish_decoder(self, handle: Decoder) -> bool:
+    """Whether all bytes were used; a weak check, checksums are for the container."""
+    return handle.finish()
+
 
 def _with_likeliest(cdf):
   symbol = int(np.argmax(np.diff(cdf)))
   return int(cdf[symbol]), int(cdf[symbol + 1]), symbol, cdf.tolist()
-
-
-def finish_encoder(handle: Encoder) -> bytes:
-  """The bytes of all that was pushed."""
-  return handle.finish()
-
-
-def finish_decoder(handle: Decoder) -> bool:
-  """Whether all bytes were used; a weak check, checksums are for the container."""
-  return handle.finish()

@@ -1,0 +1,107 @@
+"""One notation for NumPy's arrays and TensorFlow's tensors, so that a definition serves both.
+
+It is TensorFlow's: `namespace(x)` gives its functions for tensors (`tensors`), and NumPy's under
+the same names for arrays and numbers. TensorFlow is not needed for these.
+"""
+
+import importlib
+from typing import Any, Callable, Union
+
+import numpy as np
+
+__all__ = ["Arrays", "namespace"]
+
+
+class Arrays:
+  """NumPy's functions as TensorFlow names them."""
+
+  float32, float64, int16, int32, int64 = np.float32, np.float64, np.int16, np.int32, np.int64
+  add_n = sum
+  broadcast_to = np.broadcast_to
+  concat = np.concatenate
+  cumsum = np.cumsum
+  floor = np.floor
+  matmul = np.matmul
+  maximum = np.maximum
+  minimum = np.minimum
+  pad = np.pad
+  range = np.arange
+  repeat = np.repeat
+  reshape = np.reshape
+  round = np.rint
+  searchsorted = np.searchsorted
+  shape = np.shape
+  stack = np.stack
+  tile = np.tile
+  where = np.where
+  zeros = np.zeros
+  zeros_like = np.zeros_like
+
+  @staticmethod
+  def argsort(x: np.ndarray) -> np.ndarray:
+    return np.argsort(x, kind="stable").astype(np.int32)
+
+  @staticmethod
+  def cast(x: Any, dtype: type) -> np.ndarray:
+    return np.asarray(x).astype(dtype, copy=False)
+
+  @staticmethod
+  def clip_by_value(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.minimum(np.maximum(x, low), high)
+
+  @staticmethod
+  def collect(
+    step: Callable[..., tuple[tuple, np.ndarray]], first: int, last: int, state: tuple, width: int
+  ) -> tuple[tuple, np.ndarray]:
+    """The last state, and all results, of a step that takes its number and a state."""
+    del width
+    results = []
+    for number in range(first, last):
+      state, result = step(number, *state)
+      results.append(result)
+    return state, np.concatenate(results)
+
+  @staticmethod
+  def constant(x: np.ndarray, dtype: Any) -> np.ndarray:
+    return np.asarray(x, dtype, order="C")
+
+  @staticmethod
+  def depth_to_space(x: np.ndarray, size: int) -> np.ndarray:
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, size, size, channels // size**2)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, size * height, size * width, -1)
+
+  @staticmethod
+  def ensure_shape(x: np.ndarray, shape: list) -> np.ndarray:
+    del shape  # Arrays know theirs.
+    return x
+
+  @staticmethod
+  def gather(x: np.ndarray, index: np.ndarray) -> np.ndarray:
+    return np.take(x, index, 0)
+
+  @staticmethod
+  def invert_permutation(x: np.ndarray) -> np.ndarray:
+    result = np.empty_like(x)
+    result[x] = np.arange(len(x))
+    return result
+
+  @staticmethod
+  def leaky_relu(x: np.ndarray, slope: float) -> np.ndarray:
+    return np.maximum(x, slope * x)
+
+  @staticmethod
+  def split(x: np.ndarray, sizes: Union[int, list[int]], axis: int) -> list[np.ndarray]:
+    return np.split(x, sizes if isinstance(sizes, int) else np.cumsum(sizes)[:-1], axis)
+
+  @staticmethod
+  def tensor_scatter_nd_update(x: np.ndarray, where: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x[where[..., 0]] = y  # In place.
+    return x
+
+
+def namespace(x: Any) -> Any:
+  """The functions for an array or a number, or for a tensor."""
+  if isinstance(x, (int, np.ndarray, np.generic)):
+    return Arrays
+  return importlib.import_module("bmshj_minnen.coding.tensors")
