@@ -14,6 +14,7 @@ from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.tensor_transforms import TensorTransforms
 from bmshj_minnen.format import writing
 from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.model_files import model_directory, weights
 from tests import codecs
 
@@ -140,6 +141,16 @@ def test_any_payload_of_the_right_checksum_ends(case):
       assert image.shape == (90, 50, 3)
     except bmshj_minnen.BitstreamError:
       pass
+
+
+def test_a_payload_of_the_wrong_end_is_named_where_it_begins(case):
+  codec, _ = case
+  file = codec.compress(codecs.photograph(20, 30))
+  bad = writing.pack(codec.fingerprint, 20, 30, file[20:] + b"junk" * 9)
+  for data, offset in ((bad, 20), (with_metadata(bad, b"exif", b""), 40)):
+    with pytest.raises(bmshj_minnen.BitstreamError, match="does not end where") as info:
+      codec.decompress(data)
+    assert info.value.offset == offset
 
 
 def test_outliers_of_z_and_y_survive(case):

@@ -1,11 +1,13 @@
 """The file format: golden bytes, and an error for every way to damage them."""
 
+import pickle
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from bmshj_minnen.format import reading, writing
-from bmshj_minnen.format.errors import BitstreamError
+from bmshj_minnen.format.errors import BitstreamError, Problem
 from bmshj_minnen.format.graph_writing import pack_graph
 from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.quality import QUALITIES
@@ -93,6 +95,15 @@ def test_errors_name_the_cause_on_one_line(data, match):
   with pytest.raises(BitstreamError, match=match) as info:
     reading.unpack(data, _FINGERPRINT)
   assert "\n" not in str(info.value)
+
+
+def test_errors_travel_between_processes_whole():
+  with pytest.raises(BitstreamError) as info:
+    reading.unpack(_GOLDEN + b"x", _FINGERPRINT)
+  copy = pickle.loads(pickle.dumps(info.value))
+  assert type(copy) is BitstreamError and str(copy) == str(info.value)
+  found = (copy.problem, copy.offset, copy.expected, copy.found)
+  assert found == (Problem.TRAILING_BYTES, 29, "29 bytes", 30)
 
 
 def test_another_model_is_told_from_damage():

@@ -18,7 +18,7 @@ from bmshj_minnen.format import reading
 from bmshj_minnen.layers import Gains
 from bmshj_minnen.model import Rate, losses
 from bmshj_minnen.model_files import model_directory, weights
-from bmshj_minnen.quality import lambda_of
+from bmshj_minnen.quality import QUALITIES, Dial, lambda_of
 from bmshj_minnen.training import trainer
 from tests import codecs
 
@@ -56,6 +56,44 @@ def test_gains_are_interpolated_geometrically():
   lambdas = [0.0001, 0.002, math.sqrt(0.002 * 0.016), 0.016, 0.128, 1.0]
   expected = [[1, 8], [1, 8], [2, 4], [4, 2], [16, 2], [16, 2]]
   np.testing.assert_allclose(gains.gain(tf.constant(lambdas))[:, 0, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lambdas", [_LAMBDAS, (0.001, 0.003, 0.1, 3.0)])
+def test_the_gains_of_files_are_those_of_the_layer(lambdas):
+  random = np.random.default_rng(0)
+  layer, config = Gains(5, lambdas), ModelConfig(gain_lambdas=lambdas)
+  layer.log_gain.assign(random.normal(size=layer.log_gain.shape))
+  layer.log_inverse.assign(random.normal(size=layer.log_inverse.shape))
+  dial = Dial(config, layer.log_gain.numpy(), layer.log_inverse.numpy())
+  at = tf.constant([lambda_of(quality, config) for quality in QUALITIES], tf.float32)
+  np.testing.assert_allclose(dial.gains, layer.gain(at)[:, 0, 0], rtol=1e-5)
+  np.testing.assert_allclose(dial.inverses, layer.inverse(at)[:, 0, 0], rtol=1e-5)
+  np.testing.assert_array_equal(dial.gain(37.5), dial.gains[73])
+  np.testing.assert_array_equal(dial.inverse(100), dial.inverses[198])
+
+
+def test_model_and_codec_have_one_default_quality(joint):
+  codec, model = joint
+  image = codecs.photograph(48, 64)
+  at_50 = tf.constant([lambda_of(50, codec.config)], tf.float32)
+  y, default = (model.analysis(image[None], lmbda).numpy() for lmbda in (at_50, None))
+  np.testing.assert_array_equal(y, default)
+  np.testing.assert_allclose(codec.graphs.analyze(image)[0], default[0], rtol=1e-3, atol=1e-2)
+  assert codec.compress(image) == codec.compress(image, quality=50)
+
+
+def test_the_quality_of_a_codec_holds_for_all_that_it_does(joint, many):
+  codec, image = bmshj_minnen.load(many, quality=12.5), codecs.photograph(48, 64)
+  assert codec.compress(image) == joint[0].compress(image, quality=12.5)
+  y_hat = codec.latents(codec.compress(image)).y_hat
+  for function, arguments in (
+    ("analyze", (image,)),
+    ("synthesize", (tf.constant(y_hat), 48, 64)),
+  ):
+    found = getattr(codec.graphs, function)(*arguments)
+    expected = getattr(joint[0].graphs, function)(*arguments, quality=12.5)
+    other = getattr(joint[0].graphs, function)(*arguments)
+    assert np.array_equal(found[0], expected[0]) and not np.array_equal(found[0], other[0])
 
 
 def test_untrained_gains_are_one_at_a_given_rate():

@@ -51,6 +51,18 @@ def test_files_of_a_quality_are_those_of_the_codec(codec, served):
   assert np.array_equal(back, [codec.decompress(file) for file in expected])
 
 
+def test_the_quality_of_an_export_holds_where_none_is_given(folder, codec, served, tmp_path):
+  saved_models.export(str(folder / "joint"), tmp_path / "1", 2**16, False, quality=12.5)
+  pixels = {"pixels": tf.constant(_IMAGE[None])}
+  models = [tf.saved_model.load(str(tmp_path / kind / "1")) for kind in ("codec", "stock")]
+  files = models[0].signatures["compress_pixels"](**pixels)["file_bytes"].numpy()
+  assert list(files) == [codec.compress(_IMAGE, quality=12.5)]
+  found = models[1].signatures["reconstruct"](**pixels)["pixels"].numpy()
+  at_quality = served[0][1]["reconstruct_at_quality"]
+  expected = at_quality(**pixels, quality=tf.constant([12.5]))["pixels"].numpy()
+  assert np.array_equal(found, expected)
+
+
 def test_bad_files_and_qualities_have_the_messages_of_the_codec(codec, served):
   (signatures, _), _ = served
   good = codec.compress(_IMAGE, quality=37.5)

@@ -128,8 +128,14 @@ def test_contradictions(codec, arguments, message):
 
 def test_models_of_one_rate_have_no_targets(tmp_path):
   codec, _ = codecs.make_codec("factorized", tmp_path)
-  with pytest.raises(ValueError, match="one rate"):
-    codec.compress(_IMAGE, bpp=0.5)
+  for target in ("bytes", "bpp", "psnr"):
+    message = f"this model has one rate, which meets no target: leave {target} out"
+    with pytest.raises(ValueError, match=message):
+      codec.compress(_IMAGE, **{target: 30})
+    with pytest.raises(ValueError, match=message):
+      targets.check_request({target: 30}, codec.config)
+  with pytest.raises(ValueError, match="this model has one rate: leave the quality out"):
+    targets.check_request({"quality": 50}, codec.config)
 
 
 def test_several_qualities_of_one_image_are_the_files_of_each(codec):

@@ -4,7 +4,6 @@ It is TensorFlow's: `namespace(x)` gives its functions for tensors (`tensors`), 
 the same names for arrays and numbers. TensorFlow is not needed for these.
 """
 
-import importlib
 from typing import Any, Callable, Union
 
 import numpy as np
@@ -104,4 +103,6 @@ def namespace(x: Any) -> Any:
   """The functions for an array or a number, or for a tensor."""
   if isinstance(x, (int, np.ndarray, np.generic)):
     return Arrays
-  return importlib.import_module("bmshj_minnen.coding.tensors")
+  from bmshj_minnen.coding import tensors  # TensorFlow, which made it.
+
+  return tensors

@@ -21,12 +21,13 @@ class GraphCodec:
   """The parts of a codec; all take and return tensors, eagerly or within a graph, without tiles.
 
   Args:
+    codec: whose parts these are, and whose quality is the default.
     transforms: of the model.
     coder: of its prior.
   """
 
-  def __init__(self, transforms: TensorTransforms, coder: TensorCoder):
-    self._transforms, self._coder = transforms, coder
+  def __init__(self, codec: Codec, transforms: TensorTransforms, coder: TensorCoder):
+    self._codec, self._transforms, self._coder = codec, transforms, coder
 
   @property
   def variables(self) -> list[tf.Variable]:
@@ -40,8 +41,9 @@ class GraphCodec:
 
     Args:
       image: the pixels.
-      quality: one of `QUALITIES`, a number or a scalar float32; None of a model for one rate.
+      quality: one of `QUALITIES`, a number or a scalar float32; None: the default one.
     """
+    quality = self._codec.quality if quality is None else quality
     y = self._transforms.with_gains_graph(self._transforms.g_a_graph(image), quality)
     return y, self._transforms.h_a_graph(y)
 
@@ -63,6 +65,7 @@ class GraphCodec:
     quality: Union[None, float, tf.Tensor] = None,
   ) -> tf.Tensor:
     """ŷ [h, w, M] -> [H, W, 3] uint8; the quality as of `analyze`."""
+    quality = self._codec.quality if quality is None else quality
     y_hat = self._transforms.without_gains_graph(y_hat, quality)
     return self._transforms.g_s_graph(y_hat)[:height, :width]
 
@@ -84,5 +87,5 @@ def tensorflow_codec(
   transforms, coder = TensorTransforms(model), TensorCoder(frozen)
   image_transforms = ImageTransforms(frozen.config, transforms, transforms.dial)
   codec = Codec(frozen, image_transforms, LatentCoder(frozen, coder), refine=refine, **options)
-  codec.graphs = GraphCodec(transforms, coder)
+  codec.graphs = GraphCodec(codec, transforms, coder)
   return codec

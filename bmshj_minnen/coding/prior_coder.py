@@ -38,7 +38,8 @@ class PriorCoder:
     """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ like y, float32; all at once."""
     shape = self._xp.shape(y)
     flat = self._xp.reshape(y, [-1, self._config.latent_channels])
-    handle, y_hat = self._scan(self._encoder(flat), self.push_z(z_hat), z_hat, *shape[:2])
+    handle = self.push_z(z_hat)
+    handle, y_hat = self._scan(self._encoder(flat), handle, z_hat, shape[0], shape[1])
     return self._coder.finish_encoder(handle), y_hat
 
   def decode(self, payload: Any, height: Any, width: Any) -> tuple[Any, Any, Any]:
