@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen.coding import fixed_point, tensors
+from bmshj_minnen.coding.arrays import Arrays
 from bmshj_minnen.coding.fixed_point import CompiledLayer
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.format.frozen_prior import FixedLayer
@@ -45,15 +46,17 @@ def _expected(layer, x):
 
 @pytest.mark.parametrize("slope", [0, 51, 256, 2621 / 2**10, (2**12 - 1) / 2**5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("blocks", [(1, 1), (5, 3)])
-def test_layers_equal_int64_numpy_at_the_extremes(blocks, dtype, slope):
+@pytest.mark.parametrize("few_rows", [False, True])
+@pytest.mark.parametrize("xp", [tensors, Arrays])
+def test_layers_equal_int64_numpy_at_the_extremes(xp, few_rows, dtype, slope):
   generator = np.random.default_rng(1)
   layer = _extreme_layer(generator, slope)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   # Every partial sum grows monotonically in these rows: the worst case for float32.
   x[0], x[1] = 2**15 - 1, -(2**15)
   x[2] = np.where(layer.weights[:, 3] > 0, 2**15 - 1, -(2**15))
-  result = CompiledLayer(layer, dtype, blocks, tensors)(_split(x)).numpy()
+  parts = fixed_point.split(xp.constant(x, "float32"))
+  result = CompiledLayer(layer, dtype, xp, few_rows)(parts)
   np.testing.assert_array_equal(result, _expected(layer, x))
 
 
@@ -91,7 +94,7 @@ def test_freezing_stays_within_the_bound_and_close():
   mantissa, _ = np.frexp(layer.scale)
   np.testing.assert_array_equal(mantissa, 0.5)  # Powers of two.
   x = generator.integers(-(2**12), 2**12, size=(64, _FAN_IN))
-  result = CompiledLayer(layer, "float64", xp=tensors)(_split(x)).numpy() * 2.0**-6
+  result = CompiledLayer(layer, "float64", tensors)(_split(x)).numpy() * 2.0**-6
   expected = x * 2.0**-8 @ weights + bias
   error = np.std(result - expected, axis=0) / np.std(expected, axis=0).clip(1e-9)
   assert error[np.arange(_OUT) != 5].max() < 0.05
@@ -99,7 +102,7 @@ def test_freezing_stays_within_the_bound_and_close():
 
 def test_freezing_survives_huge_biases():
   layer = fixed_point.freeze_layer(np.full((4, 1), 1e-30), np.array([1e30]), 1.0, 1.0)
-  assert np.isfinite(CompiledLayer(layer, "float32", xp=tensors)(tf.zeros([2, 1, 4])).numpy()).all()
+  assert np.isfinite(CompiledLayer(layer, "float32", tensors)(tf.zeros([2, 1, 4])).numpy()).all()
 
 
 @pytest.mark.parametrize(
@@ -155,10 +158,10 @@ def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(bfloat16, c
   layer = _extreme_layer(generator)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   dtype = tensors.exact_dtype()
-  result = _in_graph(CompiledLayer(layer, dtype, xp=tensors))(x.astype(np.float32)).numpy()
+  result = _in_graph(CompiledLayer(layer, dtype, tensors))(x.astype(np.float32)).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
   # Where float32 is not exact, it must not have been chosen.
-  plain = _in_graph(CompiledLayer(layer, "float32", xp=tensors))(x.astype(np.float32)).numpy()
+  plain = _in_graph(CompiledLayer(layer, "float32", tensors))(x.astype(np.float32)).numpy()
   rounds = (plain != _expected(layer, x)).any()
   assert (dtype == "float64") == rounds == ("float32 are not exact" in caplog.text)
 
@@ -168,7 +171,7 @@ def test_graphs_of_other_processes_are_exact_under_mixed_precision(bfloat16):
   layer = _extreme_layer(generator)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   with tensors.graphs_of_other_processes():
-    result = _in_graph(CompiledLayer(layer, "float32", (5, 3), tensors))(
+    result = _in_graph(CompiledLayer(layer, "float32", tensors, few_rows=True))(
       x.astype(np.float32)
     ).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))

@@ -18,6 +18,7 @@ All functions but those that freeze take arrays or tensors, see `arrays`.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Callable
 
 import numpy as np
@@ -67,22 +68,14 @@ class CompiledLayer:
   Args:
     layer: the integers.
     dtype: of the matrix products, "float32" or "float64".
-    blocks: how many parts the rows and the columns of the weights are cut into. TensorFlow
-      multiplies blocks at the same time, which for a few rows of input keeps threads busier than
-      one product that they share.
-    xp: the namespace of the inputs.
+    xp: the namespace of the inputs, see `arrays`.
+    few_rows: whether inputs have some tens of rows, or as many as an image has positions.
   """
 
-  def __init__(
-    self, layer: FixedLayer, dtype: str, blocks: tuple[int, int] = (1, 1), xp: Any = Arrays
-  ):
+  def __init__(self, layer: FixedLayer, dtype: str, xp: Any = Arrays, few_rows: bool = False):
     # Powers of two change no rounding. Beyond these bounds all outputs are 0, or saturate.
     scale = np.clip(layer.scale, 2.0**-64, 2.0**64)
-    rows, columns = blocks
-    self._weights = [
-      [xp.constant(block, dtype) for block in np.array_split(part, columns, axis=1)]
-      for part in np.array_split(layer.weights * scale, rows)
-    ]
+    self._product = xp.Product((layer.weights * scale).astype(dtype), few_rows)
     self._bias = xp.constant(layer.bias * scale, "float64")
     self._slope = float(layer.slope) / 256.0
     self._dtype, self._xp = dtype, xp
@@ -97,13 +90,9 @@ class CompiledLayer:
 
   def products(self, parts: Any) -> Any:
     """Scaled weights^T input: [2, n, fan_in] of `split` -> [n, out] float64."""
-    xp, fan_ins = self._xp, [blocks[0].shape[0] for blocks in self._weights]
-    rows = xp.reshape(xp.cast(parts, self._dtype), [-1, sum(fan_ins)])
-    products = [
-      xp.concat([xp.matmul(some, block) for block in blocks], 1)
-      for some, blocks in zip(xp.split(rows, fan_ins, 1), self._weights)
-    ]
-    high, low = xp.split(xp.cast(xp.add_n(products), xp.float64), 2, 0)
+    xp = self._xp
+    rows = xp.reshape(xp.cast(parts, self._dtype), [-1, parts.shape[-1]])
+    high, low = xp.split(xp.cast(self._product(rows), xp.float64), 2)
     return high + low
 
   def activate(self, sums: Any) -> Any:
@@ -152,12 +141,14 @@ def _in_256ths(slope):
   return int(result) if result == int(result) else float(result)
 
 
-def exact_dtype(compute: Callable[[FixedLayer, str, np.ndarray], np.ndarray], hint: str) -> str:
+def exact_dtype(
+  compute: Callable[[FixedLayer, str, np.ndarray], Sequence[np.ndarray]], hint: str
+) -> str:
   """Probes a runtime with extreme integers.
 
   Args:
     compute: a layer, the dtype of its products and inputs [n, fan_in] float32, not split -> the
-      outputs of its `CompiledLayer`, computed as when files are coded.
+      outputs of its `CompiledLayer`, in each of the ways that files are coded with.
     hint: what may make products inexact there.
 
   Returns:
@@ -183,7 +174,8 @@ def exact_dtype(compute: Callable[[FixedLayer, str, np.ndarray], np.ndarray], hi
   # Sums are at most 2**31, which float64 holds; NumPy multiplies int64 slowly.
   expected = x.astype(np.float64) @ weights.astype(np.float64)
   for dtype in ("float32", "float64"):
-    if np.array_equal(compute(layer, dtype, x.astype(np.float32)), expected):
+    results = compute(layer, dtype, x.astype(np.float32))
+    if all(np.array_equal(result, expected) for result in results):
       return dtype
     logging.warning(
       "Matrix products in %s are not exact on this device (%s); entropy coding avoids them.",

@@ -38,10 +38,10 @@ class Networks:
       # The first layer is linear: psi's part of it can be had for all positions at once.
       first = fixed["g_ep/0"]
       of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
-      self._of_psi = CompiledLayer(dataclasses.replace(first, weights=of_psi), dtype, xp=xp)
+      self._of_psi = CompiledLayer(dataclasses.replace(first, weights=of_psi), dtype, xp)
       fixed["g_ep/0"] = dataclasses.replace(first, weights=of_phi)
     layers = {
-      name: CompiledLayer(layer, dtype, _blocks(name, layer, xp), xp)
+      name: CompiledLayer(layer, dtype, xp, few_rows=not name.startswith("h_s"))
       for name, layer in fixed.items()
     }
     self._h_s = _numbered("h_s", layers)
@@ -120,14 +120,6 @@ class Networks:
     index = xp.searchsorted(self._thresholds, xp.reshape(scale, [-1]))
     index = xp.cast(xp.reshape(index, xp.shape(scale)), xp.float32)
     return xp.concat([fixed_point.saturate(x[:, :-m]), index], 1)
-
-
-def _blocks(name, layer, xp):
-  """How to cut a layer for the few positions of a step; bounds are where measured times cross."""
-  size = layer.weights.size
-  if name.startswith("h_s") or xp is Arrays:
-    return 1, 1
-  return (1, 1) if size > 2**21 else (2, 2) if size > 2**19 else (2, 1)
 
 
 def _rounded(x: Any) -> Any:

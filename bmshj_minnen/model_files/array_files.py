@@ -3,6 +3,7 @@
 import io
 import pathlib
 import zipfile
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -14,15 +15,22 @@ WEIGHTS = "weights.npz"
 CODER = "coder.npz"
 
 
-def read(directory: pathlib.Path, name: str) -> dict[str, np.ndarray]:
+def read(
+  directory: pathlib.Path, name: str, wanted: Optional[Callable[[str], bool]] = None
+) -> dict[str, np.ndarray]:
   """The arrays of a file in a model directory.
+
+  Args:
+    directory: of the model.
+    name: of the file.
+    wanted: whether an array of a name is read; None: all are.
 
   Raises:
     ValueError: it is missing or damaged.
   """
   try:
     with np.load(directory / name) as arrays:
-      return dict(arrays)
+      return {key: arrays[key] for key in arrays.files if wanted is None or wanted(key)}
   except FileNotFoundError as error:
     raise ValueError(f"{directory} is not a trained model: it has no {name}") from error
   except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:

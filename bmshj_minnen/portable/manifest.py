@@ -18,7 +18,7 @@ class Graph:
 
   Attributes:
     file: its name.
-    inputs, outputs: name -> dtype and dimensions, of which some are names, such as "float32 h w 192".
+    inputs, outputs: name -> dtype and dimensions, some of them named, such as "float32 h w 192".
     weights: names of initializers that the file leaves out; they are in `weights.npz`.
     field: what a part of the result needs; None of graphs that are not for tiles.
   """

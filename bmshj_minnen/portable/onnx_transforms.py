@@ -3,7 +3,7 @@
 import pathlib
 import threading
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
