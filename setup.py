@@ -74,6 +74,6 @@ setup(
     "serving": ["tensorflow-serving-api>=2.14,<2.15"],
     # Runs the notebook experiments/tour.ipynb.
     "tour": ["ipykernel", "matplotlib>=3.9", "nbclient"],
-    "test": ["pytest", "pytest-xdist", "ruff"],
+    "test": ["jsonschema>=4.17", "pytest", "pytest-xdist", "ruff"],
   },
 )

@@ -85,7 +85,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel, tracked):
 
 def test_sdist_holds_every_tracked_file(sdist, tracked):
   assert tracked - sdist <= {".gitignore", "experiments/paper/results/.gitignore"}
-  assert {"tests/conftest.py", "tests/golden/joint.tfci", "requirements.lock"} <= sdist
+  assert {"tests/conftest.py", "tests/golden/joint.tfci", "FORMAT.md", "requirements.lock"} <= sdist
 
 
 def test_commands_are_the_programs(wheel):

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.format import fields
+from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import photographs, profiles, saved_models
 from experiments.serving import comparisons
@@ -141,6 +142,9 @@ def _bad_files(good):
     _signed(good[:4] + b"abcd" + good[8:16], good[20:]),
     _signed(oversize[:16], good[20:]),
     _signed(ends_early, payload),
+    with_metadata(_signed(ends_early, payload), b"exif", b"xmp"),
+    with_metadata(good, b"exif", b"xmp")[:-1],
+    with_metadata(good, b"exif", b"xmp")[:23],
   ]
 
 
@@ -156,6 +160,15 @@ def test_messages_are_those_of_the_command_line(served, codec):
     for name in ("decompress", "decompress_png"):
       text = _status(served.signatures[name], file_bytes=[good, bad, good])
       assert text == "file_bytes[1]: " + _escaped(str(expected.value))
+
+
+def test_metadata_change_no_pixels(served, codec):
+  good = codec.compress(codecs.photograph(20, 30))
+  files = tf.constant(
+    [good, with_metadata(good, b"exif", b""), with_metadata(good, b"", b"x" * 999)]
+  )
+  pixels = served.signatures["decompress"](file_bytes=files)["pixels"].numpy()
+  assert np.array_equal(pixels, [codec.decompress(good)] * 3)
 
 
 def test_what_only_batches_can_do_wrong(served, codec):

@@ -1,14 +1,19 @@
 """One notation for NumPy's arrays and TensorFlow's tensors, so that a definition serves both.
 
-It is TensorFlow's: `namespace(x)` gives its functions for tensors (`tensors`), and NumPy's under
-the same names for arrays and numbers. TensorFlow is not needed for these.
+It is TensorFlow's: `namespace(x)` gives its functions for tensors, those of the module `tensors`,
+which must have been imported, and NumPy's under the same names for arrays and numbers. TensorFlow is
+not needed for these.
 """
 
+import sys
 from typing import Any, Callable
 
 import numpy as np
 
 __all__ = ["Arrays", "namespace"]
+
+# Not imported here: it needs TensorFlow, and this module.
+_TENSORS = "bmshj_minnen.coding.tensors"
 
 
 class _Product:
@@ -144,6 +149,4 @@ def namespace(x: Any) -> Any:
   """The functions for an array or a number, or for a tensor."""
   if isinstance(x, (int, np.ndarray, np.generic)):
     return Arrays
-  from bmshj_minnen.coding import tensors  # TensorFlow, which made it.
-
-  return tensors
+  return sys.modules[_TENSORS]

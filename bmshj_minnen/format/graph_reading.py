@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from bmshj_minnen.format import fields
 from bmshj_minnen.format.errors import Problem
+from bmshj_minnen.format.fields import METADATA
 from bmshj_minnen.format.graph_writing import checksum_graph
 from bmshj_minnen.format.writing import version_of
 from bmshj_minnen.quality import BYTES, QUALITIES
@@ -20,18 +21,20 @@ _SHOWN = [repr(bytes([i]))[2:-1] for i in range(256)]
 
 
 class Parts(NamedTuple):
-  """The content of a file: scalars.
+  """The content of a file, metadata aside: scalars.
 
   Attributes:
     height, width: int32, pixels.
     quality: float32; it means nothing for models of one rate.
     payload: string.
+    payload_start: int64, where the payload begins in the file, bytes.
   """
 
   height: tf.Tensor
   width: tf.Tensor
   quality: tf.Tensor
   payload: tf.Tensor
+  payload_start: tf.Tensor
 
 
 class Refusal(NamedTuple):
@@ -56,13 +59,16 @@ class _Header:
 
   Attributes:
     version: the format version that is expected.
+    start: int64, where the header begins in the file.
+    end: int64, where it ends.
     values: name -> int64 of numbers, [size] uint8 of bytes.
   """
 
-  def __init__(self, data, version):
-    self.version = version
+  def __init__(self, data, version, start):
+    self.version, self.start = version, start
     size = fields.header_size(version)
-    octets = tf.strings.join([tf.strings.substr(data, 0, size), bytes(size)])
+    self.end = start + size
+    octets = tf.strings.join([_part(data, start, self.end), bytes(size)])
     octets, begin, self.values = tf.io.decode_raw(octets, tf.uint8), 0, {}
     for field in fields.of_version(version):
       part = octets[begin : begin + field.size]
@@ -72,7 +78,7 @@ class _Header:
       )
 
   def offset(self, name):
-    return fields.offset(name, self.version)
+    return self.start + fields.offset(name, self.version)
 
 
 def unpack_graph(
@@ -90,11 +96,12 @@ def unpack_graph(
     The parts, which may be used only if the file is not refused, and whether it is: with the
     message of `reading.unpack`.
   """
-  length = tf.strings.length(data)
-  header = _Header(data, version_of(has_quality))
-  payload = tf.strings.substr(data, tf.minimum(fields.header_size(header.version), length), length)
+  start, metadata_checks = _metadata(data)
+  header = _Header(data, version_of(has_quality), start)
+  payload = _part(data, header.end, _length(data))
   height, width = header.values["height"], header.values["width"]
   checks = [
+    *metadata_checks,
     *_shape_checks(data, header),
     *([_quality_check(header)] if has_quality else []),
     _checksum_check(data, payload, header),
@@ -115,7 +122,7 @@ def unpack_graph(
     index = tf.argmax(tf.constant(BYTES, tf.int64) == header.values["quality"])
     quality = tf.gather(QUALITIES, index)
   sizes = (tf.cast(side, tf.int32) for side in (height, width))
-  return Parts(*sizes, tf.cast(quality, tf.float32), payload), refusal
+  return Parts(*sizes, tf.cast(quality, tf.float32), payload, header.end), refusal
 
 
 def message_graph(problem: Problem, offset: tf.Tensor, expected: _Text, found: _Text) -> tf.Tensor:
@@ -125,20 +132,45 @@ def message_graph(problem: Problem, offset: tf.Tensor, expected: _Text, found: _
   )
 
 
+def _metadata(data):
+  """Where the picture begins, and the checks of what stands before it."""
+  header = _Header(data, METADATA, tf.constant(0, tf.int64))
+  is_there = _part(data, 0, len(fields.MAGIC) + 1) == fields.MAGIC + bytes([METADATA])
+  end = header.end + header.values["exif_size"] + header.values["xmp_size"]
+  start, length = tf.where(is_there, end, 0), _length(data)
+  where, size = fields.offset("metadata_checksum", METADATA), fields.field("metadata_checksum").size
+  covered = [_part(data, 0, where), bytes(size), _part(data, where + size, start)]
+  expected = _hex(tf.io.decode_raw(checksum_graph(tf.strings.join(covered)), tf.uint8))
+  found = _hex(header.values["metadata_checksum"])
+  length_text, end_text = _decimal(length), tf.strings.join(["more than ", _decimal(end), " bytes"])
+  truncated = Problem.TRUNCATED_METADATA
+  return start, [
+    _Check(
+      is_there & (length < header.end),
+      truncated,
+      length,
+      f"{fields.header_size(METADATA)} bytes",
+      length_text,
+    ),
+    _Check(is_there & (length < end), truncated, length, end_text, length_text),
+    _Check(is_there & (expected != found), Problem.DAMAGED_METADATA, where, expected, found),
+  ]
+
+
 def _shape_checks(data, header):
   """That it begins as files do and has the length that it says."""
-  length = tf.cast(tf.strings.length(data), tf.int64)
+  length, start, head = _length(data), header.start, header.end
   length_text = _decimal(length)
-  head = fields.header_size(header.version)
   size = head + header.values["payload_size"]
-  size_text = tf.strings.join([_decimal(size), " bytes"])
-  begins = tf.strings.substr(data, 0, len(fields.MAGIC))
+  head_text, size_text = (tf.strings.join([_decimal(n), " bytes"]) for n in (head, size))
+  begins = _part(data, start, start + len(fields.MAGIC))
   magic = tf.strings.substr(fields.MAGIC, 0, tf.strings.length(begins))
   version, where = header.values["version"], header.offset("version")
   least = f"at least {fields.header_size(fields.ONE_RATE)} bytes"
   return [
     _Check(length == 0, Problem.EMPTY, 0, least, "0"),
-    _Check(begins != magic, Problem.NOT_COMPRESSED, 0, repr(fields.MAGIC), _shown(begins)),
+    _Check(length == start, Problem.NO_PICTURE, start, least, "0"),
+    _Check(begins != magic, Problem.NOT_COMPRESSED, start, repr(fields.MAGIC), _shown(begins)),
     _Check(
       (length > where) & (version != header.version),
       Problem.VERSION,
@@ -146,7 +178,7 @@ def _shape_checks(data, header):
       str(header.version),
       _decimal(version),
     ),
-    _Check(length < head, Problem.TRUNCATED_HEADER, length, f"{head} bytes", length_text),
+    _Check(length < head, Problem.TRUNCATED_HEADER, length, head_text, length_text),
     _Check(length < size, Problem.TRUNCATED, length, size_text, length_text),
     _Check(length > size, Problem.TRAILING_BYTES, size, size_text, length_text),
   ]
@@ -161,7 +193,7 @@ def _quality_check(header):
 
 def _checksum_check(data, payload, header):
   where = header.offset("checksum")
-  covered = tf.strings.join([tf.strings.substr(data, 0, where), payload])
+  covered = tf.strings.join([_part(data, header.start, where), payload])
   expected = _hex(tf.io.decode_raw(checksum_graph(covered), tf.uint8))
   found = _hex(header.values["checksum"])
   return _Check(expected != found, Problem.CHECKSUM, where, expected, found)
@@ -176,6 +208,16 @@ def _fingerprint_check(fingerprint, header):
     f"fingerprint {expected}",
     found,
   )
+
+
+def _length(data):
+  return tf.cast(tf.strings.length(data), tf.int64)
+
+
+def _part(data, begin, end):
+  """The bytes from `begin` to before `end` of a scalar string, as far as it has them."""
+  begin, end = (tf.minimum(tf.cast(at, tf.int64), _length(data)) for at in (begin, end))
+  return tf.strings.substr(data, begin, tf.maximum(end - begin, 0))
 
 
 def _number(octets, size):

@@ -6,10 +6,9 @@ import tensorflow as tf
 
 from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.format import fields, graph_reading
+from bmshj_minnen.format import graph_reading
 from bmshj_minnen.format.errors import Problem
 from bmshj_minnen.format.graph_writing import pack_graph
-from bmshj_minnen.format.writing import version_of
 from bmshj_minnen.quality import QUALITIES
 from bmshj_minnen.serving import photographs
 from bmshj_minnen.serving.refusal import label, refuse_if, refuse_size
@@ -139,7 +138,7 @@ class CodecModule(tf.Module):
       message = [label("file_bytes", index), refusal.message]
       return parts._replace(payload=refuse_if(refusal.is_due, message, parts.payload))
 
-    types = (tf.int32, tf.int32, tf.float32, tf.string)
+    types = (tf.int32, tf.int32, tf.float32, tf.string, tf.int64)
     specs = graph_reading.Parts(*(tf.TensorSpec([], t) for t in types))
     parts = _each(one, (file_bytes,), specs)
     pixels = tf.reduce_sum(tf.cast(parts.height, tf.int64) * tf.cast(parts.width, tf.int64))
@@ -147,12 +146,12 @@ class CodecModule(tf.Module):
     return parts._replace(payload=refuse_if(pixels > limit, message, parts.payload))
 
   def _decompress(self, item):
-    index, height, width, quality, payload = item
+    index, height, width, quality, payload, payload_start = item
     y_hat, _, whole = self._codec.graphs.decode(payload, height, width)
     length = tf.strings.as_string(tf.strings.length(payload))
     message = graph_reading.message_graph(
       Problem.PAYLOAD_END,
-      fields.header_size(version_of(self._codec.config.gain_lambdas is not None)),
+      payload_start,
       "a whole payload",
       tf.strings.join([length, " bytes"]),
     )
