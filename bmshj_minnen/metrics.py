@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config
+from bmshj_minnen.psnr import psnr
 
 __all__ = ["ms_ssim", "ms_ssim_db", "mse", "psnr"]
 
@@ -26,20 +27,6 @@ def mse(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
   """
   _check_shapes(x, x_hat)
   return tf.reduce_mean(tf.math.squared_difference(x, x_hat), axis=(1, 2, 3))
-
-
-def psnr(x: np.ndarray, x_hat: np.ndarray) -> float:
-  """Peak signal to noise ratio of two uint8 images of one shape, dB; inf if they are equal.
-
-  Raises:
-    ValueError: the shapes differ, or the values are not uint8.
-  """
-  x, x_hat = np.asarray(x), np.asarray(x_hat)
-  _check_shapes(x, x_hat)
-  if not x.dtype == x_hat.dtype == np.uint8:
-    raise ValueError(f"PSNR needs pixels as uint8, 0..255, not {x.dtype} and {x_hat.dtype}")
-  error = np.mean(np.square(x.astype(np.float64) - x_hat.astype(np.float64)))
-  return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
 def ms_ssim_db(ms_ssim: float) -> float:

@@ -81,7 +81,7 @@ def frozen_parameters(
   Returns:
     mean and table index, each [h * w, M]; means as multiples of 1, not of `y_step`.
   """
-  networks, y_hat = codec._coder._networks, latents.y_hat
+  networks, y_hat = codec._coder._coder.prior.networks, latents.y_hat
   height, width, _ = y_hat.shape
   neighbours = None
   if codec.config.parts.context:

@@ -13,13 +13,14 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
-  ["config"],
+  ["config", "receptive_field", "psnr"],
   ["quality"],
   ["format"],
   ["targets", "layers", "entropy", "metrics", "photographs"],
   ["model"],
   ["coding"],
   ["model_files", "compressai"],
+  ["portable"],
   ["command_line"],
   ["training", "evaluation", "serving", "corpus"],
 ]

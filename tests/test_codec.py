@@ -10,7 +10,8 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
-from bmshj_minnen.coding.image_transforms import ImageTransforms
+from bmshj_minnen.coding.graph_codec import tensorflow_codec
+from bmshj_minnen.coding.tensor_transforms import TensorTransforms
 from bmshj_minnen.format import writing
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.metadata import with_metadata
@@ -63,9 +64,9 @@ def test_bfloat16_is_rounding_of_the_same_transforms(case):
   image = codecs.photograph(65, 31)
   arrays = weights.to_arrays(codecs.model_of(codec))
   model = model_directory.model_for_coding(codec.config, arrays, "bfloat16")
-  half = bmshj_minnen.Codec(frozen, model)
-  y = codec.analyze_graph(image)[0].numpy()
-  error = half.analyze_graph(image)[0].numpy() - y
+  half = tensorflow_codec(frozen, model)
+  y = codec.graphs.analyze(image)[0].numpy()
+  error = half.graphs.analyze(image)[0].numpy() - y
   assert 0 < np.sqrt(np.mean(error**2)) < 2**-6 * np.sqrt(np.mean(y**2))
   data, sent = half.compress_with_latents(image)
   assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
@@ -102,29 +103,29 @@ def test_padding_costs_no_latents(case):
 @pytest.mark.parametrize("prior", ["joint", "scale_hyperprior"])
 def test_sizes_do_not_retrace(prior, tmp_path, monkeypatch):
   traced = []
-  for name in ("analysis_graph", "hyper_analysis_graph", "synthesis_graph"):
-    function = getattr(ImageTransforms, name)
+  for name in ("g_a_graph", "h_a_graph", "g_s_graph"):
+    function = getattr(TensorTransforms, name)
 
     def counted(*args, function=function, name=name):
       traced.append(name)
       return function(*args)
 
-    monkeypatch.setattr(ImageTransforms, name, counted)
+    monkeypatch.setattr(TensorTransforms, name, counted)
   codec, _ = codecs.make_codec(prior, tmp_path)
   for size in ((20, 20), (90, 50), (1, 1)):
     codec.decompress(codec.compress(codecs.photograph(*size)))
-  assert sorted(traced) == ["analysis_graph", "hyper_analysis_graph", "synthesis_graph"]
+  assert sorted(traced) == ["g_a_graph", "g_s_graph", "h_a_graph"]
 
 
 def test_eager_and_graph_give_the_same_payload_and_latents(case):
   codec, _ = case
   # The same y and ẑ for both: floats of the networks may round differently.
-  y, z_hat = codec.analyze_graph(tf.constant(codecs.photograph(65, 31)))
-  payload, y_hat = codec.encode_graph(y, z_hat)
+  y, z_hat = codec.graphs.analyze(tf.constant(codecs.photograph(65, 31)))
+  payload, y_hat = codec.graphs.encode(y, z_hat)
   in_graphs, y_hat_of_graphs = codec._coder.encode(y.numpy(), z_hat.numpy())
   assert in_graphs == payload.numpy()
   assert y_hat_of_graphs.tobytes() == y_hat.numpy().tobytes()
-  eager, _, _ = codec.decode_graph(payload, tf.constant(65), tf.constant(31))
+  eager, _, _ = codec.graphs.decode(payload, tf.constant(65), tf.constant(31))
   assert eager.numpy().tobytes() == y_hat.numpy().tobytes()
   of_graphs, _, _ = codec._coder.decode(payload.numpy(), 5, 2)
   assert of_graphs.tobytes() == y_hat.numpy().tobytes()
@@ -158,7 +159,9 @@ def test_outliers_of_z_and_y_survive(case):
   generator = np.random.default_rng(0)
   y = generator.normal(size=(height, width, codecs.M)) * 10.0 ** generator.integers(0, 6, codecs.M)
   y = y.astype(np.float32)
-  z = np.round(generator.normal(size=(1, 1, codec._coder.z_channels)) * 3000).astype(np.float32)
+  z = np.round(generator.normal(size=(1, 1, codec._coder._coder.prior.z_channels)) * 3000).astype(
+    np.float32
+  )
   payload, y_hat = codec._coder.encode(y, z)
   received, z_received, whole = codec._coder.decode(payload, height, width)
   assert received.tobytes() == y_hat.tobytes()
@@ -169,7 +172,7 @@ def test_outliers_of_z_and_y_survive(case):
 def test_latents_beyond_the_grid_saturate_on_both_sides(case):
   codec, _ = case
   y = np.full((2, 2, codecs.M), 1e9, np.float32)
-  z = np.zeros((1, 1, codec._coder.z_channels), np.float32)
+  z = np.zeros((1, 1, codec._coder._coder.prior.z_channels), np.float32)
   payload, y_hat = codec._coder.encode(y, z)
   received, _, _ = codec._coder.decode(payload, 2, 2)
   assert received.tobytes() == y_hat.tobytes()

@@ -207,7 +207,7 @@ def _encode(coder, *pushes):
   handle = coder.start_encoder()
   for table, value in pushes:
     handle = coder.push(handle, tf.constant(table, tf.int32), tf.constant(value, tf.int32))
-  return range_coder.finish_encoder(handle).numpy()
+  return coder.finish_encoder(handle).numpy()
 
 
 def _decode(coder, data, *tables):
@@ -216,7 +216,7 @@ def _decode(coder, data, *tables):
   for table in tables:
     handle, value = coder.pop(handle, tf.constant(table, tf.int32))
     values.append(value.numpy())
-  return values, bool(range_coder.finish_decoder(handle))
+  return values, bool(coder.finish_decoder(handle))
 
 
 def _assert_round_trip(coder, *pushes):
@@ -265,7 +265,7 @@ def test_coder_works_in_a_graph(mixed_tables):
   @tf.function
   def decode(data, table):
     handle, value = coder.pop(coder.start_decoder(data), table)
-    return value, range_coder.finish_decoder(handle)
+    return value, coder.finish_decoder(handle)
 
   table, value = np.array([0, 4, 67, 4], np.int32), np.array([1, -1, 500, 9999])
   decoded, whole = decode(tf.constant(_encode(coder, (table, value))), tf.constant(table))

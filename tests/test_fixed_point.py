@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.coding import fixed_point
+from bmshj_minnen.coding import fixed_point, tensors
+from bmshj_minnen.coding.arrays import Arrays
 from bmshj_minnen.coding.fixed_point import CompiledLayer
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.format.frozen_prior import FixedLayer
@@ -28,7 +29,7 @@ def _extreme_layer(generator, slope=256):
 
 
 def _split(x):
-  return fixed_point.split_graph(tf.constant(x, tf.float32))
+  return fixed_point.split(tf.constant(x, tf.float32))
 
 
 def _expected(layer, x):
@@ -44,16 +45,18 @@ def _expected(layer, x):
 
 
 @pytest.mark.parametrize("slope", [0, 51, 256, 2621 / 2**10, (2**12 - 1) / 2**5])
-@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
-@pytest.mark.parametrize("blocks", [(1, 1), (5, 3)])
-def test_layers_equal_int64_numpy_at_the_extremes(blocks, dtype, slope):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("few_rows", [False, True])
+@pytest.mark.parametrize("xp", [tensors, Arrays])
+def test_layers_equal_int64_numpy_at_the_extremes(xp, few_rows, dtype, slope):
   generator = np.random.default_rng(1)
   layer = _extreme_layer(generator, slope)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
   # Every partial sum grows monotonically in these rows: the worst case for float32.
   x[0], x[1] = 2**15 - 1, -(2**15)
   x[2] = np.where(layer.weights[:, 3] > 0, 2**15 - 1, -(2**15))
-  result = CompiledLayer(layer, dtype, blocks)(_split(x)).numpy()
+  parts = fixed_point.split(xp.constant(x, "float32"))
+  result = CompiledLayer(layer, dtype, xp, few_rows)(parts)
   np.testing.assert_array_equal(result, _expected(layer, x))
 
 
@@ -76,7 +79,7 @@ def test_parts_are_low_bytes_and_multiples_of_256_that_fit_a_signed_byte():
 def test_saturate_rounds_half_to_even_into_16_bits():
   x = tf.constant([-1e9, -32768.6, -2.5, -0.5, 0.5, 1.5, 32766.5, 32767.5, 1e9], tf.float64)
   expected = [-32768, -32768, -2, 0, 0, 2, 32766, 32767, 32767]
-  np.testing.assert_array_equal(fixed_point.saturate_graph(x).numpy(), expected)
+  np.testing.assert_array_equal(fixed_point.saturate(x).numpy(), expected)
 
 
 def test_freezing_stays_within_the_bound_and_close():
@@ -91,7 +94,7 @@ def test_freezing_stays_within_the_bound_and_close():
   mantissa, _ = np.frexp(layer.scale)
   np.testing.assert_array_equal(mantissa, 0.5)  # Powers of two.
   x = generator.integers(-(2**12), 2**12, size=(64, _FAN_IN))
-  result = CompiledLayer(layer, tf.float64)(_split(x)).numpy() * 2.0**-6
+  result = CompiledLayer(layer, "float64", tensors)(_split(x)).numpy() * 2.0**-6
   expected = x * 2.0**-8 @ weights + bias
   error = np.std(result - expected, axis=0) / np.std(expected, axis=0).clip(1e-9)
   assert error[np.arange(_OUT) != 5].max() < 0.05
@@ -99,7 +102,7 @@ def test_freezing_stays_within_the_bound_and_close():
 
 def test_freezing_survives_huge_biases():
   layer = fixed_point.freeze_layer(np.full((4, 1), 1e-30), np.array([1e30]), 1.0, 1.0)
-  assert np.isfinite(CompiledLayer(layer, tf.float32)(tf.zeros([2, 1, 4])).numpy()).all()
+  assert np.isfinite(CompiledLayer(layer, "float32", tensors)(tf.zeros([2, 1, 4])).numpy()).all()
 
 
 @pytest.mark.parametrize(
@@ -119,21 +122,21 @@ def test_steps_are_the_smallest_powers_of_two_that_reach_the_headroom(peak):
 
 
 def test_the_probe_accepts_exact_products_and_falls_back_from_inexact_ones(monkeypatch, caplog):
-  assert fixed_point.exact_dtype() == tf.float32
+  assert tensors.exact_dtype() == "float32"
   matmul = tf.matmul
 
   def reduced(a, b):
     """Like TF32: operands keep 10 bits of the mantissa, in float32 only."""
-    if a.dtype == tf.float32:
+    if a.dtype == "float32":
       a, b = (tf.bitcast(tf.bitcast(x, tf.int32) & -(2**13), tf.float32) for x in (a, b))
     return matmul(a, b)
 
-  monkeypatch.setattr(fixed_point.tf, "matmul", reduced)
-  assert fixed_point.exact_dtype() == tf.float64
+  monkeypatch.setattr(tensors.tf, "matmul", reduced)
+  assert tensors.exact_dtype() == "float64"
   assert "float32 are not exact" in caplog.text
-  monkeypatch.setattr(fixed_point.tf, "matmul", lambda a, b: matmul(a, b) + 1)
+  monkeypatch.setattr(tensors.tf, "matmul", lambda a, b: matmul(a, b) + 1)
   with pytest.raises(RuntimeError, match="cannot be coded here"):
-    fixed_point.exact_dtype()
+    tensors.exact_dtype()
 
 
 @pytest.fixture
@@ -147,28 +150,30 @@ def bfloat16():
 
 def _in_graph(layer):
   spec = tf.TensorSpec([None, _FAN_IN], tf.float32)
-  return Graph(lambda x: layer(fixed_point.split_graph(x)), spec)
+  return Graph(lambda x: layer(fixed_point.split(x)), spec)
 
 
 def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(bfloat16, caplog):
   generator = np.random.default_rng(3)
   layer = _extreme_layer(generator)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
-  dtype = fixed_point.exact_dtype()
-  result = _in_graph(CompiledLayer(layer, dtype))(x.astype(np.float32)).numpy()
+  dtype = tensors.exact_dtype()
+  result = _in_graph(CompiledLayer(layer, dtype, tensors))(x.astype(np.float32)).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
   # Where float32 is not exact, it must not have been chosen.
-  plain = _in_graph(CompiledLayer(layer, tf.float32))(x.astype(np.float32)).numpy()
+  plain = _in_graph(CompiledLayer(layer, "float32", tensors))(x.astype(np.float32)).numpy()
   rounds = (plain != _expected(layer, x)).any()
-  assert (dtype == tf.float64) == rounds == ("float32 are not exact" in caplog.text)
+  assert (dtype == "float64") == rounds == ("float32 are not exact" in caplog.text)
 
 
 def test_graphs_of_other_processes_are_exact_under_mixed_precision(bfloat16):
   generator = np.random.default_rng(3)
   layer = _extreme_layer(generator)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
-  with fixed_point.graphs_of_other_processes():
-    result = _in_graph(CompiledLayer(layer, tf.float32, (5, 3)))(x.astype(np.float32)).numpy()
+  with tensors.graphs_of_other_processes():
+    result = _in_graph(CompiledLayer(layer, "float32", tensors, few_rows=True))(
+      x.astype(np.float32)
+    ).numpy()
   np.testing.assert_array_equal(result, _expected(layer, x))
 
 

@@ -157,7 +157,7 @@ def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
   whole, size = codec.compress_with_latents(image)[1].y_hat, (400, 600)
   codec.memory = 1
   tiles = tiling.window(
-    25, 38, tiling.units(codec._transforms.fields["g_a"], codec.config, 1), _FIELD
+    25, 38, tiling.units(codec._transforms._transforms.fields["g_a"], codec.config, 1), _FIELD
   )
   assert (tiles == (25, 38)) == (name == "test unknown")
   data, latents = codec.compress_with_latents(image)
@@ -182,7 +182,7 @@ def test_the_example_of_the_readme(tmp_path, monkeypatch):
   arrays = np.load("models/residual/weights.npz")
   assert {"g_a/0/kernel", "g_a/1/kernel", "g_a/1/kernel_1", "g_s/6/bias"} <= set(arrays)
   codec = bmshj_minnen.load("models/residual")
-  assert all(field.memory for field in codec._transforms.fields.values()), (
+  assert all(field.memory for field in codec._transforms._transforms.fields.values()), (
     "all are divided into tiles"
   )
 

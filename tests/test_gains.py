@@ -78,7 +78,7 @@ def test_model_and_codec_have_one_default_quality(joint):
   at_50 = tf.constant([lambda_of(50, codec.config)], tf.float32)
   y, default = (model.analysis(image[None], lmbda).numpy() for lmbda in (at_50, None))
   np.testing.assert_array_equal(y, default)
-  np.testing.assert_allclose(codec.analyze_graph(image)[0], default[0], rtol=1e-3, atol=1e-2)
+  np.testing.assert_allclose(codec.graphs.analyze(image)[0], default[0], rtol=1e-3, atol=1e-2)
   assert codec.compress(image) == codec.compress(image, quality=50)
 
 
@@ -87,12 +87,12 @@ def test_the_quality_of_a_codec_holds_for_all_that_it_does(joint, many):
   assert codec.compress(image) == joint[0].compress(image, quality=12.5)
   y_hat = codec.latents(codec.compress(image)).y_hat
   for function, arguments in (
-    ("analyze_graph", (image,)),
-    ("synthesize_graph", (tf.constant(y_hat), 48, 64)),
+    ("analyze", (image,)),
+    ("synthesize", (tf.constant(y_hat), 48, 64)),
   ):
-    found = getattr(codec, function)(*arguments)
-    expected = getattr(joint[0], function)(*arguments, quality=12.5)
-    other = getattr(joint[0], function)(*arguments)
+    found = getattr(codec.graphs, function)(*arguments)
+    expected = getattr(joint[0].graphs, function)(*arguments, quality=12.5)
+    other = getattr(joint[0].graphs, function)(*arguments)
     assert np.array_equal(found[0], expected[0]) and not np.array_equal(found[0], other[0])
 
 

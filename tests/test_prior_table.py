@@ -47,7 +47,7 @@ def test_another_row_is_another_prior(sixth, tmp_path):
   received = codec.latents(data)
   assert sent.y_hat.tobytes() == received.y_hat.tobytes()
   # Without means latents are rounded as they are.
-  y = codec.analyze_graph(codecs.photograph(50, 70))[0].numpy()
+  y = codec.graphs.analyze(codecs.photograph(50, 70))[0].numpy()
   np.testing.assert_array_equal(sent.y_hat, np.round(y))
   assert np.ptp(sent.y_hat) > 3
   z_hat = sent.z_hat[None] if _ROWS[sixth].hyperprior else None

@@ -12,6 +12,7 @@ from tensorflow.python.eager import context
 
 import bmshj_minnen
 from bmshj_minnen.coding import forking
+from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.model_files import model_directory
 from tests import codecs
 
@@ -60,7 +61,7 @@ def test_a_codec_without_a_directory_says_so(folder):
   frozen = model_directory._frozen(folder / "joint")
   with np.load(folder / "joint" / "weights.npz") as weights:
     model = model_directory.model_for_coding(frozen.config, dict(weights))
-  codec = bmshj_minnen.Codec(frozen, model)
+  codec = tensorflow_codec(frozen, model)
   with pytest.raises(TypeError, match="not loaded from a model directory"):
     pickle.dumps(codec)
 

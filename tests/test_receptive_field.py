@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bmshj_minnen.layers import affine, receptive_field
+from bmshj_minnen.layers import affine
+from bmshj_minnen.layers.receptive_field import UnknownLayerError, receptive_fields
+from bmshj_minnen.receptive_field import inputs_of
 
 _KERAS = tf.keras.layers
 _DOWN = [
@@ -35,9 +37,9 @@ def test_receptive_fields_are_what_changes_outputs(make):
     arrays = layer.kernel_parameter.__class__(tf.ones(layer.kernel.shape))
     layer.kernel_parameter.real.assign(arrays.real)
     layer.kernel_parameter.imag.assign(arrays.imag)
-  fields = receptive_field.receptive_fields(network)
+  fields = receptive_fields(network)
   unit = max(size // 32, 1)
-  first, last = receptive_field.inputs_of(fields, unit)
+  first, last = inputs_of(fields, unit)
   middle = 16 * size // 32 // unit * unit
   start = middle * 32 // size
   before = network(x).numpy()
@@ -52,11 +54,11 @@ def test_receptive_fields_are_what_changes_outputs(make):
 
 def test_layers_that_do_not_say_their_receptive_field_are_named():
   network = tf.keras.Sequential([_KERAS.Conv2D(1, 3, 2, "same"), _KERAS.GlobalAveragePooling2D()])
-  with pytest.raises(receptive_field.UnknownLayerError, match="GlobalAveragePooling2D"):
-    receptive_field.receptive_fields(network)
+  with pytest.raises(UnknownLayerError, match="GlobalAveragePooling2D"):
+    receptive_fields(network)
   # Keras pads sizes that are odd in another place.
-  with pytest.raises(receptive_field.UnknownLayerError, match="Conv2D"):
-    receptive_field.receptive_fields(network, whole_strides=False)
+  with pytest.raises(UnknownLayerError, match="Conv2D"):
+    receptive_fields(network, whole_strides=False)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.01, 51 / 256, 0.2, 1.0])

@@ -11,7 +11,10 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
-from bmshj_minnen.coding import latent_coder, tiling, wavefront
+from bmshj_minnen.coding import order, tiling
+from bmshj_minnen.coding.latent_coder import LatentCoder
+from bmshj_minnen.coding.tensor_coder import TensorCoder
+from bmshj_minnen.coding.tensor_transforms import field_of_network
 from bmshj_minnen.entropy import range_coder
 from tests import codecs
 
@@ -98,11 +101,11 @@ def test_photographs_of_the_paper_are_one_tile():
 @pytest.mark.parametrize("size", _SIZES)
 def test_analysis_in_tiles_is_that_of_the_whole(codec, tiny, size):
   image = _image(*size)
-  whole, _ = codec.analyze_graph(tf.constant(image))
+  whole, _ = codec.graphs.analyze(tf.constant(image))
   y = tiny(codec._analyze, image, None, None)
   np.testing.assert_allclose(y, whole, atol=1e-5 * np.abs(whole).max(), rtol=0)
   # h_a of the very same y; rounding may tip over.
-  z_whole = codec._transforms.hyper_analysis(y)
+  z_whole = codec._transforms.hyper_analysis(y, tiling.DEFAULT_MEMORY)
   z_hat = codec._transforms.hyper_analysis(y, _TINY)
   assert z_hat.shape == z_whole.shape
   assert np.abs(z_hat - z_whole).max() <= 1 and np.mean(z_hat != z_whole) < 1e-3
@@ -156,8 +159,8 @@ def _linear(name, source):
 
 @pytest.mark.parametrize("name", _FIELDS)
 def test_fields_are_computed_from_the_layers(codec, tiny_model, name):
-  assert tiling.field(name, getattr(tiny_model("joint"), name)) == _FIELDS[name]
-  used = codec._coder._h_s_field if name == "h_s" else codec._transforms.fields[name]
+  assert field_of_network(name, getattr(tiny_model("joint"), name)) == _FIELDS[name]
+  used = codec._coder._h_s_field if name == "h_s" else codec._transforms._transforms.fields[name]
   assert used == _FIELDS[name]
 
 
@@ -180,10 +183,12 @@ def test_halos_cover_the_receptive_field_and_no_more(name):
 
 def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
   image = _image(*_SIZES[0])
-  whole, _ = codec.analyze_graph(tf.constant(image))
+  whole, _ = codec.graphs.analyze(tf.constant(image))
   for change in ({"before": 1}, {"after": 0}):
     with monkeypatch.context() as patch:
-      patch.setitem(codec._transforms.fields, "g_a", dataclasses.replace(_FIELDS["g_a"], **change))
+      patch.setitem(
+        codec._transforms._transforms.fields, "g_a", dataclasses.replace(_FIELDS["g_a"], **change)
+      )
       y = tiny(codec._analyze, image, None, None)
     assert np.abs(y - whole).max() > 1e-4 * np.abs(whole).max()
 
@@ -192,7 +197,7 @@ def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (200, 150), (2, 40000), (300, 400)])
 def test_segments_are_the_steps_in_order(support, size):
   height, width = size
-  parts = wavefront.segments(wavefront.step_sizes_graph(support, *size).numpy())
+  parts = order.segments(order.step_sizes(support, *size))
   assert parts[0][::2] == (0, 0) and parts[-1].end == height * width
   for one, other in zip(parts, parts[1:]):
     assert (one.last_step, one.end) == (other.first_step, other.begin)
@@ -215,9 +220,9 @@ def test_pieces_give_the_payload_of_the_whole(prior, size, fields, tmp_path):
   height, width = size
   y = (5 * random.standard_normal([height, width, codecs.M])).astype(np.float32)
   z_hat = np.round(
-    3 * random.standard_normal([-(-height // 4), -(-width // 4), coder.z_channels])
+    3 * random.standard_normal([-(-height // 4), -(-width // 4), coder._coder.prior.z_channels])
   ).astype(np.float32)
-  payload, y_hat = tf.function(coder.encode_graph)(tf.constant(y), tf.constant(z_hat))
+  payload, y_hat = tf.function(coder._coder.encode_graph)(tf.constant(y), tf.constant(z_hat))
   pieces, y_hat_of_pieces = coder.encode(y, z_hat, _TINY)
   assert pieces == payload.numpy()
   assert y_hat_of_pieces.tobytes() == y_hat.numpy().tobytes()
@@ -241,7 +246,7 @@ def test_a_step_without_context_is_65536_positions(tmp_path):
   symbols = random.integers(-30, 31, [height * width, codecs.M])  # Many are in no table.
   y = (frozen.y_step * mean + symbols).astype(np.float32).reshape(height, width, -1)
   z_hat = random.integers(-9, 10, [65, 67, codecs.N]).astype(np.float32)
-  payload, _ = latent_coder.LatentCoder(frozen).encode(y, z_hat)
+  payload, _ = LatentCoder(frozen, TensorCoder(frozen)).encode(y, z_hat)
   reader = range_coder.RangeCoder(frozen.tables)
   handle = reader.start_decoder(payload)
   handle, received = reader.pop(handle, tf.tile(tf.range(codecs.N), [65 * 67]))
@@ -249,7 +254,7 @@ def test_a_step_without_context_is_65536_positions(tmp_path):
   for step in (symbols[: 2**16], symbols[2**16 :]):
     handle, received = reader.pop(handle, tf.constant(np.tile(table, len(step))))
     np.testing.assert_array_equal(received, step.reshape(-1))
-  assert range_coder.finish_decoder(handle)
+  assert reader.finish_decoder(handle)
 
 
 def test_progress_goes_from_nothing_to_all(codec, tiny):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.coding import wavefront
+from bmshj_minnen.coding import order, wavefront
 from bmshj_minnen.layers import transforms
 from bmshj_minnen.layers.polyphase import polyphase
 from tests import codecs
@@ -16,10 +16,11 @@ _TAPS = [(di, dj) for di in range(-2, 1) for dj in range(-2, 3) if (di, dj) < (0
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (5, 4), (7, 11)])
 def test_order_is_a_permutation_that_respects_the_mask(size):
   height, width = size
-  order = wavefront.coding_order_graph(5, tf.constant(height), tf.constant(width)).numpy()
-  np.testing.assert_array_equal(np.sort(order), np.arange(height * width))
-  step = {(p // width, p % width): p % width + 3 * (p // width) for p in order}
-  rank = {(p // width, p % width): k for k, p in enumerate(order)}
+  where = order.coding_order(5, height, width)
+  np.testing.assert_array_equal(order.coding_order(5, *map(tf.constant, size)), where)
+  np.testing.assert_array_equal(np.sort(where), np.arange(height * width))
+  step = {(p // width, p % width): p % width + 3 * (p // width) for p in where}
+  rank = {(p // width, p % width): k for k, p in enumerate(where)}
   assert sorted(rank, key=lambda p: (step[p], p[0])) == sorted(rank, key=rank.get)
   for i, j in rank:
     for di, dj in _TAPS:
@@ -56,7 +57,7 @@ def test_every_step_sees_the_neighbours_that_the_mask_lets_it_see(size):
 
   # Eagerly, so that `side` may have effects.
   none = tf.zeros([height * width, 1])
-  _, y_hat = wavefront.scan_graph(_Taps(), side, tf.constant(0), none, *map(tf.constant, size), 2)
+  _, y_hat = wavefront.scan(_Taps(), side, tf.constant(0), none, *map(tf.constant, size), 2)
   np.testing.assert_array_equal(y_hat.numpy(), y.reshape(-1, 2))
   padded = np.pad(y, [(2, 2), (2, 2), (0, 0)])
   expected = [padded[2 + i : 2 + i + height, 2 + j : 2 + j + width] for i, j in _TAPS]

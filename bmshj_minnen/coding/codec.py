@@ -1,25 +1,22 @@
-"""Image <-> bytes."""
+"""Image <-> bytes, with any runtime; TensorFlow is not needed."""
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
-import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen import metrics, targets
+from bmshj_minnen import targets
 from bmshj_minnen.coding import tiling
-from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.observing import Progress, Repeated, Stopwatch
-from bmshj_minnen.format import reading
+from bmshj_minnen.format import reading, writing
 from bmshj_minnen.format.errors import BitstreamError, Problem
 from bmshj_minnen.format.fields import MAX_SIDE
 from bmshj_minnen.format.frozen_prior import FrozenPrior
-from bmshj_minnen.format.graph_writing import pack_graph
-from bmshj_minnen.model import Model
+from bmshj_minnen.psnr import psnr
 from bmshj_minnen.quality import check_quality, lambda_of
 
 __all__ = ["Codec", "Latents"]
@@ -49,15 +46,16 @@ class Codec:
   image size, a file decodes to the ŷ that was encoded. Pixels come from the float g_s, which may
   differ by rounding between machines.
 
-  Methods take images of any size; none retraces for a new one. The networks run on large images in
-  tiles, so that memory beyond the image and its latents is bounded. That may change the rounding of
-  y, and so a few ŷ that are sent or pixels that come back by one, but no ŷ of a given file. Several
-  threads may use one codec. Where TensorFlow has been used, forked processes cannot (RuntimeError):
-  spawn them. A codec that was loaded travels to them by its directory, which they load again.
+  Methods take images of any size. The networks run on large images in tiles, so that memory beyond
+  the image and its latents is bounded. That may change the rounding of y, and so a few ŷ that are
+  sent or pixels that come back by one, but no ŷ of a given file. Several threads may use one codec.
+  A codec that was loaded travels to other processes by its directory, which they load again; where
+  TensorFlow has been used, spawn them, for forked ones cannot use it (RuntimeError).
 
   Args:
     frozen: the integer prior.
-    model: that computes g_a, g_s and h_a, such as `model_directory.model_for_coding`.
+    transforms: g_a, h_a, g_s and the gains.
+    coder: of the prior.
     max_pixels: the largest image that `decompress` accepts; decoding time and memory grow with the
       size that a file declares, so this bounds them.
     memory: bytes that the networks may take in one call, roughly; what it is too small for gets the
@@ -67,6 +65,9 @@ class Codec:
       alone.
     quality: of a model for many rates, where none is given; None: the default one, see `quality`.
 
+  Attributes:
+    graphs: the `GraphCodec` of a codec that runs in TensorFlow; None in other runtimes.
+
   Raises:
     ValueError: there is no such quality.
   """
@@ -74,7 +75,8 @@ class Codec:
   def __init__(
     self,
     frozen: FrozenPrior,
-    model: Model,
+    transforms: ImageTransforms,
+    coder: LatentCoder,
     max_pixels: int = reading.DEFAULT_MAX_PIXELS,
     memory: int = tiling.DEFAULT_MEMORY,
     refine: Optional[Callable[..., np.ndarray]] = None,
@@ -87,10 +89,11 @@ class Codec:
     self.quality = check_quality(quality, self.config)
     # A function that makes a loaded codec again in another process, and its arguments.
     self.origin: Optional[tuple[Callable[..., Codec], tuple]] = None
-    self._has_quality = model.gains is not None
+    self.graphs: Any = None
+    self._has_quality = self.config.gain_lambdas is not None
     self._refine = refine
-    self._transforms = ImageTransforms(model)
-    self._coder = LatentCoder(frozen)
+    self._transforms = transforms
+    self._coder = coder
 
   def __reduce__(self):
     if self.origin is None:
@@ -99,11 +102,6 @@ class Codec:
       *self.origin,
       {"max_pixels": self.max_pixels, "memory": self.memory, "quality": self.quality},
     )
-
-  @property
-  def variables(self) -> list[tf.Variable]:
-    """The variables that the graphs of this codec read, for graphs that are saved."""
-    return self._transforms.variables
 
   def compress(
     self,
@@ -143,7 +141,6 @@ class Codec:
     **target: float,
   ) -> tuple[bytes, Latents]:
     """Like `compress`, but returns what was coded, too."""
-    refuse_forked()
     image = np.asarray(image)
     height, width = self._check(image)
     goal = self._goal(height * width, quality, target)
@@ -190,10 +187,10 @@ class Codec:
 
     def attempt(quality):
       data, latents = self._encode(y, quality, size, timed)
-      psnr = None
+      reached = None
       if goal.psnr is not None:
-        psnr = metrics.psnr(image, self._pixels(latents.y_hat, quality, size, timed))
-      trial = targets.Trial(len(data), psnr)
+        reached = psnr(image, self._pixels(latents.y_hat, quality, size, timed))
+      trial = targets.Trial(len(data), reached)
       if goal.is_met(trial):  # Better than those before it, or it had not been tried.
         best.clear()
         best[quality] = data, latents
@@ -210,7 +207,7 @@ class Codec:
     with timed("entropy coding"):
       payload, y_hat = self._coder.encode(y, z_hat, self.memory, progress)
     with timed("container"):
-      data = pack_graph(self.fingerprint, *size, payload, quality).numpy()
+      data = writing.pack(self.fingerprint, *size, payload, quality)
     return data, Latents(y_hat, z_hat)
 
   def at_qualities(
@@ -276,7 +273,6 @@ class Codec:
     return self._refine(image, self._transforms.with_gains(y, quality), lmbda, on_step)
 
   def _unpack(self, data, timed, progress):
-    refuse_forked()
     with timed("container"):
       limits = (self.max_pixels, self._has_quality)
       header, payload = reading.unpack(data, self.fingerprint, *limits)
@@ -287,35 +283,3 @@ class Codec:
       where = header.start + header.size
       raise BitstreamError(Problem.PAYLOAD_END, where, "a whole payload", f"{len(payload)} bytes")
     return header, Latents(y_hat, z_hat)
-
-  # The parts below take and return tensors, eagerly or within a graph, without tiles. The quality
-  # is one of `QUALITIES`, a number or a scalar float32; None: that of `load`, or of one rate.
-
-  def analyze_graph(
-    self, image: tf.Tensor, quality: Union[None, float, tf.Tensor] = None
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    """[H, W, 3] uint8 -> y with gains [h, w, M] and ẑ [h', w', N], float32."""
-    y = self._transforms.analysis_graph(image)
-    y = self._transforms.with_gains(y, self.quality if quality is None else quality)
-    return y, self._transforms.hyper_analysis_graph(y)
-
-  def encode_graph(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Y and ẑ -> the payload, a scalar string, and ŷ [h, w, M] float32."""
-    return self._coder.encode_graph(y, z_hat)
-
-  def decode_graph(
-    self, payload: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The payload of an H x W image -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
-    return self._coder.decode_graph(payload, *map(cfg.latent_size, (image_height, image_width)))
-
-  def synthesize_graph(
-    self,
-    y_hat: tf.Tensor,
-    height: tf.Tensor,
-    width: tf.Tensor,
-    quality: Union[None, float, tf.Tensor] = None,
-  ) -> tf.Tensor:
-    """ŷ [h, w, M] -> [H, W, 3] uint8."""
-    y_hat = self._transforms.without_gains(y_hat, self.quality if quality is None else quality)
-    return self._transforms.synthesis_graph(y_hat)[:height, :width]

@@ -14,21 +14,16 @@ ICLR 2019), and they are multiplied by float32 matrix products that cannot round
 All else (the sum of both parts, biases, leaky slopes of 12 significant bits, powers of two) is
 exact in float64.
 
-Programs around this one may let TensorFlow rewrite graphs for speed. Its automatic mixed precision
-turns float32 operands of MatMul, Einsum, convolutions and earlier versions of BatchMatMul into
-bfloat16, which rounds them. `exact_dtype` finds out, and float64 is left alone. Graphs that run in
-other processes have slower products of BatchMatMulV3, which are left alone in float32, too.
+All functions but those that freeze take arrays or tensors, see `arrays`.
 """
 
-import contextlib
-import contextvars
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any, Callable
 
 import numpy as np
-import tensorflow as tf
 
-from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.coding.arrays import Arrays, namespace
 from bmshj_minnen.format.frozen_prior import FixedLayer
 
 __all__ = [
@@ -36,10 +31,9 @@ __all__ = [
   "CompiledLayer",
   "exact_dtype",
   "freeze_layer",
-  "graphs_of_other_processes",
   "power_of_two_step",
-  "saturate_graph",
-  "split_graph",
+  "saturate",
+  "split",
 ]
 
 INT16_MAX = 2**15 - 1
@@ -48,7 +42,6 @@ NUM_PARTS = 2  # Of an activation.
 _LOW = 256.0
 _MAX_BIAS = 2.0**40  # Products are below 2**31: slopes leave their sum below 2**53.
 _SLOPE_BITS = 12
-_elsewhere = contextvars.ContextVar("elsewhere", default=False)
 
 
 def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
@@ -56,79 +49,55 @@ def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
   return float(2.0 ** np.ceil(np.log2(max(headroom * peak, 2.0**-20) / INT16_MAX)))
 
 
-def saturate_graph(x: tf.Tensor) -> tf.Tensor:
+def saturate(x: Any) -> Any:
   """Rounds to 16-bit integers, float32."""
-  return tf.clip_by_value(tf.cast(tf.round(x), tf.float32), -INT16_MAX - 1, INT16_MAX)
+  xp = namespace(x)
+  return xp.clip_by_value(xp.cast(xp.round(x), xp.float32), -INT16_MAX - 1, INT16_MAX)
 
 
-def split_graph(x: tf.Tensor) -> tf.Tensor:
+def split(x: Any) -> Any:
   """16-bit integers [...] -> [NUM_PARTS, ...]: multiples of 256, and low bytes; float32."""
-  high = _LOW * tf.floor(x * (1 / _LOW))
-  return tf.stack([high, x - high])
+  xp = namespace(x)
+  high = _LOW * xp.floor(x * (1 / _LOW))
+  return xp.stack([high, x - high])
 
 
 class CompiledLayer:
-  """A `FixedLayer` as a function of tensors.
+  """A `FixedLayer` as a function of arrays or tensors.
 
   Args:
     layer: the integers.
-    dtype: of the matrix products.
-    blocks: how many parts the rows and the columns of the weights are cut into. Blocks are
-      multiplied at the same time, which for a few rows of input keeps threads busier than one
-      product that they share.
+    dtype: of the matrix products, "float32" or "float64".
+    xp: the namespace of the inputs, see `arrays`.
+    few_rows: whether inputs have some tens of rows, or as many as an image has positions.
   """
 
-  def __init__(self, layer: FixedLayer, dtype: tf.DType, blocks: tuple[int, int] = (1, 1)):
+  def __init__(self, layer: FixedLayer, dtype: str, xp: Any = Arrays, few_rows: bool = False):
     # Powers of two change no rounding. Beyond these bounds all outputs are 0, or saturate.
     scale = np.clip(layer.scale, 2.0**-64, 2.0**64)
-    rows, columns = blocks
-    self._weights = [
-      [tf.constant(block, dtype) for block in np.array_split(part, columns, axis=1)]
-      for part in np.array_split(layer.weights * scale, rows)
-    ]
-    self._bias = tf.constant(layer.bias * scale, tf.float64)
+    self._product = xp.Product((layer.weights * scale).astype(dtype), few_rows)
+    self._bias = xp.constant(layer.bias * scale, "float64")
     self._slope = float(layer.slope) / 256.0
-    self._dtype = dtype
+    self._dtype, self._xp = dtype, xp
 
-  def __call__(self, parts: tf.Tensor) -> tf.Tensor:
-    """[2, n, fan_in] of `split_graph` -> [n, out] float64, not yet rounded."""
+  def __call__(self, parts: Any) -> Any:
+    """[2, n, fan_in] of `split` -> [n, out] float64, not yet rounded."""
     return self.activate(self.sums(parts))
 
-  def sums(self, parts: tf.Tensor) -> tf.Tensor:
-    """Scaled weights^T input + bias: [2, n, fan_in] of `split_graph` -> [n, out] float64."""
+  def sums(self, parts: Any) -> Any:
+    """Scaled weights^T input + bias: [2, n, fan_in] of `split` -> [n, out] float64."""
     return self.products(parts) + self._bias
 
-  def products(self, parts: tf.Tensor) -> tf.Tensor:
-    """Scaled weights^T input: [2, n, fan_in] of `split_graph` -> [n, out] float64."""
-    fan_ins = [blocks[0].shape[0] for blocks in self._weights]
-    rows = tf.reshape(tf.cast(parts, self._dtype), [-1, sum(fan_ins)])
-    products = [
-      tf.concat([_product(some, block) for block in blocks], 1)
-      for some, blocks in zip(tf.split(rows, fan_ins, 1), self._weights)
-    ]
-    high, low = tf.split(tf.cast(tf.add_n(products), tf.float64), 2)
+  def products(self, parts: Any) -> Any:
+    """Scaled weights^T input: [2, n, fan_in] of `split` -> [n, out] float64."""
+    xp = self._xp
+    rows = xp.reshape(xp.cast(parts, self._dtype), [-1, parts.shape[-1]])
+    high, low = xp.split(xp.cast(self._product(rows), xp.float64), 2)
     return high + low
 
-  def activate(self, sums: tf.Tensor) -> tf.Tensor:
+  def activate(self, sums: Any) -> Any:
     """Sums [n, out] float64 -> the same through the slope, not yet rounded."""
-    return sums if self._slope == 1 else tf.nn.leaky_relu(sums, self._slope)
-
-
-@contextlib.contextmanager
-def graphs_of_other_processes() -> Iterator[None]:
-  """Products that are traced within it stay exact whatever mixed precision is set later."""
-  token = _elsewhere.set(True)
-  try:
-    yield
-  finally:
-    _elsewhere.reset(token)
-
-
-def _product(a, b):
-  """[n, k] times [k, m]."""
-  if _elsewhere.get():
-    return tf.raw_ops.BatchMatMulV3(x=a, y=b, Tout=a.dtype)
-  return tf.matmul(a, b)
+    return sums if self._slope == 1 else self._xp.leaky_relu(sums, self._slope)
 
 
 def freeze_layer(
@@ -172,11 +141,18 @@ def _in_256ths(slope):
   return int(result) if result == int(result) else float(result)
 
 
-def exact_dtype() -> tf.DType:
-  """Probes this device with extreme integers, in a graph, as whatever rewrites graphs is set now.
+def exact_dtype(
+  compute: Callable[[FixedLayer, str, np.ndarray], Sequence[np.ndarray]], hint: str
+) -> str:
+  """Probes a runtime with extreme integers.
+
+  Args:
+    compute: a layer, the dtype of its products and inputs [n, fan_in] float32, not split -> the
+      outputs of its `CompiledLayer`, in each of the ways that files are coded with.
+    hint: what may make products inexact there.
 
   Returns:
-    float32 if its float32 products are exact, else, with a warning, float64.
+    "float32" if its float32 products are exact, else, with a warning, "float64".
 
   Raises:
     RuntimeError: neither is exact.
@@ -197,20 +173,15 @@ def exact_dtype() -> tf.DType:
   layer = FixedLayer(weights, np.zeros(out, np.int64), np.ones(out))
   # Sums are at most 2**31, which float64 holds; NumPy multiplies int64 slowly.
   expected = x.astype(np.float64) @ weights.astype(np.float64)
-  for dtype in (tf.float32, tf.float64):
-    compiled = CompiledLayer(layer, dtype)
-    probe = Graph(
-      lambda x, run=compiled: run(split_graph(x)), tf.TensorSpec([None, fan_in], tf.float32)
-    )
-    result = probe(x.astype(np.float32)).numpy()
-    if np.array_equal(result, expected):
+  for dtype in ("float32", "float64"):
+    results = compute(layer, dtype, x.astype(np.float32))
+    if all(np.array_equal(result, expected) for result in results):
       return dtype
     logging.warning(
-      "Matrix products in %s are not exact on this device, or not as tf.config.optimizer is set;"
-      " entropy coding avoids them.",
-      dtype.name,
+      "Matrix products in %s are not exact on this device (%s); entropy coding avoids them.",
+      dtype,
+      hint,
     )
   raise RuntimeError(
-    "no exact matrix products on this device: files cannot be coded here; turn off what rewrites"
-    " graphs (tf.config.optimizer) or lowers precision"
+    f"no exact matrix products on this device: files cannot be coded here; look at {hint}"
   )

@@ -7,21 +7,14 @@ some at the right and lower border have the same shape: TensorFlow prepares for 
 """
 
 import dataclasses
-import logging
 import math
 import sys
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
-import tensorflow as tf
 
 from bmshj_minnen.config import HYPER_STRIDE, LATENT_STRIDE, ModelConfig
-from bmshj_minnen.layers.receptive_field import (
-  ReceptiveField,
-  UnknownLayerError,
-  inputs_of,
-  receptive_fields,
-)
+from bmshj_minnen.receptive_field import ReceptiveField, inputs_of
 
 __all__ = [
   "DEFAULT_MEMORY",
@@ -70,28 +63,19 @@ class Field:
   memory: int
 
 
-def field(name: str, network: Union[tf.keras.layers.Layer, list[ReceptiveField], None]) -> Field:
-  """What a network needs, computed from its layers.
-
-  One with a layer that does not say its receptive field is not divided, which a warning says.
+def field(name: str, layers: Optional[list[ReceptiveField]]) -> Field:
+  """What a network needs.
 
   Args:
     name: "g_a", "h_a", "h_s" or "g_s".
-    network: the layers, or their receptive fields; nothing of priors without side information.
+    layers: from input to output, none of priors without side information; None: not known, so that
+      the network is not divided.
 
   Raises:
     ValueError: its strides do not make what they must.
   """
   inputs, outputs, memory = _UNITS[name]
-  if not network:
-    return Field(inputs, outputs, 0, 0, 0)
-  try:
-    # Latents may be of any size.
-    layers = receptive_fields(network, whole_strides=name != "h_a")
-  except UnknownLayerError as error:
-    logging.warning(
-      "%s is not divided into tiles, so that large images take much memory: %s.", name, error
-    )
+  if not layers:
     return Field(inputs, outputs, 0, 0, 0)
   strides = math.prod(layer.down for layer in layers), math.prod(layer.up for layer in layers)
   if strides != (inputs, outputs):

@@ -11,7 +11,7 @@ import tensorflow_compression as tfc
 
 from bmshj_minnen.format.tables import BYTE_TABLE, ESCAPE_OFFSET, PRECISION, Tables, concatenate
 
-__all__ = ["RangeCoder", "build_tables", "finish_decoder", "finish_encoder"]
+__all__ = ["RangeCoder", "build_tables"]
 
 TAIL_MASS = 2.0**-16  # Probability left to the escape: the least that the precision can express.
 
@@ -101,12 +101,10 @@ class RangeCoder:
     value = symbol + tf.gather(self._offset, table_index)
     return handle, tf.tensor_scatter_nd_update(value, where, wide)
 
+  def finish_encoder(self, handle: tf.Tensor) -> tf.Tensor:
+    """The scalar string of all that was pushed."""
+    return tfc.entropy_encode_finalize(handle)
 
-def finish_encoder(handle: tf.Tensor) -> tf.Tensor:
-  """The scalar string of all that was pushed."""
-  return tfc.entropy_encode_finalize(handle)
-
-
-def finish_decoder(handle: tf.Tensor) -> tf.Tensor:
-  """Whether all bytes were used, scalar bool; a weak check, checksums are for the container."""
-  return tfc.entropy_decode_finalize(handle)
+  def finish_decoder(self, handle: tf.Tensor) -> tf.Tensor:
+    """Whether all bytes were used, scalar bool; a weak check, checksums are for the container."""
+    return tfc.entropy_decode_finalize(handle)

@@ -4,13 +4,13 @@ from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 from bmshj_minnen.layers.gains import Gains
 from bmshj_minnen.layers.masked_conv import MaskedConv2D
 from bmshj_minnen.layers.networks import Networks, networks_of, register
-from bmshj_minnen.layers.receptive_field import ReceptiveField
 from bmshj_minnen.layers.transforms import (
   analysis_transform,
   hyper_analysis_transform,
   hyper_synthesis_transform,
   synthesis_transform,
 )
+from bmshj_minnen.receptive_field import ReceptiveField
 
 __all__ = [
   "EntropyParameters",

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bmshj_minnen.layers.convolutions import TransposedConvolution
+from bmshj_minnen.layers.convolutions import PhaseConvolution, TransposedConvolution
 
 __all__ = ["Chain"]
 
@@ -32,3 +32,13 @@ class Chain(tf.keras.Sequential):
       inputs = layer(inputs, mirrored=True) if wants_mirrored else layer(inputs)
       is_mirrored = wants_mirrored
     return tf.reverse(inputs, [1, 2]) if is_mirrored else inputs
+
+  def in_phases(self) -> "Chain":
+    """A new one of the same function whose layers are not built: none has a mirror image."""
+    layers = [
+      PhaseConvolution(layer.filters, layer.activation, layer.dtype_policy)
+      if isinstance(layer, TransposedConvolution)
+      else layer
+      for layer in self.layers
+    ]
+    return Chain(layers, name=self.name)

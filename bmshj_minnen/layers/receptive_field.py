@@ -1,12 +1,11 @@
 """What a part of a network's result depends on, from its layers."""
 
-import dataclasses
-from typing import Union
-
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-__all__ = ["ReceptiveField", "UnknownLayerError", "inputs_of", "receptive_fields"]
+from bmshj_minnen.receptive_field import ReceptiveField
+
+__all__ = ["UnknownLayerError", "receptive_fields"]
 
 _keras = tf.keras.layers
 _POINTWISE = (
@@ -27,52 +26,19 @@ class UnknownLayerError(ValueError):
   """A layer does not say its receptive field."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ReceptiveField:
-  """Of one layer, the same vertically and horizontally; either `down` or `up` is 1.
-
-  A layer of a kind that is not known here says it as its attribute `receptive_field`.
-
-  Attributes:
-    support: samples. Downwards an output depends on so many inputs; upwards an input reaches so
-      many outputs.
-    before: of those, how many come before down * o for output o, or before up * i for input i.
-      By default half of them, rounded down.
-    down, up: strides.
-  """
-
-  support: int
-  down: int = 1
-  up: int = 1
-  before: int = -1
-
-  def __post_init__(self):
-    if self.before < 0:
-      object.__setattr__(self, "before", self.support // 2)
-
-  def inputs(self, first: int, last: int) -> tuple[int, int]:
-    """The first and the last input that the outputs from `first` to `last` depend on."""
-    after = self.support - 1 - self.before
-    if self.up > 1:
-      return -((after - first) // self.up), (last + self.before) // self.up
-    return self.down * first - self.before, self.down * last + after
-
-
 def receptive_fields(
-  network: Union[tf.keras.layers.Layer, list[ReceptiveField]], whole_strides: bool = True
+  network: tf.keras.layers.Layer, whole_strides: bool = True
 ) -> list[ReceptiveField]:
   """Those of a network's layers, from input to output.
 
   Args:
-    network: a layer, layers one after another, or the result.
+    network: a layer, or layers one after another.
     whole_strides: whether sizes are always multiples of the strides. If not, Keras's "same" padding
       is not in the same place for every size.
 
   Raises:
     UnknownLayerError: a layer does not say its own.
   """
-  if isinstance(network, list):
-    return network
   if hasattr(network, "receptive_field"):
     return [network.receptive_field]
   if isinstance(network, tf.keras.Sequential):
@@ -113,11 +79,3 @@ def _square(support, stride, is_up=False):
     return None
   down, up = (1, stride[0]) if is_up else (stride[0], 1)
   return ReceptiveField(support[0], down, up, max(support[0] - stride[0], 0) // 2)
-
-
-def inputs_of(fields: list[ReceptiveField], outputs: int) -> tuple[int, int]:
-  """The first and the last input, counted from 0, that outputs 0 to `outputs` - 1 depend on."""
-  first, last = 0, outputs - 1
-  for field in reversed(fields):
-    first, last = field.inputs(first, last)
-  return first, last

@@ -5,7 +5,7 @@ import io
 import os
 import pathlib
 import zipfile
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -17,13 +17,20 @@ WEIGHTS = "weights.npz"
 CODER = "coder.npz"
 
 
-def read(directory: pathlib.Path, name: str) -> dict[str, np.ndarray]:
+def read(
+  directory: pathlib.Path, name: str, wanted: Optional[Callable[[str], bool]] = None
+) -> dict[str, np.ndarray]:
   """The arrays of a file in a model directory.
+
+  Args:
+    directory: of the model.
+    name: of the file.
+    wanted: whether an array of a name is read; None: all are.
 
   Raises:
     ValueError: it is missing or damaged, or numbers in it are not finite.
   """
-  arrays = _read(directory, name)
+  arrays = _read(directory, name, wanted)
   bad = not_finite(arrays)
   if bad:
     raise ValueError(
@@ -39,10 +46,10 @@ def not_finite(arrays: dict[str, np.ndarray]) -> Optional[str]:
   return next((name for name in floats if not np.isfinite(arrays[name]).all()), None)
 
 
-def _read(directory, name):
+def _read(directory, name, wanted):
   try:
     with np.load(directory / name) as arrays:
-      return dict(arrays)
+      return {key: arrays[key] for key in arrays.files if wanted is None or wanted(key)}
   except FileNotFoundError as error:
     raise ValueError(f"{directory} is not a trained model: it has no {name}") from error
   except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:

@@ -5,26 +5,24 @@ Wherever a model directory is read, the name of one that ships does as well, see
 
 import dataclasses
 import json
-import os
 import pathlib
-import threading
 from typing import Optional
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import precisions, tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.forking import refuse_forked
+from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.refinement import Refiner
-from bmshj_minnen.format.frozen_prior import FrozenPrior
-from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS, parse_intact
+from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, catalogue, snapshots, weights, widening
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
+from bmshj_minnen.model_files.codec_files import BOND, Shipped, place, read_prior, read_weights
 
 __all__ = [
   "RECORD",
@@ -116,41 +114,20 @@ def load(
   """
   refuse_forked()
   directory = catalogue.find(model)
-  frozen = _frozen(directory)
+  frozen = read_prior(directory)
   return _codec(directory, frozen, max_pixels, memory, precision, refine, lmbda, quality)
 
 
 def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None, quality=None):
-  arrays = array_files.read(directory, WEIGHTS)
-  _check_bond(directory, arrays.pop(snapshots.BOND, None), frozen.fingerprint)
+  arrays = read_weights(directory, frozen.fingerprint)
   refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
-  codec = Codec(frozen, coding_model, max_pixels, memory, refiner, quality)
+  codec = tensorflow_codec(
+    frozen, coding_model, refiner, max_pixels=max_pixels, memory=memory, quality=quality
+  )
   options = (max_pixels, memory, precision, refine, lmbda)
-  codec.origin = _load_again, (frozen.fingerprint, _place(directory), *options)
+  codec.origin = _load_again, (frozen.fingerprint, place(directory), *options)
   return codec
-
-
-def _check_bond(directory, bond, fingerprint):
-  if bond is None:
-    logging.warning(
-      "%s: %s does not say with which %s it was saved; an older version wrote it.",
-      directory,
-      WEIGHTS,
-      CODER,
-    )
-  elif bond.tobytes() != fingerprint:
-    raise ValueError(
-      f"{directory}: {WEIGHTS} and {CODER} are of different models, as in a folder that was copied"
-      " while training wrote to it: copy it again"
-    )
-
-
-def _place(directory):
-  """What another process knows a model by; elsewhere the package may lie in another folder."""
-  if directory.name in catalogue.names() and directory == catalogue.find(directory.name):
-    return directory.name
-  return os.path.abspath(directory)
 
 
 def _load_again(fingerprint, model, *options):
@@ -199,32 +176,7 @@ def load_for(
     ValueError: no shipped model wrote it.
   """
   refuse_forked()
-  fingerprint = parse_intact(file)[0].fingerprint
-  with _SHIPPED:
-    codec = _shipped_codec(fingerprint, max_pixels, memory, precision)
-  if codec is not None:
-    return codec
-  raise ValueError(
-    f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
-  )
-
-
-def _shipped_codec(fingerprint, *options):
-  """None if there is no such model."""
-  key = (fingerprint, *options)
-  if key not in _CODECS:
-    for name in catalogue.names():
-      if _FINGERPRINTS.get(name, fingerprint) != fingerprint:
-        continue
-      directory = catalogue.find(name)
-      frozen = _frozen(directory)
-      _FINGERPRINTS[name] = frozen.fingerprint
-      if frozen.fingerprint == fingerprint:
-        _CODECS[key] = _codec(directory, frozen, *options)
-        break
-    else:
-      return None
-  return _CODECS[key]
+  return _SHIPPED.codec_for(file, max_pixels, memory, precision)
 
 
 def load_config(model: str) -> cfg.ModelConfig:
@@ -261,7 +213,7 @@ def load_weights(model: Model, source: str) -> None:
   """
   directory = catalogue.find(source)
   arrays, config = array_files.read(directory, WEIGHTS), load_config(source)
-  arrays.pop(snapshots.BOND, None)
+  arrays.pop(BOND, None)
   if model.gains is not None and not config.gain_lambdas:
     lmbda = _objective(directory)[0]
     model.gains.start_from(model.config.middle_lambda if lmbda is None else lmbda)
@@ -273,11 +225,4 @@ def load_weights(model: Model, source: str) -> None:
   weights.assign(model, arrays)
 
 
-def _frozen(directory):
-  return FrozenPrior.from_arrays(array_files.read(directory, CODER))
-
-
-# What ships does not change; many files need it. The lock keeps threads from making it at once.
-_SHIPPED = threading.Lock()
-_FINGERPRINTS: dict[str, bytes] = {}  # Of those that were read.
-_CODECS: dict[tuple, Codec] = {}  # By fingerprint and options.
+_SHIPPED = Shipped(_codec)

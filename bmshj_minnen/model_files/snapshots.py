@@ -11,12 +11,12 @@ from bmshj_minnen.coding.freezing import NotFiniteError, freeze
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, weights
+from bmshj_minnen.model_files.codec_files import BOND
 from bmshj_minnen.photographs import outputs
 
-__all__ = ["BOND", "CONFIG", "Snapshot", "take", "write_config"]
+__all__ = ["CONFIG", "Snapshot", "take", "write_config"]
 
 CONFIG = "config.json"
-BOND = "coder"  # Among the weights: the fingerprint of the coder that was saved with them.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,9 @@ Kernels are [height, width, in, out]; those of 1x1 convolutions are [in, out]. W
 kinds have learned is named by their variables, see `layers.parametrisation`.
 """
 
+from collections.abc import Mapping
+from typing import Union
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +16,7 @@ from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import (
   GDN,
   Convolution,
+  PhaseConvolution,
   PolyphaseConvolution,
   TransposedConvolution,
 )
@@ -20,12 +24,12 @@ from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 from bmshj_minnen.layers.parametrisation import quantities
 from bmshj_minnen.model import Model
 
-__all__ = ["assign", "hold", "to_arrays"]
+__all__ = ["CODED_IN_FLOAT", "assign", "held", "hold", "hold_network", "to_arrays"]
 
 _NETWORKS = ("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep")
 _DENSITIES = ("z_density", "y_density")
-_CODED_IN_FLOAT = ("g_a", "g_s", "h_a")
-_HOLDING = (Convolution, TransposedConvolution, PolyphaseConvolution)
+CODED_IN_FLOAT = ("g_a", "g_s", "h_a")
+_HOLDING = (Convolution, TransposedConvolution, PolyphaseConvolution, PhaseConvolution)
 
 
 def to_arrays(model: Model) -> dict[str, np.ndarray]:
@@ -55,24 +59,62 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
   Raises:
     ValueError: names or shapes are not those of this model.
   """
-  m = model.config.latent_channels
-  side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
-  shapes = {"g_a": (1, side, side, 3)}
   rest = {}
-  for part in _CODED_IN_FLOAT:
+  for part in CODED_IN_FLOAT:
     network = getattr(model, part)
     if network is None:
       continue
-    shape = shapes.get(part, (1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, m))
-    if isinstance(network, Chain) and all(map(_holds_all, network.layers)):
-      _hold(part, network, shape, arrays)
+    if held(part, network):
+      hold_network(part, network, model.config, arrays)
     else:
-      network(tf.zeros(shape))
+      network(tf.zeros(_input_shape(part, model.config)))
       rest.update(_of_network(part, network))
   if model.y_density is not None:
     rest.update(_of_density("y_density", model.y_density))
   rest.update(_of_gains(model.gains))
   _assign(rest, {name: array for name, array in arrays.items() if name in rest})
+
+
+def held(part: str, network: tf.keras.layers.Layer) -> list[str]:
+  """Names of the arrays that `hold_network` takes; none if the network has variables."""
+  if not isinstance(network, Chain) or not all(map(_holds_all, network.layers)):
+    return []
+  return [f"{part}/{i}/{name}" for i, layer in enumerate(network.layers) for name in _names(layer)]
+
+
+def hold_network(
+  part: str,
+  network: Chain,
+  config: cfg.ModelConfig,
+  arrays: Mapping[str, Union[np.ndarray, tf.Tensor]],
+) -> None:
+  """Gives a network constants, in place of variables or other constants.
+
+  Args:
+    part: its name.
+    network: with `held` arrays.
+    config: of its model.
+    arrays: at least these.
+
+  Raises:
+    ValueError: names or shapes are not those of this network.
+  """
+  shape = _input_shape(part, config)
+  channels = shape[-1]
+  for i, layer in enumerate(network.layers):
+    outputs = layer.filters
+    shapes = {
+      "kernel": (*layer.kernel_support, channels, outputs),
+      "bias": (outputs,),
+      "beta": (outputs,),
+      "gamma": (outputs, outputs),
+    }
+    found = {name: arrays.get(f"{part}/{i}/{name}", np.empty(0)) for name in _names(layer)}
+    for name, array in found.items():
+      _check_shape(f"{part}/{i}/{name}", tuple(array.shape), shapes[name])
+    layer.hold(**{name: tf.cast(array, tf.float32) for name, array in found.items()})
+    channels = outputs
+  network.build(shape)
 
 
 def _holds_all(layer):
@@ -81,19 +123,18 @@ def _holds_all(layer):
   return type(activation) is GDN or not isinstance(activation, tf.Module)
 
 
-def _hold(part, network, shape, arrays):
-  channels = shape[-1]
-  for i, layer in enumerate(network.layers):
-    outputs = layer.filters
-    shapes = {"kernel": (*layer.kernel_support, channels, outputs), "bias": (outputs,)}
-    if isinstance(layer.activation, GDN):
-      shapes |= {"beta": (outputs,), "gamma": (outputs, outputs)}
-    found = {name: arrays.get(f"{part}/{i}/{name}", np.empty(0)) for name in shapes}
-    for name, expected in shapes.items():
-      _check_shape(f"{part}/{i}/{name}", found[name].shape, expected)
-    layer.hold(**{name: tf.constant(array, tf.float32) for name, array in found.items()})
-    channels = outputs
-  network.build(shape)
+def _names(layer):
+  """Of the quantities of a layer."""
+  of_gdn = ("beta", "gamma") if isinstance(layer.activation, GDN) else ()
+  return ("kernel", "bias", *of_gdn)
+
+
+def _input_shape(part, config):
+  """Of the smallest input."""
+  side = cfg.HYPER_STRIDE
+  if part == "g_a":
+    return 1, cfg.LATENT_STRIDE * side, cfg.LATENT_STRIDE * side, 3
+  return 1, side, side, config.latent_channels
 
 
 def _assign(weights, arrays):

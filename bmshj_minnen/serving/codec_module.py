@@ -4,7 +4,7 @@ from typing import Optional
 
 import tensorflow as tf
 
-from bmshj_minnen.coding import fixed_point
+from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.format import graph_reading
 from bmshj_minnen.format.errors import Problem
@@ -30,7 +30,7 @@ class CodecModule(tf.Module):
   def __init__(self, codec: Codec):
     super().__init__()
     self._codec = codec
-    self._variables = codec.variables
+    self._variables = codec.graphs.variables
 
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Traces them all; names of byte strings end in `_bytes`, which REST needs for base64."""
@@ -120,8 +120,8 @@ class CodecModule(tf.Module):
     return {"png_bytes": _each(one, self._unpack(file_bytes), tf.string)}
 
   def _compress(self, image, quality):
-    y, z_hat = self._codec.analyze_graph(image, quality)
-    payload, _ = self._codec.encode_graph(y, z_hat)
+    y, z_hat = self._codec.graphs.analyze(image, quality)
+    payload, _ = self._codec.graphs.encode(y, z_hat)
     shape = tf.shape(image)
     quality = quality if self._codec.config.gain_lambdas else None
     return pack_graph(self._codec.fingerprint, shape[0], shape[1], payload, quality)
@@ -147,7 +147,7 @@ class CodecModule(tf.Module):
 
   def _decompress(self, item):
     index, height, width, quality, payload, payload_start = item
-    y_hat, _, whole = self._codec.decode_graph(payload, height, width)
+    y_hat, _, whole = self._codec.graphs.decode(payload, height, width)
     length = tf.strings.as_string(tf.strings.length(payload))
     message = graph_reading.message_graph(
       Problem.PAYLOAD_END,
@@ -156,13 +156,13 @@ class CodecModule(tf.Module):
       tf.strings.join([length, " bytes"]),
     )
     y_hat = refuse_if(~whole, [label("file_bytes", index), message], y_hat)
-    return self._codec.synthesize_graph(y_hat, height, width, quality)
+    return self._codec.graphs.synthesize(y_hat, height, width, quality)
 
 
 def _trace(function, **signature):
   """A graph whose arguments have these names, which are those of the requests."""
   specs = [tf.TensorSpec(s.shape, s.dtype, name) for name, s in signature.items()]
-  with fixed_point.graphs_of_other_processes():
+  with tensors.graphs_of_other_processes():
     return tf.function(function, specs).get_concrete_function()
 
 

@@ -28,7 +28,7 @@ def curve(codec: bmshj_minnen.Codec, image: np.ndarray, qualities: list[float]):
   """Yields (quality, bytes, PSNR in dB) of each quality."""
   files = codec.at_qualities(image, qualities)
   for quality, (data, latents) in zip(qualities, files):
-    pixels = codec.synthesize_graph(latents.y_hat, *image.shape[:2], quality).numpy()
+    pixels = codec.graphs.synthesize(latents.y_hat, *image.shape[:2], quality).numpy()
     yield quality, len(data), metrics.psnr(image, pixels)
 
 

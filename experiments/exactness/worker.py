@@ -42,8 +42,8 @@ def compress_eagerly(
 ) -> tuple[bytes, bmshj_minnen.Latents]:
   """Like `Codec.compress_with_latents`, op by op instead of in graphs."""
   quality = _quality(codec)
-  y, z_hat = codec.analyze_graph(tf.constant(image), quality)
-  payload, y_hat = codec.encode_graph(y, z_hat)
+  y, z_hat = codec.graphs.analyze(tf.constant(image), quality)
+  payload, y_hat = codec.graphs.encode(y, z_hat)
   data = pack_graph(codec.fingerprint, *tf.unstack(tf.shape(image)[:2]), payload, quality)
   return data.numpy(), bmshj_minnen.Latents(y_hat.numpy(), z_hat.numpy())
 
@@ -52,7 +52,7 @@ def eager_latents(codec: bmshj_minnen.Codec, data: bytes) -> bmshj_minnen.Latent
   """Like `Codec.latents`, op by op instead of in a graph."""
   has_quality = _quality(codec) is not None
   header, payload = reading.unpack(data, codec.fingerprint, has_quality=has_quality)
-  y_hat, z_hat, _ = codec.decode_graph(
+  y_hat, z_hat, _ = codec.graphs.decode(
     tf.constant(payload), tf.constant(header.height), tf.constant(header.width)
   )
   return bmshj_minnen.Latents(y_hat.numpy(), z_hat.numpy())

@@ -50,7 +50,7 @@ def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> 
     received = codec.latents(file.read_bytes())
   payload_bits = 8 * (size - fields.header_size(fields.ONE_RATE))
   estimate = report.estimated_bits(model, sent)
-  y, z_hat = codec.analyze_graph(tf.constant(image))
+  y, z_hat = codec.graphs.analyze(tf.constant(image))
   return {
     "image": pathlib.Path(path).stem,
     "bytes": size,

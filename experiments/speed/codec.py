@@ -18,9 +18,9 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 import numpy as np
 import tensorflow as tf
 
-import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
+from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import catalogue, model_directory, weights
 from bmshj_minnen.photographs import outputs
@@ -71,7 +71,7 @@ def _subjects(name, frozen, arrays, image):
   subjects = {}
   for precision in _PRECISIONS.value:
     model = model_directory.model_for_coding(frozen.config, arrays, precision)
-    codec = bmshj_minnen.Codec(frozen, model)
+    codec = tensorflow_codec(frozen, model)
     subject = _Subject(Coding(codec, frozen, image), operations, precision)
     subjects[name if precision == "float32" else f"{name} {precision}"] = subject
   return subjects

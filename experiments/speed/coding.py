@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import fixed_point, wavefront
+from bmshj_minnen.coding import tensors, wavefront
 from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.symbols import Encoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 
 __all__ = ["PARTS", "Coding"]
@@ -39,13 +40,13 @@ class Coding:
     self.bpp = 8 * len(self._data) / (image.shape[0] * image.shape[1])
     latents = codec.latents(self._data)
     height, width, channels = latents.y_hat.shape
-    networks = Networks(frozen, fixed_point.exact_dtype())
+    networks = Networks(frozen, tensors.exact_dtype(), tensors)
     y = tf.constant(latents.y_hat.reshape(-1, channels) / np.float32(frozen.y_step))
-    side = wavefront.Encoder(_NoCoder(), networks.unit, 0, y)
+    side = Encoder(_NoCoder(), networks.unit, 0, y)
     psi = tf.function(lambda z: networks.psi(z, height, width))
     self._psi = functools.partial(psi, tf.constant(latents.z_hat))
     loop = tf.function(
-      lambda psi: wavefront.scan_graph(networks, side, tf.constant(0), psi, height, width, channels)
+      lambda psi: wavefront.scan(networks, side, tf.constant(0), psi, height, width, channels)
     )
     self._loop = functools.partial(loop, self._psi())
 

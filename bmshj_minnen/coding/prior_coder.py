@@ -1,0 +1,129 @@
+"""Latents <-> payload: the exact networks on a range coder, for arrays and for tensors."""
+
+from typing import Any
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.coding import fixed_point, wavefront
+from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.symbols import Decoder, Encoder
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+
+__all__ = ["PriorCoder"]
+
+
+class PriorCoder:
+  """Codes ẑ, then y.
+
+  Args:
+    frozen: the integer prior.
+    networks: its networks, of arrays or of tensors.
+    range_coder: `portable.range_coder.RangeCoder` for arrays, `entropy.range_coder.RangeCoder` for
+      tensors.
+    xp: the namespace of these, see `arrays`.
+
+  Attributes:
+    networks: as given.
+  """
+
+  def __init__(self, frozen: FrozenPrior, networks: Networks, range_coder: Any, xp: Any):
+    self._config, self._step = frozen.config, frozen.y_step
+    self.networks, self._coder, self._xp = networks, range_coder, xp
+
+  @property
+  def z_channels(self) -> int:
+    """Channels of z, and as many tables before those of y."""
+    return self._config.num_filters if self._config.parts.hyperprior else 0
+
+  def encode(self, y: Any, z_hat: Any) -> tuple[Any, Any]:
+    """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ like y, float32; all at once."""
+    shape = self._xp.shape(y)
+    flat = self._xp.reshape(y, [-1, self._config.latent_channels])
+    handle = self.push_z(z_hat)
+    handle, y_hat = self._scan(self._encoder(flat), handle, z_hat, shape[0], shape[1])
+    return self._coder.finish_encoder(handle), y_hat
+
+  def decode(self, payload: Any, height: Any, width: Any) -> tuple[Any, Any, Any]:
+    """The payload of h x w latents -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
+    handle, z_hat = self.pop_z(payload, height, width)
+    handle, y_hat = self._scan(self._decoder(), handle, z_hat, height, width)
+    return y_hat, z_hat, self._coder.finish_decoder(handle)
+
+  def _scan(self, coder, handle, z_hat, height, width):
+    channels = self._config.latent_channels
+    psi = self.networks.psi(z_hat, height, width)
+    handle, y_hat = wavefront.scan(self.networks, coder, handle, psi, height, width, channels)
+    return handle, self._xp.reshape(y_hat * self._step, [height, width, channels])
+
+  # The same piece by piece.
+
+  def push_z(self, z_hat: Any) -> Any:
+    """ẑ [h', w', N] float32 -> the state of a new encoder."""
+    xp = self._xp
+    value = xp.cast(xp.reshape(z_hat, [-1]), xp.int32)
+    return self._coder.push(self._coder.start_encoder(), self._z_tables(xp.shape(z_hat)), value)
+
+  def pop_z(self, payload: Any, height: Any, width: Any) -> tuple[Any, Any]:
+    """The payload of h x w latents -> the state of a new decoder, and ẑ [h', w', N] float32."""
+    xp = self._xp
+    shape = xp.stack([cfg.hyper_size(height), cfg.hyper_size(width), self.z_channels])
+    handle, z_hat = self._coder.pop(self._coder.start_decoder(payload), self._z_tables(shape))
+    z_hat = xp.reshape(xp.cast(z_hat, xp.float32), shape)
+    return handle, xp.ensure_shape(z_hat, [None, None, self.z_channels])
+
+  def _z_tables(self, shape):
+    """The table index of each symbol of z: its channel."""
+    xp = self._xp
+    return xp.tile(xp.range(self.z_channels), [shape[0] * shape[1]])
+
+  def psi(self, z_hat: Any) -> Any:
+    """H_s without cropping: ẑ [h', w', N] -> [4 h', 4 w', channels] int16."""
+    shape = self._xp.shape(z_hat)
+    height, width = cfg.HYPER_STRIDE * shape[0], cfg.HYPER_STRIDE * shape[1]
+    psi = self.networks.psi(z_hat, height, width)
+    return self._xp.cast(self._xp.reshape(psi, [height, width, psi.shape[1]]), self._xp.int16)
+
+  def encode_steps(
+    self, handle: Any, ring: Any, first: Any, last: Any, height: Any, width: Any, psi: Any, y: Any
+  ) -> tuple[Any, Any, Any]:
+    """Encodes the latents of some steps.
+
+    Args:
+      handle: the encoder's state.
+      ring: see `order.empty_ring`.
+      first, last: the first step and the one after the last.
+      height, width: of the image of latents.
+      psi: [n, channels] int16 at the positions of these steps, as coded.
+      y: [n, M] float32, there.
+
+    Returns:
+      The next state, the next ring, and ŷ [n, M] float32.
+    """
+    return self._scan_steps(self._encoder(y), handle, ring, (first, last), (height, width), psi)
+
+  def decode_steps(
+    self, handle: Any, ring: Any, first: Any, last: Any, height: Any, width: Any, psi: Any
+  ) -> tuple[Any, Any, Any]:
+    """Decodes the latents of some steps; as `encode_steps`, without y."""
+    return self._scan_steps(self._decoder(), handle, ring, (first, last), (height, width), psi)
+
+  def _scan_steps(self, coder, handle, ring, steps, size, psi):
+    where = self._xp.range(self._xp.shape(psi)[0])
+    handle, ring, y_hat = wavefront.scan_steps(
+      self.networks, coder, handle, psi, where, ring, steps, size
+    )
+    return handle, ring, y_hat * self._step
+
+  def finish_encoder(self, handle: Any) -> Any:
+    """The payload."""
+    return self._coder.finish_encoder(handle)
+
+  def finish_decoder(self, handle: Any) -> Any:
+    """Whether the payload ended where its symbols did."""
+    return self._coder.finish_decoder(handle)
+
+  def _encoder(self, y):
+    y = fixed_point.saturate(y / self._step)
+    return Encoder(self._coder, self.networks.unit, self.z_channels, y)
+
+  def _decoder(self):
+    return Decoder(self._coder, self.networks.unit, self.z_channels)

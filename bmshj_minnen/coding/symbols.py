@@ -1,0 +1,64 @@
+"""The symbols at the positions of a step, of arrays or of tensors."""
+
+from typing import Any, Protocol
+
+from bmshj_minnen.coding import fixed_point
+from bmshj_minnen.coding.arrays import namespace
+from bmshj_minnen.format.tables import MAX_VALUE
+
+__all__ = ["Decoder", "Encoder", "SymbolCoder"]
+
+
+class SymbolCoder(Protocol):
+  """What encoder and decoder do at the positions of one step."""
+
+  def __call__(self, handle: Any, mean: Any, table_index: Any, where: Any) -> tuple[Any, Any]:
+    """Moves symbols between the range coder and ŷ.
+
+    Args:
+      handle: the range coder's state.
+      mean: [n, M] float32, int16-valued, in units of `y_step`.
+      table_index: [n, M] int32, counted from the first table of y.
+      where: [n] int32, which positions these are.
+
+    Returns:
+      The next state and ŷ like the means.
+    """
+
+
+class Encoder:
+  """Quantizes y around the means and pushes the differences.
+
+  Args:
+    coder: a range coder with the tables of z, then those of y.
+    unit: the distance of symbols in units of `y_step`.
+    first_table: of y.
+    y: [h * w, M] float32, int16-valued, in units of `y_step`.
+  """
+
+  def __init__(self, coder: Any, unit: float, first_table: int, y: Any):
+    self._coder, self._unit, self._first_table = coder, unit, first_table
+    self._y = y
+
+  def __call__(self, handle, mean, table_index, where):
+    xp = namespace(mean)
+    symbol = xp.round((xp.gather(self._y, where) - mean) / self._unit)
+    value = xp.cast(xp.clip_by_value(symbol, -MAX_VALUE, MAX_VALUE), xp.int32)
+    handle = self._coder.push(
+      handle, xp.reshape(table_index, [-1]) + self._first_table, xp.reshape(value, [-1])
+    )
+    # Through integers: no -0, which the decoder would not get.
+    return handle, fixed_point.saturate(mean + xp.cast(value, xp.float32) * self._unit)
+
+
+class Decoder:
+  """Pops the differences and adds them to the means; arguments as of `Encoder`."""
+
+  def __init__(self, coder: Any, unit: float, first_table: int):
+    self._coder, self._unit, self._first_table = coder, unit, first_table
+
+  def __call__(self, handle, mean, table_index, where):
+    xp = namespace(mean)
+    handle, value = self._coder.pop(handle, xp.reshape(table_index, [-1]) + self._first_table)
+    symbol = xp.reshape(xp.cast(value, xp.float32), xp.shape(mean))
+    return handle, fixed_point.saturate(mean + symbol * self._unit)

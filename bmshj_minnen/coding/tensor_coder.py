@@ -1,0 +1,78 @@
+"""Latents <-> payload in TensorFlow: in one graph, or piece by piece on arrays."""
+
+from typing import Callable
+
+import tensorflow as tf
+
+from bmshj_minnen.coding import tensors
+from bmshj_minnen.coding.forking import refuse_forked
+from bmshj_minnen.coding.graph import Graph
+from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.prior_coder import PriorCoder
+from bmshj_minnen.entropy.range_coder import RangeCoder
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+
+__all__ = ["TensorCoder"]
+
+_NUMBER = tf.TensorSpec([], tf.int32)
+_HANDLE = tf.TensorSpec([], tf.variant)  # Of a range coder.
+
+
+class TensorCoder:
+  """A `latent_coder.Coder` that runs in graphs, on the CPU.
+
+  `encode_graph` and `decode_graph` take and return tensors, eagerly or within a graph, and hold
+  everything at once.
+
+  Args:
+    frozen: the integer prior.
+
+  Attributes:
+    prior: the coder whose methods these are, of tensors.
+  """
+
+  def __init__(self, frozen: FrozenPrior):
+    refuse_forked()
+    with tf.device("/cpu:0"):
+      networks = Networks(frozen, tensors.exact_dtype(), tensors)
+      coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), tensors)
+    self.prior = coder
+    z = tf.TensorSpec([None, None, coder.z_channels], tf.float32)
+    y = tf.TensorSpec([None, frozen.config.latent_channels], tf.float32)
+    steps = (_HANDLE, y, *[_NUMBER] * 4, tf.TensorSpec([None, None], tf.int16))
+    self.psi = _on_cpu(coder.psi, z)
+    self.push_z = _on_cpu(coder.push_z, z)
+    self.pop_z = _on_cpu(coder.pop_z, tf.TensorSpec([], tf.string), _NUMBER, _NUMBER)
+    self.encode_steps = _on_cpu(coder.encode_steps, *steps, y)
+    self.decode_steps = _on_cpu(coder.decode_steps, *steps)
+
+  def finish_encoder(self, handle: tf.Tensor) -> bytes:
+    """The payload."""
+    return self.prior.finish_encoder(handle).numpy()
+
+  def finish_decoder(self, handle: tf.Tensor) -> bool:
+    """Whether the payload ended where its symbols did."""
+    return bool(self.prior.finish_decoder(handle))
+
+  def encode_graph(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ like y, float32."""
+    with tf.device("/cpu:0"):
+      return self.prior.encode(y, z_hat)
+
+  def decode_graph(
+    self, payload: tf.Tensor, height: tf.Tensor, width: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The payload of h x w latents -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
+    with tf.device("/cpu:0"):
+      return self.prior.decode(payload, height, width)
+
+
+def _on_cpu(function: Callable, *signature: tf.TensorSpec) -> Callable:
+  graph = Graph(function, *signature)
+
+  def call(*args):
+    refuse_forked()
+    with tf.device("/cpu:0"):
+      return graph(*args)
+
+  return call

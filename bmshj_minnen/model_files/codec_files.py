@@ -1,0 +1,105 @@
+"""What a codec reads of a model directory, with any runtime; TensorFlow is not needed."""
+
+import logging
+import os
+import pathlib
+import threading
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.reading import parse_intact
+from bmshj_minnen.model_files import array_files, catalogue
+from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
+
+__all__ = ["BOND", "Shipped", "place", "read_prior", "read_weights"]
+
+BOND = "coder"  # Among the weights: the fingerprint of the coder that was saved with them.
+
+
+def read_prior(directory: pathlib.Path) -> FrozenPrior:
+  """The integer prior.
+
+  Raises:
+    ValueError: it is missing or damaged.
+  """
+  return FrozenPrior.from_arrays(array_files.read(directory, CODER))
+
+
+def read_weights(
+  directory: pathlib.Path, fingerprint: bytes, parts: Optional[tuple[str, ...]] = None
+) -> dict[str, np.ndarray]:
+  """The weights that were saved with the prior of a fingerprint.
+
+  Args:
+    directory: of the model.
+    fingerprint: 4 bytes.
+    parts: such as "g_s"; None: all.
+
+  Raises:
+    ValueError: they are missing, damaged, or of another model.
+  """
+  wanted = None if parts is None else lambda name: name.split("/")[0] in (*parts, BOND)
+  arrays = array_files.read(directory, WEIGHTS, wanted)
+  bond = arrays.pop(BOND, None)
+  if bond is None:
+    logging.warning(
+      "%s: %s does not say with which %s it was saved; an older version wrote it.",
+      directory,
+      WEIGHTS,
+      CODER,
+    )
+  elif bond.tobytes() != fingerprint:
+    raise ValueError(
+      f"{directory}: {WEIGHTS} and {CODER} are of different models, as in a folder that was copied"
+      " while training wrote to it: copy it again"
+    )
+  return arrays
+
+
+def place(directory: pathlib.Path) -> str:
+  """What another process knows a model by; elsewhere the package may lie in another folder."""
+  if directory.name in catalogue.names() and directory == catalogue.find(directory.name):
+    return directory.name
+  return os.path.abspath(directory)
+
+
+class Shipped:
+  """The codecs of the models that ship, each made once; for several threads.
+
+  Args:
+    make: a directory, its prior and options -> a codec.
+  """
+
+  def __init__(self, make: Callable[..., Codec]):
+    self._make = make
+    self._making = threading.Lock()
+    self._codecs: dict[tuple, Codec] = {}  # By fingerprint and options.
+
+  def codec_for(self, file: bytes, *options: Any) -> Codec:
+    """The codec of the model that wrote a file.
+
+    Raises:
+      BitstreamError: the file is damaged.
+      ValueError: no shipped model wrote it.
+    """
+    fingerprint = parse_intact(file)[0].fingerprint
+    with self._making:
+      key = (fingerprint, *options)
+      if key not in self._codecs:
+        self._codecs[key] = self._new(fingerprint, options)
+      return self._codecs[key]
+
+  def _new(self, fingerprint, options):
+    for directory in map(catalogue.find, catalogue.names()):
+      # Reading this is quick, other than the prior.
+      bond = array_files.read(directory, WEIGHTS, lambda name: name == BOND)[BOND]
+      if bond.tobytes() == fingerprint:
+        prior = read_prior(directory)
+        if prior.fingerprint == fingerprint:
+          return self._make(directory, prior, *options)
+    raise ValueError(
+      f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
+    )

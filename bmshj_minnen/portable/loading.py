@@ -1,0 +1,119 @@
+"""Codecs of models on disk, without TensorFlow."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from bmshj_minnen.coding import fixed_point, tiling
+from bmshj_minnen.coding.arrays import Arrays
+from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.image_transforms import ImageTransforms
+from bmshj_minnen.coding.latent_coder import LatentCoder
+from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.prior_coder import PriorCoder
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
+from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.model_files.codec_files import Shipped, place, read_prior, read_weights
+from bmshj_minnen.portable import manifest
+from bmshj_minnen.portable.onnx_transforms import CPU, OnnxTransforms
+from bmshj_minnen.portable.range_coder import RangeCoder
+from bmshj_minnen.quality import Dial
+
+__all__ = ["array_coder", "graphs_of", "load", "load_for"]
+
+_GRAPHS = "onnx"  # The folder of the graphs in a model directory.
+_PARTS = ("g_a", "h_a", "g_s", "gains")
+
+
+def load(
+  model: str = catalogue.DEFAULT,
+  max_pixels: int = DEFAULT_MAX_PIXELS,
+  memory: int = tiling.DEFAULT_MEMORY,
+  quality: Optional[float] = None,
+  providers: Sequence[Any] = CPU,
+) -> Codec:
+  """The codec of a model, in ONNX Runtime and NumPy.
+
+  Its files decode to the same ŷ as everywhere; a pixel may differ by one level from TensorFlow's.
+
+  Args:
+    model: the name of a model that ships, or a directory that `export --format=onnx` wrote.
+    max_pixels, memory: as of `Codec`.
+    quality: of a model for many rates, where none is given; None: the default one, see `quality`.
+    providers: ONNX Runtime's execution providers for g_a, h_a and g_s, in order of preference;
+      the entropy parameters are always computed on the CPU.
+
+  Raises:
+    ValueError: there is no such model or quality, it has no graphs, or its files are of different
+      models.
+  """
+  directory = catalogue.find(model)
+  return _codec(directory, read_prior(directory), max_pixels, memory, providers, quality)
+
+
+def load_for(
+  file: bytes,
+  max_pixels: int = DEFAULT_MAX_PIXELS,
+  memory: int = tiling.DEFAULT_MEMORY,
+  providers: Sequence[Any] = CPU,
+) -> Codec:
+  """The codec of the shipped model that wrote a file; arguments as of `load`.
+
+  Raises:
+    BitstreamError: the file is damaged.
+    ValueError: no shipped model wrote it.
+  """
+  return _SHIPPED.codec_for(file, max_pixels, memory, tuple(providers))
+
+
+def graphs_of(directory: pathlib.Path) -> pathlib.Path:
+  """The folder of the ONNX graphs of a model directory."""
+  inside = directory / _GRAPHS
+  return inside if (inside / manifest.MANIFEST).exists() else directory
+
+
+def _codec(directory, prior, max_pixels, memory, providers, quality=None):
+  folder = graphs_of(directory)
+  graphs = manifest.read(folder)
+  if graphs.fingerprint != prior.fingerprint.hex():
+    raise ValueError(f"{folder}: the graphs are of another model: export them again")
+  weights = read_weights(directory, prior.fingerprint, _PARTS)
+  dial = None
+  if prior.config.gain_lambdas:
+    dial = Dial(prior.config, weights["gains/log_gain"], weights["gains/log_inverse"])
+  transforms = OnnxTransforms(folder, graphs, weights, providers)
+  codec = Codec(
+    prior,
+    ImageTransforms(prior.config, transforms, dial),
+    LatentCoder(prior, array_coder(prior)),
+    max_pixels=max_pixels,
+    memory=memory,
+    quality=quality,
+  )
+  options = (max_pixels, memory, quality, providers)
+  codec.origin = _load_again, (prior.fingerprint, place(directory), *options)
+  return codec
+
+
+def _load_again(fingerprint, model, *options):
+  """The codec of `load` in another process."""
+  codec = load(model, *options)
+  if codec.fingerprint != fingerprint:
+    raise ValueError(f"the model in {model} is no longer the one that was loaded")
+  return codec
+
+
+def array_coder(prior: FrozenPrior) -> PriorCoder:
+  """The coder of a prior in NumPy, after a probe of its matrix products."""
+  dtype = fixed_point.exact_dtype(_probed, "the library that NumPy multiplies matrices with")
+  return PriorCoder(prior, Networks(prior, dtype), RangeCoder(prior.tables), Arrays)
+
+
+def _probed(layer, dtype, x):
+  parts = fixed_point.split(x)
+  layers = [fixed_point.CompiledLayer(layer, dtype, few_rows=few) for few in (True, False)]
+  return [compiled(parts) for compiled in layers]
+
+
+_SHIPPED = Shipped(_codec)

@@ -1,0 +1,73 @@
+"""What a directory of ONNX graphs says about itself, as JSON."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Optional
+
+from bmshj_minnen.coding.tiling import Field
+
+__all__ = ["MANIFEST", "Graph", "Manifest", "read"]
+
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+  """One graph.
+
+  Attributes:
+    file: its name.
+    inputs, outputs: name -> dtype and dimensions, some of them named, such as "float32 h w 192".
+    weights: names of initializers that the file leaves out; they are in `weights.npz`.
+    field: what a part of the result needs; None of graphs that are not for tiles.
+  """
+
+  file: str
+  inputs: dict[str, str]
+  outputs: dict[str, str]
+  weights: tuple[str, ...] = ()
+  field: Optional[Field] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+  """A directory.
+
+  Attributes:
+    model: the name of the model, or its directory when it was exported.
+    fingerprint: of the model, hexadecimal, as in its files.
+    opset: of ONNX, which the graphs need.
+    graphs: by the names of the paper: "g_a", "h_a", "g_s" and others.
+  """
+
+  model: str
+  fingerprint: str
+  opset: int
+  graphs: dict[str, Graph]
+
+  def to_json(self) -> str:
+    """The text of a file that `read` reads."""
+    return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+
+def read(directory: pathlib.Path) -> Manifest:
+  """The manifest of a directory.
+
+  Raises:
+    ValueError: there is none, or it is damaged.
+  """
+  path = directory / MANIFEST
+  try:
+    fields = json.loads(path.read_text("utf-8"))
+    graphs = {name: _graph(**graph) for name, graph in fields.pop("graphs").items()}
+    return Manifest(graphs=graphs, **fields)
+  except FileNotFoundError as error:
+    raise ValueError(f"{directory} has no ONNX graphs: it has no {MANIFEST}") from error
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f"{path} is damaged: {error!r}") from error
+
+
+def _graph(field=None, weights=(), **fields):
+  field = None if field is None else Field(**field)
+  return Graph(field=field, weights=tuple(weights), **fields)

@@ -1,0 +1,20 @@
+"""PSNR of pictures; TensorFlow is not needed."""
+
+import numpy as np
+
+__all__ = ["psnr"]
+
+
+def psnr(x: np.ndarray, x_hat: np.ndarray) -> float:
+  """Peak signal to noise ratio of two uint8 images of one shape, dB; inf if they are equal.
+
+  Raises:
+    ValueError: the shapes differ, or the values are not uint8.
+  """
+  x, x_hat = np.asarray(x), np.asarray(x_hat)
+  if x.shape != x_hat.shape:
+    raise ValueError(f"images of one shape are compared, not {x.shape} and {x_hat.shape}")
+  if not x.dtype == x_hat.dtype == np.uint8:
+    raise ValueError(f"PSNR needs pixels as uint8, 0..255, not {x.dtype} and {x_hat.dtype}")
+  error = np.mean(np.square(x.astype(np.float64) - x_hat.astype(np.float64)))
+  return float(10 * np.log10(255**2 / error)) if error else float("inf")

@@ -1,0 +1,161 @@
+"""Writes the ONNX graphs of a model, for `bmshj_minnen.portable` and for other programs."""
+
+import pathlib
+import shutil
+
+import numpy as np
+import onnx
+import tensorflow as tf
+
+from bmshj_minnen.coding import tensors
+from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.tensor_transforms import TensorTransforms
+from bmshj_minnen.layers.chain import Chain
+from bmshj_minnen.model import Model
+from bmshj_minnen.model_files import array_files, catalogue, model_directory, weights
+from bmshj_minnen.model_files.codec_files import BOND, read_prior, read_weights
+from bmshj_minnen.portable.manifest import MANIFEST, Graph, Manifest
+from bmshj_minnen.serving import onnx_graphs
+
+__all__ = ["export", "write_graphs"]
+
+
+def export(model: str, output: pathlib.Path) -> pathlib.Path:
+  """Writes a directory that `portable.load` reads: graphs, integer prior, gains and a manifest.
+
+  Args:
+    model: a model directory, or the name of a model that ships.
+    output: the directory; whole or not at all.
+
+  Returns:
+    The directory.
+
+  Raises:
+    ValueError: no such model; the directory exists; or a network has no graph, and why.
+  """
+  if output.exists():
+    raise ValueError(f"{output} exists: take another directory")
+  directory = catalogue.find(model)
+  prior = read_prior(directory)
+  gains = read_weights(directory, prior.fingerprint, ("gains",))
+  temporary = output.with_name(f"{output.name}.tmp")
+  shutil.rmtree(temporary, ignore_errors=True)
+  temporary.mkdir(parents=True)
+  try:
+    write_graphs(model, temporary)
+    model_directory.save_config(prior.config, temporary)
+    bond = np.frombuffer(prior.fingerprint, np.uint8)
+    array_files.write(temporary, array_files.WEIGHTS, {**gains, BOND: bond})
+    array_files.write(temporary, array_files.CODER, prior.arrays(), compressed=True)
+    temporary.rename(output)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+  return output
+
+
+def write_graphs(model: str, folder: pathlib.Path, inside: bool = True) -> None:
+  """Writes the graphs and their manifest into a folder.
+
+  Args:
+    model: as of `export`.
+    folder: that there is.
+    inside: whether weights are in the graphs; if not, programs give them from `weights.npz`, and
+      the graphs of the prior are left out.
+  """
+  directory = catalogue.find(model)
+  prior = read_prior(directory)
+  arrays = read_weights(directory, prior.fingerprint)
+  made = _of_transforms(prior.config, arrays)
+  if inside:
+    made.update(_of_prior(prior))
+  graphs = {}
+  for name, (proto, held, field) in made.items():
+    inputs, outputs = map(onnx_graphs.described, (proto.graph.input, proto.graph.output))
+    outside = () if inside else tuple(held)
+    graphs[name] = Graph(f"{name}.onnx", inputs, outputs, outside, field)
+    onnx.save(onnx_graphs.without(proto, outside), str(folder / f"{name}.onnx"))
+  manifest = Manifest(directory.name, prior.fingerprint.hex(), onnx_graphs.OPSET, graphs)
+  (folder / MANIFEST).write_text(manifest.to_json(), "utf-8")
+
+
+def _of_transforms(config, arrays):
+  """Name -> graph, names of its weights, and its field."""
+  model = Model(config, has_variables=False)
+  if isinstance(model.g_s, Chain):
+    model.g_s = model.g_s.in_phases()
+  weights.hold(model, arrays)
+  transforms = TensorTransforms(model)
+  random, m = np.random.default_rng(0), config.latent_channels
+  image = random.integers(0, 256, [70, 50, 3]).astype(np.uint8)
+  latents = random.normal(0, 3, [5, 4, m]).astype(np.float32)
+  axes = {
+    "image": "height width 3",
+    "pixels": "height width 3",
+    "y": f"h w {m}",
+    "y_hat": f"h w {m}",
+    "z_hat": f"hyper_h hyper_w {config.num_filters}",
+  }
+  result = {}
+  for name, (source, target, sample) in {
+    "g_a": ("image", "y", image),
+    "h_a": ("y", "z_hat", latents),
+    "g_s": ("y_hat", "pixels", latents),
+  }.items():
+    network = getattr(model, name)
+    if network is None:
+      continue
+    held = weights.held(name, network)
+
+    def compute(x, *constants, name=name, network=network, held=held, target=target):
+      if held:  # Arranged within the graph, so that initializers are the model's weights.
+        weights.hold_network(name, network, config, dict(zip(held, constants)))
+      return {target: getattr(transforms, f"{name}_graph")(x)}
+
+    constants = {key: np.asarray(arrays[key], np.float32) for key in held}
+    proto = _graph(name, compute, {source: sample}, axes, constants)
+    result[name] = proto, held, transforms.fields[name]
+  return result
+
+
+def _of_prior(prior):
+  """The same of "h_s", which gives what the other takes of psi, and "step", as far as there are."""
+  config, result = prior.config, {}
+  if not config.parts.is_conditional:
+    return result
+  networks, m = Networks(prior, "float32", tensors), config.latent_channels
+  random, inputs = np.random.default_rng(0), {}
+  axes = {"height": "", "width": "", "mean": f"n {m}", "table_index": f"n {m}"}
+  if config.parts.hyperprior:
+    z_hat = random.integers(-9, 10, [1, 1, config.num_filters]).astype(np.float32)
+    samples = {"z_hat": z_hat, "height": np.array(2, np.int32), "width": np.array(3, np.int32)}
+
+    def h_s(z_hat, height, width):
+      return {"prepared": networks.prepare(networks.psi(z_hat, height, width))}
+
+    inputs = {"prepared": h_s(*map(tf.constant, samples.values()))["prepared"].numpy()}
+    axes["prepared"] = f"n {inputs['prepared'].shape[1]}"
+    axes["z_hat"] = f"hyper_h hyper_w {config.num_filters}"
+    result["h_s"] = _graph("h_s", h_s, samples, axes, {}), (), None
+  if networks.context_support:
+    neighbours = networks.context_support**2 // 2 * m
+    x = random.integers(-(2**15), 2**15, [6, neighbours]).astype(np.float32)
+    inputs["neighbours"] = networks.split(tf.constant(x)).numpy()
+    axes["neighbours"] = f"{networks.num_parts} n {neighbours}"
+
+  def step(*values):
+    named = dict(zip(inputs, values))
+    prepared, neighbours = named.get("prepared"), named.get("neighbours")
+    if prepared is None:
+      prepared = networks.prepare(tf.zeros([tf.shape(neighbours)[1], 0]))
+    mean, table_index = networks.parameters(prepared, neighbours)
+    return {"mean": mean, "table_index": table_index}
+
+  result["step"] = _graph("step", step, inputs, axes, {}), (), None
+  return result
+
+
+def _graph(name, *arguments):
+  try:
+    return onnx_graphs.graph(*arguments)
+  except ValueError as error:
+    raise ValueError(f"{name} has no ONNX graph: {error}") from error
