@@ -167,7 +167,7 @@ class Checkpoints:
     return failures.TrainingError(f"step {self.step}: {problem}: {remedy}; {self.kept}")
 
   def _problem(self):
-    """Names a variable that is not finite, or the loss of the weights to be saved; None if all are."""
+    """Names a variable, or else the loss, that is not finite; None if all are finite."""
     for variable in self._trainer.saved_variables:
       if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
         return f"the weights are not finite ({variable.name})"
