@@ -1,4 +1,4 @@
-"""What a run leaves on disk is whole, finite and without gaps, wherever it is interrupted."""
+"""The files of a run are whole, finite and without gaps, wherever it is interrupted."""
 
 import contextlib
 import csv

@@ -96,4 +96,6 @@ def _errors_that_name(path):
   try:
     yield
   except OSError as error:
+    if not error.errno:
+      raise
     raise OSError(error.errno, os.strerror(error.errno), str(path)) from error

@@ -1,4 +1,4 @@
-"""What happens around the training steps: guarding, saving, drawing for TensorBoard."""
+"""Around the training steps: guarding, saving, drawing for TensorBoard."""
 
 import pathlib
 import time

@@ -1,4 +1,4 @@
-"""What a run leaves on disk at each save, and what it resumes from."""
+"""The files of a run: written at each save, read when it resumes."""
 
 import pathlib
 from typing import Any, Optional
@@ -167,7 +167,7 @@ class Checkpoints:
     return failures.TrainingError(f"step {self.step}: {problem}: {remedy}; {self.kept}")
 
   def _problem(self):
-    """What is not finite: a variable, or the loss of the weights that are saved; None if all is."""
+    """Names a variable, or else the loss, that is not finite; None if all are finite."""
     for variable in self._trainer.saved_variables:
       if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
         return f"the weights are not finite ({variable.name})"

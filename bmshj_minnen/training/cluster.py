@@ -1,7 +1,7 @@
 """The machines of TF_CONFIG: which they are, and waiting until all are there.
 
-TensorFlow waits for them in native code, says nothing and takes no signal; so it begins once all
-are there.
+TensorFlow waits for them in native code, prints nothing and ignores signals; so it is started when
+all are there.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ class Cluster:
     """The cluster that a value of TF_CONFIG describes.
 
     Raises:
-      ValueError: it describes none of a chief, or none, and workers.
+      ValueError: it does not describe workers, with or without a chief; names what is wrong.
     """
     try:
       return _parse(text)

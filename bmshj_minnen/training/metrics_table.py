@@ -14,8 +14,9 @@ __all__ = ["MetricsTable"]
 class MetricsTable:
   """The rows of a run that may be interrupted at any time.
 
-  A row is written before its checkpoint, so that no checkpoint lacks its row. Rows after the
-  checkpoint that a run resumes from are of steps that it takes again; the next update drops them.
+  A row is written before its checkpoint, so that no checkpoint lacks its row; but those that Ctrl-C
+  makes have none. Rows after the checkpoint that a run resumes from are of steps that it takes
+  again; the next update drops them.
   """
 
   def __init__(self, path: pathlib.Path):

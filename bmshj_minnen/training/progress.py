@@ -1,4 +1,4 @@
-"""What a run says on its way: the one place that decides where and how often."""
+"""Progress of a run: the one place that decides where and how often it is shown."""
 
 import contextlib
 import math

@@ -151,11 +151,7 @@ class _Run:
     self._stop = "Interrupted"
 
   def _show(self, losses):
-    if not np.isfinite(losses).all():
-      raise ValueError(
-        f"the loss is not finite near step {self._step}: export with a lower --learning_rate; "
-        f"{self._state_path} is from before, if there is one"
-      )
+    self._check_finite("the loss", losses)
     now, live = time.monotonic(), sys.stdout.isatty()
     if now - self._shown < (1 if live else 10) and self._step < self._last:
       return
@@ -171,19 +167,28 @@ class _Run:
     line = f"{self._step}/{self._last} {values} | {speed}, {left} left"
     print(f"\r{line}\033[K" if live else line, end="" if live else "\n", flush=True)
 
+  def _check_finite(self, name, *values):
+    """Nothing that is not finite is saved."""
+    if not all(np.isfinite(value).all() for value in values):
+      raise ValueError(
+        f"{name} is not finite near step {self._step}: export with a lower --learning_rate; "
+        f"{self._state_path} is from before, if there is one"
+      )
+
   def _save(self, losses):
     """Writes the state and a row of the table: averages since the row before."""
-    if not np.isfinite(losses).all():
-      self._show(losses[~np.isfinite(losses).all(1)][0])
+    self._check_finite("the loss", losses)
     row = {"step": self._step, "seconds": time.monotonic() - self._start}
     row.update(zip(self._trainer.losses, losses.mean(0, dtype=np.float64)))
     if self._held_out:
       pictures = crops.central_crops(self._held_out, self._config["crop"])
       names = (f"val_{name}" for name in self._trainer.validation_losses)
       row.update(zip(names, self._trainer.validate(pictures)))
+    state = self._trainer.host_state()
+    self._check_finite("the validation", *row.values())
+    self._check_finite("the state", *state.values())
     # Before the state: a row whose state is missing is forgotten, a missing row is lost.
     self._table.add(row)
-    state = self._trainer.host_state()
     step_file.save_state(self._state_path, state)
     model = {
       name: state[self._averages.get(name, name)] for name in state if name.startswith("model/")
