@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -87,6 +88,14 @@ def test_files_take_the_bits_of_compressais_files(case, tmp_path):
   assert codec.latents(file).y_hat.tobytes() == latents.y_hat.tobytes()
 
 
+def _assert_converts_to(found, expected):
+  (config_, arrays), (expected_config, expected_arrays) = found, expected
+  assert config_ == expected_config
+  assert set(arrays) == set(expected_arrays)
+  for name, array in expected_arrays.items():
+    np.testing.assert_array_equal(arrays[name], array)
+
+
 def _oldest(name):
   """As in the checkpoints that CompressAI's URLs name, from a model on several GPUs."""
   for new, old in (("matrices", "_matrices"), ("biases", "_biases"), ("factors", "_factors")):
@@ -105,11 +114,87 @@ def test_old_names_mean_the_same(rename):
   state, _ = _load("mbt2018-mean")
   renamed = {rename(name): value for name, value in state.items()}
   assert set(renamed) != set(state)
-  (expected_config, expected), (found_config, found) = map(conversion.convert, (state, renamed))
-  assert found_config == expected_config
-  assert set(found) == set(expected)
-  for name, value in expected.items():
-    np.testing.assert_array_equal(found[name], value)
+  _assert_converts_to(conversion.convert(renamed), conversion.convert(state))
+
+
+_WRAPPERS = {
+  "compiled": "_orig_mod.",
+  "on several GPUs": "module.",
+  "on several GPUs, compiled": "module._orig_mod.",
+  "compiled, on several GPUs, twice": "_orig_mod.module.module.",
+  "sharded": "_fsdp_wrapped_module._checkpoint_wrapped_module.",
+  "of a Lightning module": "model.",
+  "compiled, of a Lightning module": "model._orig_mod.",
+  "of something in something": "codec.ema_model.module.",
+}
+
+
+@pytest.mark.parametrize("words", _WRAPPERS.values(), ids=_WRAPPERS)
+def test_words_of_wrappers_mean_nothing(words):
+  state, _ = _load("mbt2018")
+  expected = conversion.convert(state)
+  wrapped = {f"{words}{name}": array for name, array in state.items()}
+  _assert_converts_to(conversion.convert(wrapped), expected)
+  # Counters stand beside the model, and with a name of its own so do other networks.
+  wrapped["n_averaged"] = np.int64(7)
+  if words.startswith(("model", "codec")):
+    wrapped["criterion.weight"] = np.ones(3, np.float32)
+  _assert_converts_to(conversion.convert(wrapped), expected)
+
+
+def test_networks_may_be_wrapped_by_themselves():
+  state, _ = _load("mbt2018")
+  words = {"g_a.": "g_a._orig_mod.", "h_s.": "h_s.module._orig_mod."}
+  wrapped = {}
+  for name, array in state.items():
+    part = name[: name.index(".") + 1]
+    wrapped[name.replace(part, words.get(part, part), 1)] = array
+  assert set(wrapped) != set(state)
+  _assert_converts_to(conversion.convert(wrapped), conversion.convert(state))
+
+
+def test_several_models_in_one_state_are_refused():
+  state, _ = _load("mbt2018")
+  for words, match in (
+    (("model.", "ema."), "several models, with ema.g_a.0.weight and model.g_a.0.weight: save one"),
+    (("", "ema."), "several models, with ema.g_a.0.weight and g_a.0.weight: save one"),
+    (("", "module."), "several arrays that are "),
+  ):
+    both = {f"{word}{name}": array for word in words for name, array in state.items()}
+    with pytest.raises(ValueError, match=match) as caught:
+      conversion.convert(both)
+    assert "\n" not in str(caught.value)
+
+
+def _nested(state, other):
+  """Key of the state -> files that hold it, and what else such files hold."""
+  rest = {"epoch": 3, "optimizer": {"state": {0: {"momentum": np.ones(2)}}, "lr": 0.1}}
+  return {
+    "itself": state,
+    "state_dict": {**rest, "state_dict": state, "ema_state_dict": other},
+    "model": {**rest, "ema": other, "model": state},
+    "model.state_dict": {**rest, "model": {"name": "mbt2018", "state_dict": state}},
+    "ema": {**rest, "ema": state},
+  }
+
+
+@pytest.mark.parametrize("key", _nested({}, {}))
+def test_states_are_found_in_dictionaries(key, tmp_path, monkeypatch, caplog):
+  state, _ = _load("bmshj2018-factorized")
+  wrapped = {f"module.{name}": array for name, array in state.items()}
+  content = _nested(wrapped, {name: array + 1 for name, array in state.items()})[key]
+  torch = types.SimpleNamespace(load=lambda path, **options: content)
+  monkeypatch.setitem(sys.modules, "torch", torch)
+  path = tmp_path / "x.pth"
+  path.write_bytes(b"")
+  found = checkpoint.read(path)
+  _assert_converts_to(conversion.convert(found), conversion.convert(state))
+  others = [name for name in ("ema", "ema_state_dict") if name in content and name != key]
+  assert [record.message for record in caplog.records] == [
+    f"{path} holds {first}, {second}; {key} is taken."
+    for other in others
+    for first, second in [[name for name in content if name in (key, other)]]
+  ]
 
 
 def test_states_that_were_never_coded_with_will_do():

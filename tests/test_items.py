@@ -92,6 +92,14 @@ def test_parts_that_contradict_each_other_are_refused(coded, image_format):
   )
   two = heif_files.derived(b"grid", (128, 96), 2)
   _refuse([two, part.with_properties(_SRGB), part.with_properties(other)], "different colours")
+  # Of matrices the one of the whole counts for decoders.
+  content = heif_files.file_of(
+    whole.with_properties(heif_files.nclx(1, 13, 1)), part.with_properties(_SRGB)
+  )
+  notes = []
+  read = images.read_image("x", content=content, note=notes.append)
+  np.testing.assert_array_equal(read, _read(part.with_properties(heif_files.nclx(1, 13, 1))))
+  assert len(notes) == 1 and "different matrices" in notes[0]
   # 2 is unknown, and contradicts nothing.
   unknown = heif_files.nclx(2, 2, 6)
   np.testing.assert_array_equal(

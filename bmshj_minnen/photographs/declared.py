@@ -200,10 +200,12 @@ def _of_boxes(image, content, note):
   points = [coded for _, coded in colours if coded]
   # 2 is unknown in the first three: primaries, transfer and matrix; the last one is the range.
   known = [set(values) - ({2} if i < 3 else set()) for i, values in enumerate(zip(*points))]
-  if len(profiles) > 1 or any(len(values) > 1 for values in known):
+  if len(profiles) > 1 or any(len(values) > 1 for values in known[:2]):
     raise NotReadError(
       "a picture whose parts declare different colours: convert it to 8-bit sRGB first"
     )
+  if any(len(values) > 1 for values in known[2:]):
+    note("its parts declare different matrices or ranges; the one of the whole is used")
   if profiles or image.info.get("icc_profile"):
     return profiles.pop() if profiles else image.info["icc_profile"]
   if not points:

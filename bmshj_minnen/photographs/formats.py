@@ -94,7 +94,7 @@ def open_picture(content: bytes) -> PIL.Image.Image:
 
 
 def _without_side_data(content):
-  """A JPEG or AVIF file in which nobody finds the side data that Pillow may fail on."""
+  """A JPEG or AVIF file whose side data that Pillow may fail on have unknown names."""
   if content.startswith(b"\xff\xd8"):
     return content.replace(b"MPF\0", b"----")
   return re.sub(rb"(infe.{8})Exif", rb"\1----", content, flags=re.S)
@@ -126,7 +126,7 @@ def _refuse_items(content, picture):
   whole, *parts = items.shown(content) or [items.Item(b"")]
   problem = None
   if picture == "an AVIF picture":
-    if whole.kind not in (b"av01", b"grid", b"trak"):
+    if whole.kind not in (b"av01", b"grid", b"trak", b""):  # Damaged files have none.
       problem = "made of others otherwise than as a grid"
     elif any(box.name in _TURNS for part in parts for box in part.properties):
       problem = "whose parts are cut or turned"

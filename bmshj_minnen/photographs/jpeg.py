@@ -23,8 +23,10 @@ def with_end(content: bytes) -> bytes:
 
   Pillow waits for it where there are several scans, and in some files of one.
   """
+  if not content.startswith(b"\xff\xd8\xff"):
+    return content
   scan = content.rfind(_START_OF_SCAN)
-  if not content.startswith(b"\xff\xd8\xff") or scan < 0 or content.find(_END, scan) >= 0:
+  if scan < 0 or content.find(_END, scan) >= 0:
     return content
   cut = content.rstrip(b"\xff")  # Half of a marker.
   try:

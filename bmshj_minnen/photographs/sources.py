@@ -31,7 +31,7 @@ def content_of(source: Source, content: Optional[bytes] = None) -> bytes:
   """
   if content is not None:
     try:
-      return bytes(memoryview(content))
+      return content if isinstance(content, bytes) else bytes(memoryview(content))
     except TypeError as error:
       raise TypeError(f"content must be bytes or a buffer, not {_kind(content)}") from error
   if isinstance(source, bytes) and b"\0" in source:

@@ -61,7 +61,7 @@ def _refuse_unsupported(header, has_orientation, data, where, is_png):
     (header.depth > 8, "more than 8 bits a channel"),
     (header.channels > 3, "CMYK colours"),
     (_has_colours(header, data, is_png), "a colour profile other than sRGB"),
-    (header.packed & ~has_orientation, "an orientation in compressed text, perhaps"),
+    (header.packed & ~has_orientation, "compressed text that may hold an orientation"),
   ]:
     data = refuse_if(bad, [where, f"has {problem}{hint}"], data)
   return data
