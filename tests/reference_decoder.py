@@ -1,0 +1,648 @@
+"""A decoder of `.tfci` files, written from FORMAT.md alone and in the order of its sections.
+
+Speed is no aim here. `read_model` reads a model directory, `decode` decodes the bytes of a file.
+"""
+
+import hashlib
+import json
+import os
+from bisect import bisect_right
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+
+class FormatError(ValueError):
+  """A file that has to be refused; `reason` is a name from section 1 of FORMAT.md."""
+
+  def __init__(self, reason: str, text: str = ""):
+    super().__init__(f"{reason}: {text}" if text else reason)
+    self.reason = reason
+
+
+class Decoded(NamedTuple):
+  """Latents and pixels of a file."""
+
+  y: np.ndarray  # ŷ / y_step, int32 [rows, columns, M]
+  z: Optional[np.ndarray]  # ẑ, int32 [rows, columns, N]; None without side information
+  pixels: np.ndarray  # uint8 [height, width, 3]
+
+
+def saturated(x: np.ndarray) -> np.ndarray:
+  """Values are clipped to 16 bits."""
+  return np.clip(x, -32768, 32767)
+
+
+def ceil_div(a: int, b: int) -> int:
+  """A quotient is rounded up."""
+  return -(-a // b)
+
+
+# 1. The bytes
+
+MAGIC = b"BMM"
+METADATA_MAGIC = MAGIC + bytes([4])
+METADATA_HEADER = 16
+HEADERS = {1: 20, 2: 21}
+MAX_PIXELS = 2**28
+
+
+class Picture(NamedTuple):
+  """Fields of a file that passed all checks which come before decoding."""
+
+  version: int
+  height: int
+  width: int
+  quality: Optional[float]
+  payload: bytes
+  exif: bytes
+  xmp: bytes
+
+
+def read_file(data: bytes, model: "Model", max_pixels: int = MAX_PIXELS) -> Picture:
+  """A file is taken apart and checked; the first check that fails raises FormatError."""
+  exif, xmp, rest = split_metadata(data)
+  if not rest:
+    raise FormatError("no_picture" if data else "empty")
+  if rest[:3] != MAGIC[: len(rest)]:
+    raise FormatError("not_compressed")
+  if len(rest) > 3 and rest[3] != model.version:
+    raise FormatError("version", f"{rest[3]}, but the model's is {model.version}")
+  header = HEADERS[model.version]
+  if len(rest) < header:
+    raise FormatError("truncated_header")
+  fingerprint = rest[4:8]
+  height, width = number(rest[8:10]) + 1, number(rest[10:12]) + 1
+  size = number(rest[12:16])
+  if len(rest) < header + size:
+    raise FormatError("truncated")
+  if len(rest) > header + size:
+    raise FormatError("trailing_bytes")
+  quality = read_quality(rest[16]) if model.version == 2 else None
+  payload = rest[header:]
+  if checksum(rest[: header - 4] + payload) != rest[header - 4 : header]:
+    raise FormatError("checksum")
+  if fingerprint != model.fingerprint:
+    raise FormatError("model", f"{fingerprint.hex()}, but this is {model.fingerprint.hex()}")
+  if height * width > max_pixels:
+    raise FormatError("too_large", f"{height} x {width}")
+  return Picture(model.version, height, width, quality, payload, exif, xmp)
+
+
+def split_metadata(data: bytes) -> tuple[bytes, bytes, bytes]:
+  """EXIF, XMP and the bytes behind them; both are empty without a metadata part."""
+  if data[:4] != METADATA_MAGIC:
+    return b"", b"", data
+  if len(data) < METADATA_HEADER:
+    raise FormatError("truncated_metadata")
+  xmp_start = METADATA_HEADER + number(data[8:12])
+  end = xmp_start + number(data[12:16])
+  if len(data) < end:
+    raise FormatError("truncated_metadata")
+  if checksum(data[:4] + bytes(4) + data[8:end]) != data[4:8]:
+    raise FormatError("damaged_metadata")
+  return data[METADATA_HEADER:xmp_start], data[xmp_start:end], data[end:]
+
+
+def read_quality(byte: int) -> float:
+  """Qualities go from 1 to 100 in halves."""
+  if 1 <= byte <= 100:
+    return float(byte)
+  if 101 <= byte <= 199:
+    return byte - 99.5
+  raise FormatError("quality", str(byte))
+
+
+def number(data: bytes) -> int:
+  """Bytes are taken as one big-endian number."""
+  return int.from_bytes(data, "big")
+
+
+# 2. The checksum
+
+WORD = 2**64 - 1
+K0, K1, K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
+
+
+def checksum(data: bytes) -> bytes:
+  """FarmHash's 64-bit fingerprint of at least 16 bytes gives the 4 bytes of a checksum."""
+  n = len(data)
+  if n == 16:
+    value = hash_16(data)
+  elif n <= 32:
+    value = hash_32(data)
+  elif n <= 64:
+    value = hash_64(data)
+  else:
+    value = hash_long(data)
+  return (value & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def word(data: bytes, i: int) -> int:
+  """Eight bytes from byte i make a word; a negative i counts from the end."""
+  start = i if i >= 0 else len(data) + i
+  return int.from_bytes(data[start : start + 8], "little")
+
+
+def ror(x: int, n: int) -> int:
+  """A word, of which the low 64 bits are taken, is rotated to the right."""
+  x &= WORD
+  return (x >> n) | (x << (64 - n)) & WORD
+
+
+def fold(x: int) -> int:
+  """The high bits of a word are mixed into its low ones."""
+  x &= WORD
+  return x ^ (x >> 47)
+
+
+def merge(u: int, v: int, m: int) -> int:
+  """Two words become one."""
+  u, v = u & WORD, v & WORD
+  a = fold((u ^ v) * m)
+  return fold((v ^ a) * m) * m & WORD
+
+
+def hash_16(data: bytes) -> int:
+  """The hash of 16 bytes."""
+  m = K2 + 2 * len(data)
+  a, b = word(data, 0) + K2, word(data, -8)
+  return merge(ror(b, 37) * m + a, (ror(a, 25) + b) * m, m)
+
+
+def hash_32(data: bytes) -> int:
+  """The hash of 17 to 32 bytes."""
+  m = K2 + 2 * len(data)
+  a, b, c, d = word(data, 0) * K1, word(data, 8), word(data, -8) * m, word(data, -16) * K2
+  return merge(ror(a + b, 43) + ror(c, 30) + d, a + ror(b + K2, 18) + c, m)
+
+
+def hash_64(data: bytes) -> int:
+  """The hash of 33 to 64 bytes."""
+  m = K2 + 2 * len(data)
+  a, b, c, d = word(data, 0) * K2, word(data, 8), word(data, -8) * m, word(data, -16) * K2
+  y = ror(a + b, 43) + ror(c, 30) + d
+  z = merge(y, a + ror(b + K2, 18) + c, m)
+  e, f = word(data, 16) * m, word(data, 24)
+  g, h = (y + word(data, -32)) * m, (z + word(data, -24)) * m
+  return merge(ror(e + f, 43) + ror(g, 30) + h, e + ror(f + a, 18) + g, m)
+
+
+def hash_long(data: bytes) -> int:
+  """The hash of more than 64 bytes."""
+  n = len(data)
+  x, y = (81 * K2 + word(data, 0)) & WORD, (81 * K1 + 113) & WORD
+  z = fold(y * K2 + 113) * K2 & WORD
+  state = (x, y, z, 0, 0, 0, 0)
+  for block in range(ceil_div(n, 64) - 1):
+    state = hash_step(data[64 * block : 64 * block + 64], K1, 1, *state)
+  x, y, z, v0, v1, w0, w1 = state
+  m = K1 + 2 * (z & 255)
+  w0 += (n - 1) % 64
+  v0 += w0
+  w0 += v0
+  x, y, z, v0, v1, w0, w1 = hash_step(data[-64:], m, 9, x, y, z, v0, v1, w0, w1)
+  return merge(merge(v0, w0, m) + fold(y) * K0 + z, merge(v1, w1, m) + x, m)
+
+
+def hash_step(
+  block: bytes, m: int, k: int, x: int, y: int, z: int, v0: int, v1: int, w0: int, w1: int
+) -> tuple[int, ...]:
+  """A block of 64 bytes changes the state (x, y, z, v0, v1, w0, w1)."""
+  a, b, c, d, e, f, g, h = (word(block, i) for i in range(0, 64, 8))
+  x = ror(x + y + v0 + b, 37) * m & WORD
+  y = ror(y + v1 + g, 42) * m
+  x ^= k * w1 & WORD
+  y = (y + k * v0 + f) & WORD
+  z = ror(z + w0, 33) * m & WORD
+  v0, v1 = hash_pair(a, b, c, d, v1 * m, x + w0)
+  w0, w1 = hash_pair(e, f, g, h, z + w1, y + c)
+  return z, y, x, v0, v1, w0, w1
+
+
+def hash_pair(p: int, q: int, r: int, s: int, i: int, j: int) -> tuple[int, int]:
+  """Four words and two of the state give two new ones of the state."""
+  i += p
+  j = ror(i + j + s, 21)
+  t = i
+  i += q + r
+  j += ror(i, 44)
+  return (i + s) & WORD, (j + t) & WORD
+
+
+# 3. The model
+
+SIDE_INFORMATION = ("scale_hyperprior", "mean_scale_hyperprior", "joint")
+CONTEXT = ("autoregressive", "joint")
+MEANS = ("mean_scale_hyperprior", "autoregressive", "joint")
+PRIORS = ("factorized", "scale_hyperprior", "mean_scale_hyperprior", "autoregressive", "joint")
+DEFAULT_HYPER_LAYERS = ((5, 2), (5, 2), (3, 1))
+SCALES = 64
+
+
+class Config(NamedTuple):
+  """The configuration in `coder.npz`."""
+
+  prior: str
+  num_filters: int
+  latent_channels: int
+  scale_output: str = "index"
+  medians: bool = False
+  gain_lambdas: Optional[list[float]] = None
+  context_support: int = 5
+  networks: str = "paper"
+
+  @property
+  def has_side_information(self) -> bool:
+    """Side information ẑ comes before ŷ."""
+    return self.prior in SIDE_INFORMATION
+
+  @property
+  def has_context(self) -> bool:
+    """Latents depend on those before them."""
+    return self.prior in CONTEXT
+
+  @property
+  def has_means(self) -> bool:
+    """Latents have means."""
+    return self.prior in MEANS
+
+
+class Layer(NamedTuple):
+  """An integer layer; all arrays are held as float64, which is exact."""
+
+  weights: np.ndarray
+  bias: np.ndarray
+  scale: np.ndarray
+  slope: float
+
+  def outputs(self, sums: np.ndarray) -> np.ndarray:
+    """Sums of products and biases are scaled; negative ones also take the slope."""
+    out = sums * self.scale
+    return np.where(sums < 0, out * (self.slope / 256), out)
+
+  def __call__(self, x: np.ndarray) -> np.ndarray:
+    """Vectors along the last axis give outputs, which are not rounded."""
+    return self.outputs(x.astype(np.float64) @ self.weights + self.bias)
+
+
+class Table(NamedTuple):
+  """A cumulative distribution of 16 bits."""
+
+  cdf: list[int]
+  offset: int
+  escape: int
+
+
+class Model(NamedTuple):
+  """All that is read of a model directory."""
+
+  config: Config
+  fingerprint: bytes
+  unit: int  # 1 / y_step
+  hyper_layers: list[tuple[int, int]]
+  thresholds: Optional[np.ndarray]
+  h_s: list[Layer]
+  g_cm: Optional[Layer]
+  g_ep: list[Layer]
+  z_tables: list[Table]
+  y_tables: list[Table]
+  weights: dict[str, np.ndarray]
+
+  @property
+  def version(self) -> int:
+    """The version of the model's files."""
+    return 1 if self.config.gain_lambdas is None else 2
+
+
+def read_model(directory: str) -> Model:
+  """A model directory is read, that is, its `coder.npz` and its `weights.npz`."""
+  coder = read_arrays(os.path.join(directory, "coder.npz"))
+  weights = read_arrays(os.path.join(directory, "weights.npz"))
+  config = read_config(str(coder["config"]))
+  fingerprint = model_fingerprint(coder)
+  if "coder" in weights and weights["coder"].tobytes() != fingerprint:
+    raise ValueError(f"weights.npz and coder.npz of {directory} do not belong together")
+  hyper_layers = coder.get("hyper_layers", np.array(DEFAULT_HYPER_LAYERS)).tolist()
+  h_s = read_layers(coder, "h_s") if config.has_side_information else []
+  if h_s and len(h_s) != len(hyper_layers):
+    raise ValueError(f"h_s of {directory} has {len(h_s)} layers, not {len(hyper_layers)}")
+  g_cm = read_layer(coder, "g_cm") if config.has_context else None
+  g_ep = read_layers(coder, "g_ep") if config.has_context else []
+  tables = read_tables(coder)
+  split = config.num_filters if config.has_side_information else 0
+  expected = config.latent_channels if config.prior == "factorized" else SCALES
+  if len(tables) != split + expected:
+    raise ValueError(f"{len(tables)} tables in {directory}, not {split} + {expected}")
+  return Model(
+    config,
+    fingerprint,
+    round(1 / float(coder["y_step"])),
+    hyper_layers,
+    coder["thresholds"] if config.scale_output == "scale" else None,
+    h_s,
+    g_cm,
+    g_ep,
+    tables[:split],
+    tables[split:],
+    weights,
+  )
+
+
+def read_arrays(path: str) -> dict[str, np.ndarray]:
+  """Arrays of an archive by their names."""
+  with np.load(path, allow_pickle=False) as archive:
+    return {name: archive[name] for name in archive.files}
+
+
+def read_config(text: str) -> Config:
+  """JSON text is read; keys that a decoder does not need are left out."""
+  values = json.loads(text)
+  config = Config(**{key: values[key] for key in Config._fields if key in values})
+  if config.prior not in PRIORS or config.scale_output not in ("index", "scale"):
+    raise ValueError(f"unknown configuration: {text}")
+  if config.networks != "paper":
+    raise ValueError(f"no networks but those of the paper are specified: {config.networks}")
+  return config
+
+
+def read_layer(coder: dict[str, np.ndarray], name: str) -> Layer:
+  """An integer layer by its name."""
+  weights, bias, scale, slope = (
+    coder[f"{name}.{part}"].astype(np.float64) for part in ("weights", "bias", "scale", "slope")
+  )
+  return Layer(weights, bias, scale, float(slope))
+
+
+def read_layers(coder: dict[str, np.ndarray], network: str) -> list[Layer]:
+  """Integer layers of a network, counted from 0."""
+  layers = []
+  while f"{network}/{len(layers)}.weights" in coder:
+    layers.append(read_layer(coder, f"{network}/{len(layers)}"))
+  return layers
+
+
+def read_tables(coder: dict[str, np.ndarray]) -> list[Table]:
+  """Tables are cut behind each 65536; a precision of 16 bits is in front of each."""
+  numbers = coder["tables.cdf"].tolist()
+  tables, start = [], 0
+  for offset, escape in zip(coder["tables.offset"].tolist(), coder["tables.escape"].tolist()):
+    end = numbers.index(65536, start) + 1
+    precision, cdf = numbers[start], numbers[start + 1 : end]
+    if precision != 16 or cdf[0] != 0 or escape != len(cdf) - 2:
+      raise ValueError(f"table {len(tables)} is not as specified")
+    tables.append(Table(cdf, offset, escape))
+    start = end
+  if start != len(numbers):
+    raise ValueError("there is more behind the last table")
+  return tables
+
+
+def model_fingerprint(coder: dict[str, np.ndarray]) -> bytes:
+  """Four bytes tell which model wrote a file."""
+  digest = hashlib.sha256(b"1")
+  for name in sorted(coder, key=lambda name: name.encode()):
+    array = coder[name]
+    digest.update(f"{name} {array.shape} ".encode())
+    digest.update(str(array).encode() if name == "config" else array.astype("<f8").tobytes())
+  return digest.digest()[:4]
+
+
+# 4. The range coder
+
+BYTE_CDF = list(range(0, 65537, 256))
+
+
+class RangeDecoder:
+  """The decoder's state over a payload, behind which zeros are read."""
+
+  def __init__(self, payload: bytes):
+    self.payload = payload
+    self.base, self.size = 0, 2**32
+    self.value, self.taken = 0, 0
+    for _ in range(2):
+      self._take()
+
+  def _take(self) -> None:
+    """Two more bytes come into the value."""
+    pair = self.payload[self.taken : self.taken + 2].ljust(2, b"\0")
+    self.value = (self.value << 16) % 2**32 + number(pair)
+    self.taken += 2
+
+  def symbol(self, cdf: list[int]) -> int:
+    """The next symbol with a table."""
+    d = (self.value - self.base) % 2**32
+    # (size * c) >> 16 <= d is the same as c <= ((d + 1) * 2^16 - 1) // size.
+    s = bisect_right(cdf, (((d + 1) << 16) - 1) // self.size) - 1
+    low, high = self.size * cdf[s] >> 16, self.size * cdf[s + 1] >> 16
+    self.base = (self.base + low) % 2**32
+    self.size = high - low
+    if self.size <= 2**16:
+      self.base = (self.base << 16) % 2**32
+      self.size <<= 16
+      self._take()
+    return s
+
+  def run(self, tables: list[Table], indices: np.ndarray) -> np.ndarray:
+    """Values of a run, one for each index of a table; indices may have any shape."""
+    used = [tables[i] for i in indices.ravel().tolist()]
+    symbols = [self.symbol(table.cdf) for table in used]
+    values = []
+    for s, table in zip(symbols, used):
+      if s == table.escape:
+        high = self.symbol(BYTE_CDF)
+        values.append(256 * high + self.symbol(BYTE_CDF) - 32768)
+      else:
+        values.append(s + table.offset)
+    return np.array(values, np.int64).reshape(indices.shape)
+
+  def check_end(self) -> None:
+    """Nothing may be left in the end, and the value must be the one that an encoder chooses."""
+    if self.base == 0 or self.base + self.size > 2**32:
+      chosen = 0
+    else:
+      last = self.base + self.size - 1
+      shift = 24 if (self.base - 1) >> 24 < last >> 24 else 16
+      chosen = (((self.base - 1) >> shift) + 1) << shift
+    if self.taken < len(self.payload) or self.value != chosen:
+      raise FormatError("payload_end")
+
+
+# 5. The order of symbols
+
+STEP_POSITIONS = 2**16
+
+
+def decode(data: bytes, model: Model, max_pixels: int = MAX_PIXELS) -> Decoded:
+  """Latents and pixels of a file; FormatError says why if it has to be refused."""
+  picture = read_file(data, model, max_pixels)
+  y, z = decode_latents(picture, model)
+  pixels = synthesis(y, model, picture.quality)[: picture.height, : picture.width]
+  return Decoded(y, z, pixels)
+
+
+def decode_latents(picture: Picture, model: Model) -> tuple[np.ndarray, Optional[np.ndarray]]:
+  """ŷ / y_step and ẑ of `Decoded`; FormatError if the payload does not end as it should."""
+  coder = RangeDecoder(picture.payload)
+  rows, columns = ceil_div(picture.height, 16), ceil_div(picture.width, 16)
+  z = decode_z(coder, model, rows, columns) if model.config.has_side_information else None
+  hyper = None if z is None else hyper_synthesis(z, model)[:rows, :columns]
+  if model.config.has_context:
+    y = decode_y_with_context(coder, model, hyper, rows, columns)
+  else:
+    y = decode_y_without_context(coder, model, hyper, rows, columns)
+  coder.check_end()
+  return y.astype(np.int32), None if z is None else z.astype(np.int32)
+
+
+def decode_z(coder: RangeDecoder, model: Model, rows: int, columns: int) -> np.ndarray:
+  """Side information of an image with so many rows and columns of latents."""
+  channels = model.config.num_filters
+  shape = (ceil_div(rows, 4), ceil_div(columns, 4), channels)
+  return coder.run(model.z_tables, np.broadcast_to(np.arange(channels), shape))
+
+
+def decode_y_without_context(
+  coder: RangeDecoder, model: Model, outputs: Optional[np.ndarray], rows: int, columns: int
+) -> np.ndarray:
+  """Latents in raster order; `outputs` are those of the last layer of h_s, if there is one."""
+  channels, positions = model.config.latent_channels, rows * columns
+  y = np.empty((positions, channels), np.int64)
+  if outputs is not None:
+    outputs = outputs.reshape(positions, -1)
+  for start in range(0, positions, STEP_POSITIONS):
+    step = slice(start, min(start + STEP_POSITIONS, positions))
+    if outputs is None:
+      mean = 0
+      index = np.broadcast_to(np.arange(channels), y[step].shape)
+    else:
+      mean, index = entropy_parameters(outputs[step], model)
+    y[step] = saturated(mean + coder.run(model.y_tables, index) * model.unit)
+  return y.reshape(rows, columns, channels)
+
+
+def decode_y_with_context(
+  coder: RangeDecoder, model: Model, psi: Optional[np.ndarray], rows: int, columns: int
+) -> np.ndarray:
+  """Latents in steps, each of which depends on the steps before it."""
+  support = model.config.context_support
+  lead, margin = support // 2 + 1, support // 2
+  padded = np.zeros((rows + margin, columns + 2 * margin, model.config.latent_channels), np.int64)
+  if psi is not None:
+    psi = activations(psi)
+  for t in range(columns + lead * (rows - 1)):
+    i = np.arange(rows)
+    j = t - lead * i
+    i, j = i[(j >= 0) & (j < columns)], j[(j >= 0) & (j < columns)]
+    if not i.size:
+      continue
+    outputs = context_outputs(padded, model, None if psi is None else psi[i, j], i, j)
+    mean, index = entropy_parameters(outputs, model)
+    value = coder.run(model.y_tables, index)
+    padded[i + margin, j + margin] = saturated(mean + value * model.unit)
+  return padded[margin:, margin : margin + columns]
+
+
+# 6. Integer networks
+
+
+def activations(out: np.ndarray) -> np.ndarray:
+  """Outputs of an integer layer that go on are rounded, then saturated."""
+  return saturated(np.rint(out))
+
+
+def hyper_synthesis(z: np.ndarray, model: Model) -> np.ndarray:
+  """Outputs of the last layer of h_s, neither rounded nor cropped."""
+  x = z.astype(np.float64)
+  if model.config.medians:
+    x = np.concatenate([x, np.ones(x.shape[:2] + (1,))], axis=-1)
+  for at, (layer, (side, stride)) in enumerate(zip(model.h_s, model.hyper_layers)):
+    if at:
+      x = activations(x)
+    x = hyper_layer(x, layer, side, stride)
+  return x
+
+
+def hyper_layer(x: np.ndarray, layer: Layer, side: int, stride: int) -> np.ndarray:
+  """A layer of h_s with a kernel of that side; outputs are spread over the strides."""
+  rows, columns, channels = x.shape
+  reach = ceil_div(side // 2, stride)
+  width = 2 * reach + 1
+  padded = np.pad(x, ((reach, reach), (reach, reach), (0, 0)))
+  taps = layer.weights.reshape(width, width, channels, -1)
+  sums = np.zeros((rows, columns, taps.shape[-1])) + layer.bias
+  for a in range(width):
+    for b in range(width):
+      sums += padded[a : a + rows, b : b + columns] @ taps[a, b]
+  out = layer.outputs(sums).reshape(rows, columns, stride, stride, -1)
+  return out.transpose(0, 2, 1, 3, 4).reshape(rows * stride, columns * stride, -1)
+
+
+def context_outputs(
+  padded: np.ndarray, model: Model, psi: Optional[np.ndarray], i: np.ndarray, j: np.ndarray
+) -> np.ndarray:
+  """Outputs of g_ep at positions (i, j); ŷ has a margin of zeros above and at both sides."""
+  support = model.config.context_support
+  taps = [(a, b) for a in range(support // 2 + 1) for b in range(support)]
+  taps = taps[: (support**2 - 1) // 2]
+  x = np.concatenate([padded[i + a, j + b] for a, b in taps], axis=-1)
+  x = activations(model.g_cm(x))
+  if psi is not None:
+    x = np.concatenate([psi, x], axis=-1)
+  for layer in model.g_ep[:-1]:
+    x = activations(layer(x))
+  return model.g_ep[-1](x)
+
+
+def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
+  """Means, in units of y_step, and indices of tables from the outputs of the last layer."""
+  channels = model.config.latent_channels
+  mean = np.zeros(outputs.shape[:-1] + (channels,), np.int64)
+  if model.config.has_means:
+    mean = saturated(np.rint(outputs[..., :channels])).astype(np.int64)
+  scale = np.rint(outputs[..., -channels:])
+  if model.config.scale_output == "scale":
+    # All thresholds that are less than it are counted.
+    return mean, np.searchsorted(np.sort(model.thresholds), scale, side="left")
+  return mean, np.clip(scale, 0, SCALES - 1).astype(np.int64)
+
+
+# 7. Pixels
+
+
+def synthesis(y: np.ndarray, model: Model, quality: Optional[float]) -> np.ndarray:
+  """Pixels of all latents, uint8, not yet cropped to the image.
+
+  Float32 would do. In float64 latents beyond all tables do not overflow either.
+  """
+  weights = model.weights
+  x = y / model.unit
+  if quality is not None:
+    x = x * inverse_gain(model, quality)
+  if model.config.prior == "factorized" and model.config.medians:
+    x = x + weights["y_density/median"].astype(np.float64)
+  for i in range(4):
+    kernel, bias = weights[f"g_s/{i}/kernel"], weights[f"g_s/{i}/bias"]
+    x = upsample(x, kernel.astype(np.float64), bias.astype(np.float64))
+    if i < 3:
+      beta, gamma = weights[f"g_s/{i}/beta"], weights[f"g_s/{i}/gamma"]
+      x = x * np.sqrt(beta.astype(np.float64) + x**2 @ gamma.astype(np.float64))
+  return np.clip(np.rint(x * 255), 0, 255).astype(np.uint8)
+
+
+def inverse_gain(model: Model, quality: float) -> np.ndarray:
+  """A factor for each channel, at a quality."""
+  log_lambdas = np.log(model.config.gain_lambdas)
+  at = log_lambdas[0] + (log_lambdas[-1] - log_lambdas[0]) * (quality - 1) / 99
+  log_inverse = model.weights["gains/log_inverse"].astype(np.float64)
+  return np.exp([np.interp(at, log_lambdas, channel) for channel in log_inverse.T])
+
+
+def upsample(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+  """A layer of g_s, which doubles rows and columns."""
+  rows, columns = x.shape[:2]
+  result = np.zeros((2 * rows + 3, 2 * columns + 3, kernel.shape[-1]))
+  for a in range(5):
+    for b in range(5):
+      result[a : a + 2 * rows : 2, b : b + 2 * columns : 2] += x @ kernel[a, b]
+  return result[2:-1, 2:-1] + bias
