@@ -1,8 +1,8 @@
 """One notation for NumPy's arrays and TensorFlow's tensors, so that a definition serves both.
 
-It is TensorFlow's: `namespace(x)` gives its functions for tensors, those of the module `tensors`,
-which must have been imported, and NumPy's under the same names for arrays and numbers. TensorFlow
-is not needed for these.
+It is TensorFlow's: `namespace(x)` gives its functions for tensors (the module `tensors`, which must
+have been imported), and NumPy's under the same names for arrays and numbers. TensorFlow is not
+needed for these.
 """
 
 import sys
@@ -48,7 +48,7 @@ class _Product:
     if x.shape[1] < fan_in * self._FAN_IN:
       x = np.pad(x, [(0, 0), (0, fan_in * self._FAN_IN - x.shape[1])])
     results = []
-    for begin in range(0, len(x), self._ROWS):
+    for begin in range(0, max(1, len(x)), self._ROWS):  # A step may have no positions.
       rows = x[begin : begin + self._ROWS]
       rows = rows.reshape(len(rows), fan_in, 1, self._FAN_IN).transpose(1, 2, 0, 3)
       product = np.add.reduce(np.matmul(rows, self._blocks))  # [m / 64, rows, 64]

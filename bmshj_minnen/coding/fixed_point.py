@@ -78,7 +78,7 @@ class CompiledLayer:
     self._product = xp.Product((layer.weights * scale).astype(dtype), few_rows)
     self._bias = xp.constant(layer.bias * scale, "float64")
     self._slope = float(layer.slope) / 256.0
-    self._dtype, self._xp = dtype, xp
+    self._fan_in, self._dtype, self._xp = len(layer.weights), dtype, xp
 
   def __call__(self, parts: Any) -> Any:
     """[2, n, fan_in] of `split` -> [n, out] float64, not yet rounded."""
@@ -91,8 +91,9 @@ class CompiledLayer:
   def products(self, parts: Any) -> Any:
     """Scaled weights^T input: [2, n, fan_in] of `split` -> [n, out] float64."""
     xp = self._xp
-    rows = xp.reshape(xp.cast(parts, self._dtype), [-1, parts.shape[-1]])
-    high, low = xp.split(xp.cast(self._product(rows), xp.float64), 2)
+    shape = [NUM_PARTS * xp.shape(parts)[1], self._fan_in]
+    rows = xp.reshape(xp.cast(parts, self._dtype), shape)
+    high, low = xp.split(xp.cast(self._product(rows), xp.float64), NUM_PARTS)
     return high + low
 
   def activate(self, sums: Any) -> Any:

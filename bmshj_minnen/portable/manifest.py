@@ -63,7 +63,10 @@ def read(directory: pathlib.Path) -> Manifest:
     graphs = {name: _graph(**graph) for name, graph in fields.pop("graphs").items()}
     return Manifest(graphs=graphs, **fields)
   except FileNotFoundError as error:
-    raise ValueError(f"{directory} has no ONNX graphs: it has no {MANIFEST}") from error
+    raise ValueError(
+      f"{directory} has no ONNX graphs: `bmshj-export --format=onnx` writes a directory that has,"
+      " where TensorFlow is installed"
+    ) from error
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise ValueError(f"{path} is damaged: {error!r}") from error
 

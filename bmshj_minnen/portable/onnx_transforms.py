@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.coding import tiling
 from bmshj_minnen.portable.manifest import Manifest
 
 __all__ = ["CPU", "OnnxTransforms"]
@@ -36,8 +37,10 @@ class OnnxTransforms:
     weights: dict[str, np.ndarray],
     providers: Sequence[Any] = CPU,
   ):
-    self.fields = {name: manifest.graphs[name].field for name in ("g_a", "g_s")}
-    self.fields["h_a"] = manifest.graphs["h_a"].field if "h_a" in manifest.graphs else None
+    self.fields = {
+      name: manifest.graphs[name].field if name in manifest.graphs else tiling.field(name, None)
+      for name in ("g_a", "h_a", "g_s")
+    }
     self._directory, self._manifest, self._weights = directory, manifest, weights
     self._providers = providers
     self._sessions: dict[str, Any] = {}

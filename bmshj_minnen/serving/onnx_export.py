@@ -117,12 +117,23 @@ def _of_transforms(config, arrays):
   return result
 
 
+class _Operations:
+  """The namespace `tensors`, but for an operation that ONNX has no counterpart of."""
+
+  def __getattr__(self, name):
+    return getattr(tensors, name)
+
+  @staticmethod
+  def searchsorted(bounds, values):
+    return tf.reduce_sum(tf.cast(values[:, None] > bounds, tf.int32), 1)
+
+
 def _of_prior(prior):
   """The same of "h_s", which gives what the other takes of psi, and "step", as far as there are."""
   config, result = prior.config, {}
   if not config.parts.is_conditional:
     return result
-  networks, m = Networks(prior, "float32", tensors), config.latent_channels
+  networks, m = Networks(prior, "float32", _Operations()), config.latent_channels
   random, inputs = np.random.default_rng(0), {}
   axes = {"height": "", "width": "", "mean": f"n {m}", "table_index": f"n {m}"}
   if config.parts.hyperprior:
@@ -142,12 +153,12 @@ def _of_prior(prior):
     inputs["neighbours"] = networks.split(tf.constant(x)).numpy()
     axes["neighbours"] = f"{networks.num_parts} n {neighbours}"
 
+  without_psi = None if "prepared" in inputs else networks.prepare(tf.zeros([1, 0]))
+
   def step(*values):
     named = dict(zip(inputs, values))
-    prepared, neighbours = named.get("prepared"), named.get("neighbours")
-    if prepared is None:
-      prepared = networks.prepare(tf.zeros([tf.shape(neighbours)[1], 0]))
-    mean, table_index = networks.parameters(prepared, neighbours)
+    prepared = named.get("prepared", without_psi)
+    mean, table_index = networks.parameters(prepared, named.get("neighbours"))
     return {"mean": mean, "table_index": table_index}
 
   result["step"] = _graph("step", step, inputs, axes, {}), (), None

@@ -88,8 +88,10 @@ def _converted(traced, signature):
 
 
 def _compare(model, expected, samples):
+  options = onnxruntime.SessionOptions()
+  options.log_severity_level = 3  # Errors.
   session = onnxruntime.InferenceSession(
-    model.SerializeToString(), providers=["CPUExecutionProvider"]
+    model.SerializeToString(), options, providers=["CPUExecutionProvider"]
   )
   found = session.run(list(expected), dict(samples))
   for (name, tensor), array in zip(expected.items(), found):

@@ -204,7 +204,7 @@ def _coded(codec, y, z_hat):
     return push(self, handle, table_index, value)
 
   with mock.patch.object(RangeCoder, "push", counting):
-    payload, _ = codec.encode_graph(tf.constant(y, tf.float32), tf.constant(z_hat, tf.float32))
+    payload, _ = codec.graphs.encode(tf.constant(y, tf.float32), tf.constant(z_hat, tf.float32))
   size = [config.LATENT_STRIDE * side - 3 for side in y.shape[:2]]
   data = pack_graph(codec.fingerprint, *map(tf.constant, size), payload, codec.quality)
   return data.numpy(), {kind: count for kind, count in counts.items() if count}
