@@ -115,7 +115,7 @@ def _save(model, directory):
   model_directory.save(model, directory, tf.constant(codecs.photograph(128, 128)[None]))
   arrays = array_files.read(directory, array_files.WEIGHTS)
   half = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in arrays.items()}
-  array_files.write(directory, array_files.WEIGHTS, half, compressed=True)
+  np.savez_compressed(directory / array_files.WEIGHTS, **half)
 
 
 def _add_model(index, root, name, place, directory):
