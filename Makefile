@@ -3,20 +3,28 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check
 STAMP := .venv/.installed
 # TensorFlow 2.14 needs NumPy 1 and JAX NumPy 2, so JAX has an environment of its own.
 JAX_STAMP := .venv-jax/.installed
+# The codec without TensorFlow is for newer Pythons, too; where there is none, it is tested in .venv.
+NEWER := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python)
+PORTABLE_STAMP := .venv-portable/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-portable lint clean
 
 demo: $(STAMP)
 	$(PYTHON) -m experiments.demo
 
-test: lint $(JAX_STAMP)
+test: lint $(JAX_STAMP) $(PORTABLE_STAMP)
 	$(PYTHON) -m pytest -n 2 tests
+	@if [ -x .venv-portable/bin/python ]; then $(MAKE) --no-print-directory test-portable; fi
+
+# The directory of the other tests has a conftest.py that imports TensorFlow.
+test-portable: $(PORTABLE_STAMP)
+	.venv-portable/bin/python -m pytest --confcutdir=tests/portable tests/portable
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 
-# Leaves .venv, .venv-jax and trained models alone.
+# Leaves .venv, .venv-jax, .venv-portable and trained models alone.
 clean:
 	rm -rf build dist *.egg-info demo_output .pytest_cache .ruff_cache
 	find . -name '.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
@@ -39,4 +47,14 @@ $(STAMP): requirements.lock setup.py
 $(JAX_STAMP): experiments/pjrt/requirements.txt | $(STAMP)
 	$(PYTHON) -m venv --clear .venv-jax
 	.venv-jax/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	@touch $@
+
+$(PORTABLE_STAMP): setup.py
+	@mkdir -p .venv-portable
+	@for python in $(NEWER); do \
+	  $$python -c 'import ensurepip, venv' >/dev/null 2>&1 || continue; \
+	  $$python -m venv --clear .venv-portable; \
+	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet -e . jsonschema pytest; \
+	  exit; \
+	done; echo 'No Python newer than 3.11 with its venv module: the codec is tested in .venv alone.'
 	@touch $@

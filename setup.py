@@ -17,6 +17,33 @@ _PROGRAMS = sorted(
   if "\ndef run():" in path.read_text("utf-8")
 )
 
+# TensorFlow 2.14 and tensorflow-compression have wheels for these only. Elsewhere the codec runs in
+# ONNX Runtime, and nothing is trained.
+_WITH_TENSORFLOW = (
+  'sys_platform == "linux" and platform_machine == "x86_64" and python_version < "3.12"'
+)
+_ELSEWHERE = 'sys_platform != "linux" or platform_machine != "x86_64" or python_version >= "3.12"'
+_TENSORFLOW = [
+  # The last tensorflow-compression that has wheels, and the TensorFlow it is built against.
+  "tensorflow>=2.14,<2.15",
+  "tensorflow-compression==2.14.1",
+  "tensorflow-datasets>=4.9.3",
+  # tensorflow-datasets imports it without asking for it.
+  "importlib-resources>=6.5",
+  # TensorFlow 2.14 needs protobuf 4. The newest tensorflow-metadata, which tensorflow-datasets
+  # imports, allows it but fails on import with it, so both are bounded. The lower bound gives
+  # Python 3.10 the protobuf of the others; without it, pip would go back to protobuf 3.
+  "tensorflow-metadata>=1.13.1,<1.17",
+  "protobuf>=4.25,<5",
+  # TensorFlow 2.14 is compiled against numpy 1.
+  "numpy>=1.26,<2",
+  # These two carry the sample photographs of the default training.
+  "scikit-image>=0.24",
+  "scikit-learn>=1.6",
+  # TensorBoard 2.14 imports pkg_resources, which newer ones no longer have.
+  "setuptools>=64,<81",
+]
+
 setup(
   name="bmshj_minnen",
   version=_VERSION,
@@ -34,31 +61,16 @@ setup(
       f"bmshj-{name.replace('_', '-')} = bmshj_minnen.{name}:run" for name in _PROGRAMS
     ]
   },
-  # TensorFlow 2.14 has wheels for Python 3.9 to 3.11 only.
-  python_requires=">=3.9,<3.12",
+  python_requires=">=3.9",
   # Lower bounds without a reason are the oldest versions in requirements.lock.
   install_requires=[
-    # The last tensorflow-compression that has wheels, and the TensorFlow it is built against.
-    "tensorflow>=2.14,<2.15",
-    "tensorflow-compression==2.14.1",
-    "tensorflow-datasets>=4.9.3",
-    # tensorflow-datasets imports it without asking for it.
-    "importlib-resources>=6.5",
-    # TensorFlow 2.14 needs protobuf 4. The newest tensorflow-metadata, which tensorflow-datasets
-    # imports, allows it but fails on import with it, so both are bounded. The lower bound gives
-    # Python 3.10 the protobuf of the others; without it, pip would go back to protobuf 3.
-    "tensorflow-metadata>=1.13.1,<1.17",
-    "protobuf>=4.25,<5",
-    # TensorFlow 2.14 is compiled against numpy 1.
-    "numpy>=1.26,<2",
     "absl-py>=1.4",
     "pillow>=11.3",
     "tqdm",
-    # These two carry the sample photographs of the default training.
-    "scikit-image>=0.24",
-    "scikit-learn>=1.6",
-    # TensorBoard 2.14 imports pkg_resources, which newer ones no longer have.
-    "setuptools>=64,<81",
+    # The newest that has wheels for Python 3.9.
+    "onnxruntime>=1.19",
+    f"numpy>=1.26; {_ELSEWHERE}",
+    *(f"{requirement}; {_WITH_TENSORFLOW}" for requirement in _TENSORFLOW),
   ],
   extras_require={
     "beam": ["apache-beam>=2.69"],
@@ -72,6 +84,12 @@ setup(
     "compressai": ["torch>=2.0"],
     # The messages of warm-up requests; it needs a TensorFlow of its version.
     "serving": ["tensorflow-serving-api>=2.14,<2.15"],
+    # Writes ONNX graphs. The only tf2onnx that takes the protobuf of TensorFlow 2.14, and an onnx
+    # that does.
+    "onnx": [
+      f'{name}>=1.17,<1.18; python_version >= "3.10" and {_WITH_TENSORFLOW}'
+      for name in ("onnx", "tf2onnx")
+    ],
     # Runs the notebook experiments/tour.ipynb.
     "tour": ["ipykernel", "matplotlib>=3.9", "nbclient"],
     "test": ["jsonschema>=4.17", "pytest", "pytest-xdist", "ruff"],

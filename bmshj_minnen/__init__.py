@@ -7,10 +7,12 @@ The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), shipped, or trained 
     data = codec.compress(image)      # [H, W, 3] uint8 -> bytes
     image = codec.decompress(data)    # and back
 
-`load_for(data)` is the codec of the shipped model that wrote a file.
+`load_for(data)` is the codec of the shipped model that wrote a file. Where TensorFlow is not
+installed, both are those of `bmshj_minnen.portable`.
 """
 
 import importlib
+import importlib.util
 
 __version__ = "0.1.0"
 
@@ -31,13 +33,19 @@ _MODULES = {
   "write_image": "photographs.images",
 }
 
+# Those of this package that take the place of the others where TensorFlow is not installed.
+_PORTABLE = {"load": "portable.loading", "load_for": "portable.loading"}
+
 __all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str):
   if name not in _MODULES:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+  module = _MODULES[name]
+  if name in _PORTABLE and importlib.util.find_spec("tensorflow") is None:
+    module = _PORTABLE[name]
+  return getattr(importlib.import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__():

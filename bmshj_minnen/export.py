@@ -1,6 +1,7 @@
-"""Writes SavedModels for TensorFlow Serving and for programs without Python.
+"""Writes SavedModels for TensorFlow Serving and for programs without Python, or ONNX graphs.
 
 python -m bmshj_minnen.export --model=DIR --output=served/1
+python -m bmshj_minnen.export --model=DIR --format=onnx --output=graphs
 """
 
 import pathlib
@@ -16,7 +17,17 @@ from bmshj_minnen.serving import saved_models
 
 _MODEL = shared_flags.define_model()
 _OUTPUT = shared_flags.define_path(
-  "output", None, "BASE/VERSION; writes BASE/codec/VERSION and BASE/stock/VERSION."
+  "output",
+  None,
+  "BASE/VERSION; writes BASE/codec/VERSION and BASE/stock/VERSION. Of ONNX graphs a new directory, "
+  "which --model of compress and decompress takes.",
+)
+_FORMAT = flags.DEFINE_enum(
+  "format",
+  "saved_model",
+  ["saved_model", "onnx"],
+  "SavedModels, or ONNX graphs, with which the codec needs no TensorFlow; these need "
+  "pip install 'bmshj_minnen[onnx]'.",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels",
@@ -30,6 +41,14 @@ _QUALITY = flags.DEFINE_float(
 _WARM_UP = flags.DEFINE_bool("warm_up", True, "Add requests that a server warms up with.")
 
 
+def _onnx_export():
+  try:
+    from bmshj_minnen.serving import onnx_export
+  except ModuleNotFoundError as error:
+    raise ValueError(f"ONNX graphs need {error.name}: pip install 'bmshj_minnen[onnx]'") from error
+  return onnx_export
+
+
 def main(argv):
   """Flags -> one library call."""
   if len(argv) > 1:
@@ -39,6 +58,9 @@ def main(argv):
     if not _OUTPUT.value:
       raise ValueError("give --output, such as --output=served/1")
     output = pathlib.Path(_OUTPUT.value)
+    if _FORMAT.value == "onnx":
+      print(_onnx_export().export(_MODEL.value, output))
+      return
     options = (_MAX_PIXELS.value, _WARM_UP.value, _QUALITY.value)
     for path in saved_models.export(_MODEL.value, output, *options):
       print(path)

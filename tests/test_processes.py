@@ -14,6 +14,7 @@ import bmshj_minnen
 from bmshj_minnen.coding import forking
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.model_files.codec_files import read_prior
 from tests import codecs
 
 
@@ -58,7 +59,7 @@ def test_a_shipped_model_travels_by_its_name():
 
 
 def test_a_codec_without_a_directory_says_so(folder):
-  frozen = model_directory._frozen(folder / "joint")
+  frozen = read_prior(folder / "joint")
   with np.load(folder / "joint" / "weights.npz") as weights:
     model = model_directory.model_for_coding(frozen.config, dict(weights))
   codec = tensorflow_codec(frozen, model)

@@ -5,6 +5,8 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
+from bmshj_minnen.coding.forking import refuse_forked
+
 __all__ = ["Graph"]
 
 
@@ -15,7 +17,7 @@ class Graph:
   first call, so it is done only for functions that have some, such as in layers of one's own.
 
   TensorFlow applies its optimizer's options at each call. Mixed precision changes results, so calls
-  raise RuntimeError where it is not set as it was when the graph was made.
+  raise RuntimeError where it is not set as it was when the graph was made, and in forked processes.
   """
 
   def __init__(self, function: Callable, *signature: tf.TensorSpec):
@@ -25,6 +27,7 @@ class Graph:
     self._mixed_precision = _mixed_precision()
 
   def __call__(self, *args):
+    refuse_forked()
     if _mixed_precision() != self._mixed_precision:
       raise RuntimeError(
         "auto_mixed_precision of tf.config.optimizer was changed after this codec was made, which"

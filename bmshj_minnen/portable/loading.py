@@ -20,9 +20,9 @@ from bmshj_minnen.portable.onnx_transforms import CPU, OnnxTransforms
 from bmshj_minnen.portable.range_coder import RangeCoder
 from bmshj_minnen.quality import Dial
 
-__all__ = ["array_coder", "graphs_of", "load", "load_for"]
+__all__ = ["GRAPHS", "array_coder", "graphs_of", "load", "load_for"]
 
-_GRAPHS = "onnx"  # The folder of the graphs in a model directory.
+GRAPHS = "onnx"  # The folder of the graphs in a model directory.
 _PARTS = ("g_a", "h_a", "g_s", "gains")
 
 
@@ -69,7 +69,7 @@ def load_for(
 
 def graphs_of(directory: pathlib.Path) -> pathlib.Path:
   """The folder of the ONNX graphs of a model directory."""
-  inside = directory / _GRAPHS
+  inside = directory / GRAPHS
   return inside if (inside / manifest.MANIFEST).exists() else directory
 
 
