@@ -33,7 +33,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(flags.FLAGS, known_only=True))
+  app.run(main, flags_parser=functools.partial(startup.parse_known, flags.FLAGS))
 
 
 if __name__ == "__main__":

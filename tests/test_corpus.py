@@ -182,15 +182,15 @@ def _start(program, *arguments):
   ("program", "arguments", "line"),
   [
     ("beam_compress", ["--input=in", "--output=file"], "/.*/file is not a folder"),
-    ("beam_compress", ["--input=in", "--output=in"], "all files of in lie below the output, .*"),
     (
       "beam_compress",
       ["--input=in", "--output=x", "--psnr=nan"],
       "--psnr must be above 0, not nan",
     ),
     ("beam_compress", ["--input=in", "--output=mine"], ".*manifest.csv is there already, .*"),
-    ("beam_decompress", ["--input=in", "--output=x"], "in: no file ends in .tfci"),
     ("beam_decompress", ["--input=in", "--output=x", "--model=no"], "no model no.*"),
+    ("beam_compress", ["--input=in", "--output=x", "--alpha=red"], "flag --alpha=red: .*"),
+    ("beam_compress", ["--input=in", "--output=x", "--jobs=3"], "unknown argument --jobs=3"),
   ],
 )
 def test_programs_refuse_in_one_line(program, arguments, line, tmp_path):

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 # TensorFlow's start-up notices would bury the one line that matters.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,7 +25,7 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 # Without its extra `gcp`, which few need, Beam says so whenever it is imported.
 logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
 
-__all__ = ["one_line_errors"]
+__all__ = ["one_line_errors", "parse_known"]
 
 _INTERRUPTED = 130  # As of a shell, and the next of one whose reader has gone.
 _BROKEN_PIPE = 141
@@ -109,6 +110,22 @@ def one_line_errors() -> Iterator[None]:
   except Exception as error:
     if not _is_of_files(error):
       raise
+    _fail(error)
+
+
+def parse_known(flags: Any, argv: list[str]) -> list[str]:
+  """Parses the flags that a program knows, and returns the other arguments, which are for Beam.
+
+  A wrong value costs a line and exit status 1. absl's own parser, which would print one too, takes
+  no arguments that it does not know.
+
+  Args:
+    flags: absl's `FLAGS`.
+    argv: the command line.
+  """
+  try:
+    return flags(argv, known_only=True)
+  except Exception as error:  # absl's, of a flag, or a validator's.
     _fail(error)
 
 

@@ -40,6 +40,10 @@ _UNWRITTEN = re.compile(r"WriteError: (.*?) \[while running '")
 logging.getLogger("apache_beam.runners.common").addFilter(
   lambda record: "WriteError" not in str(record.exc_info)
 )
+# It warns of arguments that nothing knows, too, which are refused here.
+logging.getLogger("apache_beam.options.pipeline_options").addFilter(
+  lambda record: "unparseable args" not in str(record.msg)
+)
 
 
 @dataclasses.dataclass(frozen=True)
