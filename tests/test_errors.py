@@ -1,6 +1,7 @@
 """Errors travel between processes: every exception of the package survives pickling."""
 
 import ast
+import enum
 import importlib
 import inspect
 import pathlib
@@ -43,7 +44,14 @@ def _example(kind):
   if kind.__init__ in (base.__init__ for base in (ValueError, RuntimeError, OSError, Exception)):
     return kind("all in one line")
   parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
-  return kind(*(7 if p.annotation is int else f"the {p.name}" for p in parameters))
+  return kind(*map(_value, parameters))
+
+
+def _value(parameter):
+  kind = parameter.annotation
+  if inspect.isclass(kind) and issubclass(kind, enum.Enum):
+    return next(iter(kind))
+  return 7 if kind is int else f"the {parameter.name}"
 
 
 def test_the_exceptions_are_found():
