@@ -98,10 +98,8 @@ class Codec:
   def __reduce__(self):
     if self.origin is None:
       raise TypeError("this codec was not loaded from a model directory: only those can be pickled")
-    return (
-      *self.origin,
-      {"max_pixels": self.max_pixels, "memory": self.memory, "quality": self.quality},
-    )
+    state = {name: getattr(self, name) for name in ("max_pixels", "memory", "quality")}
+    return (*self.origin, state)
 
   def compress(
     self,
