@@ -15,10 +15,17 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen import targets
-from bmshj_minnen.command_line import existing, files, many_files, planning, report, shared_flags
+from bmshj_minnen.command_line import (
+  existing,
+  files,
+  many_files,
+  planning,
+  report,
+  runtimes,
+  shared_flags,
+)
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.metadata import with_metadata
-from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import images, metadata
 
 _MODEL = shared_flags.define_model()
@@ -92,7 +99,7 @@ def main(argv):
     results = _FILES.results(reading.is_start_of_file)
     request = _FILES.request(argv[1:])
     plan = planning.make_plan(request, images.SUFFIXES, ".tfci", results.problem)
-    codec = model_directory.load(
+    codec = runtimes.load(
       _MODEL.value,
       memory=_FILES.memory,
       precision=_FILES.precision,

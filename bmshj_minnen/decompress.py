@@ -12,9 +12,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import files, many_files, planning, report, shared_flags
+from bmshj_minnen.command_line import files, many_files, planning, report, runtimes, shared_flags
 from bmshj_minnen.format import reading
-from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import encoding, images
 from bmshj_minnen.photographs.metadata import Metadata
 
@@ -30,7 +29,11 @@ _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --o
 
 
 def _limits():
-  return _MAX_PIXELS.value, _FILES.memory, _FILES.precision
+  return {
+    "max_pixels": _MAX_PIXELS.value,
+    "memory": _FILES.memory,
+    "precision": _FILES.precision,
+  }
 
 
 def _read(image_format, path, note):
@@ -46,7 +49,7 @@ def _read(image_format, path, note):
 def _convert(codec, original, content, progress):
   data, metadata = content
   seconds: dict[str, float] = {}
-  codec = codec or model_directory.load_for(data, *_limits())
+  codec = codec or runtimes.load_for(data, **_limits())
   image = codec.decompress(data, seconds, progress)
 
   def describe():
@@ -77,7 +80,7 @@ def main(argv):
     plan = planning.make_plan(request, frozenset((".tfci",)), _PICTURES.suffix, results.problem)
     image_format = _PICTURES.format_of(None if plan.is_folder else plan.jobs[0].target)
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
-    codec = model_directory.load(_MODEL.value, *_limits()) if _MODEL.value else None
+    codec = runtimes.load(_MODEL.value, **_limits()) if _MODEL.value else None
     work = many_files.Work(
       functools.partial(_read, image_format),
       functools.partial(_convert, codec, original),

@@ -24,6 +24,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageFile
 
+import bmshj_minnen
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
@@ -91,21 +92,17 @@ def use(codec) -> None:
 
 
 def _codec_of(fingerprint, data):
-  from bmshj_minnen.model_files import model_directory  # TensorFlow, which takes seconds.
-
   with _LOADING:
     if fingerprint not in _CODECS:
-      _CODECS[fingerprint] = model_directory.load_for(data)
+      _CODECS[fingerprint] = bmshj_minnen.load_for(data)
     return _CODECS[fingerprint]
 
 
 def _default_codec():
-  from bmshj_minnen.model_files import model_directory
-
   with _LOADING:
     fingerprint = catalogue.fingerprint(catalogue.DEFAULT)
     if fingerprint not in _CODECS:
-      _CODECS[fingerprint] = model_directory.load()
+      _CODECS[fingerprint] = bmshj_minnen.load()
     return _CODECS[fingerprint]
 
 

@@ -21,6 +21,7 @@ _FLOORS = [
   ["coding"],
   ["model_files", "compressai"],
   ["portable"],
+  [""],  # The public API, whose names are looked up when they are used.
   ["command_line"],
   ["training", "evaluation", "serving", "corpus"],
 ]

@@ -5,11 +5,12 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from bmshj_minnen import metrics, targets
+from bmshj_minnen import targets
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.photographs import images
+from bmshj_minnen.psnr import psnr
 
 __all__ = ["header_of_answer", "is_opaque"]
 
@@ -34,7 +35,7 @@ def header_of_answer(
   def measure_psnr():
     image = read_source()
     of_this_size = image.shape[:2] == (header.height, header.width)
-    return metrics.psnr(image, codec.decompress(data)) if of_this_size else -math.inf
+    return psnr(image, codec.decompress(data)) if of_this_size else -math.inf
 
   try:
     header, _ = reading.parse_intact(data)

@@ -1,16 +1,18 @@
 """What `--verbose` prints about one file."""
 
 import math
+import sys
 import threading
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen import metrics
 from bmshj_minnen.coding.codec import Latents
-from bmshj_minnen.model import Model
-from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.psnr import psnr
+
+if TYPE_CHECKING:
+  from bmshj_minnen.model import Model
 
 __all__ = ["Estimator", "estimated_bits", "lines"]
 
@@ -27,7 +29,14 @@ class Estimator:
     self._lock = threading.Lock()  # Keras layers are built at their first call.
 
   def lines(self, latents: Latents, shape: tuple[int, ...]) -> list[str]:
-    """The information content of the latents of an image of this shape, as text."""
+    """The information content of the latents of an image of this shape, as text.
+
+    The float model needs TensorFlow; where it does not run, there is no line.
+    """
+    if sys.modules.get("tensorflow") is None:
+      return []
+    from bmshj_minnen.model_files import model_directory
+
     with self._lock:
       if self._model is None:
         self._model = model_directory.load_model(self._name)
@@ -35,7 +44,7 @@ class Estimator:
     return [f"estimated bits   {bits:.0f} ({bits / (shape[0] * shape[1]):.4f} bpp)"]
 
 
-def estimated_bits(model: Model, latents: Latents) -> float:
+def estimated_bits(model: "Model", latents: Latents) -> float:
   """Information content of what a file holds under the float model, in bits."""
   rate = model.rate(latents.y_hat[None], latents.z_hat[None])
   return float(rate.y_bits[0] + rate.z_bits[0])
@@ -58,9 +67,18 @@ def lines(
     if x.shape != x_hat.shape:
       size = f"{x.shape[1]}x{x.shape[0]}"
       raise ValueError(f"the original is {size}, the file {width}x{height}")
-    text.append(f"PSNR             {metrics.psnr(x, x_hat):.3f} dB")
-    ms_ssim = float(metrics.ms_ssim(x, x_hat))
-    small = f"none of sides below {cfg.MS_SSIM_MIN_SIZE}"
-    text.append(f"MS-SSIM          {small if math.isnan(ms_ssim) else format(ms_ssim, '.5f')}")
+    text.append(f"PSNR             {psnr(x, x_hat):.3f} dB")
+    text += _ms_ssim(x, x_hat)
   text += [f"{name + ' ':17}{value:.3f} s" for name, value in seconds.items()]
   return text
+
+
+def _ms_ssim(x, x_hat):
+  """A line, where TensorFlow, which computes it, runs."""
+  if sys.modules.get("tensorflow") is None:
+    return []
+  from bmshj_minnen import metrics
+
+  ms_ssim = float(metrics.ms_ssim(x, x_hat))
+  small = f"none of sides below {cfg.MS_SSIM_MIN_SIZE}"
+  return [f"MS-SSIM          {small if math.isnan(ms_ssim) else format(ms_ssim, '.5f')}"]

@@ -6,6 +6,7 @@ A program imports this module first and TensorFlow next, before `app.run`: impor
 
 import contextlib
 import gc
+import importlib.util
 import logging
 import os
 import sys
@@ -62,9 +63,14 @@ if hasattr(sys.stdout, "reconfigure"):
 
 
 def _hook(kind, error, trace, hook=sys.excepthook):
-  """Of Ctrl-C while TensorFlow is being imported, which takes seconds, one line is enough."""
+  """Prints one line for Ctrl-C while TensorFlow is being imported, or if it is not installed."""
   if issubclass(kind, KeyboardInterrupt):
     _say("interrupted")
+  elif issubclass(kind, ImportError) and importlib.util.find_spec("tensorflow") is None:
+    _say(
+      "this program needs TensorFlow, which is not installed: it is for Python 3.9 to 3.11 on Linux"
+      " with an x86-64 processor"
+    )
   else:
     hook(kind, error, trace)
 

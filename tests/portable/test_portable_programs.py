@@ -1,0 +1,74 @@
+"""Programs and the Pillow plugin where TensorFlow is not installed, or hidden."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_HIDDEN = "import sys; sys.modules['tensorflow'] = None; "
+
+
+def _python(code, *arguments):
+  command = [sys.executable, "-c", code, *map(str, arguments)]
+  return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=300)
+
+
+def _run(program, *arguments):
+  code = (
+    f"{_HIDDEN}import runpy; sys.argv[:] = sys.argv[1:]; "
+    f"runpy.run_module('bmshj_minnen.{program}', run_name='__main__')"
+  )
+  return _python(code, program, *arguments)
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+  path = tmp_path_factory.mktemp("portable") / "photo.png"
+  rows, columns = np.mgrid[:70, :90]
+  waves = [np.sin(rows / period) * np.cos(columns / period) for period in (7, 8, 9)]
+  PIL.Image.fromarray((128 + 80 * np.stack(waves, -1)).astype(np.uint8)).save(path)
+  return path
+
+
+def test_programs_and_pillow_code_without_tensorflow(photograph):
+  file, back = photograph.with_suffix(".tfci"), photograph.with_name("back.png")
+  done = _run("compress", "--verbose", "--quality=60", photograph, file)
+  assert done.returncode == 0, done.stderr
+  assert "PSNR" in done.stdout
+  done = _run("decompress", file, back)
+  assert done.returncode == 0, done.stderr
+  assert _run("info", file).returncode == 0
+  picture, original = (np.asarray(PIL.Image.open(path), np.float64) for path in (back, photograph))
+  assert picture.shape == original.shape
+  assert 10 * np.log10(255**2 / np.mean((picture - original) ** 2)) > 28
+  code = (
+    f"{_HIDDEN}import PIL.Image, numpy, bmshj_minnen.pillow; "
+    "x = numpy.asarray(PIL.Image.open(sys.argv[1])); "
+    "assert (x == numpy.asarray(PIL.Image.open(sys.argv[2]))).all()"
+  )
+  done = _python(code, file, back)
+  assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+  "program, arguments",
+  [
+    ("train", []),
+    ("evaluate", ["--codecs=jpeg420", "--images=x", "--output=x"]),
+    ("export", ["--output=x"]),
+    ("compress", ["--refine=5", "photo", "x.tfci"]),
+    ("compress", ["--precision=bfloat16", "photo", "x.tfci"]),
+  ],
+)
+def test_what_needs_tensorflow_says_so_in_one_line(photograph, program, arguments):
+  arguments = [str(photograph) if name == "photo" else name for name in arguments]
+  done = _run(program, *arguments)
+  assert done.returncode == 1
+  line = done.stderr.strip()
+  assert "\n" not in line and "x86-64" in line and "tensorflow" in line.lower()
