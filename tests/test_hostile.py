@@ -18,12 +18,14 @@ _MAX_PIXELS = 2**16
 _ONE = pytest.mark.parametrize("case", ["factorized"], indirect=True)
 
 
-@pytest.fixture(scope="module", params=["joint", "factorized"])
+@pytest.fixture(scope="module", params=["joint", "factorized", "factorized with gains"])
 def case(request, tmp_path_factory):
+  """A model directory, its codec and a forge: versions 1, and 2 with metadata."""
   folder = tmp_path_factory.mktemp("models")
-  codecs.make_codec(request.param, folder)
-  codec = bmshj_minnen.load(folder / request.param, _MAX_PIXELS)
-  return folder / request.param, codec, hostile.Forge(codec, codecs.photograph(256, 256))
+  prior, _, gains = request.param.partition(" with ")
+  codecs.make_codec(prior, folder, **({"gain_lambdas": (0.005, 0.05)} if gains else {}))
+  codec = bmshj_minnen.load(folder / prior, _MAX_PIXELS)
+  return folder / prior, codec, hostile.Forge(codec, codecs.photograph(256, 256), bool(gains))
 
 
 def _outcomes(codec, forge, kind, files=_FILES):

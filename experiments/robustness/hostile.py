@@ -6,15 +6,13 @@ order and any payload, so that they may decode to any picture.
 """
 
 import dataclasses
-import struct
 import zlib
 from typing import Optional
 
 import numpy as np
-import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.format import fields
+from bmshj_minnen.format import fields, metadata, writing
 
 __all__ = [
   "CONTRADICTORY",
@@ -31,6 +29,7 @@ __all__ = [
 # Height and width of the good files: less than one latent, thin, odd, and whole ones.
 SIZES = ((1, 1), (1, 300), (300, 1), (17, 33), (48, 64), (64, 96), (100, 150), (200, 150))
 _OVERFLOW = b"\xff\x80\x00\x00"  # Keeps tfc's own overflow code busy for ever.
+_METADATA = b"II*\0\x08\0\0\0\0\0", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"  # EXIF and XMP.
 _ESCAPE_BYTES = 4  # Two for an escape, of probability 2^-16 or little more, and two behind it.
 
 
@@ -51,36 +50,46 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What became of a file.
+  """The end of a file.
 
   Attributes:
     name: "refused" with a `BitstreamError`, "decoded" where that is allowed, or "other", a defect.
-    detail: what was said, or a hash of the picture.
+    detail: the message, or a hash of the picture.
+    check: the name of the `Problem` for which it was refused.
   """
 
   name: str
   detail: str
+  check: str = ""
 
 
 class Forge:
   """Makes hostile files for one codec.
 
+  Args:
+    codec: for one rate, whose files are of version 1, or for many, of version 2.
+    photograph: [H, W, 3] uint8; it is repeated where it is too small.
+    has_metadata: whether EXIF and XMP stand before each file.
+
   Attributes:
-    max_pixels: the largest image that the codec decodes.
+    codec: as given.
+    version: of the format, metadata aside.
     good: size -> a file.
-    symbols: size -> how many symbols it holds.
+    symbols: size -> number of symbols in it.
+    header_size: bytes before the payload.
   """
 
-  def __init__(self, codec: bmshj_minnen.Codec, photograph: np.ndarray):
-    """`photograph`, [H, W, 3] uint8, is repeated where it is too small."""
-    self.max_pixels = codec.max_pixels
-    self._fingerprint = codec.fingerprint
+  def __init__(self, codec: bmshj_minnen.Codec, photograph: np.ndarray, has_metadata: bool = False):
+    self.codec = codec
+    self.version = writing.version_of(bool(codec.config.gain_lambdas))
+    self._metadata = metadata.with_metadata(b"", *(_METADATA if has_metadata else (b"", b"")))
+    self.header_size = len(self._metadata) + fields.header_size(self.version)
     self.good: dict[tuple[int, int], bytes] = {}
     self.symbols: dict[tuple[int, int], int] = {}
     for height, width in SIZES:
       image = photograph.take(range(height), 0, mode="wrap").take(range(width), 1, mode="wrap")
       data, latents = codec.compress_with_latents(image)
-      self.good[height, width] = data
+      self.good[height, width] = self._metadata + data
       self.symbols[height, width] = latents.y_hat.size + latents.z_hat.size
 
   def make(self, kind: str, random: np.random.Generator) -> Case:
@@ -106,14 +115,21 @@ class Forge:
       length: that it declares, if not that of the payload.
       fingerprint: if not that of the codec.
     """
-    head = fields.MAGIC + bytes([fields.ONE_RATE]) + (fingerprint or self._fingerprint)
-    length = len(payload) if length is None else length
-    head += struct.pack(">HHI", size[0] - 1, size[1] - 1, length)
-    return head + tf.fingerprint([head + payload]).numpy()[0, :4].tobytes() + payload
+    values = fields.unpack(self.good[SIZES[0]], len(self._metadata))
+    del values["magic"], values["version"]
+    values.update(
+      fingerprint=fingerprint or self.codec.fingerprint,
+      height=size[0],
+      width=size[1],
+      payload_size=len(payload) if length is None else length,
+      checksum=b"",
+    )
+    head = fields.pack(self.version, **values)
+    return self._metadata + head + fields.checksum(head + payload) + payload
 
   def payload(self, size: tuple[int, int]) -> bytes:
-    """That of a good file."""
-    return self.good[size][fields.header_size(fields.ONE_RATE) :]
+    """The payload of a good file."""
+    return self.good[size][self.header_size :]
 
 
 def decode(codec: bmshj_minnen.Codec, case: Case) -> Outcome:
@@ -121,7 +137,8 @@ def decode(codec: bmshj_minnen.Codec, case: Case) -> Outcome:
   try:
     image = codec.decompress(case.data)
   except bmshj_minnen.BitstreamError as error:
-    return Outcome("other" if "\n" in str(error) else "refused", str(error))
+    name = "other" if "\n" in str(error) else "refused"
+    return Outcome(name, str(error), error.problem.name)
   except Exception as error:  # Whatever it is, it is what is looked for.
     return Outcome("other", f"{type(error).__name__}: {error}")
   if case.kind not in FORGED:
@@ -167,9 +184,8 @@ def _another(size, random):
 
 
 def _random_file(forge, size, random):
-  head = forge.good[size][
-    : random.choice([0, 3, 4, 8, 12, 16, fields.header_size(fields.ONE_RATE)])
-  ]
+  ends = [fields.offset(field.name, forge.version) for field in fields.of_version(forge.version)]
+  head = forge.good[size][: random.choice([*ends, forge.header_size])]
   return size, head + random.bytes(int(random.integers(1000)))
 
 
@@ -181,8 +197,9 @@ def _wrong_length(forge, size, random):
 
 def _absurd_size(forge, size, random):
   declared = (1, 1)
-  while declared[0] * declared[1] <= forge.max_pixels:
-    declared = tuple(int(side) for side in np.ceil(2 ** random.uniform(0, 16.01, 2)).clip(1, 2**16))
+  while declared[0] * declared[1] <= forge.codec.max_pixels:
+    sides = np.ceil(2 ** random.uniform(0, 16.01, 2)).clip(1, fields.MAX_SIDE)
+    declared = tuple(map(int, sides))
   # No work may be done for it, so that it should take less time than the smallest image.
   return (1, 1), forge.seal(declared, forge.payload(size))
 
@@ -225,10 +242,7 @@ def _overflow(forge, size, random):
 DAMAGED = {
   "bits flipped": lambda f, s, r: (s, _flip_bits(f.good[s], r)),
   "bytes changed": lambda f, s, r: (s, _change_bytes(f.good[s], r, len(f.good[s]))),
-  "header changed": lambda f, s, r: (
-    s,
-    _change_bytes(f.good[s], r, fields.header_size(fields.ONE_RATE)),
-  ),
+  "header changed": lambda f, s, r: (s, _change_bytes(f.good[s], r, f.header_size)),
   "truncated": lambda f, s, r: (s, _truncate(f.good[s], r)),
   "extended": lambda f, s, r: (s, _extend(f.good[s], r)),
   "two files spliced": lambda f, s, r: (s, _splice(f.good[s], f.good[_another(s, r)], r)),

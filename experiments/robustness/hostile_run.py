@@ -18,6 +18,7 @@ import tqdm
 
 import bmshj_minnen
 from bmshj_minnen import config
+from bmshj_minnen.format.errors import Problem
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding, outputs
 from experiments.robustness import hostile
@@ -26,6 +27,7 @@ __all__ = ["Campaign", "load_codecs"]
 
 _MAX_PIXELS = 2**16
 _CHANNELS = {"num_filters": 8, "latent_channels": 12}
+_GAIN_LAMBDAS = (0.005, 0.05)
 _LIMIT = 2.0  # Of the time of a good file of the same size.
 _SUSPICIOUS = 1.6  # From here on, time is taken again and again.
 _AGAIN = 11  # Of so many files, one is decoded twice and must give the same.
@@ -35,22 +37,28 @@ _WARM = 2000  # Files, until memory has its level.
 
 
 def load_codecs(folder: pathlib.Path) -> list[bmshj_minnen.Codec]:
-  """A small untrained codec of every prior; makes them where they are missing."""
+  """Small untrained codecs of every prior, for one rate and then for many; makes missing ones."""
   photograph = bmshj_minnen.read_image(finding.bundled_photographs()[0])
-  for seed, prior in enumerate(config.PRIORS):
-    if (folder / prior / "coder.npz").exists():  # Written last.
+  variants = [(prior, lambdas) for lambdas in (None, _GAIN_LAMBDAS) for prior in config.PRIORS]
+  folders = [folder / f"{prior}{'_gains' if lambdas else ''}" for prior, lambdas in variants]
+  for seed, (directory, (prior, lambdas)) in enumerate(zip(folders, variants)):
+    if (directory / "coder.npz").exists():  # Written last.
       continue
     tf.keras.utils.set_random_seed(seed)
-    model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, **_CHANNELS))
+    gains = {"gain_lambdas": lambdas} if lambdas else {}
+    model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, **_CHANNELS, **gains))
     for layer in [model.g_a.layers[-1]] + ([model.h_a.layers[-1]] if model.h_a else []):
       for part in (layer.kernel_parameter.real, layer.kernel_parameter.imag):
         part.assign(20 * part)  # Untrained latents are all zero otherwise.
-    model_directory.save(model, folder / prior, tf.constant(photograph[None, :128, :128]))
-  return [bmshj_minnen.load(folder / prior, _MAX_PIXELS) for prior in config.PRIORS]
+    model_directory.save(model, directory, tf.constant(photograph[None, :128, :128]))
+  return [bmshj_minnen.load(directory, _MAX_PIXELS) for directory in folders]
 
 
 class Campaign:
   """Decodes cases in turn, and keeps count in a folder.
+
+  Files come from each codec, and from every second one with metadata before them: of codecs for one
+  rate and as many for many rates, a third each of version 1, version 2, and with metadata.
 
   Attributes:
     next: the first case that is still to do.
@@ -58,21 +66,23 @@ class Campaign:
   """
 
   def __init__(self, folder: pathlib.Path, seed: int, codecs: list[bmshj_minnen.Codec]):
-    self._folder, self._seed, self._codecs = folder, seed, codecs
-    self._photograph = bmshj_minnen.read_image(finding.bundled_photographs()[0])
-    self._forges = [hostile.Forge(codec, self._photograph) for codec in codecs]
+    self._folder, self._seed = folder, seed
+    photograph = bmshj_minnen.read_image(finding.bundled_photographs()[0])
+    self._forges = [hostile.Forge(codec, photograph) for codec in codecs]
+    self._forges += [hostile.Forge(codec, photograph, has_metadata=True) for codec in codecs[::2]]
     self._good_seconds: dict[tuple[int, tuple[int, int]], float] = {}
     self._stopped = False
     self._state = folder / "state.json"
     self.next, self.failures = 0, []
     self._counts, self._slowest = collections.Counter(), collections.Counter()
+    self._checks: collections.Counter[str] = collections.Counter()
     self._seconds, self._memory = 0.0, []
     self._load()
 
   def case(self, index: int) -> tuple[int, hostile.Case]:
-    """The number of its codec, and the case itself."""
+    """The number of its forge, and the case itself."""
     kinds = list(hostile.KINDS)
-    number = index // len(kinds) % len(self._codecs)
+    number = index // len(kinds) % len(self._forges)
     random = np.random.default_rng([self._seed, index])
     return number, self._forges[number].make(kinds[index % len(kinds)], random)
 
@@ -102,7 +112,7 @@ class Campaign:
   def judge(self, index: int) -> tuple[hostile.Case, hostile.Outcome, float]:
     """Decodes a case; returns it, what became of it, and its time in that of a good file."""
     number, case = self.case(index)
-    codec = self._codecs[number]
+    codec = self._forges[number].codec
     self._keep(case.data)
     signal.alarm(_HANG)
     outcome, seconds = _timed(codec, case)
@@ -135,7 +145,16 @@ class Campaign:
           f"peak memory after {_WARM:,} files from {m['first']:,} on: {m['warm']:.0f} MiB, "
           f"at the end {m['end'] - m['warm']:.1f} MiB more"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *self._checks_table()])
+
+  def _checks_table(self):
+    """The checks that refused files of each kind; a check without a file would show."""
+    lines = ["| check | files | kinds |", "|---|---:|---|"]
+    for problem in Problem:
+      counts = {kind: self._checks[f"{kind}: {problem.name}"] for kind in hostile.KINDS}
+      kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.items() if count)
+      lines.append(f"| {problem.value} | {sum(counts.values()):,} | {kinds or 'none'} |")
+    return lines
 
   def _do(self, index):
     case, outcome, ratio = self.judge(index)
@@ -146,6 +165,8 @@ class Campaign:
       self.failures.append(line)
       tqdm.tqdm.write(line)
     self._counts[f"{case.kind}: {outcome.name}"] += 1
+    if outcome.check:
+      self._checks[f"{case.kind}: {outcome.check}"] += 1
     self._slowest[case.kind] = max(self._slowest[case.kind], round(ratio, 3))
 
   def _good_case(self, number, size):
@@ -154,13 +175,13 @@ class Campaign:
   def _time_of_good(self, number, size):
     key = number, size
     if key not in self._good_seconds:
-      good, codec = self._good_case(number, size), self._codecs[number]
+      good, codec = self._good_case(number, size), self._forges[number].codec
       self._good_seconds[key] = min(_timed(codec, good)[1] for _ in range(20))
     return self._good_seconds[key]
 
   def _careful_ratio(self, number, case):
     """In turn with the good file: other work on the machine slows both."""
-    good, codec = self._good_case(number, case.size), self._codecs[number]
+    good, codec = self._good_case(number, case.size), self._forges[number].codec
     seconds = good_seconds = float("inf")
     for turn in range(30):
       seconds = min(seconds, _timed(codec, case)[1])
@@ -191,6 +212,7 @@ class Campaign:
       self.next, self.failures = state["next"], state["failures"]
       self._counts.update(state["counts"])
       self._slowest.update(state["slowest"])
+      self._checks.update(state["checks"])
       self._seconds, self._memory = state["seconds"], state["memory"]
 
   def _save(self):
@@ -200,6 +222,7 @@ class Campaign:
       "failures": self.failures,
       "counts": self._counts,
       "slowest": self._slowest,
+      "checks": self._checks,
       "seconds": self._seconds,
       "memory": self._memory,
     }
