@@ -15,7 +15,9 @@ import numpy as np
 
 import bmshj_minnen
 from bmshj_minnen import metrics
+from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.quality import QUALITIES
 from bmshj_minnen.targets import TargetError
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model for many rates.")
@@ -40,7 +42,7 @@ def _measure(codec, paths, kind, target):
       distances.append(len(data) / target - 1)
     else:
       distances.append(metrics.psnr(image, codec.decompress(data)) - target)
-    if data[16] in (1, 100):  # More than the model has, or less.
+    if reading.parse(data)[0].quality in (QUALITIES[0], QUALITIES[-1]):  # Out of the range.
       distances.pop()
   return seconds, distances, unreachable
 

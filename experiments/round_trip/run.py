@@ -27,7 +27,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import metrics
 from bmshj_minnen.command_line import report
-from bmshj_minnen.format import fields
+from bmshj_minnen.format import reading
 from bmshj_minnen.layers import quantizers
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
@@ -48,7 +48,7 @@ def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> 
     size = os.path.getsize(file)
     image_back = codec.decompress(file.read_bytes(), decode_seconds)
     received = codec.latents(file.read_bytes())
-  payload_bits = 8 * (size - fields.header_size(fields.ONE_RATE))
+  payload_bits = 8 * len(reading.parse(data)[1])
   estimate = report.estimated_bits(model, sent)
   y, z_hat = codec.graphs.analyze(tf.constant(image))
   return {
