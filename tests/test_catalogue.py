@@ -86,14 +86,14 @@ def test_damage_to_a_fingerprint_is_no_other_model():
 def test_threads_that_need_the_same_shipped_codec_share_it(monkeypatch):
   name = catalogue.names()[0]
   data = _file(bmshj_minnen.load(name).fingerprint)
-  make, made, loaded = model_directory.Codec, [], []
+  make, made, loaded = model_directory.tensorflow_codec, [], []
 
-  def slow(*args):
+  def slow(*args, **options):
     time.sleep(0.2)
-    made.append(make(*args))
+    made.append(make(*args, **options))
     return made[-1]
 
-  monkeypatch.setattr(model_directory, "Codec", slow)
+  monkeypatch.setattr(model_directory, "tensorflow_codec", slow)
 
   def load():
     # Settings that no other test has, or a codec might be there already.

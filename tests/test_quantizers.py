@@ -137,7 +137,7 @@ def test_in_turn_is_what_a_file_holds(prior, tmp_path):
   codec, frozen = codecs.make_codec(prior, tmp_path)
   image = codecs.photograph(64, 96)
   _, sent = codec.compress_with_latents(image)
-  y, _ = codec.analyze(tf.constant(image))
+  y, _ = codec.graphs.analyze(tf.constant(image))
   y = tf.round(y / frozen.y_step) * frozen.y_step
 
   def mean_of(y_hat):

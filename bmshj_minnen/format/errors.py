@@ -38,4 +38,4 @@ class BitstreamError(ValueError):
     self.problem, self.offset, self.expected, self.found = problem, offset, expected, found
 
   def __reduce__(self):
-    return type(self), (self.problem, self.offset, self.expected, self.found)
+    return type(self), (self.problem, self.offset, self.expected, self.found), vars(self)
