@@ -12,8 +12,8 @@ from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.coding.tensor_transforms import TensorTransforms
 from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.model import Model
-from bmshj_minnen.model_files import array_files, catalogue, snapshots, weights
-from bmshj_minnen.model_files.codec_files import BOND, read_prior, read_weights
+from bmshj_minnen.model_files import catalogue, snapshots, weights
+from bmshj_minnen.model_files.codec_files import read_prior, read_weights
 from bmshj_minnen.portable.manifest import MANIFEST, Graph, Manifest
 from bmshj_minnen.serving import onnx_graphs
 
@@ -43,10 +43,7 @@ def export(model: str, output: pathlib.Path) -> pathlib.Path:
   temporary.mkdir(parents=True)
   try:
     write_graphs(model, temporary)
-    snapshots.write_config(prior.config, temporary)
-    bond = np.frombuffer(prior.fingerprint, np.uint8)
-    array_files.write(temporary, array_files.WEIGHTS, {**gains, BOND: bond})
-    array_files.write(temporary, array_files.CODER, prior.arrays(), compressed=True)
+    snapshots.Snapshot(prior.config, gains, prior).write(temporary)
     temporary.rename(output)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
