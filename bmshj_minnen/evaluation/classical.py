@@ -87,7 +87,8 @@ def _jpeg(subsampling):
 
 def _jpeg2000(mode):
   def options(quality):
-    # Without mct, the colour transform, 3 dB are lost; without irreversible, the 9/7 wavelet, 2.
+    # Over 12 Kodak images, mct, the colour transform, is worth 4.0 dB (1.8 to 6.2), irreversible,
+    # the 9/7 wavelet, 0.9 dB (0.3 to 1.9).
     return {
       "quality_mode": mode,
       "quality_layers": [quality],
@@ -100,14 +101,16 @@ def _jpeg2000(mode):
 
 
 def _avif(quality):
-  # libavif tunes for the eye unless told not to, at 10 % of the bits.
-  advanced = {"tune": "psnr"}
+  # libavif tunes for the eye by default, at 10 % of the bits. Tiles and more threads cost 0.5 to
+  # 1.4 % more, and make a file depend on the machine's processors.
   return {
     "quality": quality,
     "subsampling": "4:4:4",
     "codec": "aom",
     "speed": 4,
-    "advanced": advanced,
+    "autotiling": False,
+    "max_threads": 1,
+    "advanced": {"tune": "psnr"},
   }
 
 
