@@ -119,7 +119,7 @@ def test_every_entrance_has_a_test_for_every_rule():
   assert [row[0] for row in says] == [row[0] for row in tests] and len(says) > 8
   there = {
     name
-    for path in root.glob("test_*.py")
+    for path in root.rglob("test_*.py")
     for name in re.findall(r"^def (\w+)", path.read_text(), re.M)
   }
   for told, tested in zip(says[2:], tests[2:]):
