@@ -61,6 +61,7 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
 def _train(model_config, config):
   strategy = distribution.make_strategy(config)
   distribution.check_batch(strategy, config.batch)
+  failures.refuse_too_large_a_batch(model_config, config)
   directory = pathlib.Path(config.model_dir)
   check_same_model(model_config, directory)
   photographs, validation = _find_data(config)
