@@ -307,5 +307,5 @@ def test_broken_files_say_what_is_wrong_and_others_are_left_to_pillow(codec):
   # A BMP of so many bytes that it begins like a compressed file.
   bmp = io.BytesIO()
   _IMAGE.save(bmp, "BMP")
-  disguised = b"BMM\x01\0\0\0\0\0\0" + bmp.getvalue()[10:]
+  disguised = data[:4] + bytes(6) + bmp.getvalue()[10:]
   assert PIL.Image.open(io.BytesIO(disguised)).format == "BMP"
