@@ -19,8 +19,8 @@ from typing import NamedTuple, Optional, Union
 
 import tensorflow as tf
 
+from bmshj_minnen import checks, entropy, layers, metrics
 from bmshj_minnen import config as cfg
-from bmshj_minnen import entropy, layers, metrics
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.quality import default_lambda
 
@@ -291,7 +291,7 @@ def losses(
   Raises:
     ValueError: there is no such distortion.
   """
-  cfg.check_choice("distortion", distortion, cfg.DISTORTIONS)
+  checks.choice("distortion", distortion, cfg.DISTORTIONS)
   x = tf.cast(x, tf.float32)
   pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
   y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels
