@@ -12,7 +12,7 @@ from scipy import interpolate
 
 from bmshj_minnen.evaluation import curves, measurements
 from bmshj_minnen.evaluation import tables as evaluation_tables
-from experiments.paper import panels, plots, tables
+from experiments.paper import panels, plots, tables, yardsticks
 from experiments.paper.published import left_out, published
 from tests import codecs
 
@@ -52,6 +52,27 @@ def test_the_rate_is_the_mean_difference_of_log_rates(anchor):
   mean = np.trapz(difference[0] - difference[1], quality) / (quality[-1] - quality[0])
   rate = tables.published_rates("psnr")[anchor]
   assert rate == pytest.approx(100 * (np.exp(mean) - 1), abs=1e-4)
+
+
+def test_every_yardstick_has_published_points():
+  names = [name for group in yardsticks.GROUPS.values() for name in group]
+  assert len(names) == len(set(names)) and set(names) <= set(published("psnr"))
+
+
+def test_a_model_of_known_rate_against_the_yardsticks(monkeypatch):
+  """A model that takes 1.25 times the bits of VTM."""
+  vtm = published("psnr")["CompressAI vtm"]
+  rows = [
+    measurements.Row("ours", str(i), "1", "kodim01.png", "0", 8, 8, 1, bpp, psnr, 0.9, 10.0, 1, 1)
+    for i, (bpp, psnr) in enumerate(zip(1.25 * vtm.bpp, vtm.quality))
+  ]
+  rates = yardsticks.rates(rows, "psnr")
+  assert rates["CompressAI vtm"]["ours"] == pytest.approx(25)
+  assert rates["minnen-2018-neurips-opt-mse"]["minnen-2018-neurips-opt-mse"] == 0
+  # One image is not the average over Kodak, so nothing is printed.
+  assert not yardsticks.table(rows)
+  monkeypatch.setattr(yardsticks, "left_out", lambda rows: "")
+  assert "| VVC, reference encoder VTM | +25.0 % | +11.0 % |" in yardsticks.table(rows)
 
 
 def _line(scale=1.0, low=25.0, high=40.0, count=5):

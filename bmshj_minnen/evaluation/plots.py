@@ -10,7 +10,7 @@ from bmshj_minnen.evaluation import curves
 from bmshj_minnen.evaluation.appearance import Appearance
 from bmshj_minnen.evaluation.classical import REMEDY
 
-__all__ = ["averages", "images", "savings"]
+__all__ = ["averages", "draw_savings", "images", "savings"]
 
 _MAX_BPP = 2.0
 
@@ -43,6 +43,21 @@ def savings(
   """
   figure = _figure(figsize=(9, 6), dpi=100, layout="constrained")
   axes = figure.subplots()
+  draw_savings(axes, named, looks, named[anchor])
+  title = f"Bits saved against {looks[anchor].title}"
+  axes.set(xlabel=curves.METRICS[metric].title, ylabel="per cent", title=title)
+  # Beside the curves, which may run anywhere.
+  figure.legend(fontsize=8, loc="outside right upper")
+  return figure
+
+
+def draw_savings(
+  axes: Any,
+  named: Mapping[str, curves.Curve],
+  looks: Mapping[str, Appearance],
+  anchor: curves.Curve,
+) -> None:
+  """Draws the bits that curves save at equal quality into a `matplotlib.axes.Axes`, per cent."""
   for name, own in named.items():
     if len(own.bpp) > 1:
       quality = np.linspace(own.quality[0], own.quality[-1], 400)
@@ -50,13 +65,8 @@ def savings(
       style = {**_style(looks[name]), "marker": None}
     else:
       quality, bpp, style = own.quality, own.bpp, _style(looks[name])
-    axes.plot(quality, -curves.relative_rate(named[anchor], bpp, quality), **style)
-  title = f"Bits saved against {looks[anchor].title}"
-  axes.set(xlabel=curves.METRICS[metric].title, ylabel="per cent", title=title)
+    axes.plot(quality, -curves.relative_rate(anchor, bpp, quality), **style)
   axes.grid(alpha=0.3)
-  # Beside the curves, which may run anywhere.
-  figure.legend(fontsize=8, loc="outside right upper")
-  return figure
 
 
 def images(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bmshj_minnen.evaluation import curves, measurements, plots
 from bmshj_minnen.evaluation.appearance import Appearance, appearances
+from experiments.paper import yardsticks
 from experiments.paper.published import left_out, published
 
 __all__ = ["plot_all"]
@@ -23,7 +24,8 @@ def plot_all(rows: Sequence[measurements.Row], anchor: str, folder: pathlib.Path
   """Writes PNG files.
 
   `METRIC.png` has the curves of averages, `METRIC_savings.png` what they save against the measured
-  codec `anchor`, and `METRIC_images_1.png`, ... the curves of single images.
+  codec `anchor`, and `METRIC_images_1.png`, ... the curves of single images. `yardsticks.png` has
+  published curves by group.
 
   Args:
     rows: what `evaluate` measured; published curves are drawn if it was on all Kodak images.
@@ -32,6 +34,8 @@ def plot_all(rows: Sequence[measurements.Row], anchor: str, folder: pathlib.Path
   """
   looks = {f"published {codec}": look for codec, look in _PUBLISHED.items()}
   looks.update(appearances(list(dict.fromkeys(row.codec for row in rows))))
+  if not left_out(rows):
+    yardsticks.plot(rows).savefig(folder / "yardsticks.png")
   for metric in curves.METRICS:
     points = {} if left_out(rows) else published(metric)
     named = {

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bmshj_minnen.evaluation import cautions, classical, curves, measurements, tables
+from experiments.paper import yardsticks
 from experiments.paper.published import left_out, published
 
 __all__ = ["PUBLISHED_ANCHORS", "all_tables", "published_rates"]
@@ -37,6 +38,7 @@ def all_tables(rows: Sequence[measurements.Row], anchor: str) -> str:
     anchor: the measured codec that single images are compared with.
   """
   parts = ["# Tables", _published(), left_out(rows), *cautions.of_averages(rows)]
+  parts.append(yardsticks.table(rows))
   for metric in curves.METRICS:
     by_image = tables.by_image(rows, metric, anchor)
     parts += [_rates(rows, metric), _single_points(rows, metric), by_image]
