@@ -112,8 +112,17 @@ class Model(tf.keras.Model):
     y = self.analysis(x)
     latents = [1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, self.config.latent_channels]
     _check_shape("g_a", x, y, latents)
+    psi = None
     if self.h_a is not None:
-      _check_shape("h_a", y, self.hyper_analysis(y), [1, 1, 1, self.config.num_filters])
+      z = self.hyper_analysis(y)
+      _check_shape("h_a", y, z, [1, 1, 1, self.config.num_filters])
+      psi = self.hyper_synthesis(z, y.shape)
+      _check_shape("h_s", z, psi, [*latents[:3], self.config.parameter_channels])
+    if self.g_ep is not None:
+      phi = self.g_cm(y)
+      features = phi if psi is None else tf.concat([psi, phi], -1)
+      parameters = self.g_ep(features)
+      _check_shape("g_ep", features, parameters, [*latents[:3], self.config.parameter_channels])
     _check_shape("g_s", y, self.synthesis(y), x.shape)
     self(x, seed=tf.zeros([2], tf.int32))
 

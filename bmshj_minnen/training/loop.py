@@ -48,9 +48,10 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
     TrainingError: losses or weights are not finite, the rate collapsed, or there is too little
       memory.
     OSError: something cannot be written, as on a full disk.
-    ValueError: `model_dir` or `init_from` hold a model of another shape, `model_dir` has a
-      checkpoint of another schedule or precision or a model without one, another process trains
-      there, the batch does not divide among the devices, or TF_CONFIG describes no cluster.
+    ValueError: the model cannot be coded with, `model_dir` or `init_from` hold a model of another
+      shape, `model_dir` has a checkpoint of another schedule or precision or a model without one,
+      another process trains there, the batch does not divide among the devices, or TF_CONFIG
+      describes no cluster.
     KeyboardInterrupt: Ctrl-C; the run was saved.
     WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
@@ -85,6 +86,7 @@ def _train_in(directory, model_config, trainer, photographs, validation, held_ou
   if not first_step:
     _refuse_model_without_checkpoint(directory)
     trainer.load_initial_weights()
+    checkpoints.check_codec()
   if first_step >= config.steps:
     logging.info("%s is already trained for %d steps.", directory, first_step)
     checkpoints.save()
