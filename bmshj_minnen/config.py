@@ -10,8 +10,9 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Iterable
 from typing import Any, Optional
+
+from bmshj_minnen import checks
 
 __all__ = [
   "CODEC_PRECISIONS",
@@ -27,7 +28,6 @@ __all__ = [
   "ModelConfig",
   "Prior",
   "TrainConfig",
-  "check_choice",
   "geometric",
   "hyper_size",
   "latent_size",
@@ -109,12 +109,6 @@ PRIORS = {
 }
 
 
-def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
-  """Raises ValueError if a value is none of the choices; the message calls it `what`."""
-  if value not in choices:
-    raise ValueError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
-
-
 def geometric(low: float, high: float, fraction: Any) -> Any:
   """From `low` at 0 to `high` at 1 in equal factors; like `fraction`, which may be a tensor."""
   return low * (high / low) ** fraction
@@ -166,8 +160,8 @@ class ModelConfig:
     for name in ("h_s_channels", "density_filters", "gain_lambdas"):  # JSON has lists only.
       if isinstance(getattr(self, name), list):
         object.__setattr__(self, name, tuple(getattr(self, name)))
-    check_choice("prior", self.prior, PRIORS)
-    check_choice("scale_output", self.scale_output, SCALE_OUTPUTS)
+    checks.choice("prior", self.prior, PRIORS)
+    checks.choice("scale_output", self.scale_output, SCALE_OUTPUTS)
     if min(self.num_filters, self.latent_channels) < 1:
       found = f"{self.num_filters} and {self.latent_channels}"
       raise ValueError(f"num_filters and latent_channels must be at least 1, not {found}")
@@ -185,7 +179,11 @@ class ModelConfig:
 
   @property
   def middle_lambda(self) -> float:
-    """The geometric middle of the λ of a model for many rates."""
+    """The geometric middle of the λ of a model for many rates, about which training draws them.
+
+    New gains are 1 there, and so are the weights of the losses. Where nobody says for which λ, a
+    model codes at that of the default quality, see `quality`, which is half a quality below.
+    """
     return self.lambda_at(0.5)
 
   @property
@@ -298,29 +296,26 @@ class TrainConfig:
   save_every: int = 500
 
   def __post_init__(self):
-    if not all(map(math.isfinite, (self.lmbda, self.learning_rate, self.clip_norm))):
-      raise ValueError("lambda, the learning rate and clip_norm must be finite")
-    if self.lmbda <= 0 or self.learning_rate <= 0:
-      raise ValueError("lambda and the learning rate must be above 0")
+    checks.positive("lambda", self.lmbda)
+    checks.positive("learning rate", self.learning_rate)
+    if not 0 <= checks.number("clip_norm", self.clip_norm, "0 or more") < math.inf:
+      raise ValueError(f"clip_norm must be finite, and 0 or more, not {self.clip_norm:g}")
     if not 0 <= self.average < 1:
       raise ValueError(f"average must be at least 0 and below 1, not {self.average}")
     if not 0 <= self.seed < 2**31:
       raise ValueError(f"the seed must be 0 to {2**31 - 1}, not {self.seed}")
-    check_choice("distortion", self.distortion, DISTORTIONS)
-    check_choice("optimizer", self.optimizer, OPTIMIZERS)
-    check_choice("schedule", self.schedule, SCHEDULES)
-    check_choice("latents", self.latents, LATENTS)
-    check_choice("precision", self.precision_policy, PRECISIONS)
-    check_choice("strategy", self.strategy, STRATEGIES)
+    checks.choice("distortion", self.distortion, DISTORTIONS)
+    checks.choice("optimizer", self.optimizer, OPTIMIZERS)
+    checks.choice("schedule", self.schedule, SCHEDULES)
+    checks.choice("latents", self.latents, LATENTS)
+    checks.choice("precision", self.precision_policy, PRECISIONS)
+    checks.choice("strategy", self.strategy, STRATEGIES)
     if self.latents == "rounded" and not self.init_from:
       raise ValueError("rounded latents are for trained models: give one as init_from")
     if self.latents_of and self.init_from:
       raise ValueError("give either latents_of, to train a prior alone, or init_from, not both")
-    counts = (self.batch, self.steps, self.save_every, self.stored_crops)
-    if min(counts) < 1 or self.clip_norm < 0:
-      raise ValueError(
-        "batch, steps, save_every and stored_crops must be at least 1, clip_norm at least 0"
-      )
+    if min(self.batch, self.steps, self.save_every, self.stored_crops) < 1:
+      raise ValueError("batch, steps, save_every and stored_crops must be at least 1")
     stride = LATENT_STRIDE * HYPER_STRIDE
     if self.crop < stride or self.crop % stride:
       raise ValueError(f"the crop must be a multiple of {stride}, not {self.crop}")

@@ -2,6 +2,7 @@
 
 `--codecs=jpeg420,jpeg444,jpeg2000,jpeg2000_psnr,webp,avif,hevc444` measures the classical ones. The
 same command goes on where it was interrupted, and what was measured before stays in the table.
+What other programs wrote is not replaced: such folders are refused.
 Beside it are averages, a summary and plots; `--report=DIR` writes a page to look at.
 """
 
@@ -87,6 +88,8 @@ def main(argv):
       alpha=_ALPHA.value,
       keep_files=_KEEP_FILES.value,
     )
+    if _REPORT.value:  # Before hours of measuring.
+      report.refuse_other(pathlib.Path(_REPORT.value))
     for entry in measuring.evaluate(config):
       print(
         "{codec:10} {setting:>20} {images:4} images {bpp:7.4f} bpp {psnr_db:7.3f} dB "

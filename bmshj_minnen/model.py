@@ -19,8 +19,8 @@ from typing import NamedTuple, Optional, Union
 
 import tensorflow as tf
 
+from bmshj_minnen import checks, entropy, layers, metrics
 from bmshj_minnen import config as cfg
-from bmshj_minnen import entropy, layers, metrics
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.quality import default_lambda
 
@@ -328,7 +328,7 @@ def losses(
   Raises:
     ValueError: there is no such distortion.
   """
-  cfg.check_choice("distortion", distortion, cfg.DISTORTIONS)
+  checks.choice("distortion", distortion, cfg.DISTORTIONS)
   x = tf.cast(x, tf.float32)
   pixels = tf.shape(x)[1] * tf.shape(x)[2]
   d = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)

@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from bmshj_minnen import checks
 from bmshj_minnen.config import ModelConfig
 
 __all__ = [
@@ -26,12 +27,14 @@ DEFAULT_QUALITY = 50.0
 _HALF = 100  # Added to the byte of a quality for half a step more.
 # Of each of `QUALITIES`, in a file.
 BYTES = tuple(int(quality) + _HALF * (quality % 1 > 0) for quality in QUALITIES)
+_RANGE = f"{QUALITIES[0]:g} to {QUALITIES[-1]:g}, whole or with a half"
 
 
 def check_quality(quality: Optional[float], config: ModelConfig) -> Optional[float]:
   """The quality at which a model codes: the given one, or the default; None for one rate.
 
   Raises:
+    TypeError: it is no number.
     ValueError: there is no such quality, or one is given for a model for one rate.
   """
   if not config.gain_lambdas:
@@ -40,8 +43,9 @@ def check_quality(quality: Optional[float], config: ModelConfig) -> Optional[flo
     return None
   if quality is None:
     return DEFAULT_QUALITY
+  quality = checks.number("quality", quality, _RANGE)
   if quality not in QUALITIES:
-    raise ValueError(f"the quality must be 1 to 100, whole or with a half, not {quality:g}")
+    raise ValueError(f"the quality must be {_RANGE}, not {quality:g}")
   return quality
 
 

@@ -6,6 +6,7 @@ Bytes and PSNR grow with the quality, so that a search needs a handful of trials
 import math
 from typing import Callable, NamedTuple, Optional
 
+from bmshj_minnen import checks
 from bmshj_minnen.config import ModelConfig
 from bmshj_minnen.format.reading import Header
 from bmshj_minnen.quality import QUALITIES, check_quality
@@ -52,18 +53,20 @@ class Target(NamedTuple):
     """The target for an image of so many pixels; None if nothing is asked for.
 
     Raises:
-      ValueError: more than one is given, or one that is not above 0.
+      TypeError: one is no number.
+      ValueError: more than one is given, or one that is not above 0, or not finite.
     """
-    given = [value for value in (bytes, bpp, psnr) if value is not None]
+    named = {"bytes": bytes, "bpp": bpp, "psnr": psnr}
+    given = {name: value for name, value in named.items() if value is not None}
     if not given:
       return None
     if len(given) > 1:
       raise ValueError("give one target: bytes, bpp or psnr")
-    if not 0 < given[0] < math.inf:
-      raise ValueError(f"a target must be above 0, not {given[0]:g}")
-    if bpp is not None:
-      bytes = math.floor(bpp * pixels / 8)  # noqa: A001
-    return cls(bytes, psnr)
+    (name,) = given
+    value = checks.positive(f"target {name}", given[name])
+    if name == "psnr":
+      return cls(psnr=value)
+    return cls(math.floor(value if name == "bytes" else value * pixels / 8))
 
   def is_met(self, trial: Trial) -> bool:
     """As many bytes as are allowed are allowed; as much PSNR as is wanted is enough."""

@@ -189,7 +189,7 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   process.kill()
   assert process.wait() == -signal.SIGKILL
   # What a run that is killed within a write would leave.
-  (out / ".4711.tmp").write_bytes(b"BMM")
+  (out / ".4711.tmp").write_bytes(b"half")
   good = (folder / "good.tfci").read_bytes()
   first = {path: path.stat().st_ino for path in out.glob("**/*.tfci")}
   assert 3 <= len(first) < len(names)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import resource
 
 import numpy as np
@@ -288,3 +289,13 @@ def test_a_full_disk_and_too_little_memory_are_told_apart(words):
     with pytest.raises(failures.TrainingError, match="7 crops of 256x256: lower --batch or --crop"):
       with failures.named_shortages(settings):
         raise error
+
+
+def test_a_batch_that_cannot_fit_is_refused_before_the_first_step(tmp_path, monkeypatch):
+  model = bmshj_minnen.ModelConfig(num_filters=192)
+  huge = bmshj_minnen.TrainConfig(str(tmp_path / "model"), batch=10**7, crop=256)
+  with pytest.raises(failures.TrainingError, match="too little memory for steps of 10000000 crops"):
+    loop.train(model, huge)
+  # Eight crops, which take some gigabytes, are left to those who have half a gigabyte.
+  monkeypatch.setattr(failures, "_memory", lambda: 2**29)
+  failures.refuse_too_large_a_batch(model, dataclasses.replace(huge, batch=8))

@@ -12,7 +12,7 @@ from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.tensor_transforms import TensorTransforms
-from bmshj_minnen.format import writing
+from bmshj_minnen.format import reading, writing
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.model_files import model_directory, weights
@@ -146,7 +146,7 @@ def test_any_payload_of_the_right_checksum_ends(case):
 def test_a_payload_of_the_wrong_end_is_named_where_it_begins(case):
   codec, _ = case
   file = codec.compress(codecs.photograph(20, 30))
-  bad = writing.pack(codec.fingerprint, 20, 30, file[20:] + b"junk" * 9)
+  bad = writing.pack(codec.fingerprint, 20, 30, reading.parse(file)[1] + b"junk" * 9)
   for data, offset in ((bad, 20), (with_metadata(bad, b"exif", b""), 40)):
     with pytest.raises(bmshj_minnen.BitstreamError, match="does not end where") as info:
       codec.decompress(data)

@@ -18,6 +18,7 @@ import pytest
 import bmshj_minnen
 from bmshj_minnen.corpus import outcome as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
+from bmshj_minnen.format import fields
 from bmshj_minnen.photographs import images
 from experiments.robustness import sample_files
 from tests import codecs, programs
@@ -141,7 +142,7 @@ def test_decompressing_gives_the_photographs_of_the_codec(kinds, model, codec, t
   _, compressed, _ = kinds
   source = tmp_path / "in"
   shutil.copytree(compressed, source)
-  (source / "bad.tfci").write_bytes(b"BMM")
+  (source / "bad.tfci").write_bytes(fields.MAGIC)
   task = tasks.Decompression(str(model))
   outcome = _run(task, tmp_path / "out", source)
   rows = _rows(tmp_path / "out", "manifest")

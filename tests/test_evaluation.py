@@ -18,6 +18,7 @@ from bmshj_minnen.evaluation import (
   curves,
   measurements,
   measuring,
+  report,
   tables,
 )
 from tests import codecs, programs
@@ -277,6 +278,16 @@ def test_other_files_are_not_written_over(evaluate, tmp_path):
   with pytest.raises(ValueError, match="not a table of evaluations"):
     evaluate(codecs=["webp"])
   assert (tmp_path / "images.csv").read_text() == "name,size\nx,1\n"
+  for name in ("averages.json", "summary.md", "summary_ms_ssim.png", "files"):
+    folder = tmp_path / name.replace(".", "_")
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"has {name}, but no images.csv of an evaluation"):
+      evaluate(codecs=["webp"], output=str(folder), keep_files=True)
+    assert [path.name for path in folder.iterdir()] == [name]
+  (tmp_path / "index.html").write_text("<!doctype html>mine")
+  with pytest.raises(ValueError, match="index.html is there already, and no report"):
+    report.refuse_other(tmp_path)
 
 
 def test_the_command_line(folder, tmp_path):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bmshj_minnen.command_line import files
-from bmshj_minnen.format import reading
+from bmshj_minnen.format import fields, reading, writing
 from bmshj_minnen.photographs import images
 
-_OWN = b"BMM\x01abcd" + bytes([0, 9, 0, 9]) + b"rest of a file"
+_OWN = writing.pack(b"abcd", 10, 10, b"rest of a file")
 
 
 def _results(**options):
@@ -24,21 +24,23 @@ def target(tmp_path):
   return tmp_path / "target"
 
 
-@pytest.mark.parametrize("content", [b"", b"BM", b"BMM", _OWN, _OWN[:15], _OWN + b"more"])
+@pytest.mark.parametrize("content", [b"", _OWN[:2], _OWN[:3], _OWN, _OWN[:15], _OWN + b"more"])
 def test_own_files_and_empty_ones_are_replaced(target, content):
   target.write_bytes(content)
   assert _results().problem(str(target)) is None
-  _results().write(str(target), b"BMM result", "source")
-  assert target.read_bytes() == b"BMM result"
+  _results().write(str(target), b"result", "source")
+  assert target.read_bytes() == b"result"
 
 
 # A BMP of 333 bytes, whose size makes it begin like a compressed file.
 _BMP = b"BM" + struct.pack("<IHHII", 333, 0, 0, 54, 40) + bytes(315)
 
 
-@pytest.mark.parametrize("content", [b"x", b"BMN", b"BMM\x07" + _OWN[4:], _BMP, b"\0" * 20])
+@pytest.mark.parametrize(
+  "content", [b"x", b"BMN", fields.MAGIC + b"\7" + _OWN[4:], _BMP, b"\0" * 20]
+)
 def test_what_others_wrote_is_not(target, content):
-  assert _BMP[:4] == b"BMM\x01"
+  assert _BMP[:4] == _OWN[:4]
   target.write_bytes(content)
   for path in (target, target.with_name("link")):
     if path != target:
@@ -119,7 +121,7 @@ def test_every_entrance_has_a_test_for_every_rule():
   assert [row[0] for row in says] == [row[0] for row in tests] and len(says) > 8
   there = {
     name
-    for path in root.glob("test_*.py")
+    for path in root.rglob("test_*.py")
     for name in re.findall(r"^def (\w+)", path.read_text(), re.M)
   }
   for told, tested in zip(says[2:], tests[2:]):

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 
+from bmshj_minnen.format import writing
 from bmshj_minnen.photographs import images
 
 
@@ -256,7 +257,7 @@ def test_jpeg_2000_with_channels_in_another_order_is_refused():
 
 
 def test_a_compressed_file_is_named():
-  _refuse(b"BMM\1" + bytes(40), "decompress")
+  _refuse(writing.pack(b"abcd", 3, 3, bytes(40)), "decompress")
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg"])

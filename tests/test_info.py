@@ -1,7 +1,6 @@
 """What `info` tells of files, against the fields as the format lays them out."""
 
 import json
-import struct
 import subprocess
 import sys
 
@@ -12,8 +11,9 @@ from absl.testing import flagsaver
 
 import bmshj_minnen
 from bmshj_minnen import info
+from bmshj_minnen.format import fields
 from bmshj_minnen.format.metadata import with_metadata
-from tests import codecs
+from tests import altered, codecs
 
 
 @pytest.fixture(scope="module")
@@ -35,29 +35,32 @@ def _run(capsys, *paths, as_json=False):
 
 def test_a_good_file(file, capsys):
   data = file.read_bytes()
-  version, model, height, width, length, check = struct.unpack(">3xB4sHHI4s", data[:20])
+  values = fields.unpack(data)
+  head, length = fields.header_size(values["version"]), values["payload_size"]
   code, out, err = _run(capsys, file)
   assert (code, err) == (0, "")
   assert out.splitlines() == [
     str(file),
-    f"  format version   {version}",
-    f"  model            {model.hex()}",
-    f"  size             {width + 1}x{height + 1}",
-    f"  bytes            {len(data)} (20 header, {length} payload)",
+    "  format version   1",
+    f"  model            {values['fingerprint'].hex()}",
+    "  size             80x48",
+    f"  bytes            {len(data)} ({head} header, {length} payload)",
     f"  bits per pixel   {8 * len(data) / (48 * 80):.4f}",
-    f"  checksum         {check.hex()} ok",
+    f"  checksum         {values['checksum'].hex()} ok",
   ]
-  assert (width + 1, height + 1) == (80, 48)
+  assert (values["width"], values["height"], head + length) == (80, 48, len(data))
 
 
 def test_metadata_are_counted(file, tmp_path, capsys):
   data, path = file.read_bytes(), tmp_path / "kept.tfci"
+  head = fields.header_size(fields.ONE_RATE)
   for exif, xmp, words in [(b"E" * 30, b"X" * 7, "30 EXIF, 7 XMP"), (b"", b"X" * 7, "7 XMP")]:
     path.write_bytes(with_metadata(data, exif, xmp))
-    size = 16 + len(exif + xmp)
+    size = fields.header_size(fields.METADATA) + len(exif + xmp)
     code, out, err = _run(capsys, path)
     assert (code, err) == (0, "")
-    counted = f"{len(data) + size} (20 header, {len(data) - 20} payload, {size} metadata: {words})"
+    sizes = f"{head} header, {len(data) - head} payload, {size} metadata"
+    counted = f"{len(data) + size} ({sizes}: {words})"
     assert out.splitlines()[4] == f"  bytes            {counted}"
   facts = json.loads(_run(capsys, path, as_json=True)[1])
   assert [facts[f"{kind}_bytes"] for kind in ("metadata", "exif", "xmp")] == [23, 0, 7]
@@ -67,13 +70,12 @@ def test_metadata_are_counted(file, tmp_path, capsys):
 
 
 def test_a_wrong_checksum_is_shown(file, tmp_path, capsys):
-  data = bytearray(file.read_bytes())
-  right = bytes(data[16:20])
-  data[18] ^= 1
+  right = fields.unpack(file.read_bytes())["checksum"]
+  data = altered.flipped(file.read_bytes(), "checksum")
   (tmp_path / "damaged.tfci").write_bytes(data)
   code, out, err = _run(capsys, tmp_path / "damaged.tfci")
   assert (code, err) == (1, "")
-  assert f"{data[16:20].hex()} wrong: should be {right.hex()}" in out
+  assert f"{fields.unpack(data)['checksum'].hex()} wrong: should be {right.hex()}" in out
 
 
 def test_bad_files_cost_one_line_and_the_others_nothing(file, tmp_path, capsys):
@@ -84,7 +86,7 @@ def test_bad_files_cost_one_line_and_the_others_nothing(file, tmp_path, capsys):
     "truncated": (data[:-1], "truncated"),
     "longer": (data + b"x", "trailing bytes"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(30), "not a compressed image"),
-    "version": (data[:3] + b"\x07" + data[4:], "another format version"),
+    "version": (altered.with_field(data, "version", b"\7"), "another format version"),
   }
   for name, (content, _) in bad.items():
     (tmp_path / name).write_bytes(content)
@@ -124,19 +126,19 @@ def test_json_is_an_object_a_line(file, tmp_path, capsys):
   assert good == {
     "file": str(file),
     "format_version": 1,
-    "fingerprint": data[4:8].hex(),
+    "fingerprint": fields.unpack(data)["fingerprint"].hex(),
     "model": None,
     "width": 80,
     "height": 48,
     "quality": None,
     "bytes": len(data),
-    "header_bytes": 20,
-    "payload_bytes": len(data) - 20,
+    "header_bytes": fields.header_size(fields.ONE_RATE),
+    "payload_bytes": fields.unpack(data)["payload_size"],
     "metadata_bytes": 0,
     "exif_bytes": 0,
     "xmp_bytes": 0,
     "bits_per_pixel": 8 * len(data) / (48 * 80),
-    "checksum": data[16:20].hex(),
+    "checksum": fields.unpack(data)["checksum"].hex(),
     "intact": True,
   }
   assert wrong == {**good, "file": str(tmp_path / "wrong"), "intact": False}

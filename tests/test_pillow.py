@@ -223,7 +223,7 @@ def test_an_array_that_imageio_writes_is_rounded_or_refused(codec, tmp_path):
     ({"exif": "x"}, "exif must be bytes or a PIL.Image.Exif, not 'x'"),
     ({"codec": "joint-mse"}, "codec must be a Codec, not 'joint-mse'"),
     ({"quality": float("nan")}, "the quality must be 1 to 100, whole or with a half, not nan"),
-    ({"psnr": float("nan")}, "a target must be above 0, not nan"),
+    ({"psnr": float("nan")}, "the target psnr must be above 0, not nan"),
     ({"quality": 30, "bpp": 1}, "give either a quality or a target"),
     ({"psnr": 99}, "99 dB are too much: the highest quality gives"),
     ({"bytes": 9}, "9 bytes are too few: the lowest quality takes"),
@@ -307,5 +307,5 @@ def test_broken_files_say_what_is_wrong_and_others_are_left_to_pillow(codec):
   # A BMP of so many bytes that it begins like a compressed file.
   bmp = io.BytesIO()
   _IMAGE.save(bmp, "BMP")
-  disguised = b"BMM\x01\0\0\0\0\0\0" + bmp.getvalue()[10:]
+  disguised = data[:4] + bytes(6) + bmp.getvalue()[10:]
   assert PIL.Image.open(io.BytesIO(disguised)).format == "BMP"

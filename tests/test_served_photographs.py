@@ -59,6 +59,13 @@ _EXIF = _chunk(b"eXIf", _exif(8)[6:])
 _TEXT = b"XML:com.adobe.xmp\0"
 _XMP_CHUNK = _chunk(b"iTXt", _TEXT + bytes(4) + _XMP)
 _NO_TURN = _chunk(b"eXIf", _exif(None)[6:])
+_LONG_EXIF = _chunk(b"eXIf", _exif(8)[6:] + bytes(2**17))
+
+
+def _damaged(chunk):
+  return chunk[:-1] + bytes([chunk[-1] ^ 1])
+
+
 _PROFILE = _chunk(b"iCCP", b"a\0\0" + zlib.compress(_SRGB))
 
 
@@ -78,6 +85,8 @@ _PROFILE = _chunk(b"iCCP", b"a\0\0" + zlib.compress(_SRGB))
     _png(behind=[_EXIF]),
     _png(_PROFILE, behind=[_EXIF], parts=40),
     _png(_PROFILE),
+    _png(_LONG_EXIF),
+    _png(_damaged(_EXIF), _NO_TURN),
   ],
 )
 def test_orientations_count_wherever_they_stand(read, content):
@@ -104,6 +113,11 @@ def _packed_exif():
       _saved("JPEG", icc_profile=_SRGB.replace(b"wtpt", b"A2B1")),
       "profile",
     ),  # A table would count, not the matrix.
+    # The programs read these without what is damaged.
+    (_png(_damaged(_EXIF)), "damaged metadata"),
+    (_png(_NO_TURN, behind=[_damaged(_XMP_CHUNK)]), "damaged metadata"),
+    (_png(_damaged(_LONG_EXIF)), "damaged metadata"),
+    (_png(behind=[b"\xff" * 4 + _EXIF[4:]]), "damaged"),
     (_saved("JPEG", progressive=True)[:-2], "damaged"),
     # Chunks without end, behind which an orientation might stand.
     (_png(behind=[_chunk(b"tIME", bytes(7))] * 2000), "damaged header"),
@@ -112,6 +126,11 @@ def _packed_exif():
 def test_files_that_a_graph_cannot_read_alike_are_refused(read, content, words):
   with pytest.raises(tf.errors.InvalidArgumentError, match=words):
     read(tf.constant(content))
+
+
+def test_the_programs_ignore_damaged_metadata():
+  for chunk in (_damaged(_EXIF), _damaged(_XMP_CHUNK)):
+    np.testing.assert_array_equal(images.read_image("x", content=_png(chunk)), _PICTURE)
 
 
 def test_damaged_profiles_are_refused_or_read_alike(read):

@@ -12,12 +12,11 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.format import fields
 from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import photographs, profiles, saved_models
 from experiments.serving import comparisons
-from tests import codecs
+from tests import altered, codecs
 
 _MAX_PIXELS = 2**16
 
@@ -62,11 +61,6 @@ def _status(signature, **inputs):
   return text[text.index("assertion failed: [") + 19 : text.rindex("]\n\t [[")]
 
 
-def _escaped(text):
-  """As TensorFlow writes a string into a status."""
-  return text.replace("\\", "\\\\").replace("'", "\\'").replace('"', '\\"')
-
-
 def _encoded(image, image_format="PNG", **options):
   buffer = io.BytesIO()
   PIL.Image.fromarray(image).save(buffer, image_format, **options)
@@ -84,9 +78,9 @@ def test_codec_runs_with_the_op_library_alone_as_the_command_line(compared):
   assert equal == 4
 
 
-def test_bad_strings_are_refused_and_the_process_lives(compared):
+def test_bad_strings_are_refused_and_the_process_lives(compared, codec):
   folder, _ = compared
-  text = comparisons.check_refusals(folder / "served" / "codec" / "1", folder, 60)
+  text = comparisons.check_refusals(folder / "served" / "codec" / "1", codec, folder, 60)
   assert "refused 60 of 60; a good file still decodes" in text
 
 
@@ -122,10 +116,9 @@ def test_signatures_are_named_and_have_a_default(served):
 
 
 def _bad_files(good):
-  size = len(good)
-  oversize = good[:8] + b"\xff" * 4 + good[12:]
-  payload = good[20:] + bytes(100)
-  ends_early = good[:12] + len(payload).to_bytes(4, "big")
+  _, payload = altered.split(good)
+  longer = payload + bytes(100)
+  ends_early = altered.with_field(good, "payload_size", len(longer).to_bytes(4, "big"), longer)
   return [
     b"",
     b"BM",
@@ -133,23 +126,20 @@ def _bad_files(good):
     b"x'y",
     b"\0'\"",
     b"\xff\\\n",
-    good[:3] + b"\2" + good[4:],
-    good[:3] + b"\2",
-    good[:11],
-    good[: size - 1],
+    altered.with_field(good, "version", b"\2"),
+    altered.cut_before(good, "version") + b"\2",
+    altered.cut_before(good, "width"),
+    altered.cut_before(good, "width") + b"\0",
+    good[:-1],
     good + b"x",
-    good[:25] + bytes([good[25] ^ 1]) + good[26:],
-    _signed(good[:4] + b"abcd" + good[8:16], good[20:]),
-    _signed(oversize[:16], good[20:]),
-    _signed(ends_early, payload),
-    with_metadata(_signed(ends_early, payload), b"exif", b"xmp"),
+    good[:-1] + bytes([good[-1] ^ 1]),
+    altered.with_field(good, "fingerprint", b"abcd"),
+    altered.with_field(good, "height", b"\xff" * 4),
+    ends_early,
+    with_metadata(ends_early, b"exif", b"xmp"),
     with_metadata(good, b"exif", b"xmp")[:-1],
     with_metadata(good, b"exif", b"xmp")[:23],
   ]
-
-
-def _signed(head, payload):
-  return head + fields.checksum(head + payload) + payload
 
 
 def test_messages_are_those_of_the_command_line(served, codec):
@@ -159,7 +149,7 @@ def test_messages_are_those_of_the_command_line(served, codec):
       codec.decompress(bad)
     for name in ("decompress", "decompress_png"):
       text = _status(served.signatures[name], file_bytes=[good, bad, good])
-      assert text == "file_bytes[1]: " + _escaped(str(expected.value))
+      assert text == "file_bytes[1]: " + comparisons.escaped(str(expected.value))
 
 
 def test_metadata_change_no_pixels(served, codec):
@@ -203,7 +193,7 @@ def test_bad_photographs_are_named(served):
     (_encoded(image, icc_profile=b"junk"), "has a colour profile other than sRGB"),
   ]:
     text = _status(served.signatures["compress"], image_bytes=[good, bad])
-    assert text.startswith("image_bytes[1]: " + _escaped(problem))
+    assert text.startswith("image_bytes[1]: " + comparisons.escaped(problem))
 
 
 @pytest.fixture(scope="module")

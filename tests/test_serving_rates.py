@@ -6,9 +6,9 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.format import fields
 from bmshj_minnen.serving import saved_models
-from tests import codecs
+from experiments.serving import comparisons
+from tests import altered, codecs
 
 _QUALITIES = [1.0, 37.5, 50.0, 100.0]
 _IMAGE = codecs.photograph(50, 37)
@@ -66,18 +66,16 @@ def test_the_quality_of_an_export_holds_where_none_is_given(folder, codec, serve
 def test_bad_files_and_qualities_have_the_messages_of_the_codec(codec, served):
   (signatures, _), _ = served
   good = codec.compress(_IMAGE, quality=37.5)
-  for byte in (0, 200, 255):
-    head = good[:16] + bytes([byte])
-    checksum = fields.checksum(head + good[21:])
-    bad = [head + checksum + good[21:], good[:21], good[:18] + b"x" + good[19:]]
-    bad += [good[:3] + b"\1" + good[4:], good[:20]]
-    for data in bad:
-      with pytest.raises(bmshj_minnen.BitstreamError) as expected:
-        codec.decompress(data)
-      with pytest.raises(tf.errors.InvalidArgumentError) as found:
-        signatures["decompress"](file_bytes=tf.constant([data]))
-      text = str(expected.value).replace("'", "\\'")
-      assert f"file_bytes[0]: {text}" in str(found.value)
+  _, payload = altered.split(good)
+  bad = [altered.with_field(good, "quality", bytes([byte])) for byte in (0, 200, 255)]
+  bad += [altered.flipped(good, "checksum"), altered.with_field(good, "version", b"\1")]
+  bad += [good[: -len(payload)], good[: -len(payload) - 1]]
+  for data in bad:
+    with pytest.raises(bmshj_minnen.BitstreamError) as expected:
+      codec.decompress(data)
+    with pytest.raises(tf.errors.InvalidArgumentError) as found:
+      signatures["decompress"](file_bytes=tf.constant([data]))
+    assert f"file_bytes[0]: {comparisons.escaped(str(expected.value))}" in str(found.value)
   pixels = tf.constant(np.stack([_IMAGE] * 2))
   for quality in (0.5, 100.5, 37.25, float("nan")):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"quality\[1\]: the quality must be"):

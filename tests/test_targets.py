@@ -1,12 +1,13 @@
 """A quality that meets a target: bytes or bits per pixel not exceeded, PSNR not missed."""
 
+import fractions
 import math
 
 import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import metrics, targets
+from bmshj_minnen import config, metrics, targets
 from bmshj_minnen.format import reading
 from bmshj_minnen.quality import QUALITIES
 from tests import codecs
@@ -124,6 +125,40 @@ def test_targets_out_of_reach(codec):
 def test_contradictions(codec, arguments, message):
   with pytest.raises(ValueError, match=message):
     codec.compress(_IMAGE, **arguments)
+
+
+@pytest.mark.parametrize("wrong", ["30", True, [30], np.bool_(True), np.array([30]), 30j], ids=repr)
+def test_what_is_no_number_is_refused_by_its_name(codec, wrong):
+  kind = type(wrong).__name__
+  for name in ("quality", "bytes", "bpp", "psnr"):
+    with pytest.raises(TypeError, match=f"{name} must be a number, .*, not of type {kind}$"):
+      codec.compress(_IMAGE, **{name: wrong})
+  with pytest.raises(TypeError, match="quality must be a number"):
+    bmshj_minnen.load(quality=wrong)
+  with pytest.raises(TypeError, match="lmbda must be a number, above 0"):
+    bmshj_minnen.load(refine=1, lmbda=wrong)
+  for field in ("lmbda", "learning_rate", "clip_norm"):
+    with pytest.raises(TypeError, match="must be a number"):
+      config.TrainConfig("model", **{field: wrong})
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -1, 0, np.float32(np.nan), 10**400])
+def test_numbers_out_of_range_are_named(codec, wrong):
+  with pytest.raises(ValueError, match="the quality must be 1 to 100"):
+    codec.compress(_IMAGE, quality=wrong)
+  for name in ("bytes", "bpp", "psnr"):
+    with pytest.raises(ValueError, match=f"the target {name} must be above 0"):
+      codec.compress(_IMAGE, **{name: wrong})
+  with pytest.raises(ValueError, match="the lmbda must be above 0"):
+    bmshj_minnen.load(refine=1, lmbda=wrong)
+
+
+def test_numbers_of_numpy_and_fractions_are_numbers(codec):
+  for quality in (np.float32(37.5), np.float64(37.5), fractions.Fraction(75, 2)):
+    assert codec.compress(_IMAGE, quality=quality) == codec.compress(_IMAGE, quality=37.5)
+  assert codec.compress(_IMAGE, quality=np.int8(30)) == codec.compress(_IMAGE, quality=30)
+  assert codec.compress(_IMAGE, bytes=np.uint16(3000)) == codec.compress(_IMAGE, bytes=3000)
+  assert codec.compress(_IMAGE, psnr=np.float32(33)) == codec.compress(_IMAGE, psnr=33)
 
 
 def test_models_of_one_rate_have_no_targets(tmp_path):

@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 import shutil
+import signal
 
 import numpy as np
 import PIL.Image
@@ -127,6 +128,22 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
   monkeypatch.setattr(callbacks.Guard, "on_train_batch_end", guard_end)
   loop.train(_SMALL, _config(tmp_path, steps=6, save_every=4))
   assert [step for step, _, _ in _losses(tmp_path)] == [4, 6]
+
+
+def test_ctrl_c_during_a_validation_ends_the_run_after_its_row(tmp_path, monkeypatch):
+  def interrupt(self, batch, logs=None):
+    if self._checkpoints.step == 4:
+      monkeypatch.undo()
+      signal.raise_signal(signal.SIGINT)
+
+  monkeypatch.setattr(callbacks.Record, "on_test_batch_begin", interrupt)
+  config = _config(tmp_path, steps=8, save_every=4)
+  with pytest.raises(KeyboardInterrupt):
+    loop.train(_SMALL, config)
+  assert [step for step, _, _ in _losses(tmp_path)] == [4]
+  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+  loop.train(_SMALL, config)
+  assert [step for step, _, _ in _losses(tmp_path)] == [4, 8]
 
 
 def test_a_finished_run_says_so_and_keeps_its_weights(copy_trained, tmp_path):
@@ -323,7 +340,7 @@ def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
   [
     ({"crop": 100}, "multiple of 64"),
     ({"lmbda": -1.0}, "above 0"),
-    ({"lmbda": math.nan}, "finite"),
+    ({"lmbda": math.nan}, "above 0, not nan"),
     ({"clip_norm": math.inf}, "finite"),
     ({"seed": 2**31}, "the seed must be 0 to 2147483647, not 2147483648"),
     ({"distortion": "lpips"}, "mse, ms_ssim"),

@@ -125,6 +125,7 @@ class Codec:
 
     Raises:
       TargetError: the target is out of reach.
+      TypeError: the quality or the target is no number.
       ValueError: not such an array, no such quality, more than one of these, or any of them for a
         model for one rate or, but for a quality, with refinement.
     """

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from bmshj_minnen import checks
 from bmshj_minnen import config as cfg
 
 __all__ = ["bfloat16_is_fast", "resolve"]
@@ -26,7 +27,7 @@ def resolve(precision: str) -> str:
   Raises:
     ValueError: there is no such precision.
   """
-  cfg.check_choice("precision", precision, cfg.CODEC_PRECISIONS)
+  checks.choice("precision", precision, cfg.CODEC_PRECISIONS)
   if precision != "auto":
     return precision
   return "bfloat16" if bfloat16_is_fast() else "float32"

@@ -7,7 +7,8 @@ An output folder holds
     files/           the compressed files, if they are kept
 
 Rows that are there already are not measured again, so that an evaluation that was interrupted goes
-on, and one table collects many codecs.
+on, and one table collects many codecs. A folder without such a table, but with a file of another
+name that an evaluation writes, is of another program, and refused.
 """
 
 import json
@@ -20,6 +21,7 @@ from typing import Any
 from absl import logging
 
 from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import summary
 from bmshj_minnen.evaluation.contenders import (
   EvaluationConfig,
   find_contenders,
@@ -32,6 +34,7 @@ __all__ = ["TABLE", "EvaluationConfig", "evaluate"]
 
 TABLE = "images.csv"
 _AVERAGES = "averages.json"
+_FILES = "files"
 
 
 def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
@@ -41,12 +44,14 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
     The averages of the whole table.
 
   Raises:
-    ValueError: no photographs, or files that are none; not a model, an unknown or missing codec, or
-      one that cannot code a photograph. But for the last, nothing was measured yet.
+    ValueError: the output is of another program; no photographs, or files that are none; not a
+      model, an unknown or missing codec, or one that cannot code a photograph. But for the last,
+      nothing was measured yet.
   """
   photographs = find_photographs(config.images, config.alpha)
   contenders = find_contenders(config)
   output = pathlib.Path(config.output)
+  _refuse_other(output, config.keep_files)
   output.mkdir(parents=True, exist_ok=True)
   table = Table(output / TABLE)
   table.drop_outdated(
@@ -74,6 +79,18 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
   return result
 
 
+def _refuse_other(output, keep_files):
+  """Raises where results would take the place of what another program wrote."""
+  if (output / TABLE).exists():  # `Table` looks into it.
+    return
+  names = (_AVERAGES, *summary.FILES, *([_FILES] if keep_files else []))
+  found = [name for name in names if (output / name).exists()]
+  if found:
+    raise ValueError(
+      f"{output} has {' and '.join(found)}, but no {TABLE} of an evaluation: give another folder"
+    )
+
+
 def _measure(contender, photographs, output, keep_files):
   """Yields a row a photograph."""
   if not photographs:
@@ -82,7 +99,7 @@ def _measure(contender, photographs, output, keep_files):
   with tempfile.TemporaryDirectory(dir=output) as folder:
     folder = pathlib.Path(folder)
     if keep_files:
-      folder = output / "files" / contender.codec / contender.setting
+      folder = output / _FILES / contender.codec / contender.setting
       folder.mkdir(parents=True, exist_ok=True)
     # The first run of a learned codec traces its graphs.
     _measure_one(contender, codec, photographs[0], folder)

@@ -19,11 +19,12 @@ from bmshj_minnen.evaluation import cautions, classical, curves, measurements, t
 from bmshj_minnen.evaluation.appearance import appearances
 from bmshj_minnen.evaluation.contenders import Contender, Photograph
 from bmshj_minnen.evaluation.pictures import BITS_COLOURS, MAX_BITS, Pictures, levels
+from bmshj_minnen.photographs import outputs
 
-__all__ = ["write"]
+__all__ = ["refuse_other", "write"]
 
 _PARTS = pathlib.Path(__file__).parent / "page"
-_PICTURES = "pictures"
+_PAGE, _PICTURES = "index.html", "pictures"
 _FIGURES = (
   *("codec", "setting", "bytes", "bpp", "psnr_db", "ms_ssim", "ms_ssim_db"),
   *("encode_s", "decode_s"),
@@ -51,8 +52,9 @@ def write(
     The path of the page.
 
   Raises:
-    ValueError: a package is not installed.
+    ValueError: a package is not installed, or another page is there.
   """
+  refuse_other(folder)
   script = _plotly()
   codecs = dict.fromkeys(c.codec for c in contenders) | dict.fromkeys(row.codec for row in rows)
   codecs = sorted(codecs, key=lambda codec: codec in classical.FORMATS)  # Models first.
@@ -69,11 +71,22 @@ def write(
     "data": _json(_data(rows, codecs, contenders, photographs, pictures)),
     "script": (_PARTS / "viewer.js").read_text("utf-8") + (_PARTS / "report.js").read_text("utf-8"),
   }
-  template = (_PARTS / "report.html").read_text("utf-8")
-  text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
-  path = folder / "index.html"
-  path.write_text(text, "utf-8")
+  text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _template())
+  path = folder / _PAGE
+  outputs.write_atomically(str(path), text.encode())
   return path
+
+
+def refuse_other(folder: pathlib.Path) -> None:
+  """Raises ValueError where the page would take the place of one that is no report."""
+  path = folder / _PAGE
+  head = _template().partition("{{")[0].encode()  # As of every report.
+  if path.exists() and path.read_bytes()[: len(head)] != head:
+    raise ValueError(f"{path} is there already, and no report: give another folder")
+
+
+def _template():
+  return (_PARTS / "report.html").read_text("utf-8")
 
 
 def _plotly():

@@ -11,9 +11,11 @@ from bmshj_minnen.evaluation.appearance import appearances
 from bmshj_minnen.evaluation.classical import REMEDY
 from bmshj_minnen.photographs import outputs
 
-__all__ = ["write"]
+__all__ = ["FILES", "write"]
 
 _PACKAGES = ("bjontegaard", "matplotlib")
+_PLOTS = {metric: f"summary_{metric}.png" for metric in curves.METRICS}
+FILES = ("summary.md", *_PLOTS.values())
 
 
 def write(rows: Sequence[measurements.Row], folder: pathlib.Path) -> None:
@@ -24,8 +26,8 @@ def write(rows: Sequence[measurements.Row], folder: pathlib.Path) -> None:
   if not all(map(importlib.util.find_spec, _PACKAGES)):
     logging.warning("no summary.md and plots without %s: %s", " and ".join(_PACKAGES), REMEDY)
     return
-  outputs.write_atomically(str(folder / "summary.md"), tables.summary(rows).encode())
+  outputs.write_atomically(str(folder / FILES[0]), tables.summary(rows).encode())
   looks = appearances(list(dict.fromkeys(row.codec for row in rows)))
-  for metric in curves.METRICS:
+  for metric, name in _PLOTS.items():
     figure = plots.averages(curves.measured(rows, metric), looks, metric)
-    figure.savefig(folder / f"summary_{metric}.png")
+    figure.savefig(folder / name)

@@ -11,6 +11,7 @@ from typing import Optional
 import numpy as np
 import tensorflow as tf
 
+from bmshj_minnen import checks
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import precisions, tiling
 from bmshj_minnen.coding.codec import Codec
@@ -109,7 +110,8 @@ def load(
     quality: of a model for many rates, where none is given; None: the default one, see `quality`.
 
   Raises:
-    ValueError: there is no such model or quality; its files are of different models; or nothing
+    TypeError: the quality or λ is no number.
+    ValueError: there is no such model, quality or λ; its files are of different models; or nothing
       says for which λ it is to be refined.
   """
   refuse_forked()
@@ -140,6 +142,7 @@ def _load_again(fingerprint, model, *options):
 
 def _refiner(directory, config, precision, steps, lmbda):
   trained_for, distortion = _objective(directory)
+  lmbda = None if lmbda is None else checks.positive("lmbda", lmbda)
   if config.gain_lambdas:
     trained_for = None  # What the quality says.
   elif lmbda is None and trained_for is None:

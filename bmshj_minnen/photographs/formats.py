@@ -10,6 +10,7 @@ from typing import Optional
 import PIL._imaging
 import PIL.Image
 
+from bmshj_minnen.format import fields
 from bmshj_minnen.photographs import boxes, items, jpeg, png
 from bmshj_minnen.photographs.reason import NotReadError
 
@@ -103,7 +104,7 @@ def _without_side_data(content):
 def _refuse_other(content):
   """Raises for the signatures of other formats."""
   head = content[:16]
-  if head.startswith(b"BMM"):
+  if head.startswith(fields.MAGIC):
     raise NotReadError("a compressed file, not a photograph: decompress reads it")
   brands = boxes.brands(content)
   if brands & _AVIF:

@@ -1,8 +1,12 @@
-"""Numbers in bytes, within a graph."""
+"""Numbers in bytes, and bytes of numbers, within a graph."""
 
 import tensorflow as tf
 
-__all__ = ["matches", "number"]
+__all__ = ["matches", "number", "stored_gzip"]
+
+_BYTES = [bytes([i]) for i in range(256)]
+_GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+_LARGEST_PART = 2**16 - 1  # Bytes of what is stored, not compressed.
 
 
 def number(
@@ -35,3 +39,27 @@ def matches(octets: tf.Tensor, position: tf.Tensor, text: bytes) -> tf.Tensor:
     for i, part in enumerate(parts)
   ]
   return tf.reduce_all(tf.stack(tests))
+
+
+def stored_gzip(data: tf.Tensor, checksum: tf.Tensor) -> tf.Tensor:
+  """A gzip file (RFC 1952) that only unpacks if a CRC-32 is right; TensorFlow has no op for those.
+
+  Args:
+    data: scalar string, the content.
+    checksum: scalar string, its CRC-32 in 4 bytes, the low one first.
+
+  Returns:
+    Scalar string.
+  """
+  size = tf.strings.length(data)
+  starts = tf.range(0, tf.maximum(size, 1), _LARGEST_PART)
+  copies, lengths = (tf.fill(tf.shape(starts), value) for value in (data, _LARGEST_PART))
+  parts = tf.strings.substr(copies, starts, lengths)
+  is_last = tf.cast(tf.equal(starts, starts[-1]), tf.int32)
+  # Of each part (RFC 1951, 3.2.4) its size and the complement of that.
+  low, high = tf.strings.length(parts) % 256, tf.strings.length(parts) // 256
+  heads = tf.stack([is_last, low, high, 255 - low, 255 - high], -1)
+  stored = tf.strings.join([tf.strings.reduce_join(tf.gather(_BYTES, heads), -1), parts])
+  size_bytes = tf.bitwise.right_shift(size, [0, 8, 16, 24]) % 256
+  end = tf.strings.reduce_join(tf.gather(_BYTES, size_bytes))
+  return tf.strings.join([_GZIP_HEAD, tf.strings.reduce_join(stored), checksum, end])

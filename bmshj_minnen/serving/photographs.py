@@ -6,12 +6,14 @@ What the graph cannot read alike, such as colour profiles, is refused, not read 
 import tensorflow as tf
 
 from bmshj_minnen.serving import exif, headers, profiles
+from bmshj_minnen.serving.octets import number, stored_gzip
 from bmshj_minnen.serving.refusal import refuse_if, refuse_size
 
 __all__ = ["read"]
 
 _JPEG = b"\xff\xd8\xff"
 _MARGIN = 32  # Zeros behind a file, for what reads fields before it is known to be whole.
+_HINT = "; send its pixels to compress_pixels"
 _MAX_PROFILE = 2**16  # Bytes, compressed; profiles that mean sRGB have at most a few thousand.
 
 
@@ -28,7 +30,8 @@ def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
   Raises:
     InvalidArgumentError: when run, for a file that is damaged, too large, or neither of the two,
-      or with a colour profile, transparency, CMYK, or more than 8 bits a channel.
+      or with a colour profile, transparency, CMYK, more than 8 bits a channel, or EXIF or XMP with
+      a wrong checksum, which the programs ignore.
   """
   is_png = tf.strings.substr(data, 0, len(headers.PNG)) == headers.PNG
   is_jpeg = tf.strings.substr(data, 0, len(_JPEG)) == _JPEG
@@ -45,6 +48,12 @@ def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
   size = refuse_if(tf.reduce_any(size < 1), message, size)
   data = refuse_size(size, max_pixels, where, data)
   has_orientation = exif.has_orientation(octets, end, header.exif)
+  damaged = tf.cond(
+    is_png,
+    lambda: _is_damaged(data, octets, header.exif) | _is_damaged(data, octets, header.xmp),
+    lambda: False,
+  )
+  data = refuse_if(damaged, [where, f"has damaged metadata{_HINT}"], data)
   data = _refuse_unsupported(header, has_orientation, data, where, is_png)
   rgba = _decode(data, is_png, size)
   message = [where, "not a readable image (damaged, or too large for TensorFlow's decoder)"]
@@ -56,15 +65,32 @@ def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
 
 def _refuse_unsupported(header, has_orientation, data, where, is_png):
-  hint = "; send its pixels to compress_pixels"
   for bad, problem in [
     (header.depth > 8, "more than 8 bits a channel"),
     (header.channels > 3, "CMYK colours"),
     (_has_colours(header, data, is_png), "a colour profile other than sRGB"),
     (header.packed & ~has_orientation, "compressed text that may hold an orientation"),
   ]:
-    data = refuse_if(bad, [where, f"has {problem}{hint}"], data)
+    data = refuse_if(bad, [where, f"has {problem}{_HINT}"], data)
   return data
+
+
+def _is_damaged(data, octets, body):
+  """Whether the chunk of a PNG file with a body at `body`, 0 for none, has a wrong checksum."""
+
+  def differs():
+    size = tf.minimum(number(octets, body - 8, 4), tf.size(octets, tf.int64))
+    content = _part(data, body - 4, size + 4)  # Its type counts, too.
+    checksum = _part(data, body + size, 4)
+    low_first = tf.strings.reduce_join(tf.reverse(tf.strings.bytes_split(checksum), [0]))
+    unpacked = _or_else(
+      lambda file: tf.io.decode_compressed(file, "GZIP"),
+      stored_gzip(content, low_first),
+      tf.constant(""),
+    )
+    return unpacked != content
+
+  return tf.cond(body > 0, differs, lambda: False)
 
 
 def _has_colours(header, data, is_png):

@@ -1,10 +1,15 @@
 """Around the training steps: guarding, saving, drawing for TensorBoard."""
 
+import contextlib
 import pathlib
+import signal
+import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bmshj_minnen import metrics
 from bmshj_minnen.training.checkpoints import Checkpoints
@@ -50,16 +55,50 @@ class Guard(tf.keras.callbacks.Callback):
 
 
 class Record(tf.keras.callbacks.Callback):
-  """Saves, with a row of metrics.csv; on all machines, see `Checkpoints.save`."""
+  """Saves, with a row of metrics.csv; on all machines, see `Checkpoints.save`.
+
+  Ctrl-C during the validation before it ends the run after the row, which no later run would write;
+  a second one ends it at once.
+  """
 
   def __init__(self, checkpoints: Checkpoints):
     super().__init__()
     self._checkpoints = checkpoints
     self._start = time.time()
+    self._is_validating = self._was_interrupted = False
+
+  @contextlib.contextmanager
+  def taking_interrupts(self) -> Iterator[None]:
+    """Within it Ctrl-C does what the class says; other handlers than Python's own stay."""
+    is_own = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    if is_own or threading.current_thread() is not threading.main_thread():
+      yield
+      return
+    signal.signal(signal.SIGINT, self._on_signal)
+    try:
+      yield
+    finally:
+      signal.signal(signal.SIGINT, signal.default_int_handler)
+
+  def _on_signal(self, *_):
+    if self._was_interrupted or not self._is_validating:
+      raise KeyboardInterrupt
+    self._was_interrupted = True
+    logging.warning(
+      "Interrupted: the validation of step %d comes to its end first; after another Ctrl-C its row "
+      "is missing in metrics.csv.",
+      self._checkpoints.step,
+    )
+
+  def on_test_begin(self, logs=None):
+    self._is_validating = True
 
   def on_epoch_end(self, epoch, logs=None):
     row = {"step": self._checkpoints.step, "seconds": time.time() - self._start}
     self._checkpoints.save({**row, **{name: float(value) for name, value in logs.items()}})
+    self._is_validating = False
+    if self._was_interrupted:
+      raise KeyboardInterrupt
 
 
 class Board(tf.keras.callbacks.Callback):

@@ -52,7 +52,7 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
       shape, `model_dir` has a checkpoint of another schedule or precision or a model without one,
       another process trains there, the batch does not divide among the devices, or TF_CONFIG
       describes no cluster.
-    KeyboardInterrupt: Ctrl-C; the run was saved.
+    KeyboardInterrupt: Ctrl-C; the run was saved, see `callbacks.Record`.
     WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
   with progress.shown(), failures.named_shortages(config):
@@ -62,6 +62,7 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
 def _train(model_config, config):
   strategy = distribution.make_strategy(config)
   distribution.check_batch(strategy, config.batch)
+  failures.refuse_too_large_a_batch(model_config, config)
   directory = pathlib.Path(config.model_dir)
   check_same_model(model_config, directory)
   photographs, validation = _find_data(config)
@@ -181,7 +182,8 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
 
 def _fit(trainer, checkpoints, photographs, held_out, first_step):
   config, strategy = trainer.train_config, trainer.distribute_strategy
-  observers = [callbacks.Guard(checkpoints), callbacks.Record(checkpoints)]
+  record = callbacks.Record(checkpoints)
+  observers = [callbacks.Guard(checkpoints), record]
   shown = contextlib.nullcontext()
   if distribution.is_chief(strategy):
     shown = progress.Progress(first_step, config.steps, config.distortion)
@@ -194,7 +196,7 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
     config.learning_rate,
   )
   try:
-    with shown:
+    with shown, record.taking_interrupts():
       _fit_segments(trainer, observers, photographs, held_out, first_step)
   except KeyboardInterrupt:
     checkpoints.save()

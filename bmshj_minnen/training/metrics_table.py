@@ -15,8 +15,8 @@ class MetricsTable:
   """The rows of a run that may be interrupted at any time.
 
   A row is written before its checkpoint, so that no checkpoint lacks its row; but those that Ctrl-C
-  makes have none. Rows after the checkpoint that a run resumes from are of steps that it takes
-  again; the next update drops them.
+  makes between validations have none. Rows after the checkpoint that a run resumes from are of
+  steps that it takes again; the next update drops them.
   """
 
   def __init__(self, path: pathlib.Path):

@@ -6,6 +6,7 @@ Needs this folder, JAX, NumPy and Pillow; neither TensorFlow nor tensorflow-comp
 import argparse
 import csv
 import datetime
+import itertools
 import json
 import pathlib
 import signal
@@ -180,13 +181,16 @@ class _Run:
     self._check_finite("the loss", losses)
     row = {"step": self._step, "seconds": time.monotonic() - self._start}
     row.update(zip(self._trainer.losses, losses.mean(0, dtype=np.float64)))
-    if self._held_out:
-      pictures = crops.central_crops(self._held_out, self._config["crop"])
-      names = (f"val_{name}" for name in self._trainer.validation_losses)
-      row.update(zip(names, self._trainer.validate(pictures)))
     state = self._trainer.host_state()
-    self._check_finite("the validation", *row.values())
     self._check_finite("the state", *state.values())
+    if self._held_out:
+      names = (f"val_{name}" for name in self._trainer.validation_losses)
+      row.update(zip(names, self._trainer.validate(self._pictures(self._held_out))))
+      self._check_finite("the validation", *row.values())
+    else:
+      # Finite weights may be so large that what they give is not.
+      pictures = itertools.islice(self._pictures(self._source), 1)
+      self._check_finite("what the weights give", self._trainer.validate(pictures))
     # Before the state: a row whose state is missing is forgotten, a missing row is lost.
     self._table.add(row)
     step_file.save_state(self._state_path, state)
@@ -195,6 +199,9 @@ class _Run:
     }
     model[step_file.ITERATION] = state[step_file.ITERATION]
     step_file.save_state(self._state_path.with_name("model.npz"), step_file.to_half(model))
+
+  def _pictures(self, source):
+    return crops.central_crops(source, self._config["crop"])
 
   def _record(self, description):
     record = {

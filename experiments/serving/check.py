@@ -12,6 +12,7 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+import bmshj_minnen
 from experiments.serving import comparisons
 
 _MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
@@ -34,7 +35,7 @@ def main(argv):
     print(comparisons.check_stock(stock, model, folder, 3), end="")
     count = comparisons.check_codec(codec, model, folder)
     print(f"codec, {count} photographs: bytes of the command line, single and batched; both decode")
-    print(comparisons.check_refusals(codec, folder, _BAD.value), end="")
+    print(comparisons.check_refusals(codec, bmshj_minnen.load(model), folder, _BAD.value), end="")
     if shutil.which("g++"):
       print(
         "C++ client: the same bytes and pixels; seconds", comparisons.check_client(codec, folder, 7)

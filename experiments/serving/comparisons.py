@@ -1,5 +1,7 @@
 """Compares the SavedModels, in their own processes, with command line and Keras model."""
 
+import itertools
+import json
 import os
 import pathlib
 import subprocess
@@ -9,9 +11,11 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
+import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding, images
+from experiments.robustness import hostile
 
 __all__ = [
   "build_client",
@@ -19,6 +23,7 @@ __all__ = [
   "check_codec",
   "check_refusals",
   "check_stock",
+  "escaped",
   "make_photographs",
   "op_library",
   "package_program",
@@ -132,10 +137,46 @@ def check_stock(saved_model: pathlib.Path, model: str, folder: pathlib.Path, cou
   return text
 
 
-def check_refusals(saved_model: pathlib.Path, folder: pathlib.Path, count: int) -> str:
-  """Sends bad strings made from a file of `check_codec`; returns what the worker printed."""
-  worker = [sys.executable, _FOLDER / "codec_worker.py", op_library(), saved_model]
-  return run(*worker, "refuse", sorted((folder / "ours").iterdir())[0], count)
+def check_refusals(
+  saved_model: pathlib.Path, codec: bmshj_minnen.Codec, folder: pathlib.Path, count: int
+) -> str:
+  """Sends bad files, which must get the messages of a codec of the same model.
+
+  Args:
+    saved_model: of the codec.
+    codec: with the `max_pixels` of the SavedModel.
+    folder: that of `check_codec`.
+    count: how many files, of all kinds that `robustness.hostile` makes.
+
+  Returns:
+    What the worker printed.
+
+  Raises:
+    ValueError: a file is not refused, or with another message.
+  """
+  photograph = images.read_image(finding.bundled_photographs()[0])
+  forge = hostile.Forge(codec, photograph)
+  cases = list(itertools.islice(_refused(codec, forge), count))
+  (folder / "bad.json").write_text(json.dumps(cases))
+  worker = [sys.executable, _FOLDER / "codec_worker.py", op_library(), saved_model, "refuse"]
+  return run(*worker, folder / "bad.json", sorted((folder / "ours").iterdir())[0])
+
+
+def _refused(codec, forge):
+  """Hostile files without end, and why they are refused; those that decode are left out."""
+  for seed in itertools.count():
+    for kind in hostile.KINDS:
+      case = forge.make(kind, np.random.default_rng(seed))
+      outcome = hostile.decode(codec, case)
+      if outcome.name == "other":
+        raise ValueError(f"{kind}, seed {seed}: {outcome.detail}")
+      if outcome.name == "refused":
+        yield {"kind": kind, "file": case.data.hex(), "message": escaped(outcome.detail)}
+
+
+def escaped(message: str) -> str:
+  """A message as TensorFlow writes it into a status."""
+  return message.replace("\\", "\\\\").replace("'", "\\'").replace('"', '\\"')
 
 
 def build_client(folder: pathlib.Path) -> pathlib.Path:

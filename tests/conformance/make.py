@@ -4,6 +4,7 @@ README.md says what is in it, and when the set in this folder may change.
 """
 
 import collections
+import contextlib
 import hashlib
 import itertools
 import json
@@ -43,6 +44,7 @@ _MODELS = {
   "context_7": ("joint", {"context_support": 7}),
   "one_channel": ("factorized", {"num_filters": 1, "latent_channels": 1}),
 }
+_WITH_REFUSALS = ("joint", "joint_gains")
 _EXIF, _XMP = b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
 _LEVELS = (118, 45)  # Mean and standard deviation of the pixels of a model.
 
@@ -130,9 +132,10 @@ def _add_model(index, root, name, place, directory):
     else:  # Floating point may overflow in g_s.
       entry["escapes"] = escapes
     index["files"].append(entry)
-  if name in ("joint", "joint_gains"):
+  if name in _WITH_REFUSALS:
     good = codec.compress(codecs.photograph(17, 33))
-    for kind, data, max_pixels in refusals.files(good, with_metadata(good, _EXIF, _XMP)):
+    pair = good, with_metadata(good, _EXIF, _XMP)
+    for kind, data, max_pixels in refusals.files(*pair, _most_zeros(codec, good)):
       index["refused"].append(_refused(root, codec, name, kind, data, max_pixels))
 
 
@@ -161,6 +164,9 @@ def _files(name, codec) -> Iterator[tuple[str, bytes, Optional[dict[str, int]]]]
   picture = codec.compress(codecs.photograph(65, 30))
   yield "metadata", with_metadata(picture, _EXIF, _XMP), None
   yield "escapes", *_coded(codec, *_wild_latents(codec, 5, 6))
+  if name in _WITH_REFUSALS:
+    good = codec.compress(codecs.photograph(17, 33))
+    yield "payload_and_zeros", refusals.with_zeros(good, _most_zeros(codec, good)), {}
   if name == "joint":
     yield "only_exif", with_metadata(picture, _EXIF, b""), None
     # Nothing but escapes, each with the largest value behind it: four bytes a symbol.
@@ -169,6 +175,15 @@ def _files(name, codec) -> Iterator[tuple[str, bytes, Optional[dict[str, int]]]]
     yield "all_ones", pack(codec.fingerprint, 48, 64, payload), counts
     _, payload = reading.parse(picture)
     yield "half_a_payload", pack(codec.fingerprint, 65, 30, payload[: len(payload) // 2]), {}
+
+
+def _most_zeros(codec, data):
+  """How many of them the codec accepts behind the payload of a file without metadata."""
+  zeros = 0
+  with contextlib.suppress(BitstreamError):
+    while codec.latents(refusals.with_zeros(data, zeros + 1)):
+      zeros += 1
+  return zeros
 
 
 def _wild_latents(codec, height, width):

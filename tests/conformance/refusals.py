@@ -1,77 +1,119 @@
 """Files that must be refused, made from a good one."""
 
+import functools
 from collections.abc import Iterator
 from typing import Optional
 
 from bmshj_minnen.format import fields
+from tests import altered
 
-__all__ = ["files"]
+__all__ = ["files", "with_zeros"]
+
+_ANOTHER_MODEL = b"\0\1\2\3"
+_MOST = b"\xff" * 4  # Two sides, or a size.
 
 
-def files(good: bytes, with_metadata: bytes) -> Iterator[tuple[str, bytes, Optional[int]]]:
+def files(
+  good: bytes, with_metadata: bytes, zeros: int
+) -> Iterator[tuple[str, bytes, Optional[int]]]:
   """Kind, file, and the most pixels that are accepted if these are fewer than by default.
 
   Args:
     good: a file without metadata, of at least two pixels, with a payload of a few bytes.
     with_metadata: the same with metadata.
+    zeros: how many of them a decoder accepts behind the payload.
   """
-  version = good[3]
-  size, check = fields.header_size(version), fields.offset("checksum", version)
-  head, payload = good[:check], good[size:]
   part = with_metadata[: -len(good)]
+  yield from _of_shape(good)
+  yield from _of_values(good, zeros)
+  yield from _with_metadata(part, good)
 
-  def changed(name, value, payload=payload):
-    """Another value of a field, and a checksum that is right."""
-    at = fields.offset(name, version)
-    return _sealed(head[:at] + value + head[at + len(value) :], payload)
 
-  def of_length(payload):
-    return changed("payload_size", len(payload).to_bytes(4, "big"), payload)
+def with_zeros(data: bytes, zeros: int) -> bytes:
+  """A file without metadata whose payload has so many more zeros."""
+  return _of_payload(data, altered.split(data)[1] + bytes(zeros))
 
+
+def _of_payload(data, payload):
+  return altered.with_field(data, "payload_size", len(payload).to_bytes(4, "big"), payload)
+
+
+def _of_shape(good):
+  """That do not begin as files do, or have another length than they say."""
+  version = fields.unpack(good)["version"]
+  size, magic = fields.header_size(version), fields.MAGIC
+  rest = good[len(magic) + 1 :]
   yield "empty", b"", None
   yield "png", b"\x89PNG\r\n\x1a\n" + bytes(40), None
-  yield "magic", b"BMX" + good[3:], None
-  yield "version_0", good[:3] + b"\0" + good[4:], None
-  yield "version_3", good[:3] + b"\3" + good[4:], None
-  yield "other_version", good[:3] + bytes([3 - version]) + good[4:], None
-  yield "magic_alone", good[:3], None
-  yield "half_a_header", good[:11], None
+  yield "magic", b"BMX" + good[len(magic) :], None
+  for number in (0, 3):
+    yield f"version_{number}", magic + bytes([number]) + rest, None
+  yield "other_version", magic + bytes([sum(fields.PICTURES) - version]) + rest, None
+  yield "one_byte", good[:1], None
+  yield "another_byte", b"X", None
+  yield "two_bytes", good[:2], None
+  yield "magic_alone", magic, None
+  yield "four_bytes", good[:4], None
+  yield "four_bytes_of_version_3", magic + b"\3", None
+  yield "half_a_header", _half_a_header(good), None
   yield "header_less_1", good[: size - 1], None
   yield "header_alone", good[:size], None
   yield "less_1", good[:-1], None
   yield "one_more", good + b"\0", None
-  yield "payload_size", changed("payload_size", b"\xff" * 4), None
-  if version == fields.MANY_RATES:
+  yield "payload_size", altered.with_field(good, "payload_size", _MOST), None
+
+
+def _of_values(good, zeros):
+  """With another value of a field or a wrong payload; of two faults the first one is the reason."""
+  change, flip = (functools.partial(f, good) for f in (altered.with_field, altered.flipped))
+  _, payload = altered.split(good)
+  if fields.unpack(good)["version"] == fields.MANY_RATES:
     for byte in (0, 200, 255):
-      yield f"quality_{byte}", changed("quality", bytes([byte])), None
+      yield f"quality_{byte}", change("quality", bytes([byte])), None
+    no_quality = change("quality", b"\0")
+    yield "quality_0_and_checksum", altered.flipped(no_quality, "checksum"), None
+    yield "quality_0_and_one_more", no_quality + b"\0", None
+    another = altered.with_field(no_quality, "fingerprint", _ANOTHER_MODEL)
+    yield "quality_0_and_another_model", another, None
   for name in ("fingerprint", "height", "checksum"):
-    at = fields.offset(name, version)
-    yield f"flipped_{name}", _flipped(good, at + 1), None
-  yield "flipped_payload", _flipped(good, len(good) - 1), None
-  yield "another_model", changed("fingerprint", b"\0\1\2\3"), None
-  yield "2^32_pixels", changed("height", b"\xff" * 4), None
+    yield f"flipped_{name}", flip(name, 1), None
+  yield "flipped_payload", _flipped(good, -1), None
+  another = change("fingerprint", _ANOTHER_MODEL)
+  yield "another_model", another, None
+  yield "another_model_and_2^32_pixels", altered.with_field(another, "height", _MOST), None
+  yield "2^32_pixels", change("height", _MOST), None
+  checksum = altered.flipped(change("height", _MOST), "checksum")
+  yield "2^32_pixels_and_checksum", checksum, None
   yield "more_pixels_than_accepted", good, 17 * 33 - 1
-  yield "payload_goes_on", of_length(payload + b"\1\2\3"), None
-  yield "payload_of_junk", of_length(bytes(range(1, 100))), None
+  yield "payload_goes_on", _of_payload(good, payload + b"\1\2\3"), None
+  yield "payload_of_junk", _of_payload(good, bytes(range(1, 100))), None
+  yield "payload_and_zeros", with_zeros(good, zeros + 1), None
+
+
+def _with_metadata(part, good):
+  """With damage in the metadata, or behind them."""
+  _, payload = altered.split(good)
   yield "metadata_header_less_1", part[: fields.header_size(fields.METADATA) - 1], None
   yield "metadata_less_1", part[:-1], None
   yield "metadata_alone", part, None
-  yield "metadata_flipped", _flipped(with_metadata, len(part) - 1), None
-  exif_size = fields.offset("exif_size", fields.METADATA)
-  yield "metadata_sizes", _flipped(with_metadata, exif_size + 3), None
-  yield "metadata_twice", part + with_metadata, None
+  yield "metadata_flipped", _flipped(part, -1) + good, None
+  yield "metadata_sizes", altered.flipped(part, "exif_size", 3) + good, None
+  yield "metadata_twice", part + part + good, None
   yield "metadata_and_junk", part + bytes(30), None
-  yield "metadata_and_half_a_header", part + good[:11], None
+  yield "metadata_and_half_a_header", part + _half_a_header(good), None
   yield "metadata_and_less_1", part + good[:-1], None
   yield "metadata_and_one_more", part + good + b"\0", None
-  yield "metadata_and_flipped_payload", part + _flipped(good, len(good) - 1), None
-  yield "metadata_and_another_model", part + changed("fingerprint", b"\0\1\2\3"), None
-  yield "metadata_and_payload_goes_on", part + of_length(payload + b"\1\2\3"), None
+  yield "metadata_and_flipped_payload", part + _flipped(good, -1), None
+  another = altered.with_field(good, "fingerprint", _ANOTHER_MODEL)
+  yield "metadata_and_another_model", part + another, None
+  yield "metadata_and_payload_goes_on", part + _of_payload(good, payload + b"\1\2\3"), None
+  yield "metadata_flipped_and_less_1", _flipped(part, -1) + good[:-1], None
 
 
-def _sealed(head, payload):
-  return head + fields.checksum(head + payload) + payload
+def _half_a_header(good):
+  return good[: len(altered.cut_before(good, "width")) + 1]
 
 
 def _flipped(data, at):
+  at %= len(data)
   return data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :]

@@ -118,6 +118,15 @@ def test_wrong_input_is_refused(codec, image):
     portable.load("joint-ms-ssim").decompress(data)
   with pytest.raises(ValueError, match="uint8"):
     codec.compress(image.astype(np.float32))
+  for name in ("quality", "bytes", "bpp", "psnr"):
+    for wrong in ("30", True):
+      with pytest.raises(TypeError, match=f"{name} must be a number, .*, not of type"):
+        codec.compress(image, **{name: wrong})
+    with pytest.raises(ValueError, match=f"{name} must be "):
+      codec.compress(image, **{name: np.nan})
+  with pytest.raises(TypeError, match="quality must be a number"):
+    portable.load(quality="30")
+  assert codec.compress(image, quality=np.float32(30)) == codec.compress(image, quality=30)
 
 
 def test_threads_share_a_codec_and_processes_load_it_again(codec, image):

@@ -1,6 +1,7 @@
 """Programs and the Pillow plugin where TensorFlow is not installed, or hidden."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -72,3 +73,25 @@ def test_what_needs_tensorflow_says_so_in_one_line(photograph, program, argument
   assert done.returncode == 1
   line = done.stderr.strip()
   assert "\n" not in line and "x86-64" in line and "tensorflow" in line.lower()
+
+
+def test_the_rules_of_files_hold_without_tensorflow(photograph, tmp_path):
+  source, out = tmp_path / "in", tmp_path / "out"
+  source.mkdir()
+  out.mkdir()
+  for name in ("good.png", "kept.png"):
+    shutil.copy(photograph, source / name)
+  (source / "bad.png").write_bytes(b"x")
+  (out / "kept.tfci").write_text("mine")
+  made = []
+  for _ in range(2):
+    done = _run("compress", "--skip_existing", f"--output_dir={out}", source)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and len(lines) == 2, done.stderr
+    assert any(line.startswith(f"error: {source / 'bad.png'}: not a readable") for line in lines)
+    assert any("kept.tfci is there already" in line for line in lines)
+    made.append((out / "good.tfci").stat().st_ino)
+  assert made[0] == made[1] and (out / "kept.tfci").read_text() == "mine"
+  done = _run("compress", "--quality=nan", photograph, tmp_path / "x.tfci")
+  assert done.returncode == 1 and not (tmp_path / "x.tfci").exists()
+  assert "--quality must be above 0, not nan" in done.stderr
