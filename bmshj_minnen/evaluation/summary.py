@@ -49,14 +49,13 @@ def write(
   if not all(map(importlib.util.find_spec, _PACKAGES)):
     logging.warning("no summary.md and plots without %s: %s", " and ".join(_PACKAGES), REMEDY)
     return
-  others = others or {}
-  same = {row.codec for row in rows} & set(others)
+  same = {row.codec for row in rows} & set(others or ())
   if same:
     raise ValueError(f"{', '.join(same)} was measured, too: give the other curve another name")
   for form in table_formats:
     text = _TABLES[form](rows, others)
     outputs.write_atomically(str(folder / f"{_NAME}.{form}"), text.encode())
-  looks = appearances([*dict.fromkeys(row.codec for row in rows), *others])
+  looks = appearances([*dict.fromkeys(row.codec for row in rows), *(others or ())])
   for metric in curves.METRICS:
     figure = plots.averages(tables.named_curves(rows, others, metric), looks, metric)
     for form in plot_formats:

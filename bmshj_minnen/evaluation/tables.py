@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Optional
 
 import numpy as np
 
@@ -27,17 +28,18 @@ def models(rows: Sequence[measurements.Row]) -> list[str]:
   return list(dict.fromkeys(row.codec for row in rows if row.codec not in classical.FORMATS))
 
 
+_Others = Optional[Mapping[str, Mapping[str, curves.Curve]]]
+
+
 def named_curves(
-  rows: Sequence[measurements.Row], others: Mapping[str, Mapping[str, curves.Curve]], metric: str
+  rows: Sequence[measurements.Row], others: _Others, metric: str
 ) -> dict[str, curves.Curve]:
   """Curves of averages by name: measured codecs, then others that have the metric."""
-  foreign = {name: own[metric] for name, own in others.items() if metric in own}
+  foreign = {name: own[metric] for name, own in (others or {}).items() if metric in own}
   return {**curves.measured(rows, metric), **foreign}
 
 
-def summary(
-  rows: Sequence[measurements.Row], others: Mapping[str, Mapping[str, curves.Curve]]
-) -> str:
+def summary(rows: Sequence[measurements.Row], others: _Others = None) -> str:
   """All codecs against each other, on average and image by image, and the averages, in Markdown.
 
   Args:
@@ -59,9 +61,7 @@ def summary(
   return "\n\n".join([*parts, averages(rows)]) + "\n"
 
 
-def latex_summary(
-  rows: Sequence[measurements.Row], others: Mapping[str, Mapping[str, curves.Curve]]
-) -> str:
+def latex_summary(rows: Sequence[measurements.Row], others: _Others = None) -> str:
   """Bjøntegaard rates and averages as `tabular` environments of LaTeX; arguments of `summary`."""
   parts = []
   for metric in curves.METRICS:
