@@ -262,6 +262,10 @@ class TrainConfig:
     strategy: one of `STRATEGIES`: one device; all GPUs of a machine; the machines of `TF_CONFIG`.
     seed: of the initial weights, the crops and the noise.
     init_from: another model directory whose weights the run starts from; empty: none.
+    latents_of: a model whose g_a, g_s and gains the run takes and keeps: its latents are stored
+      once, and the prior alone is trained, on them; empty: all networks are trained.
+    latents_dir: folder of the stored latents.
+    stored_crops: number of crops whose latents are stored.
     save_every: steps between checkpoints, validations and metric rows.
   """
 
@@ -286,6 +290,9 @@ class TrainConfig:
   strategy: str = "default"
   seed: int = 0
   init_from: str = ""
+  latents_of: str = ""
+  latents_dir: str = "models/latents"
+  stored_crops: int = 4096
   save_every: int = 500
 
   def __post_init__(self):
@@ -305,8 +312,10 @@ class TrainConfig:
     checks.choice("strategy", self.strategy, STRATEGIES)
     if self.latents == "rounded" and not self.init_from:
       raise ValueError("rounded latents are for trained models: give one as init_from")
-    if min(self.batch, self.steps, self.save_every) < 1:
-      raise ValueError("batch, steps and save_every must be at least 1")
+    if self.latents_of and self.init_from:
+      raise ValueError("give either latents_of, to train a prior alone, or init_from, not both")
+    if min(self.batch, self.steps, self.save_every, self.stored_crops) < 1:
+      raise ValueError("batch, steps, save_every and stored_crops must be at least 1")
     stride = LATENT_STRIDE * HYPER_STRIDE
     if self.crop < stride or self.crop % stride:
       raise ValueError(f"the crop must be a multiple of {stride}, not {self.crop}")

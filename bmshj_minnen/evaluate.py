@@ -18,6 +18,7 @@ from bmshj_minnen.evaluation import (
   cautions,
   classical,
   contenders,
+  exchange,
   measurements,
   measuring,
   report,
@@ -55,6 +56,30 @@ _REPORT = flags.DEFINE_string(
   "",
   "A folder for a page to look at, index.html, and its pictures, of these codecs and photographs.",
 )
+_COMPARE = flags.DEFINE_list(
+  "compare",
+  [],
+  "Files with curves of other projects: CompressAI's results (.json), or .csv with the columns "
+  "codec, bpp, psnr_db and ms_ssim. They must be averages over the same images.",
+)
+_FORMAT = flags.DEFINE_enum(
+  "format",
+  "",
+  ["", "compressai"],
+  "Format that the averages are also written in, to a folder of this name in the output.",
+)
+_PLOTS = flags.DEFINE_list(
+  "plots", ["png"], f"Formats of the plots: {', '.join(summary.PLOT_FORMATS)}."
+)
+_TABLES = flags.DEFINE_list(
+  "tables", ["md"], f"Formats of the tables: {', '.join(summary.TABLE_FORMATS)}."
+)
+for _name, _formats in (("plots", summary.PLOT_FORMATS), ("tables", summary.TABLE_FORMATS)):
+  flags.register_validator(
+    _name,
+    lambda values, formats=_formats: set(values) <= set(formats),
+    f"give some of {', '.join(_formats)}",
+  )
 _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
 
 
@@ -88,7 +113,8 @@ def main(argv):
       alpha=_ALPHA.value,
       keep_files=_KEEP_FILES.value,
     )
-    if _REPORT.value:  # Before hours of measuring.
+    others = exchange.read(_COMPARE.value)  # Before hours of measuring.
+    if _REPORT.value:
       report.refuse_other(pathlib.Path(_REPORT.value))
     for entry in measuring.evaluate(config):
       print(
@@ -98,7 +124,10 @@ def main(argv):
     rows = measurements.read_rows(pathlib.Path(config.output) / measuring.TABLE)
     for sentence in cautions.of_averages(rows):
       print(sentence)
-    summary.write(rows, pathlib.Path(config.output))
+    output = pathlib.Path(config.output)
+    summary.write(rows, output, others, _PLOTS.value, _TABLES.value)
+    if _FORMAT.value:
+      exchange.write_compressai(rows, output / _FORMAT.value)
     if _REPORT.value:
       _write_report(config, rows)
 

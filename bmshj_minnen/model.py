@@ -24,7 +24,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.quality import default_lambda
 
-__all__ = ["Losses", "Model", "Rate", "losses"]
+__all__ = ["Losses", "Model", "Rate", "losses", "rate_losses"]
 
 
 class Rate(NamedTuple):
@@ -112,8 +112,17 @@ class Model(tf.keras.Model):
     y = self.analysis(x)
     latents = [1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, self.config.latent_channels]
     _check_shape("g_a", x, y, latents)
+    psi = None
     if self.h_a is not None:
-      _check_shape("h_a", y, self.hyper_analysis(y), [1, 1, 1, self.config.num_filters])
+      z = self.hyper_analysis(y)
+      _check_shape("h_a", y, z, [1, 1, 1, self.config.num_filters])
+      psi = self.hyper_synthesis(z, y.shape)
+      _check_shape("h_s", z, psi, [*latents[:3], self.config.parameter_channels])
+    if self.g_ep is not None:
+      phi = self.g_cm(y)
+      features = phi if psi is None else tf.concat([psi, phi], -1)
+      parameters = self.g_ep(features)
+      _check_shape("g_ep", features, parameters, [*latents[:3], self.config.parameter_channels])
     _check_shape("g_s", y, self.synthesis(y), x.shape)
     self(x, seed=tf.zeros([2], tf.int32))
 
@@ -123,9 +132,10 @@ class Model(tf.keras.Model):
 
   def analysis(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
     """Pixels [B, H, W, 3] in 0..255 -> y [B, ceil(H/16), ceil(W/16), M] float32."""
-    return self._with_gains(self.analysis_without_gains(x), lmbda)
+    return self.with_gains(self.analysis_without_gains(x), lmbda)
 
-  def _with_gains(self, y, lmbda):
+  def with_gains(self, y: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
+    """The latents of `analysis` from those of `analysis_without_gains`, [B, h, w, M] float32."""
     return y if self.gains is None else y * self.gains.gain(self._lambdas(lmbda, y))
 
   def analysis_without_gains(self, x: tf.Tensor) -> tf.Tensor:
@@ -225,10 +235,21 @@ class Model(tf.keras.Model):
     Returns:
       x̂ [B, 16 h, 16 w, 3] float32 on the 0..255 scale, not clipped, and the rate.
     """
+    y_hat, rate = self.quantized(y, quantize_y, quantize_z)
+    return self.synthesis(y_hat, lmbda), rate
+
+  def quantized(
+    self, y: tf.Tensor, quantize_y: quantizers.Quantizer, quantize_z: quantizers.Quantizer
+  ) -> tuple[tf.Tensor, Rate]:
+    """`forward` without the synthesis, which the prior does not need.
+
+    Returns:
+      ŷ [B, h, w, M] float32 and its rate; arguments are those of `forward`.
+    """
     z_hat = None if self.h_a is None else quantize_z(self.hyper_analysis(y))
     psi = self.hyper_synthesis(z_hat, tf.shape(y))
     y_hat = quantize_y(y, self.mean_of(psi))
-    return self.synthesis(y_hat, lmbda), self._rate(y_hat, z_hat, psi)
+    return y_hat, self._rate(y_hat, z_hat, psi)
 
   def call(
     self, x: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
@@ -243,8 +264,19 @@ class Model(tf.keras.Model):
     Returns:
       x̂ like x, float32 and not clipped, and the rate.
     """
-    y_noise, z_noise = (quantizers.additive_noise(seed, stream) for stream in (0, 1))
-    return self.forward(self.analysis(x, lmbda), lmbda, y_noise, z_noise)
+    return self.forward(self.analysis(x, lmbda), lmbda, *_noises(seed))
+
+  def rate_of_latents(
+    self, y: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+  ) -> Rate:
+    """The rate of `call` from the latents on, to train a prior whose transforms stay as they are.
+
+    Args:
+      y: [B, h, w, M] float32, of `analysis_without_gains`.
+      seed: see `call`.
+      lmbda: see the class.
+    """
+    return self.quantized(self.with_gains(y, lmbda), *_noises(seed))[1]
 
   def forward_rounded(
     self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None
@@ -266,9 +298,14 @@ class Model(tf.keras.Model):
     of Z. Guo et al., "Soft then hard: rethinking the quantization in neural image compression",
     ICML 2021).
     """
-    y = self._with_gains(tf.stop_gradient(self.analysis_without_gains(x)), lmbda)
+    y = self.with_gains(tf.stop_gradient(self.analysis_without_gains(x)), lmbda)
     straight_through = quantizers.straight_through(quantizers.rounding)
     return self.forward(y, lmbda, straight_through, quantizers.rounding)
+
+
+def _noises(seed):
+  """Quantizers of y and z for training."""
+  return [quantizers.additive_noise(seed, stream) for stream in (0, 1)]
 
 
 def losses(
@@ -293,12 +330,29 @@ def losses(
   """
   checks.choice("distortion", distortion, cfg.DISTORTIONS)
   x = tf.cast(x, tf.float32)
-  pixels = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
-  y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels
+  pixels = tf.shape(x)[1] * tf.shape(x)[2]
   d = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
   d = tf.cast(d, tf.float32)  # From 1 - MS-SSIM in float64.
-  loss = weights * (y_bpp + z_bpp + lmbda * d)
-  return Losses(*map(tf.reduce_mean, (loss, y_bpp + z_bpp, y_bpp, z_bpp, d)))
+  return _losses(pixels, rate, lmbda * d, d, weights)
+
+
+def rate_losses(y: tf.Tensor, rate: Rate, weights: Union[float, tf.Tensor] = 1.0) -> Losses:
+  """R alone, batch averages, for a prior whose transforms stay as they are; the distortion is 0.
+
+  Args:
+    y: [B, h, w, M].
+    rate: of the batch.
+    weights: how much the loss of each image counts, of all images or [B].
+  """
+  pixels = tf.shape(y)[1] * tf.shape(y)[2] * cfg.LATENT_STRIDE**2
+  return _losses(pixels, rate, 0.0, 0.0, weights)
+
+
+def _losses(pixels, rate, weighted_distortion, distortion, weights):
+  pixels = tf.cast(pixels, tf.float32)
+  y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels
+  loss = weights * (y_bpp + z_bpp + weighted_distortion)
+  return Losses(*map(tf.reduce_mean, (loss, y_bpp + z_bpp, y_bpp, z_bpp, distortion)))
 
 
 def _check_shape(name, source, result, expected):

@@ -60,6 +60,13 @@ shared_flags.define_path(
   "",
   "A model directory that the run starts from; flags of the model may be left out, or M be more.",
 )
+shared_flags.define_path(
+  "latents_of",
+  "",
+  "A model whose latents are stored, to train a prior alone on them; its N, M and gains are taken.",
+)
+shared_flags.define_path("latents_dir", _DEFAULTS.latents_dir, "Folder of the stored latents.")
+flags.DEFINE_integer("stored_crops", _DEFAULTS.stored_crops, "Crops whose latents are stored.")
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
 
 
@@ -83,10 +90,11 @@ def _gain_lambdas():
 def _model_config():
   """What the flags say, and for those that are not given the model to start from."""
   gains = _gain_lambdas()
-  if not flags.FLAGS.init_from:
+  source_model = flags.FLAGS.init_from or flags.FLAGS.latents_of
+  if not source_model:
     given = {name: flags.FLAGS[name].value for name in _MODEL_FLAGS}
     return config.ModelConfig(**given, gain_lambdas=gains)
-  source = model_directory.load_config(flags.FLAGS.init_from)
+  source = model_directory.load_config(source_model)
   given = {name: flags.FLAGS[name].value for name in _MODEL_FLAGS if flags.FLAGS[name].present}
   if gains:
     given["gain_lambdas"] = gains

@@ -171,14 +171,35 @@ def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
 _FIELD = tiling.Field(16, 1, 0, 0, 1)
 
 
-def test_the_example_of_the_readme(tmp_path, monkeypatch):
-  _, example = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
-  small = {"128, 192": "4, 6", "steps=100_000": "steps=1, crop=64, batch=1"}
-  for text, replacement in small.items():
+def _run_example(name, changes, **names):
+  """Runs the example of the README that has a class of this name."""
+  examples = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
+  (example,) = (text for text in examples if f"class {name}(" in text)
+  for text, replacement in changes.items():
     assert text in example
     example = example.replace(text, replacement)
+  names["__name__"] = "my_networks"
+  exec(example, names)
+  return names
+
+
+def test_a_prior_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  exec(example, {"__name__": "my_networks"})
+  image = codecs.photograph(40, 50)
+  small = {"steps=3000": "steps=1, crop=64, batch=1, stored_crops=1"}
+  names = _run_example("SmallEntropyParameters", small, image=image)
+  arrays = np.load("models/small/weights.npz")
+  assert arrays["g_ep/0/kernel"].shape == (768, 384) and "g_ep/2/kernel" not in arrays
+  shipped = np.load(pathlib.Path(bmshj_minnen.__file__).parent / "pretrained/joint-mse/weights.npz")
+  kernels = (weights["g_a/0/kernel"] for weights in (arrays, shipped))
+  np.testing.assert_allclose(*kernels, rtol=1e-5, atol=1e-6)
+  assert bmshj_minnen.load("models/small").decompress(names["data"]).shape == image.shape
+
+
+def test_networks_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  small = {"128, 192": "4, 6", "steps=100_000": "steps=1, crop=64, batch=1"}
+  _run_example("ResidualNetworks", small)
   arrays = np.load("models/residual/weights.npz")
   assert {"g_a/0/kernel", "g_a/1/kernel", "g_a/1/kernel_1", "g_s/6/bias"} <= set(arrays)
   codec = bmshj_minnen.load("models/residual")

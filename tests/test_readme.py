@@ -11,7 +11,7 @@ _README = pathlib.Path(__file__).parent.parent / "README.md"
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
   # The other one is for test_foreign_networks.py.
-  example, _ = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
+  example, *_ = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
   bmshj_minnen.write_image(str(tmp_path / "photo.png"), codecs.photograph(40, 50))
   monkeypatch.chdir(tmp_path)
   names = {}

@@ -40,13 +40,18 @@ INT16_MAX = 2**15 - 1
 MAX_WEIGHT_SUM = 2**16
 NUM_PARTS = 2  # Of an activation.
 _LOW = 256.0
+_MIN_RANGE = 2.0**-5  # Of activations.
 _MAX_BIAS = 2.0**40  # Products are below 2**31: slopes leave their sum below 2**53.
 _SLOPE_BITS = 12
 
 
 def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
-  """The smallest power of two whose 16-bit multiples reach headroom * peak."""
-  return float(2.0 ** np.ceil(np.log2(max(headroom * peak, 2.0**-20) / INT16_MAX)))
+  """The smallest power of two whose 16-bit multiples reach headroom * peak.
+
+  Activations that are 0, as in an untrained model, get a step that the biases behind them can be
+  counted in.
+  """
+  return float(2.0 ** np.ceil(np.log2(max(headroom * peak, _MIN_RANGE) / INT16_MAX)))
 
 
 def saturate(x: Any) -> Any:

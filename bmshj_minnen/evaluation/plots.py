@@ -26,9 +26,7 @@ def averages(
   figure = _figure(figsize=(8, 6), dpi=100, layout="tight")
   axes = figure.subplots()
   _draw_curves(axes, named, looks)
-  axes.set(
-    xlabel="bits per pixel", ylabel=curves.METRICS[metric].title, title="Averages over images"
-  )
+  axes.set(xlabel="bits per pixel", ylabel=curves.METRICS[metric].title)
   axes.legend(fontsize=8)
   return figure
 

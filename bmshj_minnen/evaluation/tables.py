@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Optional
 
 import numpy as np
 
@@ -12,8 +13,11 @@ __all__ = [
   "bjontegaard",
   "by_image",
   "image_rates",
+  "latex",
+  "latex_summary",
   "markdown",
   "models",
+  "named_curves",
   "per_cent",
   "summary",
 ]
@@ -24,15 +28,30 @@ def models(rows: Sequence[measurements.Row]) -> list[str]:
   return list(dict.fromkeys(row.codec for row in rows if row.codec not in classical.FORMATS))
 
 
-def summary(rows: Sequence[measurements.Row]) -> str:
-  """All codecs against each other, on average and image by image, and the averages.
+_Others = Optional[Mapping[str, Mapping[str, curves.Curve]]]
+
+
+def named_curves(
+  rows: Sequence[measurements.Row], others: _Others, metric: str
+) -> dict[str, curves.Curve]:
+  """Curves of averages by name: measured codecs, then others that have the metric."""
+  foreign = {name: own[metric] for name, own in (others or {}).items() if metric in own}
+  return {**curves.measured(rows, metric), **foreign}
+
+
+def summary(rows: Sequence[measurements.Row], others: _Others = None) -> str:
+  """All codecs against each other, on average and image by image, and the averages, in Markdown.
+
+  Args:
+    rows: measured ones.
+    others: {codec: {metric: curve}} of codecs that were not measured here.
 
   Raises:
     ValueError: the package `bjontegaard` is not installed.
   """
   parts = ["# Evaluation", *cautions.of_averages(rows)]
   for metric in curves.METRICS:
-    named = curves.measured(rows, metric)
+    named = named_curves(rows, others, metric)
     several = [codec for codec, own in named.items() if len(own.bpp) > 1]
     if len(several) > 1:
       parts.append(bjontegaard(named, several, several, metric))
@@ -42,18 +61,34 @@ def summary(rows: Sequence[measurements.Row]) -> str:
   return "\n\n".join([*parts, averages(rows)]) + "\n"
 
 
+def latex_summary(rows: Sequence[measurements.Row], others: _Others = None) -> str:
+  """Bjøntegaard rates and averages as `tabular` environments of LaTeX; arguments of `summary`."""
+  parts = []
+  for metric in curves.METRICS:
+    named = named_curves(rows, others, metric)
+    several = [codec for codec, own in named.items() if len(own.bpp) > 1]
+    if len(several) > 1:
+      title = f"Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
+      parts += [f"% {title}", latex(["", *several], _rates(named, several, several))]
+  parts += ["% Averages over images", latex(_AVERAGES, _average_lines(rows))]
+  return "\n".join(parts) + "\n"
+
+
 def bjontegaard(
   named: Mapping[str, curves.Curve], tests: Sequence[str], anchors: Sequence[str], metric: str
 ) -> str:
   """Bjøntegaard rates of each of `tests` against each of `anchors`, names of curves."""
-  lines = [
+  title = f"## Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
+  caution = cautions.of_rates(named, itertools.product(tests, anchors))
+  parts = [title, markdown(["", *anchors], _rates(named, tests, anchors)), caution]
+  return "\n\n".join(filter(None, parts))
+
+
+def _rates(named, tests, anchors):
+  return [
     [test, *(per_cent(curves.bd_rate(named[anchor], named[test])) for anchor in anchors)]
     for test in tests
   ]
-  title = f"## Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
-  caution = cautions.of_rates(named, itertools.product(tests, anchors))
-  parts = [title, markdown(["", *anchors], lines), caution]
-  return "\n\n".join(filter(None, parts))
 
 
 def image_rates(
@@ -96,24 +131,30 @@ def by_image(rows: Sequence[measurements.Row], metric: str, anchor: str) -> str:
 
 def averages(rows: Sequence[measurements.Row]) -> str:
   """The averages of each codec and setting."""
-  entries = measurements.averages(rows)
-  head = ["codec", "setting", "images", "bytes", "bpp", "PSNR", "MS-SSIM", "its dB"]
-  lines = [
-    [
-      *(entry["codec"], entry["setting"], str(entry["images"]), f"{entry['bytes']:.0f}"),
-      *(f"{entry['bpp']:.4f}", f"{entry['psnr_db']:.3f}", f"{entry['ms_ssim']:.5f}"),
-      f"{entry['ms_ssim_db']:.3f}",
-    ]
-    for entry in entries
-  ]
-  parts = ["## Averages over images", markdown(head, lines)]
+  parts = ["## Averages over images", markdown(_AVERAGES, _average_lines(rows))]
   if any(
-    entry[f"{metric}_images"] < entry["images"] for entry in entries for metric in curves.METRICS
+    entry[f"{metric}_images"] < entry["images"]
+    for entry in measurements.averages(rows)
+    for metric in curves.METRICS
   ):
     parts.append(
       "Bytes and bpp are of all images, those that PSNR or MS-SSIM leave out among them."
     )
   return "\n\n".join(parts)
+
+
+_AVERAGES = ("codec", "setting", "images", "bytes", "bpp", "PSNR", "MS-SSIM", "its dB")
+
+
+def _average_lines(rows):
+  return [
+    [
+      *(entry["codec"], entry["setting"], str(entry["images"]), f"{entry['bytes']:.0f}"),
+      *(f"{entry['bpp']:.4f}", f"{entry['psnr_db']:.3f}", f"{entry['ms_ssim']:.5f}"),
+      f"{entry['ms_ssim_db']:.3f}",
+    ]
+    for entry in measurements.averages(rows)
+  ]
 
 
 def per_cent(value: float) -> str:
@@ -130,3 +171,21 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def _cell(text):
   return " ".join(text.splitlines()).replace("|", "\\|")
+
+
+def latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+  """A `tabular` environment with the rules of the package `booktabs`; the first column is text."""
+  rows = [" & ".join(map(_latex_cell, line)) + r" \\" for line in [head, *lines]]
+  columns = "l" + "r" * (len(head) - 1)
+  body = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
+  return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"])
+
+
+_LATEX = str.maketrans(
+  {character: "\\" + character for character in "&%$#_{}"}
+  | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+)
+
+
+def _latex_cell(text):
+  return " ".join(text.splitlines()).translate(_LATEX)

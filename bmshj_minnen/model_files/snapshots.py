@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.freezing import NotFiniteError, freeze
+from bmshj_minnen.coding.proof import check_codec
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, weights
@@ -50,7 +51,7 @@ class Snapshot:
 
 
 def take(model: Model, typical_images: tf.Tensor) -> Snapshot:
-  """Freezes a model; writes nothing.
+  """Freezes a model and checks that its codec is the model, see `check_codec`; writes nothing.
 
   Args:
     model: a built model.
@@ -58,13 +59,15 @@ def take(model: Model, typical_images: tf.Tensor) -> Snapshot:
 
   Raises:
     NotFiniteError: a weight or an activation is not finite.
-    ValueError: a layer of h_s or g_ep is not for entropy coding.
+    ValueError: a layer of h_s or g_ep is not for entropy coding, or files would be another model's.
   """
   arrays = weights.to_arrays(model)
   name = array_files.not_finite(arrays)
   if name:
     raise NotFiniteError(f"the weights are not finite ({name})")
-  return Snapshot(model.config, arrays, freeze(model, typical_images))
+  frozen = freeze(model, typical_images)
+  check_codec(model, frozen, typical_images)
+  return Snapshot(model.config, arrays, frozen)
 
 
 def write_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:

@@ -12,6 +12,7 @@ from bmshj_minnen.photographs import formats, images
 __all__ = [
   "for_every_device",
   "indexed_crops",
+  "indexed_examples",
   "photograph_crops",
   "streamed_crops",
   "validation_crops",
@@ -49,17 +50,12 @@ def indexed_crops(
 ) -> tf.data.Dataset:
   """Random crops, flipped at random, as a function of the seed and the step alone.
 
-  A run that resumes at a step sees the crops that it would have seen without the interruption:
-  epoch e visits the photographs in a permutation that depends on (seed, e) only.
-
   Args:
     photograph_at: index -> photograph [H, W, 3] uint8, and whether it was stored as JPEG.
-    count: of the photographs.
+    count: number of photographs.
     crop: side of the crops, pixels.
-    batch: crops a step, of all devices together.
-    seed: of the order, the places and the flips.
-    first_step, last_step: the steps for which there are crops, the last one exclusive.
-    part: of which devices the crops are.
+    batch, seed, first_step, last_step, part: see `indexed_examples`; the seed sets the places and
+      the flips, too.
     downscale: whether JPEGs are made smaller before they are cropped, which hides their blocks:
       by a factor between 1 and the one that makes the crop of the whole of the shorter side.
 
@@ -67,12 +63,44 @@ def indexed_crops(
     Batches [batch / devices, crop, crop, 3] uint8, for each step one a device.
   """
 
+  def crop_at(index, crop_seed):
+    return _random_crop(*photograph_at(index), crop, crop_seed, downscale)
+
+  return indexed_examples(crop_at, count, batch, seed, first_step, last_step, part)
+
+
+def indexed_examples(
+  example_at: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+  count: int,
+  batch: int,
+  seed: int,
+  first_step: int,
+  last_step: int,
+  part: tf.distribute.InputContext = _WHOLE,
+) -> tf.data.Dataset:
+  """Examples in an order that is a function of the seed and the step alone.
+
+  A run that resumes at a step sees the examples that it would have seen without the interruption:
+  epoch e visits all in a permutation that depends on (seed, e) only.
+
+  Args:
+    example_at: index, and a seed [2] int32 that differs at each visit -> one example.
+    count: number of examples.
+    batch: examples per step, of all devices together.
+    seed: of the order.
+    first_step, last_step: the steps for which there are examples, the last one exclusive.
+    part: the devices whose examples these are.
+
+  Returns:
+    Batches of batch / devices examples, for each step one per device.
+  """
+
   def example(position):
     epoch = tf.cast(position // count, tf.int32)
     index = tf.random.experimental.index_shuffle(
       tf.cast(position % count, tf.int32), tf.stack([seed, epoch]), count - 1
     )
-    return _random_crop(*photograph_at(index), crop, _seed(seed, position), downscale)
+    return example_at(index, _seed(seed, position))
 
   positions = _part_of(tf.data.Dataset.range(first_step * batch, last_step * batch), batch, part)
   examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

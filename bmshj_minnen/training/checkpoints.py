@@ -119,6 +119,22 @@ class Checkpoints:
   def _is_chief(self):
     return distribution.is_chief(self._trainer.distribute_strategy)
 
+  def check_codec(self) -> None:
+    """Refuses before the first step a model that could not be saved.
+
+    Raises:
+      TrainingError: weights, or activations that they cause, are not finite.
+      ValueError: see `snapshots.take`.
+    """
+    self._snapshot()
+
+  def _snapshot(self):
+    try:
+      with self._trainer.averaged():
+        return snapshots.take(self._trainer.model, self._typical_images)
+    except NotFiniteError as error:
+      raise self.diverged(str(error)) from error
+
   def save(self, row: Optional[dict[str, Any]] = None) -> None:
     """Writes a row of metrics.csv, if it is given, a checkpoint and the model, in this order.
 
@@ -126,17 +142,14 @@ class Checkpoints:
     for all find what is not finite, but only the chief writes.
 
     Raises:
-      TrainingError: weights, or what they give, are not finite; nothing was written.
+      TrainingError: weights, or activations that they cause, are not finite; nothing was written.
+      ValueError: see `snapshots.take`; nothing was written.
       OSError: it cannot be written, as on a full disk.
     """
     problem = self._problem()
     if problem:
       raise self.diverged(problem)
-    try:
-      with self._trainer.averaged():
-        snapshot = snapshots.take(self._trainer.model, self._typical_images)
-    except NotFiniteError as error:
-      raise self.diverged(str(error)) from error
+    snapshot = self._snapshot()
     if self._is_chief:
       self._table.update(self.step, row)
       self._write_checkpoint()

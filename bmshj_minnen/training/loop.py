@@ -29,7 +29,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import precisions
 from bmshj_minnen.model_files import model_directory, snapshots
 from bmshj_minnen.photographs import crops, finding, outputs
-from bmshj_minnen.training import callbacks, distribution, failures, progress
+from bmshj_minnen.training import callbacks, distribution, failures, progress, stored_latents
 from bmshj_minnen.training.checkpoints import Checkpoints
 from bmshj_minnen.training.trainer import build
 
@@ -48,9 +48,10 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
     TrainingError: losses or weights are not finite, the rate collapsed, or there is too little
       memory.
     OSError: something cannot be written, as on a full disk.
-    ValueError: `model_dir` or `init_from` hold a model of another shape, `model_dir` has a
-      checkpoint of another schedule or precision or a model without one, another process trains
-      there, the batch does not divide among the devices, or TF_CONFIG describes no cluster.
+    ValueError: the model cannot be coded with, `model_dir` or `init_from` hold a model of another
+      shape, `model_dir` has a checkpoint of another schedule or precision or a model without one,
+      another process trains there, the batch does not divide among the devices, or TF_CONFIG
+      describes no cluster.
     KeyboardInterrupt: Ctrl-C; the run was saved, see `callbacks.Record`.
     WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
   """
@@ -86,6 +87,7 @@ def _train_in(directory, model_config, trainer, photographs, validation, held_ou
   if not first_step:
     _refuse_model_without_checkpoint(directory)
     trainer.load_initial_weights()
+    checkpoints.check_codec()
   if first_step >= config.steps:
     logging.info("%s is already trained for %d steps.", directory, first_step)
     checkpoints.save()
@@ -208,11 +210,12 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
 
 def _fit_segments(trainer, observers, photographs, held_out, first_step):
   config, strategy = trainer.train_config, trainer.distribute_strategy
+  batches = _stored_latents if config.latents_of else _crops
   for start, steps_per_epoch, epochs in _segments(first_step, config.steps, config.save_every):
     epoch = start // config.save_every
     trainer.fit(
       strategy.distribute_datasets_from_function(
-        functools.partial(_batches, config, photographs, start)
+        functools.partial(batches, config, photographs, start)
       ),
       steps_per_epoch=steps_per_epoch,
       initial_epoch=epoch,
@@ -226,7 +229,17 @@ def _fit_segments(trainer, observers, photographs, held_out, first_step):
     )
 
 
-def _batches(config, photographs, first_step, part):
+def _stored_latents(config, photographs, first_step, part):
+  names = photographs.paths if photographs else [config.dataset]
+  path = stored_latents.path_of(config, list(names))
+  count = -(-config.stored_crops // config.batch)
+  whole = tf.distribute.InputContext()
+  crop_batches = _crops(dataclasses.replace(config, steps=count), photographs, 0, whole)
+  stored_latents.store(config, crop_batches, path)
+  return stored_latents.batches(path, config.batch, config.seed, first_step, config.steps, part)
+
+
+def _crops(config, photographs, first_step, part):
   settings = (config.crop, config.batch, config.seed, first_step, config.steps, part)
   if photographs:
     return crops.photograph_crops(photographs.paths, *settings, config.downscale)

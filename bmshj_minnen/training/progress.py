@@ -90,7 +90,7 @@ class Progress(tf.keras.callbacks.Callback):
       for name in ("loss", "bpp"):
         if prefix + name in logs:
           shown_logs.append(f"{prefix}{name} {float(logs[prefix + name]):.4g}")
-      if prefix + "distortion" in logs:
+      if logs.get(prefix + "distortion"):  # 0 on stored latents, which show no picture.
         shown_logs.append(prefix + self._picture(float(logs[prefix + "distortion"])))
     return ", ".join(shown_logs)
 
@@ -98,5 +98,4 @@ class Progress(tf.keras.callbacks.Callback):
     """How good pictures are: the PSNR of the mean squared error in dB, or MS-SSIM."""
     if self._distortion == "ms_ssim":
       return f"ms_ssim {1 - distortion:.4f}"
-    psnr = 10 * math.log10(_PEAK**2 / distortion) if distortion > 0 else math.inf
-    return f"psnr {psnr:.2f}"
+    return f"psnr {10 * math.log10(_PEAK**2 / distortion):.2f}"

@@ -13,8 +13,9 @@ from bmshj_minnen.coding.freezing import check
 from bmshj_minnen.layers import noise
 from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.layers.precision import precision_policy
-from bmshj_minnen.model import Losses, Model, losses
+from bmshj_minnen.model import Losses, Model, losses, rate_losses
 from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.training import stored_latents
 from bmshj_minnen.training.muon import Muon
 
 __all__ = ["Trainer", "build", "learning_rate"]
@@ -111,8 +112,10 @@ class Trainer(tf.keras.Model):
     distortion = self.train_config.distortion
     if lmbda is None:
       return losses(x, *outputs, self.train_config.lmbda, distortion)
-    relative = lmbda / self.model.config.middle_lambda
-    return losses(x, *outputs, lmbda, distortion, relative**cfg.RATE_WEIGHT_EXPONENT)
+    return losses(x, *outputs, lmbda, distortion, self._rate_weights(lmbda))
+
+  def _rate_weights(self, lmbda):
+    return (lmbda / self.model.config.middle_lambda) ** cfg.RATE_WEIGHT_EXPONENT
 
   def _draw_lambdas(self, x, seed):
     """A λ for each image, log-uniform in the range of the model; None for one rate."""
@@ -127,8 +130,9 @@ class Trainer(tf.keras.Model):
     All state is in the variables of the model and of the optimizer.
 
     Args:
-      x: [B, H, W, 3] in 0..255, of any dtype, H and W multiples of 64. Under a `tf.distribute`
-        strategy a replica's part of the batch; all replicas take the step of the whole.
+      x: [B, H, W, 3] in 0..255, of any dtype, H and W multiples of 64; with `latents_of`, stored
+        latents [B, h, w, M]. Under a `tf.distribute` strategy a replica's part of the batch; all
+        replicas take the step of the whole.
 
     Returns:
       The losses of `x`, scalars.
@@ -136,12 +140,7 @@ class Trainer(tf.keras.Model):
     step = tf.cast(self.optimizer.iterations, tf.int32)
     seed = tf.stack([tf.constant(self.train_config.seed), step])
     with tf.GradientTape() as tape:
-      lmbda = self._draw_lambdas(x, seed)
-      if self.train_config.latents == "rounded":
-        outputs = self.model.forward_straight_through(x, lmbda)
-      else:
-        outputs = self.model(x, seed=seed, lmbda=lmbda)
-      result = self._evaluate(x, outputs, lmbda)
+      result = self._training_losses(x, seed, self._draw_lambdas(x, seed))
       # The optimizer adds up the gradients of the replicas before it clips them.
       loss = result.loss / tf.distribute.get_strategy().num_replicas_in_sync
       if self._scales_loss:
@@ -153,6 +152,15 @@ class Trainer(tf.keras.Model):
     # On rounded latents g_a and h_a have none.
     self.optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables) if g is not None])
     return result
+
+  def _training_losses(self, x, seed, lmbda):
+    if self.train_config.latents_of:
+      y = tf.cast(x, tf.float32)
+      rate = self.model.rate_of_latents(y, seed, lmbda)
+      return rate_losses(y, rate, 1.0 if lmbda is None else self._rate_weights(lmbda))
+    if self.train_config.latents == "rounded":
+      return self._evaluate(x, self.model.forward_straight_through(x, lmbda), lmbda)
+    return self._evaluate(x, self.model(x, seed=seed, lmbda=lmbda), lmbda)
 
   @property
   def _scales_loss(self):
@@ -213,12 +221,15 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
   Python, NumPy and TensorFlow are seeded on the way.
 
   Raises:
-    ValueError: a network gives another shape than it must, or entropy coding cannot compute it.
+    ValueError: a network gives another shape than it must, or entropy coding cannot compute it;
+      or the transforms of `latents_of` are of another shape.
   """
   refuse_forked()
   tf.keras.utils.set_random_seed(config.seed)
   with precision_policy(config.precision_policy):
     trainer = Trainer(Model(model_config), config)
+  if config.latents_of:
+    stored_latents.load_transforms(trainer.model, config.latents_of)
   check(trainer.model)
   optimizer = _OPTIMIZERS[config.optimizer](
     learning_rate(config),

@@ -1,4 +1,4 @@
-"""Trains the five priors alike and compares them through real files.
+"""Trains the five priors alike, on equal latents and then on their own, and compares their files.
 
 `python -m experiments.priors.run --train_glob='photos/**/*.png' --images='kodak/*.png'` trains what
 is not trained yet, measures what is not measured yet, and prints the tables. Without `--images` it
@@ -6,8 +6,6 @@ prints the tables of the results that are there.
 """
 
 import pathlib
-import subprocess
-import sys
 
 from absl import app, flags, logging
 
@@ -17,70 +15,61 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from bmshj_minnen import config
 from bmshj_minnen.evaluation import measurements, measuring
 from bmshj_minnen.photographs import outputs
-from experiments.priors import lead, tables
+from experiments.priors import figures, lead, runs, tables
 
 _HERE = pathlib.Path(__file__).parent
 
+_LATENTS_OF = flags.DEFINE_string(
+  "latents_of", "joint-mse", "The model whose transforms are taken."
+)
 _TRAIN = flags.DEFINE_string("train_glob", "", "Photographs to train on.")
 _VALIDATION = flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
 _IMAGES = flags.DEFINE_string("images", "", "A pattern of photographs to measure on.")
-_MODELS = flags.DEFINE_string("models", "models/priors", "Where the trained models go.")
-_RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Where the measurements go.")
-_RANGE = flags.DEFINE_string("lambda_range", "0.003,0.03", "λ of R + λD, lowest and highest.")
-_RATES = flags.DEFINE_integer("rates", 4, "Values of λ with gains of their own.")
+_MODELS = flags.DEFINE_string("models", "models/priors", "Folder of the trained models.")
+_RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Folder of the measurements.")
 _QUALITIES = flags.DEFINE_list(
-  "qualities", ["1", "26", "50", "75", "100"], "Measured on the images, lowest to highest λ."
+  "qualities", ["10", "30", "50", "70", "90"], "Qualities that are measured on the images."
 )
-_STEPS = flags.DEFINE_integer("steps", 4000, "Training steps of each model.")
-_SAVE_EVERY = flags.DEFINE_integer("save_every", 200, "Steps from one validation to the next.")
-_N = flags.DEFINE_integer("num_filters", 64, "N.")
-_M = flags.DEFINE_integer("latent_channels", 96, "M.")
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Constant.")
-_AVERAGE = flags.DEFINE_float("average", 0.99, "Of the weights, as of training.")
-_OPTIMIZER = flags.DEFINE_enum("optimizer", "muon", config.OPTIMIZERS, "Of the training.")
+_STEPS = flags.DEFINE_integer("steps", 3000, "Steps on equal latents.")
+_OWN_STEPS = flags.DEFINE_integer("own_steps", 0, "Steps of all networks after that; 0: none.")
+_RATE = flags.DEFINE_float("learning_rate", 2e-3, "Initial learning rate on equal latents.")
+_OWN_RATE = flags.DEFINE_float("own_learning_rate", 2e-4, "The same for all networks.")
 _PRECISION = flags.DEFINE_enum(
-  "precision_policy", "float32", config.PRECISIONS, "Of the convolutions in training."
+  "precision_policy", "float32", config.PRECISIONS, "Precision of the convolutions in training."
 )
-_SEEDS = flags.DEFINE_list(
-  "seeds", ["0"], "Of weights, crops and noise, the same for all priors; files are of the first."
-)
-_SECOND = flags.DEFINE_list("priors_of_other_seeds", ["joint", "scale_hyperprior"], "Trained.")
+_SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds of weights, crops and noise, on equal latents.")
 
 
-def _train(prior, seed):
-  """In a process of its own, which gives back its memory and resumes by itself.
-
-  Returns:
-    The model directory.
-  """
-  directory = pathlib.Path(_MODELS.value) / f"seed{seed}" / prior
-  flags_ = {
-    "prior": prior,
-    "lambda_range": _RANGE.value,
-    "rates": _RATES.value,
-    "model_dir": directory,
-    "train_glob": _TRAIN.value,
-    "validation_glob": _VALIDATION.value,
-    "num_filters": _N.value,
-    "latent_channels": _M.value,
-    "steps": _STEPS.value,
-    "save_every": _SAVE_EVERY.value,
-    "learning_rate": _LEARNING_RATE.value,
-    "average": _AVERAGE.value,
-    "optimizer": _OPTIMIZER.value,
-    "precision_policy": _PRECISION.value,
-    "seed": seed,
-    "schedule": "constant",
-    "crop": 128,
-    "batch": 8,
-  }
-  command = [f"--{name}={value}" for name, value in flags_.items()]
-  subprocess.run([sys.executable, "-m", "bmshj_minnen.train", *command], check=True)
-  return directory
+def _settings():
+  return runs.Settings(
+    latents_of=_LATENTS_OF.value,
+    train_glob=_TRAIN.value,
+    validation_glob=_VALIDATION.value,
+    models=_MODELS.value,
+    steps={"equal": _STEPS.value, "own": _OWN_STEPS.value},
+    learning_rates={"equal": _RATE.value, "own": _OWN_RATE.value},
+    precision_policy=_PRECISION.value,
+  )
 
 
-def _priors(seed):
-  return _SECOND.value if seed != _SEEDS.value[0] else list(config.PRIORS)
+def _train_and_measure(results):
+  settings = _settings()
+  points = lead.read_points(results / "training.csv")
+  for run in runs.all_runs([int(seed) for seed in _SEEDS.value], settings):
+    run.train(settings)
+    points = [point for point in points if point.run != run]
+    points += lead.training_points(run.directory(settings) / "metrics.csv", run)
+    results.mkdir(parents=True, exist_ok=True)
+    outputs.write_atomically(str(results / "training.csv"), lead.to_csv(points).encode())
+    measuring.evaluate(
+      measuring.EvaluationConfig(
+        _IMAGES.value,
+        str(results),
+        models=[str(run.directory(settings))],
+        label=run.label,
+        qualities=[int(quality) for quality in _QUALITIES.value],
+      )
+    )
 
 
 def main(argv):
@@ -89,30 +78,14 @@ def main(argv):
     raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
   logging.set_verbosity(logging.INFO)
   results = pathlib.Path(_RESULTS.value)
-  training = results / "training.csv"
   with startup.one_line_errors():
     if _IMAGES.value:
-      cases = [(prior, seed) for seed in _SEEDS.value for prior in _priors(seed)]
-      models = {case: _train(*case) for case in cases}
-      points = []
-      for (prior, seed), directory in models.items():
-        points += lead.training_points(directory / "metrics.csv", prior, int(seed))
-      results.mkdir(parents=True, exist_ok=True)
-      outputs.write_atomically(str(training), lead.to_csv(points).encode())
-      for prior in config.PRIORS:
-        measuring.evaluate(
-          measuring.EvaluationConfig(
-            _IMAGES.value,
-            str(results),
-            models=[str(models[prior, _SEEDS.value[0]])],
-            label=prior,
-            qualities=[int(quality) for quality in _QUALITIES.value],
-          )
-        )
-    points = lead.read_points(training)
-    text = tables.all_tables(measurements.read_rows(results / "images.csv"), points)
+      _train_and_measure(results)
+    rows = measurements.read_rows(results / "images.csv")
+    points = lead.read_points(results / "training.csv")
+    text = tables.all_tables(rows, points)
     outputs.write_atomically(str(results / "tables.md"), text.encode())
-    lead.plot(points).savefig(results / "lead.png")
+    figures.bits(rows).savefig(results / "priors.png")
     print(text)
 
 

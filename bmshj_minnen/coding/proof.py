@@ -1,0 +1,134 @@
+"""The check that a frozen prior codes what its model predicts, so that no file is another model's.
+
+Freezing knows the layers of `Model`. A model that computes its prior in another way, as by a
+subclass or another mask, would train well and then be coded as something else.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from bmshj_minnen import config as cfg
+from bmshj_minnen.coding import tensors
+from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.prior_coder import PriorCoder
+from bmshj_minnen.entropy.gaussian_conditional import scale_table
+from bmshj_minnen.entropy.range_coder import RangeCoder
+from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.geometry import causal_mask
+from bmshj_minnen.model import Model
+
+__all__ = ["check_codec"]
+
+_SIDE = 64  # Pixels: 4x4 latents and one of z, whose files take some milliseconds.
+# Integers leave errors of up to 1.3 % of the outputs of the networks that ship, and 0.29 tables of
+# scales, all as root mean squares; other functions leave errors as large as the outputs.
+_MAX_ERROR = 0.04
+_MAX_MEAN_ERROR = 0.05  # In steps of ŷ, beside the relative one.
+_MAX_INDEX_ERROR = 0.7
+_MAX_BITS_ERROR, _FEW_BITS = 0.05, 512.0  # Relative, and beside it.
+
+
+def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
+  """Codes a small picture with the frozen prior and compares it with the model.
+
+  Args:
+    model: a built model.
+    frozen: what `freeze` made of it.
+    images: [B, H, W, 3] in 0..255, typical ones; a part of the first is coded.
+
+  Raises:
+    ValueError: the prior codes with other entropy parameters than the model's, names the part; or
+      a file does not give its latents back, or has another size than the model's estimate.
+  """
+  y = model.analysis(images[:1, :_SIDE, :_SIDE])
+  z_hat = None
+  if model.h_a is not None:
+    z_hat = tf.round(model.hyper_analysis(y))
+  networks = Networks(frozen, "float64", tensors)
+  coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), tensors)
+  empty = tf.zeros([0, 0, coder.z_channels])
+  sent_z = empty if z_hat is None else z_hat[0]
+  payload, y_hat = coder.encode(y[0], sent_z)
+  _check_parts(model, frozen, networks, y_hat[None], z_hat)
+  height, width = y.shape[1:3]
+  decoded, decoded_z, is_whole = coder.decode(payload, height, width)
+  same = np.array_equal(decoded, y_hat) and (z_hat is None or np.array_equal(decoded_z, sent_z))
+  if not (same and bool(is_whole)):
+    raise ValueError("the entropy coder does not give back the latents of a picture")
+  _check_size(model, payload, y_hat[None], z_hat)
+
+
+def _check_parts(model, frozen, networks, y_hat, z_hat):
+  """Compares the networks one after another, so that the first that differs can be named."""
+  if model.y_density is not None:
+    return
+  height, width, channels = y_hat.shape[1:]
+  psi, neighbours = None, None
+  fixed_psi = networks.psi(tf.zeros([0, 0, 0]) if z_hat is None else z_hat[0], height, width)
+  if z_hat is not None:
+    psi = model.hyper_synthesis(z_hat, tf.shape(y_hat))
+  if model.g_cm is not None:
+    if psi is not None:
+      _check_network("h_s", fixed_psi, psi)
+    seen = _neighbours(frozen, y_hat[0].numpy())
+    layer = frozen.layers["g_cm"]
+    phi = (seen @ layer.weights + layer.bias) * layer.scale
+    _check_network("g_cm", phi, model.g_cm(y_hat))
+    neighbours = networks.split(tf.constant(seen, tf.float32))
+  parameters = networks.parameters(networks.prepare(fixed_psi), neighbours)
+  mean, scale = (tf.reshape(x, [-1, channels]).numpy() for x in model.parameters(psi, y_hat))
+  name = "h_s" if model.g_ep is None else "g_ep"
+  fixed_mean, fixed_index = (x.numpy() for x in parameters)
+  error = _rms(fixed_mean * frozen.y_step - mean)
+  if not error <= _MAX_ERROR * _rms(mean) + _MAX_MEAN_ERROR:
+    raise ValueError(_difference(name, "means"))
+  table = np.log(scale_table())
+  index = np.interp(np.log(scale), table, np.arange(cfg.NUM_SCALES))
+  if not _rms(fixed_index - index) <= _MAX_INDEX_ERROR:
+    raise ValueError(_difference(name, "scales"))
+
+
+def _check_network(name, fixed, expected):
+  """Compares outputs but for their unit, which is the best power of two."""
+  fixed, expected = (np.reshape(x, -1).astype(np.float64) for x in (fixed, expected))
+  if not fixed.any():
+    same = _rms(expected) < 1e-3
+  else:
+    unit = abs(fixed @ expected) / (fixed @ fixed)
+    unit = 2.0 ** np.round(np.log2(unit)) if unit else 0.0
+    same = _rms(unit * fixed - expected) <= _MAX_ERROR * _rms(expected) + unit
+  if not same:
+    raise ValueError(_difference(name, "outputs"))
+
+
+def _difference(name, outputs):
+  return (
+    f"files would be another model's: the {outputs} of {name} differ from those that the entropy "
+    "coder computes from its weights; give the network its own layers with `layers.register`"
+  )
+
+
+def _neighbours(frozen, y_hat):
+  """ŷ [h, w, M] -> [h w, taps M] float64 integers at the visible taps, zeros outside."""
+  support = frozen.config.context_support
+  half = support // 2
+  height, width, channels = y_hat.shape
+  padded = np.pad(y_hat / frozen.y_step, [(half, half), (half, half), (0, 0)])
+  taps = np.argwhere(causal_mask(support, "A"))
+  seen = [padded[row : row + height, column : column + width] for row, column in taps]
+  return np.concatenate(seen, -1).reshape(height * width, len(taps) * channels).astype(np.float64)
+
+
+def _check_size(model, payload, y_hat, z_hat):
+  rate = model.rate(y_hat, z_hat)
+  estimate = float(rate.y_bits[0] + rate.z_bits[0])
+  bits = 8.0 * len(payload.numpy())
+  if not abs(bits - estimate) <= _MAX_BITS_ERROR * estimate + _FEW_BITS:
+    raise ValueError(
+      f"files would be another model's: a picture takes {bits:.0f} bits where the model estimates "
+      f"{estimate:.0f}; the entropy coder has tables of another density"
+    )
+
+
+def _rms(x):
+  return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))

@@ -1,0 +1,139 @@
+"""Rate-distortion curves of other projects, read, and ours in CompressAI's format, written.
+
+CompressAI's results are JSON, one file for each codec: `name`, `description`, and `results` with
+lists of equal length, a value for each point: `bpp`, and `psnr-rgb` in dB and `ms-ssim-rgb` in 0..1
+(`psnr` and `ms-ssim` in older files). Curves of any other origin may be a CSV file with the columns
+`codec`, `bpp`, `psnr_db` and `ms_ssim`, a row for each point; a figure may be empty.
+
+Nothing in these files names the images: averages over other images than ours mislead.
+"""
+
+import csv
+import json
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from bmshj_minnen import metrics
+from bmshj_minnen.evaluation import curves, measurements
+from bmshj_minnen.photographs import outputs
+
+__all__ = ["Curves", "read", "write_compressai"]
+
+# {codec: {metric of `curves.METRICS`: its curve}}
+Curves = dict[str, dict[str, curves.Curve]]
+
+_COMPRESSAI = {"psnr": ("psnr-rgb", "psnr"), "ms_ssim": ("ms-ssim-rgb", "ms-ssim")}
+_COLUMNS = {"psnr": "psnr_db", "ms_ssim": "ms_ssim"}  # Columns of averages, too.
+_SECONDS = {"encoding_time": "encode_s", "decoding_time": "decode_s"}
+
+
+def read(paths: Sequence[str]) -> Curves:
+  """The curves of some files.
+
+  Args:
+    paths: of files that end in `.json` or `.csv`, see above.
+
+  Raises:
+    OSError: a file cannot be read.
+    ValueError: a file has no such content, or two have curves of one name.
+  """
+  result: Curves = {}
+  for path in paths:
+    reader = _read_csv if path.lower().endswith(".csv") else _read_compressai
+    for codec, points in reader(path).items():
+      if codec in result:
+        raise ValueError(f"{path}: there is a curve {codec!r} already: give it another name")
+      result[codec] = {metric: _curve(metric, own) for metric, own in points.items() if own}
+  return result
+
+
+def _curve(metric, points):
+  if metric == "ms_ssim":
+    points = [(bpp, metrics.ms_ssim_db(value)) for bpp, value in points]
+  return curves.curve(points)
+
+
+def _read_compressai(path):
+  try:
+    data = json.loads(pathlib.Path(path).read_bytes())
+    results, bpp = data["results"], _numbers(data["results"]["bpp"])
+    name = str(data.get("name") or pathlib.Path(path).stem)
+    found = {
+      metric: next((_numbers(results[key]) for key in keys if key in results), [])
+      for metric, keys in _COMPRESSAI.items()
+    }
+  except (KeyError, TypeError, ValueError, AttributeError) as error:
+    raise ValueError(f"{path} holds no results as CompressAI writes them: {error!r}") from error
+  for metric, values in found.items():
+    if values and len(values) != len(bpp):
+      raise ValueError(f"{path} has {len(bpp)} rates, but {len(values)} values of {metric}")
+  _check(path, bpp, found)
+  return {name: {metric: list(zip(bpp, values)) for metric, values in found.items()}}
+
+
+def _numbers(values):
+  return [float(value) for value in values]
+
+
+def _read_csv(path):
+  points: dict[str, dict[str, list[tuple[float, float]]]] = {}
+  with open(path, newline="", encoding="utf-8-sig") as file:
+    reader = csv.DictReader(file)
+    missing = {"codec", "bpp"} - set(reader.fieldnames or ())
+    if missing or not set(_COLUMNS.values()) & set(reader.fieldnames):
+      raise ValueError(f"{path} needs the columns codec, bpp, and psnr_db or ms_ssim")
+    for row in reader:
+      own = points.setdefault(row["codec"], {metric: [] for metric in _COLUMNS})
+      try:
+        figures = {m: float(row[c]) for m, c in _COLUMNS.items() if row.get(c)}
+        bpp = float(row["bpp"])
+      except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+      _check(f"{path}, line {reader.line_num}", [bpp], {m: [v] for m, v in figures.items()})
+      for metric, value in figures.items():
+        own[metric].append((bpp, value))
+  return points
+
+
+def _check(where, bpp, found):
+  if not all(0 < value < math.inf for value in bpp):
+    raise ValueError(f"{where}: rates must be above 0 bits per pixel and finite")
+  if not all(0 <= value <= 1 for value in found.get("ms_ssim", ())):
+    raise ValueError(f"{where}: MS-SSIM must be in 0..1, not in decibels")
+
+
+def write_compressai(rows: Sequence[measurements.Row], folder: pathlib.Path) -> list[pathlib.Path]:
+  """Writes the averages of each codec as CompressAI's plots read them, in order of the rates.
+
+  A metric that has no finite average at some setting is left out.
+
+  Args:
+    rows: of all codecs.
+    folder: receives `CODEC.json`; made if it is missing.
+
+  Returns:
+    The paths.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  groups: dict[str, list[dict[str, Any]]] = {}
+  for entry in sorted(measurements.averages(rows), key=lambda entry: entry["bpp"]):
+    groups.setdefault(entry["codec"], []).append(entry)
+  paths = []
+  for codec, entries in groups.items():
+    columns = {"bpp": "bpp", **_SECONDS}
+    columns.update((key, _COLUMNS[metric]) for metric, keys in _COMPRESSAI.items() for key in keys)
+    results = {key: [entry[column] for entry in entries] for key, column in columns.items()}
+    results = {key: own for key, own in results.items() if all(map(math.isfinite, own))}
+    text = json.dumps({"name": codec, "description": _description(rows, codec), "results": results})
+    paths.append(folder / f"{codec.replace(os.sep, '_')}.json")
+    outputs.write_atomically(str(paths[-1]), f"{text}\n".encode())
+  return paths
+
+
+def _description(rows, codec):
+  own = [row for row in rows if row.codec == codec]
+  count = len({row.image for row in own})
+  return f"bmshj_minnen evaluate, {count} images, whole files, version {own[0].version}"

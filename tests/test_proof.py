@@ -1,0 +1,121 @@
+"""A model that is not coded as it predicts is refused, with the part's name; nothing is saved."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen import config, layers
+from bmshj_minnen.coding import freezing, proof
+from bmshj_minnen.entropy import gaussian_conditional
+from bmshj_minnen.layers import masked_conv
+from bmshj_minnen.model_files import model_directory, weights
+from bmshj_minnen.training import loop, trainer
+from tests import codecs
+
+_IMAGES = codecs.photograph(80, 96)[None]
+
+
+def _checkerboard(support, mask_type):
+  del mask_type
+  rows, columns = np.indices([support, support])
+  return ((rows + columns) % 2 != (support // 2 * 2) % 2).astype(np.float32)
+
+
+def _is_refused(model, match, folder):
+  with pytest.raises(ValueError, match=match):
+    model_directory.save(model, folder, _IMAGES)
+  assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("prior", config.PRIORS)
+def test_the_papers_priors_pass(prior, tiny_model, tmp_path):
+  model_directory.save(tiny_model(prior), tmp_path, _IMAGES)
+
+
+def test_another_mask_is_refused(monkeypatch, build_model, tmp_path):
+  monkeypatch.setattr(masked_conv, "causal_mask", _checkerboard)
+  _is_refused(build_model("joint"), "outputs of g_cm differ", tmp_path)
+  monkeypatch.undo()
+  model_directory.save(build_model("joint"), tmp_path, _IMAGES)
+
+
+def test_other_parameters_of_a_subclass_are_refused(tiny_model, tmp_path):
+  class Shifted(bmshj_minnen.Model):
+    def parameters(self, psi, y_hat):
+      mean, scale = super().parameters(psi, y_hat)
+      return mean + 1, scale
+
+  class Wider(bmshj_minnen.Model):
+    def parameters(self, psi, y_hat):
+      mean, scale = super().parameters(psi, y_hat)
+      return mean, 2 * scale
+
+  class OtherPsi(bmshj_minnen.Model):
+    def hyper_synthesis(self, z_hat, shape):
+      return tf.nn.relu(super().hyper_synthesis(z_hat, shape))
+
+  for cls, match in ((Shifted, "means of g_ep"), (Wider, "scales of g_ep"), (OtherPsi, "of h_s")):
+    model = cls(bmshj_minnen.ModelConfig("joint", 4, 6))
+    weights.assign(model, weights.to_arrays(tiny_model("joint")))
+    _is_refused(model, match, tmp_path)
+
+
+def test_another_density_than_that_of_the_tables_is_refused(monkeypatch, build_model, tmp_path):
+  def bits(self, y_hat, mean, scale):
+    return 2 * original(self, y_hat, mean, scale)
+
+  original = gaussian_conditional.GaussianConditional.bits
+  model = build_model("mean_scale_hyperprior")
+  assert _bits_of_a_picture(model) > 1500
+  monkeypatch.setattr(gaussian_conditional.GaussianConditional, "bits", bits)
+  _is_refused(model, "bits where the model estimates", tmp_path)
+
+
+def _bits_of_a_picture(model):
+  y = model.analysis(_IMAGES[:, :64, :64])
+  rate = model.rate(tf.round(y), tf.round(model.hyper_analysis(y)))
+  return float(rate.y_bits[0] + rate.z_bits[0])
+
+
+def test_a_coder_that_does_not_give_back_is_refused(monkeypatch, tiny_model):
+  model = tiny_model("joint")
+  frozen = freezing.freeze(model, _IMAGES)
+  proof.check_codec(model, frozen, _IMAGES)
+  decode = proof.PriorCoder.decode
+
+  def wrong(self, *args):
+    y_hat, z_hat, is_whole = decode(self, *args)
+    return y_hat + 1, z_hat, is_whole
+
+  monkeypatch.setattr(proof.PriorCoder, "decode", wrong)
+  with pytest.raises(ValueError, match="does not give back"):
+    proof.check_codec(model, frozen, _IMAGES)
+
+
+@layers.register("test mixture of three")
+class _Mixture(layers.Networks):
+  def g_ep(self):
+    return tf.keras.layers.Dense(9 * self.config.latent_channels)
+
+
+@layers.register("test narrow psi")
+class _Narrow(layers.Networks):
+  def h_s(self):
+    up = tf.keras.layers.Conv2DTranspose
+    return tf.keras.Sequential([up(4, 3, 2, "same"), up(6, 3, 2, "same")])
+
+
+def test_outputs_of_another_shape_are_named_when_the_model_is_made():
+  for name, match in (("test mixture of three", "g_ep must make"), ("test narrow psi", "h_s must")):
+    with pytest.raises(ValueError, match=match):
+      bmshj_minnen.Model(bmshj_minnen.ModelConfig("joint", 4, 6, networks=name))
+
+
+def test_training_refuses_before_the_first_step(monkeypatch, tmp_path):
+  monkeypatch.setattr(masked_conv, "causal_mask", _checkerboard)
+  monkeypatch.setattr(trainer.Trainer, "step", None)
+  run = bmshj_minnen.TrainConfig(str(tmp_path / "model"), crop=64, batch=1, steps=1)
+  with pytest.raises(ValueError, match="outputs of g_cm differ"):
+    loop.train(bmshj_minnen.ModelConfig("autoregressive", 4, 6), run)
+  assert not list((tmp_path / "model").glob("*.npz"))
