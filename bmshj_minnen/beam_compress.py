@@ -16,6 +16,7 @@ from bmshj_minnen.corpus import pipeline, storage, tasks
 from bmshj_minnen.model_files import model_directory
 
 _CORPUS = shared_flags.CorpusFlags()
+_PRECISION = shared_flags.define_precision()
 _MODEL = shared_flags.define_model()
 _QUALITY = shared_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
@@ -29,7 +30,7 @@ def main(argv):
     model = tasks.model_for_workers(_MODEL.value)
     config = model_directory.load_config(model) if storage.is_local(model) else None
     quality = _QUALITY.arguments(config)
-    task = tasks.Compression(model, _ALPHA.value, _CORPUS.memory, _CORPUS.precision, quality)
+    task = tasks.Compression(model, _ALPHA.value, _CORPUS.memory, _PRECISION.value, quality)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("compressed"))
     sys.exit(int(outcome.failures > 0))

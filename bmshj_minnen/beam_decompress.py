@@ -15,6 +15,7 @@ from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.corpus import pipeline, tasks
 
 _CORPUS = shared_flags.CorpusFlags()
+_PRECISION = shared_flags.define_precision()
 _MODEL = shared_flags.define_decoding_model()
 _MAX_PIXELS = shared_flags.define_max_pixels()
 
@@ -25,7 +26,7 @@ def main(argv):
   with startup.one_line_errors():
     corpus = pipeline.Corpus(*_CORPUS.corpus)
     model = tasks.model_for_workers(_MODEL.value)
-    task = tasks.Decompression(model, _MAX_PIXELS.value, _CORPUS.memory, _CORPUS.precision)
+    task = tasks.Decompression(model, _MAX_PIXELS.value, _CORPUS.memory, _PRECISION.value)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("decompressed"))
     sys.exit(int(outcome.failures > 0))

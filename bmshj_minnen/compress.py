@@ -9,6 +9,7 @@ python -m bmshj_minnen.compress --refine=20 in.png out.tfci    # Slower, and sma
 import functools
 import sys
 
+import PIL.Image
 from absl import app, flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
@@ -32,6 +33,8 @@ _MODEL = shared_flags.define_model()
 _QUALITY = shared_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
 _FILES = shared_flags.FileFlags("compressed")
+_RUNTIME = shared_flags.define_runtime()
+_PRECISION = shared_flags.define_precision()
 _REFINEMENT = shared_flags.RefinementFlags()
 _METADATA = flags.DEFINE_bool(
   "metadata",
@@ -81,6 +84,11 @@ def _is_done(codec, quality, source, target):
   return (header.exif, header.xmp) == _metadata(source, files.read(source))
 
 
+def _pixels(path):
+  with PIL.Image.open(path) as image:  # Reads the header.
+    return image.width * image.height
+
+
 def _read(path, note):
   content = files.read(path) if _METADATA.value or path == files.STREAM else None
   image = images.read_image(path, _ALPHA.value, note, content)
@@ -99,13 +107,18 @@ def main(argv):
     results = _FILES.results(reading.is_start_of_file)
     request = _FILES.request(argv[1:])
     plan = planning.make_plan(request, images.SUFFIXES, ".tfci", results.problem)
-    codec = runtimes.load(
+    loader = runtimes.choose(
+      _RUNTIME.value,
       _MODEL.value,
+      plan.jobs,
+      _pixels,
+      reports=_VERBOSE.value,
       memory=_FILES.memory,
-      precision=_FILES.precision,
+      precision=_PRECISION.value,
       refine=_REFINEMENT.steps,
       lmbda=_REFINEMENT.lmbda,
     )
+    codec = loader.load(_MODEL.value)
     quality = _QUALITY.arguments(codec.config)
     work = many_files.Work(
       _read,

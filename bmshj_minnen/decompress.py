@@ -19,6 +19,8 @@ from bmshj_minnen.photographs.metadata import Metadata
 
 _MODEL = shared_flags.define_decoding_model()
 _FILES = shared_flags.FileFlags("decompressed")
+_RUNTIME = shared_flags.define_runtime()
+_PRECISION = shared_flags.define_precision()
 _PICTURES = shared_flags.PictureFlags()
 _MAX_PIXELS = shared_flags.define_max_pixels()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
@@ -28,12 +30,9 @@ _ORIGINAL = shared_flags.define_path(
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
 
 
-def _limits():
-  return {
-    "max_pixels": _MAX_PIXELS.value,
-    "memory": _FILES.memory,
-    "precision": _FILES.precision,
-  }
+def _pixels(path):
+  header, _ = reading.parse(files.read(path))
+  return header.width * header.height
 
 
 def _read(image_format, path, note):
@@ -46,11 +45,10 @@ def _read(image_format, path, note):
   return data, metadata
 
 
-def _convert(codec, original, content, progress):
+def _convert(codec_of, original, content, progress):
   data, metadata = content
   seconds: dict[str, float] = {}
-  codec = codec or runtimes.load_for(data, **_limits())
-  image = codec.decompress(data, seconds, progress)
+  image = codec_of(data).decompress(data, seconds, progress)
 
   def describe():
     return report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
@@ -80,10 +78,20 @@ def main(argv):
     plan = planning.make_plan(request, frozenset((".tfci",)), _PICTURES.suffix, results.problem)
     image_format = _PICTURES.format_of(None if plan.is_folder else plan.jobs[0].target)
     original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
-    codec = runtimes.load(_MODEL.value, **_limits()) if _MODEL.value else None
+    loader = runtimes.choose(
+      _RUNTIME.value,
+      _MODEL.value,
+      plan.jobs,
+      _pixels,
+      reports=bool(_VERBOSE.value and _ORIGINAL.value),
+      max_pixels=_MAX_PIXELS.value,
+      memory=_FILES.memory,
+      precision=_PRECISION.value,
+    )
+    codec = loader.load(_MODEL.value) if _MODEL.value else None
     work = many_files.Work(
       functools.partial(_read, image_format),
-      functools.partial(_convert, codec, original),
+      functools.partial(_convert, lambda data: codec or loader.load_for(data), original),
       functools.partial(_write, results, image_format),
       _is_done,
     )

@@ -9,15 +9,18 @@
 Modes of 16 bits are rounded to 8. Those without a range (I, F) are refused, and transparency is. A
 file that is there stays as it is until the new one is whole.
 
-TensorFlow is imported, and a model loaded, when the first pixels are needed.
+A model is loaded when the first pixels are needed, in ONNX Runtime unless the program has imported
+TensorFlow already: that starts sooner.
 """
 
 import errno
 import functools
+import importlib.util
 import io
 import logging
 import numbers
 import os
+import sys
 import threading
 
 import numpy as np
@@ -25,6 +28,7 @@ import PIL.Image
 import PIL.ImageFile
 
 import bmshj_minnen
+from bmshj_minnen import portable
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
@@ -91,10 +95,17 @@ def use(codec) -> None:
   _CODECS[codec.fingerprint] = codec
 
 
+def _runtime():
+  """What loads models."""
+  if sys.modules.get("tensorflow") or importlib.util.find_spec("onnxruntime") is None:
+    return bmshj_minnen
+  return portable
+
+
 def _codec_of(fingerprint, data):
   with _LOADING:
     if fingerprint not in _CODECS:
-      _CODECS[fingerprint] = bmshj_minnen.load_for(data)
+      _CODECS[fingerprint] = _runtime().load_for(data)
     return _CODECS[fingerprint]
 
 
@@ -102,7 +113,7 @@ def _default_codec():
   with _LOADING:
     fingerprint = catalogue.fingerprint(catalogue.DEFAULT)
     if fingerprint not in _CODECS:
-      _CODECS[fingerprint] = bmshj_minnen.load()
+      _CODECS[fingerprint] = _runtime().load()
     return _CODECS[fingerprint]
 
 

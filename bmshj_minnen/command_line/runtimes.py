@@ -1,45 +1,139 @@
-"""The codecs of the programs: in TensorFlow where it is installed, else in ONNX Runtime."""
+"""The codecs of the programs, in TensorFlow or in ONNX Runtime, whichever is done first."""
 
-from typing import Any
+import dataclasses
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, Callable
 
-import bmshj_minnen
+from bmshj_minnen.coding import precisions
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.command_line import startup
+from bmshj_minnen.command_line.planning import Job
 from bmshj_minnen.config import CODEC_PRECISIONS
+from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.portable import loading
 
-__all__ = ["load", "load_for"]
+__all__ = ["RUNTIMES", "Loader", "choose"]
 
-# Imports TensorFlow, if there is one, now: before `app.run`, see `startup`.
-_load, _load_for = bmshj_minnen.load, bmshj_minnen.load_for
-_IS_PORTABLE = ".portable." in _load.__module__
-# Options that need TensorFlow, and the values that do not.
-_NEED_TENSORFLOW = {"precision": (CODEC_PRECISIONS[0], "auto"), "refine": (0,), "lmbda": (None,)}
+RUNTIMES = ("auto", "tensorflow", "onnx")
+# ONNX Runtime starts three seconds of a processor sooner, and takes longer for each pixel. So many
+# pixels of a run are done sooner in it: of twelve photographs of 768x512, on two processors, it had
+# compressed all in 0.7 of TensorFlow's time, of one in 0.3.
+_FEW_PIXELS = 5_000_000
+_MODULES = {
+  "tensorflow": "bmshj_minnen.model_files.model_directory",
+  "onnx": "bmshj_minnen.portable.loading",
+}
+_REMEDIES = {
+  "tensorflow": "TensorFlow, which is not installed: it is for Python 3.9 to 3.11 on Linux with an"
+  " x86-64 processor",
+  "onnx": "ONNX Runtime, which is not installed: pip install onnxruntime",
+}
+# Options of `load` that ONNX Runtime does not have.
+_ONLY_TENSORFLOW = ("precision", "refine", "lmbda")
 
 
-def load(model: str, **options: Any) -> Codec:
-  """The codec of a model.
+@dataclasses.dataclass(frozen=True)
+class Loader:
+  """Loads codecs in one runtime.
+
+  Attributes:
+    runtime: "tensorflow" or "onnx".
+    options: keyword arguments of its `load`.
+  """
+
+  runtime: str
+  options: dict[str, Any]
+
+  def load(self, model: str) -> Codec:
+    """The codec of a model; errors as of `bmshj_minnen.load`."""
+    return self._module.load(model, **self.options)
+
+  def load_for(self, file: bytes) -> Codec:
+    """The codec of the shipped model that wrote a file; errors as of `bmshj_minnen.load_for`."""
+    return self._module.load_for(file, **self.options)
+
+  @property
+  def _module(self):
+    return importlib.import_module(_MODULES[self.runtime])
+
+
+def choose(
+  asked: str,
+  model: str,
+  jobs: Iterable[Job],
+  pixels_of: Callable[[str], int],
+  reports: bool,
+  **options: Any,
+) -> Loader:
+  """Chooses a runtime, and imports it.
+
+  "auto" takes TensorFlow where an option or the model needs it, where it is imported already, and
+  for more than `_FEW_PIXELS`; else ONNX Runtime. If only one is installed, it takes that.
 
   Args:
+    asked: one of `RUNTIMES`.
     model: a directory, or the name of a model that ships.
+    jobs: of the run.
+    pixels_of: the path of a source -> its pixels.
+    reports: whether figures are printed that TensorFlow computes.
     **options: keyword arguments of `bmshj_minnen.load`.
 
   Raises:
-    ValueError: an option needs TensorFlow, which is not installed; or as `bmshj_minnen.load`.
+    ValueError: the runtime that is asked for, or that an option needs, is not installed; ONNX
+      Runtime is asked for with an option that needs TensorFlow; or there is no such model.
   """
-  return _load(model, **_supported(options))
+  needs = _need(options)
+  runtime = asked if asked != "auto" else _fitting(model, needs or reports, jobs, pixels_of)
+  if runtime == "onnx" and needs:
+    if asked == "onnx":
+      raise ValueError(f"{needs} needs TensorFlow: leave out --runtime=onnx")
+    raise ValueError(f"{needs} needs {_REMEDIES['tensorflow']}")
+  if not _is_installed(runtime):
+    raise ValueError(f"--runtime={runtime} needs {_REMEDIES[runtime]}")
+  if runtime == "onnx":
+    options = {name: value for name, value in options.items() if name not in _ONLY_TENSORFLOW}
+  with startup.resting_collector():
+    importlib.import_module(_MODULES[runtime])
+  return Loader(runtime, options)
 
 
-def load_for(file: bytes, **options: Any) -> Codec:
-  """The codec of the shipped model that wrote a file; arguments and errors as for `load`."""
-  return _load_for(file, **_supported(options))
+def _need(options):
+  """The flag that needs TensorFlow, if one does."""
+  if options.get("refine"):
+    return "--refine"
+  precision = options.get("precision", CODEC_PRECISIONS[0])
+  if precision == "auto" and not _is_installed("tensorflow"):
+    return None  # Of one precision, that is the fastest.
+  return "--precision" if precisions.resolve(precision) != CODEC_PRECISIONS[0] else None
 
 
-def _supported(options):
-  if not _IS_PORTABLE:
-    return options
-  for name, values in _NEED_TENSORFLOW.items():
-    if options.get(name, values[0]) not in values:
-      raise ValueError(
-        f"--{name} needs TensorFlow, which is not installed: it is for Python 3.9 to 3.11 on Linux"
-        " with an x86-64 processor"
-      )
-  return {name: value for name, value in options.items() if name not in _NEED_TENSORFLOW}
+def _fitting(model, needs_tensorflow, jobs, pixels_of):
+  if not _is_installed("tensorflow"):
+    return "onnx"
+  if needs_tensorflow or "tensorflow" in sys.modules or not _is_installed("onnx"):
+    return "tensorflow"
+  if not loading.has_graphs(catalogue.find(model)):
+    return "tensorflow"
+  return "tensorflow" if _are_many(jobs, pixels_of) else "onnx"
+
+
+def _is_installed(runtime):
+  name = {"onnx": "onnxruntime"}.get(runtime, runtime)
+  return importlib.util.find_spec(name) is not None
+
+
+def _are_many(jobs, pixels_of):
+  total = 0
+  for job in jobs:
+    if os.path.isfile(job.source):  # A pipe could be read only once.
+      try:
+        total += pixels_of(job.source)
+      except (ValueError, OSError):  # It is told of when the file is read.
+        continue
+      if total > _FEW_PIXELS:
+        return True
+  return False

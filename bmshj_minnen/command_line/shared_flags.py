@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 from absl import flags
 
-from bmshj_minnen.command_line import files, planning
+from bmshj_minnen.command_line import files, planning, runtimes
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.photographs import encoding, images
@@ -27,6 +27,7 @@ __all__ = [
   "define_path",
   "define_paths",
   "define_precision",
+  "define_runtime",
 ]
 
 flags.disclaim_key_flags()  # They are those of the program, whose `--help` is to list them.
@@ -98,6 +99,18 @@ def define_precision() -> flags.FlagHolder:
   )
 
 
+def define_runtime() -> flags.FlagHolder:
+  """Defines `--runtime` of programs that code files."""
+  return flags.DEFINE_enum(
+    "runtime",
+    runtimes.RUNTIMES[0],
+    runtimes.RUNTIMES,
+    "ONNX Runtime starts sooner, TensorFlow is faster with many pixels; auto takes the one that is "
+    "done first and can do what is asked. Files of both have the same latents in both, and pixels "
+    "that may differ by one level.",
+  )
+
+
 def _define_overwrite():
   return flags.DEFINE_bool(
     "overwrite", False, "Replace whatever is there; else only what this program surely wrote."
@@ -131,7 +144,6 @@ class FileFlags:
       "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
     )
     self._memory = _define_memory(2.0, "of all jobs take; images come on top.")
-    self._precision = define_precision()
 
   def request(self, paths: Sequence[str]) -> planning.Request:
     """What is asked for with these arguments."""
@@ -162,11 +174,6 @@ class FileFlags:
   def memory(self) -> int:
     """Bytes that the networks may take for one of them."""
     return int(self._memory.value * _GIB / self.jobs)
-
-  @property
-  def precision(self) -> str:
-    """Of the codec."""
-    return self._precision.value
 
 
 class PictureFlags:
@@ -295,7 +302,6 @@ class CorpusFlags:
     self._overwrite = _define_overwrite()
     self._runner = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
     self._memory = _define_memory(1.0, "take for a file; images come on top.")
-    self._precision = define_precision()
 
   @property
   def corpus(self) -> tuple[tuple[str, ...], str, bool]:
@@ -311,8 +317,3 @@ class CorpusFlags:
   def memory(self) -> int:
     """Bytes that the networks may take for a file."""
     return int(self._memory.value * _GIB)
-
-  @property
-  def precision(self) -> str:
-    """Of the codec."""
-    return self._precision.value

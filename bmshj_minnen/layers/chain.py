@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bmshj_minnen.layers.convolutions import PhaseConvolution, TransposedConvolution
+from bmshj_minnen.layers.convolutions import PhaseConvolution, TransposedConvolution, turned
 
 __all__ = ["Chain"]
 
@@ -28,10 +28,10 @@ class Chain(tf.keras.Sequential):
     for layer in self.layers:
       wants_mirrored = isinstance(layer, TransposedConvolution)
       if wants_mirrored != is_mirrored:
-        inputs = tf.reverse(inputs, [1, 2])
+        inputs = turned(inputs)
       inputs = layer(inputs, mirrored=True) if wants_mirrored else layer(inputs)
       is_mirrored = wants_mirrored
-    return tf.reverse(inputs, [1, 2]) if is_mirrored else inputs
+    return turned(inputs) if is_mirrored else inputs
 
   def in_phases(self) -> "Chain":
     """A new one of the same function whose layers are not built: none has a mirror image."""

@@ -20,6 +20,7 @@ __all__ = [
   "PhaseConvolution",
   "PolyphaseConvolution",
   "TransposedConvolution",
+  "turned",
 ]
 
 _FEW_CHANNELS = 4
@@ -172,10 +173,10 @@ class TransposedConvolution(_UpwardConvolution):
     """
     if mirrored:
       return self._activated(self._affine(inputs))
-    return self._activated(tf.reverse(self._affine(tf.reverse(inputs, [1, 2])), [1, 2]))
+    return self._activated(turned(self._affine(turned(inputs))))
 
   def _arranged(self, kernel):
-    return tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+    return tf.transpose(turned(kernel, 0), [0, 1, 3, 2])
 
   def _product(self, inputs, kernel):
     shape = tf.shape(inputs)
@@ -217,3 +218,11 @@ class PhaseConvolution(_UpwardConvolution):
       part = tf.nn.conv2d(inputs, part[row:, column:], 1, padding)
       phases.append(tf.nn.bias_add(part, bias))
     return tf.concat(phases, -1)
+
+
+def turned(x: tf.Tensor, first: int = 1) -> tf.Tensor:
+  """Upside down and left to right: [B, h, w, C], or where `first` is the axis of rows.
+
+  One axis at a time: OpenVINO has no operation for two.
+  """
+  return tf.reverse(tf.reverse(x, [first]), [first + 1])

@@ -56,7 +56,8 @@ class Gains(tf.keras.layers.Layer):
   def _interpolated(self, table, lmbda):
     knots = self._log_lambdas
     position = tf.clip_by_value(tf.math.log(lmbda), knots[0], knots[-1])
-    below = tf.searchsorted(knots, position, side="right") - 1
+    # OpenVINO and LiteRT have no `tf.searchsorted`.
+    below = tf.reduce_sum(tf.cast(knots <= position[:, None], tf.int32), 1) - 1
     below = tf.clip_by_value(below, 0, len(knots) - 2)
     low, high = tf.gather(knots, below), tf.gather(knots, below + 1)
     fraction = ((position - low) / (high - low))[:, None]

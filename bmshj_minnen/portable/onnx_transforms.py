@@ -1,5 +1,6 @@
 """g_a, h_a and g_s in ONNX Runtime."""
 
+import os
 import pathlib
 import threading
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ _ERRORS_ONLY = 3
 class OnnxTransforms:
   """The networks of a model on arrays, as of `coding.image_transforms.Transforms`.
 
-  Each is made when it is first called. Several threads may call them.
+  Each is made when it is first called, in each process anew. Several threads may call them.
 
   Args:
     directory: of the graphs.
@@ -43,7 +44,7 @@ class OnnxTransforms:
     }
     self._directory, self._manifest, self._weights = directory, manifest, weights
     self._providers = providers
-    self._sessions: dict[str, Any] = {}
+    self._sessions: dict[tuple[int, str], Any] = {}  # By process: a fork loses their threads.
     self._making = threading.Lock()
 
   def g_a(self, image: np.ndarray) -> np.ndarray:
@@ -61,10 +62,11 @@ class OnnxTransforms:
     return self._run("g_s", y_hat)
 
   def _run(self, name, x):
+    key = (os.getpid(), name)
     with self._making:
-      if name not in self._sessions:
-        self._sessions[name] = self._session(name)
-    session = self._sessions[name]
+      if key not in self._sessions:
+        self._sessions[key] = self._session(name)
+    session = self._sessions[key]
     (result,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(x)})
     return result
 
