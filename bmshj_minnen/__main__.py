@@ -10,6 +10,7 @@ _PROGRAMS = (
   "compress",
   "decompress",
   "info",
+  "verify",
   "train",
   "prepare",
   "evaluate",

@@ -35,6 +35,7 @@ _BINARIES = {
   "evaluate",
   "export",
   "info",
+  "verify",
   "convert",
   "beam_compress",
   "beam_decompress",

@@ -5,13 +5,23 @@ import dataclasses
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Callable, Optional
 
 from bmshj_minnen.command_line import files
 from bmshj_minnen.photographs import formats, globs
 
-__all__ = ["Job", "Plan", "Refusal", "Request", "make_plan", "nothing_found", "refused"]
+__all__ = [
+  "Job",
+  "Plan",
+  "Refusal",
+  "Request",
+  "find",
+  "make_plan",
+  "nothing_found",
+  "refused",
+  "sources",
+]
 
 TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `outputs.write_atomically` may leave behind.
 # Photographs and what became of them may share a folder, which needs no note.
@@ -128,7 +138,7 @@ def _folder_jobs(request, suffixes, new_suffix):
     if path == files.STREAM:
       raise ValueError("- is standard input, whose result needs a name: give - and a file, or - -")
     found = 0
-    for source, place in _find(path, suffixes, request.recursive):
+    for source, place in find(path, suffixes, request.recursive):
       found += 1
       target = os.path.join(request.output_dir, os.path.splitext(place)[0] + new_suffix)
       yield Job(os.path.normpath(source), os.path.normpath(target))
@@ -148,7 +158,29 @@ def nothing_found(path: str, suffixes: frozenset[str]) -> str:
   return f"{path}: no file ends in {', '.join(sorted(suffixes))}"
 
 
-def _find(path, suffixes, recursive):
+def sources(paths: Sequence[str], suffixes: frozenset[str], recursive: bool) -> list[str]:
+  """The files that arguments stand for, each once, in their order.
+
+  Args:
+    paths: files, folders and globs.
+    suffixes: suffixes of the files that are taken from folders, in lower case.
+    recursive: whether folders within folders are looked into.
+
+  Raises:
+    ValueError: there are no arguments, or one stands for no file.
+  """
+  if not paths:
+    raise ValueError("give files, folders or globs")
+  result: dict[str, None] = {}
+  for path in paths:
+    found = [os.path.normpath(source) for source, _ in find(path, suffixes, recursive)]
+    if not found:
+      raise ValueError(nothing_found(path, suffixes if os.path.isdir(path) else frozenset()))
+    result.update(dict.fromkeys(found))
+  return list(result)
+
+
+def find(path: str, suffixes: frozenset[str], recursive: bool) -> Iterator[tuple[str, str]]:
   """Sources, and their places below the folder or the fixed part of the glob."""
   if os.path.isdir(path):
     for folder, _, names in _walk(path, recursive):

@@ -10,6 +10,7 @@ import stat
 from typing import Optional
 
 __all__ = [
+  "has_time_of",
   "is_made_of",
   "open_file_of",
   "refuse_change",
@@ -73,11 +74,21 @@ def is_made_of(path: str, like: str) -> bool:
     like: its source.
   """
   try:
-    result, source = os.stat(path), os.stat(like)
+    return has_time_of(path, like) and os.stat(like).st_ctime_ns <= os.stat(path).st_ctime_ns
   except OSError:
     return False
-  times = [source.st_mtime_ns // unit * unit for unit in _TIME_UNITS]
-  return result.st_mtime_ns in times and source.st_ctime_ns <= result.st_ctime_ns
+
+
+def has_time_of(path: str, like: str) -> bool:
+  """Whether two files have one time of modification, as far as the file system of `path` keeps it.
+
+  Copies of both keep that, while `is_made_of` holds only where the file was made.
+
+  Raises:
+    OSError: a file is not there.
+  """
+  time = os.stat(like).st_mtime_ns
+  return os.stat(path).st_mtime_ns in [time // unit * unit for unit in _TIME_UNITS]
 
 
 def version_of(path: str) -> Optional[tuple[int, ...]]:

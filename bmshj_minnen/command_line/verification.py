@@ -1,0 +1,153 @@
+"""Whether compressed files are what they should be: intact, decodable, and of their photographs."""
+
+import dataclasses
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Callable, Optional
+
+from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.command_line import files, planning
+from bmshj_minnen.format import reading
+from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.photographs import images, outputs
+from bmshj_minnen.photographs.reason import reason
+from bmshj_minnen.psnr import psnr
+
+__all__ = ["MODES", "Check", "Report", "WrongFileError", "missing", "sources_of"]
+
+MODES = ("checksum", "decode")
+
+
+class WrongFileError(ValueError):
+  """A compressed file is whole, but not what it should be; the message goes on from its name."""
+
+
+class Report:
+  """A line of JSON for each file, written as it is known; may be used by several threads.
+
+  Args:
+    path: of the file, which is made anew; None: no report.
+
+  Raises:
+    OSError: it cannot be made.
+  """
+
+  def __init__(self, path: Optional[str]):
+    self._file = None
+    if path is not None:
+      self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+    self._lock = threading.Lock()
+
+  def add(self, **facts) -> None:
+    """Adds a line."""
+    if self._file is not None:
+      with self._lock:
+        self._file.write(json.dumps(facts) + "\n")
+        self._file.flush()
+
+  def close(self) -> None:
+    """Ends the report."""
+    if self._file is not None:
+      self._file.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+  """How one file is verified.
+
+  Attributes:
+    mode: one of `MODES`: the checksum alone, or the picture, too.
+    codec_for: the content of a file -> the codec that decodes it; not called by "checksum".
+    sources: compressed file -> its photograph, for those that have one; None: not compared.
+    min_psnr: dB that a picture must have beside its photograph.
+    alpha: how transparency of the photographs was read, see `images.read_image`.
+    report: receives a line for each file.
+  """
+
+  mode: str
+  codec_for: Callable[[bytes], Codec]
+  sources: Optional[dict[str, str]]
+  min_psnr: float
+  alpha: Optional[str]
+  report: Report
+
+  def __call__(self, path: str, progress: Callable[[float], None] = lambda done: None) -> None:
+    """Verifies a file.
+
+    Raises:
+      BitstreamError: it is damaged.
+      OSError: it, or its photograph, cannot be read.
+      ValueError: no model that ships wrote it, it is not of its photograph, or that is not read.
+    """
+    facts = {"file": path}
+    try:
+      self._verify(path, progress, facts)
+    except Exception as error:
+      self.report.add(**facts, ok=False, error=reason(path, error))
+      raise
+    self.report.add(**facts, ok=True)
+
+  def _verify(self, path, progress, facts):
+    source = None
+    if self.sources is not None:
+      source = self.sources.get(path)
+      if source is None:
+        raise WrongFileError("has no photograph among the sources")
+      facts["source"] = source
+    data = files.read(path)
+    facts["bytes"] = len(data)
+    header, _ = reading.parse_intact(data)
+    facts.update(width=header.width, height=header.height, quality=header.quality)
+    facts["model"] = catalogue.name_of(header.fingerprint)
+    if source is not None:
+      self._compare(path, source, data, header, progress, facts)
+    elif self.mode == "decode":
+      self.codec_for(data).decompress(data, progress=progress)
+
+  def _compare(self, path, source, data, header, progress, facts):
+    """Holds a file against its photograph: time, size and, in mode "decode", pixels."""
+    if not outputs.has_time_of(path, source):
+      raise WrongFileError(f"is not of {source} as that is now: their times differ")
+    if self.mode == "checksum":
+      return
+    original = images.read_image(source, self.alpha, lambda text: None)
+    if original.shape[:2] != (header.height, header.width):
+      size = f"{original.shape[1]}x{original.shape[0]}"
+      raise WrongFileError(f"is {header.width}x{header.height}, but {source} is {size}")
+    value = psnr(original, self.codec_for(data).decompress(data, progress=progress))
+    facts["psnr_db"] = round(float(value), 3) if value < float("inf") else None
+    if value < self.min_psnr:
+      raise WrongFileError(f"has a PSNR of {value:.2f} dB beside {source}")
+
+
+def sources_of(paths: Iterable[str], roots: Iterable[str], source_root: str) -> dict[str, str]:
+  """The photographs of compressed files, by the names that `compress --output_dir` gives.
+
+  Args:
+    paths: compressed files.
+    roots: folders that these were found in.
+    source_root: folder of the photographs, looked into at every depth.
+
+  Returns:
+    Compressed file -> photograph, for those that have one.
+  """
+  photographs = dict(_photographs(source_root))
+  result = {}
+  for path in paths:
+    for root in roots:
+      place = os.path.splitext(os.path.relpath(path, root))[0]
+      if place in photographs:
+        result[path] = photographs[place]
+  return result
+
+
+def missing(verified: Iterable[str], source_root: str) -> list[str]:
+  """Photographs of a folder that are not among those that were compared."""
+  return sorted(set(dict(_photographs(source_root)).values()) - set(verified))
+
+
+def _photographs(root: str) -> Iterator[tuple[str, str]]:
+  for path, place in planning.find(root, images.SUFFIXES, recursive=True):
+    yield os.path.splitext(place)[0], os.path.normpath(path)

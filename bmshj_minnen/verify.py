@@ -1,0 +1,106 @@
+"""Verifies compressed files: `python -m bmshj_minnen.verify FILES, folders or globs`.
+
+python -m bmshj_minnen.verify --recursive small  # Checksums alone.
+python -m bmshj_minnen.verify --mode=decode --recursive small
+python -m bmshj_minnen.verify --mode=decode --sources=photos --recursive small
+"""
+
+import os
+import sys
+
+from absl import app, flags
+
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen.command_line import (
+  many_files,
+  planning,
+  runtimes,
+  shared_flags,
+  verification,
+)
+from bmshj_minnen.format import reading
+
+_SUFFIXES = frozenset((".tfci",))
+
+_MODEL = shared_flags.define_decoding_model()
+_MODE = flags.DEFINE_enum(
+  "mode",
+  verification.MODES[0],
+  verification.MODES,
+  "checksum reads each file; decode makes its picture, too, which takes about 200 times as long.",
+)
+_RECURSIVE = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
+_SOURCES = shared_flags.define_path(
+  "sources",
+  None,
+  "Folder of the photographs. Each file must be of one as it is now, by its time; with "
+  "--mode=decode in size and PSNR, too. Photographs without a file are errors.",
+)
+_MIN_PSNR = flags.DEFINE_float("min_psnr", 20.0, "Lowest PSNR beside a photograph, dB.")
+_ALPHA = shared_flags.define_alpha()
+_REPORT = shared_flags.define_path("report", None, "File for a line of JSON about each file.")
+_JOBS = flags.DEFINE_integer("jobs", 2, "Files at the same time.", lower_bound=1)
+_MEMORY = flags.DEFINE_float("memory", 2.0, "GiB for the networks of all jobs.", lower_bound=0.0)
+_MAX_PIXELS = shared_flags.define_max_pixels()
+_RUNTIME = shared_flags.define_runtime()
+
+
+def _pixels(path):
+  header, _ = reading.parse(open(path, "rb").read())
+  return header.width * header.height
+
+
+def _codec_for(jobs):
+  """The content of a file -> its codec; loaded when it is first needed."""
+  if _MODE.value == "checksum":
+    return None
+  loader = runtimes.choose(
+    _RUNTIME.value,
+    _MODEL.value,
+    jobs,
+    _pixels,
+    reports=False,
+    max_pixels=_MAX_PIXELS.value,
+    memory=int(_MEMORY.value * 2**30 / _JOBS.value),
+  )
+  codec = loader.load(_MODEL.value) if _MODEL.value else None
+  return lambda data: codec or loader.load_for(data)
+
+
+def main(argv):
+  """Flags -> one library call."""
+  with startup.one_line_errors():
+    roots = [os.path.expanduser(path) for path in argv[1:]]
+    paths = planning.sources(roots, _SUFFIXES, _RECURSIVE.value)
+    jobs = [planning.Job(path, path) for path in paths]
+    sources = None
+    if _SOURCES.value is not None:
+      sources = verification.sources_of(paths, roots, _SOURCES.value)
+    report = verification.Report(_REPORT.value)
+    check = verification.Check(
+      _MODE.value, _codec_for(jobs), sources, _MIN_PSNR.value, _ALPHA.value, report
+    )
+    work = many_files.Work(
+      read=lambda path, note: path,
+      convert=lambda path, progress: (check(path, progress), list),
+      write=lambda target, result, source: None,
+      is_done=lambda source, target: False,
+    )
+    outcome = many_files.run(planning.Plan(jobs, is_folder=True), work, _JOBS.value, "verified")
+    lost = verification.missing(sources.values(), _SOURCES.value) if sources is not None else []
+    for path in lost:
+      print(f"error: {path}: has no compressed file", file=sys.stderr)
+      report.add(source=path, ok=False, error="has no compressed file")
+    report.close()
+    sys.exit(int(outcome.failed > 0 or bool(lost)))
+
+
+def run():
+  """The console entry point."""
+  app.run(main)
+
+
+if __name__ == "__main__":
+  run()
