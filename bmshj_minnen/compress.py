@@ -22,6 +22,7 @@ from bmshj_minnen.command_line import (
   many_files,
   planning,
   report,
+  run_log,
   runtimes,
   shared_flags,
 )
@@ -42,6 +43,7 @@ _METADATA = flags.DEFINE_bool(
   "Keep EXIF and XMP, which may tell where, when and by whom a photograph was taken. Colour "
   "profiles are applied in any case, for what comes back is sRGB.",
 )
+_LOG = shared_flags.define_log()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
 
 
@@ -57,12 +59,15 @@ def _asked_of_codec(quality, image, kept):
   return {"bytes": goal.bytes - size}
 
 
-def _convert(codec, estimator, quality, photograph, progress):
+def _convert(codec, estimator, quality, photograph, progress, facts):
   image, kept = photograph
+  facts.update(width=image.shape[1], height=image.shape[0])
   seconds: dict[str, float] = {}
   asked = _asked_of_codec(quality, image, kept)
   picture, latents = codec.compress_with_latents(image, seconds, progress, **asked)
   data = with_metadata(picture, *kept)
+  header, _ = reading.parse(data)
+  facts.update(bytes=len(data), quality=header.quality, seconds=seconds)
 
   def describe():
     if not _VERBOSE.value:
@@ -126,7 +131,9 @@ def main(argv):
       results.write,
       functools.partial(_is_done, codec, quality),
     )
-    outcome = many_files.run(plan, work, _FILES.jobs, "compressed")
+    log = run_log.RunLog(_LOG.value)
+    outcome = many_files.run(plan, work, _FILES.jobs, "compressed", log)
+    log.close()
     sys.exit(int(outcome.failed > 0))
 
 

@@ -12,7 +12,15 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import files, many_files, planning, report, runtimes, shared_flags
+from bmshj_minnen.command_line import (
+  files,
+  many_files,
+  planning,
+  report,
+  run_log,
+  runtimes,
+  shared_flags,
+)
 from bmshj_minnen.format import reading
 from bmshj_minnen.photographs import encoding, images
 from bmshj_minnen.photographs.metadata import Metadata
@@ -23,6 +31,7 @@ _RUNTIME = shared_flags.define_runtime()
 _PRECISION = shared_flags.define_precision()
 _PICTURES = shared_flags.PictureFlags()
 _MAX_PIXELS = shared_flags.define_max_pixels()
+_LOG = shared_flags.define_log()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = shared_flags.define_path(
   "original", None, "With --verbose, a photograph to compare with."
@@ -45,10 +54,12 @@ def _read(image_format, path, note):
   return data, metadata
 
 
-def _convert(codec_of, original, content, progress):
+def _convert(codec_of, original, content, progress, facts):
   data, metadata = content
+  facts["bytes"] = len(data)
   seconds: dict[str, float] = {}
   image = codec_of(data).decompress(data, seconds, progress)
+  facts.update(width=image.shape[1], height=image.shape[0], seconds=seconds)
 
   def describe():
     return report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
@@ -95,7 +106,9 @@ def main(argv):
       functools.partial(_write, results, image_format),
       _is_done,
     )
-    outcome = many_files.run(plan, work, _FILES.jobs, "decompressed")
+    log = run_log.RunLog(_LOG.value)
+    outcome = many_files.run(plan, work, _FILES.jobs, "decompressed", log)
+    log.close()
     sys.exit(int(outcome.failed > 0))
 
 

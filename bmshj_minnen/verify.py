@@ -16,6 +16,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from bmshj_minnen.command_line import (
   many_files,
   planning,
+  run_log,
   runtimes,
   shared_flags,
   verification,
@@ -40,7 +41,7 @@ _SOURCES = shared_flags.define_path(
 )
 _MIN_PSNR = flags.DEFINE_float("min_psnr", 20.0, "Lowest PSNR beside a photograph, dB.")
 _ALPHA = shared_flags.define_alpha()
-_REPORT = shared_flags.define_path("report", None, "File for a line of JSON about each file.")
+_LOG = shared_flags.define_log()
 _JOBS = flags.DEFINE_integer("jobs", 2, "Files at the same time.", lower_bound=1)
 _MEMORY = flags.DEFINE_float("memory", 2.0, "GiB for the networks of all jobs.", lower_bound=0.0)
 _MAX_PIXELS = shared_flags.define_max_pixels()
@@ -78,22 +79,23 @@ def main(argv):
     sources = None
     if _SOURCES.value is not None:
       sources = verification.sources_of(paths, roots, _SOURCES.value)
-    report = verification.Report(_REPORT.value)
+    log = run_log.RunLog(_LOG.value)
     check = verification.Check(
-      _MODE.value, _codec_for(jobs), sources, _MIN_PSNR.value, _ALPHA.value, report
+      _MODE.value, _codec_for(jobs), sources, _MIN_PSNR.value, _ALPHA.value
     )
     work = many_files.Work(
       read=lambda path, note: path,
-      convert=lambda path, progress: (check(path, progress), list),
+      convert=lambda path, progress, facts: (check(path, progress, facts), list),
       write=lambda target, result, source: None,
       is_done=lambda source, target: False,
     )
-    outcome = many_files.run(planning.Plan(jobs, is_folder=True), work, _JOBS.value, "verified")
+    plan = planning.Plan(jobs, is_folder=True)
+    outcome = many_files.run(plan, work, _JOBS.value, "verified", log)
     lost = verification.missing(sources.values(), _SOURCES.value) if sources is not None else []
     for path in lost:
       print(f"error: {path}: has no compressed file", file=sys.stderr)
-      report.add(source=path, ok=False, error="has no compressed file")
-    report.close()
+      log.add(path, ok=False, error="has no compressed file")
+    log.close()
     sys.exit(int(outcome.failed > 0 or bool(lost)))
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import glob
 import io
+import json
 import os
 import pathlib
 import signal
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import many_files, planning, startup
+from bmshj_minnen.command_line import many_files, planning, run_log, startup
 from bmshj_minnen.photographs import globs, outputs
 from tests import codecs, trees
 
@@ -250,7 +251,8 @@ def _work(
   is_done=lambda source, target: False,
   describe=list,
 ):
-  def convert_and_describe(content, progress):
+  def convert_and_describe(content, progress, facts):
+    facts["bytes"] = len(content)
     return convert(content), describe
 
   return many_files.Work(_read, convert_and_describe, write, is_done)
@@ -365,7 +367,7 @@ def test_ctrl_c_keeps_what_is_complete(tree, capsys):
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_file_in_hand_where_it_tells_progress(tree, capsys):
-  def convert(content, progress):
+  def convert(content, progress, facts):
     progress(0.1)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     for i in range(600):
@@ -379,6 +381,51 @@ def test_ctrl_c_ends_the_file_in_hand_where_it_tells_progress(tree, capsys):
     many_files.run(plan, work, 1, "done")
   assert not os.path.exists("out")
   assert capsys.readouterr().out.endswith("3 not tried\n")
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(tree, capsys):
+  def convert(content):
+    if content == b"in/a.png":
+      signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+      time.sleep(0.5)
+    return content
+
+  before = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(SystemExit) as exit_, startup.one_line_errors():
+    many_files.run(_plan("in", recursive=True), _work(convert), 1, "done")
+  assert exit_.value.code == 128 + signal.SIGTERM
+  assert signal.getsignal(signal.SIGTERM) == before
+  assert set(_results()) == {"out/B.bin", "out/a.bin"}
+  assert capsys.readouterr().out.endswith("4 not tried\n")
+
+
+def test_a_log_has_a_line_for_each_file(tree):
+  def convert(content):
+    if content == b"in/a.png":
+      raise ValueError("no picture")
+    return content
+
+  for skip_existing in (False, True):
+    log = run_log.RunLog("log.jsonl")
+    work = _work(convert, is_done=lambda source, target: True)
+    many_files.run(_plan("in", skip_existing=skip_existing), work, 2, "done", log)
+    log.close()
+    lines = [json.loads(line) for line in pathlib.Path("log.jsonl").read_text().splitlines()]
+    by_source = {line.pop("source"): line for line in lines}
+    failed = by_source.pop("in/a.png")
+    assert failed == {"ok": False, "target": "out/a.bin", "error": "no picture"}
+    assert set(by_source) == {"in/B.JPG", "in/odd[1].png"}
+    for source, line in by_source.items():
+      assert line["ok"] and line["target"] == f"out/{pathlib.Path(source).stem}.bin"
+      assert line.get("existing", False) == skip_existing
+      assert skip_existing or (line["bytes"] == len(source) and line["total_s"] >= 0)
+
+
+def test_progress_is_lines_where_there_is_no_terminal(tree, monkeypatch, capsys):
+  monkeypatch.setattr(many_files, "_LINE_EVERY", 0.0)
+  many_files.run(_plan("in"), _work(), 1, "done")
+  lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
+  assert [line.partition(",")[0] for line in lines] == [f"{i} of 3 files" for i in (1, 2, 3)]
 
 
 def test_a_codec_serves_several_threads_at_once(tmp_path):

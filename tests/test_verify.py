@@ -40,11 +40,11 @@ def copy(archive, tmp_path):
 
 
 def _verify(folder, *flags):
-  report = folder / "report.jsonl"
-  command = ("--recursive", f"--report={report}", *flags, folder / "small")
+  report = folder / "log.jsonl"
+  command = ("--recursive", f"--log={report}", *flags, folder / "small")
   result = programs.run("verify", *command)
   lines = [json.loads(line) for line in report.read_text().splitlines()]
-  bad = {line.get("file", line.get("source")): line["error"] for line in lines if not line["ok"]}
+  bad = {line["source"]: line["error"] for line in lines if not line["ok"]}
   errors = {line.split(": ")[1] for line in result.stderr.splitlines() if "error" in line}
   assert errors == set(bad) and result.returncode == int(bool(bad))
   return {os.path.relpath(path, folder): error for path, error in bad.items()}, lines, result
@@ -97,10 +97,10 @@ def test_figures_of_the_report_are_those_of_the_files(archive):
     archive, f"--sources={archive / 'photos'}", "--mode=decode", "--runtime=onnx"
   )
   for line in lines:
-    with open(line["file"], "rb") as file:
+    with open(line["source"], "rb") as file:
       data = file.read()
     x_hat = bmshj_minnen.load_for(data).decompress(data).astype(float)
-    x = bmshj_minnen.read_image(line["source"])
+    x = bmshj_minnen.read_image(line["photograph"])
     psnr = 10 * np.log10(255**2 / np.mean((x - x_hat) ** 2))
     assert line["psnr_db"] == pytest.approx(psnr, abs=0.02) and line["bytes"] == len(data)
 

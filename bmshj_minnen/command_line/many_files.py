@@ -8,11 +8,11 @@ import os
 import sys
 import threading
 import time
-from typing import Callable, Generic, TypeVar
+from typing import Any, Callable, Generic, Optional, TypeVar
 
 import tqdm
 
-from bmshj_minnen.command_line import files, planning
+from bmshj_minnen.command_line import files, planning, run_log, startup
 from bmshj_minnen.photographs import outputs
 from bmshj_minnen.photographs.reason import reason
 
@@ -22,6 +22,7 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 _PATIENCE = 2.0  # Seconds before progress is shown.
+_LINE_EVERY = 60.0  # Seconds between lines of progress where there is no terminal.
 _BAR = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
 # After these, the other files could not be written either.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -37,15 +38,18 @@ class Work(Generic[_A, _B]):
 
   Attributes:
     read: path and a function that takes notes (one line each) -> content.
-    convert: content and a function that takes the fraction done -> result, and what gives lines to
-      print about it. That is called when the result is written, and if it fails costs a note alone.
+    convert: content, a function that takes the fraction done, and a dictionary that receives facts
+      for the log -> result, and a function that returns lines to print about it. That is called
+      when the result is written; if it fails, this costs a note alone.
     write: target, result and source -> None; all or nothing.
     is_done: source and target, a file made of it -> whether that is whole, and what is asked for.
       Used for `skip_existing`.
   """
 
   read: Callable[[str, Callable[[str], None]], _A]
-  convert: Callable[[_A, Callable[[float], None]], tuple[_B, Callable[[], list[str]]]]
+  convert: Callable[
+    [_A, Callable[[float], None], dict[str, Any]], tuple[_B, Callable[[], list[str]]]
+  ]
   write: Callable[[str, _B, str], None]
   is_done: Callable[[str, str], bool]
 
@@ -59,38 +63,46 @@ class Outcome:
   existing: int = 0
 
 
-def run(plan: planning.Plan, work: Work, parallel: int, verb: str) -> Outcome:
+def run(
+  plan: planning.Plan,
+  work: Work,
+  parallel: int,
+  verb: str,
+  log: Optional[run_log.RunLog] = None,
+) -> Outcome:
   """Does what is planned.
 
   A file that fails costs one line on stderr, and the others nothing; but a full disk ends the run.
-  So does Ctrl-C, where the files in hand next tell their progress. What is written is whole.
+  So do Ctrl-C and SIGTERM, where the files in hand next report progress. All that is written is
+  whole. Progress is a bar on a terminal, and elsewhere a line on stderr each minute.
 
   Args:
     plan: of `planning.make_plan`.
     work: how.
     parallel: files that are worked on at the same time.
     verb: what the summary says was done, such as "compressed".
+    log: receives a line for each file.
 
   Raises:
-    KeyboardInterrupt: after that.
+    KeyboardInterrupt: after Ctrl-C or, as `startup.Terminated`, SIGTERM.
   """
-  start, interrupted = time.perf_counter(), False
+  start, interrupted = time.perf_counter(), None
   # disable=None: shown on a terminal only.
   with tqdm.tqdm(
     total=len(plan.jobs), leave=False, disable=None, delay=_PATIENCE, bar_format=_BAR
   ) as bar:
-    state = _State(plan, work, bar)
-    with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+    state = _State(plan, work, bar, log or run_log.RunLog())
+    with startup.sigterm_interrupts(), concurrent.futures.ThreadPoolExecutor(parallel) as pool:
       try:
         for future in [pool.submit(state.do, job) for job in plan.jobs]:
           future.result()
-      except KeyboardInterrupt:
+      except KeyboardInterrupt as error:
         state.stop()
-        interrupted = True
+        interrupted = error
   if plan.is_folder:
     print(_summary(plan, state.outcome, verb, time.perf_counter() - start))
   if interrupted:
-    raise KeyboardInterrupt
+    raise interrupted
   return state.outcome
 
 
@@ -109,9 +121,10 @@ def _summary(plan, outcome, verb, seconds):
 class _State:
   """A run as its threads see it."""
 
-  def __init__(self, plan: planning.Plan, work: Work, bar: tqdm.tqdm):
+  def __init__(self, plan: planning.Plan, work: Work, bar: tqdm.tqdm, log: run_log.RunLog):
     self.outcome = Outcome()
-    self._plan, self._work, self._bar = plan, work, bar
+    self._plan, self._work, self._bar, self._log = plan, work, bar, log
+    self._start = self._line_at = time.monotonic()
     self._stopped = threading.Event()
     self._lock = threading.Lock()
     for refusal in plan.refusals:
@@ -133,6 +146,7 @@ class _State:
       if self._plan.skip_existing and self._is_done(job):
         with self._lock:
           self.outcome.existing += 1
+        self._log.add(job.source, ok=True, target=job.target, existing=True)
       else:
         self._convert(job, part)
       part.reach(1.0)
@@ -146,10 +160,12 @@ class _State:
 
   def _convert(self, job, part):
     notes: list[str] = []
+    facts: dict[str, Any] = {"target": job.target}
+    begin = time.perf_counter()
     try:
       before = outputs.version_of(job.source)
       content = self._work.read(job.source, notes.append)
-      result, describe = self._work.convert(content, part.reach)
+      result, describe = self._work.convert(content, part.reach, facts)
       outputs.refuse_change(job.source, before)
       if self._plan.is_folder:
         os.makedirs(os.path.dirname(job.target), exist_ok=True)
@@ -157,8 +173,10 @@ class _State:
     except _StoppedError:
       raise
     except Exception as error:  # A defect that one file meets must not cost the others theirs.
+      self._log.add(job.source, ok=False, **facts, error=reason(job.source, error))
       self._tell(job, notes, [], error)
       return
+    self._log.add(job.source, ok=True, **facts, total_s=round(time.perf_counter() - begin, 4))
     try:
       lines = describe()
     except Exception as error:  # The result is there.
@@ -177,11 +195,22 @@ class _State:
           self.stop()
         return
       self.outcome.done += 1
+      self._show_progress()
       output = sys.stderr if files.is_stdout(job.target) else sys.stdout
       if lines and self._plan.is_folder:
         self._say(f"{job.source} -> {job.target}", output)
       for line in lines:
         self._say(line, output)
+
+  def _show_progress(self):
+    """Where there is no bar, prints a line each minute."""
+    now = time.monotonic()
+    done = self.outcome.done + self.outcome.failed + self.outcome.existing
+    if self._bar.disable and done and now - self._line_at >= _LINE_EVERY:
+      self._line_at = now
+      each, total = (now - self._start) / done, len(self._plan.jobs)
+      left = tqdm.tqdm.format_interval(each * (total - done))
+      self._say(f"{done} of {total} files, {each:.3g} s each, {left} left", sys.stderr)
 
   def _say(self, line, output):
     with contextlib.suppress(OSError):  # Nobody listens any more; the files are what counts.

@@ -22,6 +22,7 @@ __all__ = [
   "RefinementFlags",
   "define_alpha",
   "define_decoding_model",
+  "define_log",
   "define_max_pixels",
   "define_model",
   "define_path",
@@ -86,6 +87,11 @@ def define_max_pixels() -> flags.FlagHolder:
     "Refuse files that declare more pixels.",
     lower_bound=1,
   )
+
+
+def define_log() -> flags.FlagHolder:
+  """Defines `--log`."""
+  return define_path("log", None, "File for a line of JSON about each file, made anew.")
 
 
 def define_precision() -> flags.FlagHolder:

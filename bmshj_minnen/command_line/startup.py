@@ -10,7 +10,9 @@ import gc
 import importlib.util
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -27,10 +29,16 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 # Without its extra `gcp`, which few need, Beam says so whenever it is imported.
 logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
 
-__all__ = ["one_line_errors", "parse_known", "resting_collector"]
+__all__ = [
+  "Terminated",
+  "one_line_errors",
+  "parse_known",
+  "resting_collector",
+  "sigterm_interrupts",
+]
 
-_INTERRUPTED = 130  # As of a shell, and the next of one whose reader has gone.
-_BROKEN_PIPE = 141
+# A shell's exit statuses after SIGINT, SIGTERM, and writing to a reader that has gone.
+_INTERRUPTED, _TERMINATED, _BROKEN_PIPE = 130, 143, 141
 # Of TensorFlow's errors those about files, which `OSError` is not a base of.
 _FILE_ERRORS = (
   "DataLossError",
@@ -98,9 +106,9 @@ def one_line_errors() -> Iterator[None]:
       yield
     finally:
       sys.stdout.flush()
-  except KeyboardInterrupt:
+  except KeyboardInterrupt as error:
     _say("interrupted")
-    sys.exit(_INTERRUPTED)
+    sys.exit(_TERMINATED if isinstance(error, Terminated) else _INTERRUPTED)
   except BrokenPipeError as error:
     # What is left in the buffer would fail again at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
@@ -117,6 +125,27 @@ def one_line_errors() -> Iterator[None]:
     if not _is_of_files(error):
       raise
     _fail(error)
+
+
+class Terminated(KeyboardInterrupt):  # noqa: N818
+  """SIGTERM, which ends a run as Ctrl-C does."""
+
+
+@contextlib.contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+  """Within it, SIGTERM raises `Terminated` in the main thread."""
+  if threading.current_thread() is not threading.main_thread():  # Only that one has handlers.
+    yield
+    return
+  before = signal.signal(signal.SIGTERM, _raise_terminated)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(number, frame):
+  raise Terminated
 
 
 @contextlib.contextmanager

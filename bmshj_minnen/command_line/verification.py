@@ -1,56 +1,24 @@
 """Whether compressed files are what they should be: intact, decodable, and of their photographs."""
 
 import dataclasses
-import json
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.command_line import files, planning
 from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.photographs import images, outputs
-from bmshj_minnen.photographs.reason import reason
 from bmshj_minnen.psnr import psnr
 
-__all__ = ["MODES", "Check", "Report", "WrongFileError", "missing", "sources_of"]
+__all__ = ["MODES", "Check", "WrongFileError", "missing", "sources_of"]
 
 MODES = ("checksum", "decode")
 
 
 class WrongFileError(ValueError):
   """A compressed file is whole, but not what it should be; the message goes on from its name."""
-
-
-class Report:
-  """A line of JSON for each file, written as it is known; may be used by several threads.
-
-  Args:
-    path: of the file, which is made anew; None: no report.
-
-  Raises:
-    OSError: it cannot be made.
-  """
-
-  def __init__(self, path: Optional[str]):
-    self._file = None
-    if path is not None:
-      self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115
-    self._lock = threading.Lock()
-
-  def add(self, **facts) -> None:
-    """Adds a line."""
-    if self._file is not None:
-      with self._lock:
-        self._file.write(json.dumps(facts) + "\n")
-        self._file.flush()
-
-  def close(self) -> None:
-    """Ends the report."""
-    if self._file is not None:
-      self._file.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +31,6 @@ class Check:
     sources: compressed file -> its photograph, for those that have one; None: not compared.
     min_psnr: dB that a picture must have beside its photograph.
     alpha: how transparency of the photographs was read, see `images.read_image`.
-    report: receives a line for each file.
   """
 
   mode: str
@@ -71,31 +38,26 @@ class Check:
   sources: Optional[dict[str, str]]
   min_psnr: float
   alpha: Optional[str]
-  report: Report
 
-  def __call__(self, path: str, progress: Callable[[float], None] = lambda done: None) -> None:
+  def __call__(self, path: str, progress: Callable[[float], None], facts: dict[str, Any]) -> None:
     """Verifies a file.
+
+    Args:
+      path: of the file.
+      progress: called with the fraction that is done.
+      facts: receives figures of the file, as far as they are known.
 
     Raises:
       BitstreamError: it is damaged.
       OSError: it, or its photograph, cannot be read.
       ValueError: no model that ships wrote it, it is not of its photograph, or that is not read.
     """
-    facts = {"file": path}
-    try:
-      self._verify(path, progress, facts)
-    except Exception as error:
-      self.report.add(**facts, ok=False, error=reason(path, error))
-      raise
-    self.report.add(**facts, ok=True)
-
-  def _verify(self, path, progress, facts):
     source = None
     if self.sources is not None:
       source = self.sources.get(path)
       if source is None:
         raise WrongFileError("has no photograph among the sources")
-      facts["source"] = source
+      facts["photograph"] = source
     data = files.read(path)
     facts["bytes"] = len(data)
     header, _ = reading.parse_intact(data)
