@@ -413,7 +413,8 @@ def test_a_log_has_a_line_for_each_file(tree):
     lines = [json.loads(line) for line in pathlib.Path("log.jsonl").read_text().splitlines()]
     by_source = {line.pop("source"): line for line in lines}
     failed = by_source.pop("in/a.png")
-    assert failed == {"ok": False, "target": "out/a.bin", "error": "no picture"}
+    expected = {"ok": False, "target": "out/a.bin", "bytes": 8, "error": "no picture"}
+    assert failed == expected
     assert set(by_source) == {"in/B.JPG", "in/odd[1].png"}
     for source, line in by_source.items():
       assert line["ok"] and line["target"] == f"out/{pathlib.Path(source).stem}.bin"
