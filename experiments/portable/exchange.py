@@ -13,20 +13,17 @@ import itertools
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from absl import app, flags
 
 from bmshj_minnen.command_line.startup import one_line_errors
 from bmshj_minnen.model_files import catalogue
-from experiments.portable import runtimes
-
-__all__ = ["markdown", "read_rows", "written_rows"]
+from experiments.portable import exchanged, runtimes
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model that ships.")
@@ -63,70 +60,6 @@ def _run(processes, folder, arguments):
     subprocess.run(command, cwd=_ROOT, env=environment, check=True)
 
 
-def written_rows(
-  written: dict[str, list[dict[str, Any]]], read: dict[str, dict[str, dict[str, Any]]]
-) -> list[dict[str, Any]]:
-  """A row for each writer and quality.
-
-  Args:
-    written: writer -> the rows of `exchange_worker.write_files`.
-    read: reader -> the files of `exchange_worker.read_files`; PSNR is of the writer's own pictures.
-  """
-  first, rows = next(iter(written.values())), []
-  for writer, own in written.items():
-    for quality in sorted({row["quality"] for row in own}):
-      pairs = [(a, b) for a, b in zip(own, first) if a["quality"] == quality]
-      files = [row for row, _ in pairs]
-      rows.append(
-        {
-          "writer": writer,
-          "quality": quality,
-          "files": len(files),
-          "bytes of the first writer": sum(a["file"] == b["file"] for a, b in pairs),
-          "mean bytes": statistics.mean(row["bytes"] for row in files),
-          "mean bpp": statistics.mean(8 * row["bytes"] / row["pixels"] for row in files),
-          "mean PSNR": statistics.mean(read[writer][row["file"]]["psnr"] for row in files),
-        }
-      )
-  return rows
-
-
-def read_rows(
-  written: dict[str, list[dict[str, Any]]], read: dict[str, dict[str, dict[str, Any]]]
-) -> list[dict[str, Any]]:
-  """A row for each writer, reader and quality; arguments as for `written_rows`."""
-  rows = []
-  for (writer, own), (reader, found) in itertools.product(written.items(), read.items()):
-    for quality in sorted({row["quality"] for row in own}):
-      pairs = [(row, found[row["file"]]) for row in own if row["quality"] == quality]
-      samples = sum(result["samples"] for _, result in pairs)
-      rows.append(
-        {
-          "writer": writer,
-          "reader": reader,
-          "quality": quality,
-          "files": len(pairs),
-          "latents equal": sum(row["latents"] == result["latents"] for row, result in pairs),
-          "samples differing": sum(result["differing"] for _, result in pairs),
-          "of a million": 1e6 * sum(result["differing"] for _, result in pairs) / samples,
-          "largest difference": max(result["largest"] for _, result in pairs),
-          "mean PSNR": statistics.mean(result["psnr"] for _, result in pairs),
-        }
-      )
-  return rows
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-  """The same rows as a table."""
-  texts = [[_text(value) for value in row.values()] for row in rows]
-  lines = [[*rows[0]], ["---"] * len(rows[0]), *texts]
-  return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _text(value):
-  return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
 def _results(folder: pathlib.Path, names: Iterable[str], kind: str) -> dict[str, Any]:
   return {name: json.loads((folder / f"{name}.{kind}.json").read_text()) for name in names}
 
@@ -145,9 +78,9 @@ def main(argv) -> int:
     _run(processes, folder, arguments)
     _run(processes, folder, [*arguments, "--read"])
     both = _results(folder, processes, "written"), _results(folder, processes, "read")
-    tables = {"written": written_rows(*both), "read": read_rows(*both)}
+    tables = {"written": exchanged.written_rows(*both), "read": exchanged.read_rows(*both)}
   for name, rows in tables.items():
-    print(f"\n{markdown(rows)}")
+    print(f"\n{exchanged.markdown(rows)}")
     if _OUTPUT.value:
       with open(pathlib.Path(_OUTPUT.value, f"{name}.csv"), "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
