@@ -1,12 +1,22 @@
 """The table of wheels: what setup.py asks for resolves for other systems."""
 
 import datetime
+import pathlib
+import re
 
 import pytest
 
 pytest.importorskip("packaging")
 
 from experiments.portable import wheels
+
+
+_README = pathlib.Path(wheels.__file__).with_name("README.md")
+
+
+def test_the_table_has_all_systems_and_pythons():
+  rows = re.findall(r"^\| ([^|]+) \| (3\.\d+) \|", _README.read_text(), re.MULTILINE)
+  assert rows == wheels.ROWS
 
 
 def test_tensorflow_is_asked_for_where_it_has_wheels_alone():
