@@ -10,7 +10,6 @@ pytest.importorskip("packaging")
 
 from experiments.portable import wheels
 
-
 _README = pathlib.Path(wheels.__file__).with_name("README.md")
 
 

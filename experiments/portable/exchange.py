@@ -43,13 +43,9 @@ def _processes() -> dict[str, list[str]]:
   processes = {}
   for threads, (runtime, python) in itertools.product(_THREADS.value, found):
     name = f"{runtime} {runtimes.version(python)} {threads}"
-    command = [
-      os.path.abspath(python),
-      "-m",
-      "experiments.portable.exchange_worker",
-      f"--name={name}",
-    ]
-    processes[name] = [*command, f"--runtime={runtime}", f"--threads={threads}"]
+    command = [os.path.abspath(python), "-m", "experiments.portable.exchange_worker"]
+    command += [f"--name={name}", f"--runtime={runtime}", f"--threads={threads}"]
+    processes[name] = command
   return processes
 
 
@@ -82,8 +78,9 @@ def main(argv) -> int:
   for name, rows in tables.items():
     print(f"\n{exchanged.markdown(rows)}")
     if _OUTPUT.value:
+      os.makedirs(_OUTPUT.value, exist_ok=True)
       with open(pathlib.Path(_OUTPUT.value, f"{name}.csv"), "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
   return int(any(row["latents equal"] != row["files"] for row in tables["read"]))
