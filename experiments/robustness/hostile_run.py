@@ -22,8 +22,7 @@ from experiments.robustness import hostile
 
 __all__ = ["Campaign"]
 
-_LIMIT = 2.0  # Of the time of a good file of the same size.
-_SUSPICIOUS = 1.6  # From here on, time is taken again and again.
+_SUSPICIOUS = 0.8  # Of the limit; from here on, time is taken again and again.
 _AGAIN = 11  # Of so many files, one is decoded twice and must give the same.
 _HANG = 300  # Seconds.
 _SAVE_EVERY = 500
@@ -41,6 +40,7 @@ class Campaign:
     seed: another one makes other files.
     codecs: whose files are damaged.
     photograph: [H, W, 3] uint8, of which good files are made.
+    limit: how many times as long as a good file of the same size a file may take.
 
   Attributes:
     next: the first case that is still to do.
@@ -53,8 +53,9 @@ class Campaign:
     seed: int,
     codecs: list[bmshj_minnen.Codec],
     photograph: np.ndarray,
+    limit: float = 2.0,
   ):
-    self._folder, self._seed = folder, seed
+    self._folder, self._seed, self._limit = folder, seed, limit
     self._forges = [hostile.Forge(codec, photograph) for codec in codecs]
     self._forges += [hostile.Forge(codec, photograph, has_metadata=True) for codec in codecs[::2]]
     self._good_seconds: dict[tuple[int, tuple[int, int]], float] = {}
@@ -108,10 +109,10 @@ class Campaign:
       if again != outcome:
         outcome = hostile.Outcome("other", f"first {outcome}, then {again}")
     ratio = seconds / self._time_of_good(number, case.size)
-    if ratio > _SUSPICIOUS:
+    if ratio > _SUSPICIOUS * self._limit:
       ratio = self._careful_ratio(number, case)
     signal.alarm(0)
-    if ratio > _LIMIT:
+    if ratio > self._limit:
       outcome = hostile.Outcome("other", f"took {ratio:.2f} times as long as a good file")
     return case, outcome, ratio
 
@@ -173,7 +174,7 @@ class Campaign:
     for turn in range(30):
       seconds = min(seconds, _timed(codec, case)[1])
       good_seconds = min(good_seconds, _timed(codec, good)[1])
-      if turn > 1 and seconds < _SUSPICIOUS * good_seconds:
+      if turn > 1 and seconds < _SUSPICIOUS * self._limit * good_seconds:
         break
     return seconds / good_seconds
 
