@@ -141,12 +141,13 @@ def test_the_command_line_takes_the_limit(case, tmp_path):
 @_ONE
 def test_a_campaign_goes_on_where_it_was(case, tmp_path):
   _, codec, _ = case
-  whole = hostile_run.Campaign(tmp_path, 3, [codec])
+  arguments = [codec], codecs.photograph(256, 256)
+  whole = hostile_run.Campaign(tmp_path, 3, *arguments)
   assert whole.run(30) and whole.next == 30
-  rest = hostile_run.Campaign(tmp_path, 3, [codec])
+  rest = hostile_run.Campaign(tmp_path, 3, *arguments)
   assert rest.next == 30
   assert rest.case(17) == whole.case(17)
   assert rest.run(50) and rest.next == 50
   assert "\n50 files of seed 3" in rest.table()
   with pytest.raises(ValueError, match="seed 3"):
-    hostile_run.Campaign(tmp_path, 4, [codec])
+    hostile_run.Campaign(tmp_path, 4, *arguments)

@@ -2,7 +2,8 @@
 
 `python -m experiments.exactness.matrix` makes six untrained models (training does not matter
 here), lets each setting write files, lets each setting decode all of them, and compares ŷ. Further
-settings let TensorFlow rewrite graphs or oneDNN lower precision.
+settings let TensorFlow rewrite graphs or oneDNN lower precision; and with `--portable`, ONNX
+Runtime and NumPy take part, under other Pythons.
 """
 
 import itertools
@@ -14,15 +15,21 @@ import tempfile
 
 from absl import app, flags
 
+from experiments.portable import runtimes
+
 _CHANNELS = flags.DEFINE_integer("channels", 192, "N and M of the models.")
 _SIDE = flags.DEFINE_integer("side", 320, "Sides of the square photograph, pixels.")
 _REWRITERS_ALONE = flags.DEFINE_bool(
   "rewriters_alone", False, "Leave out all settings without a rewriter but the default."
 )
+_PORTABLE = flags.DEFINE_list("portable", [], "Pythons with ONNX Runtime; each has settings, too.")
 
+_ROOT = pathlib.Path(__file__).parents[2]
 THREADS = (1, 2)
 ONEDNN = (1, 0)
 ISA = ("", "AVX2", "SSE41")  # The default is all that the processor has.
+# OpenBLAS's kernels for those instructions; ONNX Runtime's cannot be chosen.
+KERNELS = {"": "", "AVX2": "Haswell", "SSE41": "Nehalem"}
 # What an embedding program or its environment may turn on; the layout optimizer, the remapper and
 # TF32 are on by default.
 REWRITERS = (
@@ -34,8 +41,15 @@ REWRITERS = (
 )
 
 
-def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
-  """Writes models/NAME for all priors and for many rates, and image.png, into a folder."""
+def make_models(folder: pathlib.Path, channels: int, side: int, has_graphs: bool = False) -> None:
+  """Writes models/NAME for all priors and for many rates, and image.png, into a folder.
+
+  Args:
+    folder: there is one.
+    channels: N and M.
+    side: of the image, pixels.
+    has_graphs: whether ONNX Runtime can load the models, too.
+  """
   import tensorflow as tf
 
   import bmshj_minnen
@@ -51,7 +65,13 @@ def make_models(folder: pathlib.Path, channels: int, side: int) -> None:
   for name, fields in configs.items():
     fields = {**fields, "num_filters": channels, "latent_channels": channels}
     model = untrained.model(bmshj_minnen.ModelConfig(**fields), image, untrained.LARGE_DEVIATION)
-    model_directory.save(model, folder / "models" / name, tf.constant(image[None]))
+    directory = folder / "models" / name
+    model_directory.save(model, directory, tf.constant(image[None]))
+    if has_graphs:
+      from bmshj_minnen.serving import onnx_export
+
+      (directory / "onnx").mkdir()
+      onnx_export.write_graphs(str(directory), directory / "onnx", inside=False)
 
 
 def run_worker(
@@ -82,6 +102,29 @@ def run_worker(
   return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
+def run_portable(folder: pathlib.Path, python: str, threads: int, isa: str, decode: bool) -> bool:
+  """Runs `portable_worker.py` under a Python and one setting.
+
+  Args:
+    folder: that `make_models` wrote to, with graphs.
+    python: an interpreter with ONNX Runtime.
+    threads, isa: the setting, of `THREADS` and `ISA`.
+    decode: as for `run_worker`.
+
+  Returns:
+    Whether it succeeded.
+  """
+  environment = runtimes.environment(threads)
+  environment.pop("OPENBLAS_CORETYPE", None)
+  if isa:
+    environment["OPENBLAS_CORETYPE"] = KERNELS[isa]
+  setting = f"{threads}-threads_{isa or 'default'}_portable-{runtimes.version(python)}"
+  command = [os.path.abspath(python), "-m", "experiments.exactness.portable_worker"]
+  command += [f"--folder={folder}", f"--setting={setting}", f"--threads={threads}"]
+  command += [f"--decode={decode}"]
+  return subprocess.run(command, cwd=_ROOT, env=environment, check=False).returncode == 0
+
+
 def main(argv):
   """Runs the whole matrix."""
   del argv
@@ -91,12 +134,12 @@ def main(argv):
   settings += [(*default, rewriter) for rewriter in REWRITERS]
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    make_models(folder, _CHANNELS.value, _SIDE.value)
-    good = [
-      run_worker(folder, *setting, decode, rewriter)
-      for decode in (False, True)
-      for *setting, rewriter in settings
-    ]
+    make_models(folder, _CHANNELS.value, _SIDE.value, bool(_PORTABLE.value))
+    good = []
+    for decode in (False, True):
+      good += [run_worker(folder, *setting, decode, name) for *setting, name in settings]
+      portable = itertools.product(_PORTABLE.value, THREADS, ISA)
+      good += [run_portable(folder, *setting, decode) for setting in portable]
   print(f"{sum(good)} of {len(good)} runs without failure")
   return 0 if all(good) else 1
 

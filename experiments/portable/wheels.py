@@ -2,34 +2,56 @@
 
 python -m experiments.portable.wheels
 
-uv (`pip install uv`) resolves what setup.py asks for, from wheels alone, for each system and each
-Python, on any system.
+pip resolves what setup.py asks for, from wheels alone, for each system and each Python, on any
+system. Nothing is installed.
 """
 
-import os
+import functools
+import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 
 from absl import app
+from packaging.requirements import Requirement
 
-__all__ = ["PYTHONS", "SYSTEMS", "requirements", "resolve"]
+__all__ = ["ROWS", "RegistryError", "requirements", "resolve"]
 
-# Name -> uv's name, and the oldest macOS whose wheels are taken.
+# Name -> what markers say of it, and pip's names of its wheels.
 SYSTEMS = {
-  "Windows": ("x86_64-pc-windows-msvc", ""),
-  "macOS 14, ARM": ("aarch64-apple-darwin", "14.0"),
-  "Linux, ARM": ("aarch64-manylinux_2_28", ""),
-  "Linux, x86-64": ("x86_64-manylinux_2_28", ""),
+  "Windows, x86-64": ("win32", "AMD64", ("win_amd64",)),
+  "macOS 14, ARM": ("darwin", "arm64", ("macosx_14_0_arm64",)),
+  "Linux, ARM": (
+    "linux",
+    "aarch64",
+    ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"),
+  ),
+  "Linux, x86-64": (
+    "linux",
+    "x86_64",
+    ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64"),
+  ),
 }
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-_WITH_TENSORFLOW = ("Linux, x86-64", "3.11")
+# TensorFlow is installed on the one that is left out.
+ROWS = [
+  (system, python)
+  for system in SYSTEMS
+  for python in PYTHONS
+  if (system, python) != ("Linux, x86-64", "3.11")
+]
 _SHOWN = ("onnxruntime", "numpy", "pillow")
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
-def requirements() -> list[str]:
+class RegistryError(OSError):
+  """No registry is reached."""
+
+
+@functools.cache
+def _asked() -> list[Requirement]:
   """What setup.py asks for, with markers."""
   code = (
     "import setuptools; from distutils.core import run_setup;"
@@ -37,48 +59,54 @@ def requirements() -> list[str]:
   )
   command = [sys.executable, "-c", code]
   result = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
-  return result.stdout.splitlines()
+  return [*map(Requirement, result.stdout.splitlines())]
+
+
+def requirements(system: str, python: str) -> list[str]:
+  """What setup.py asks for there."""
+  platform, machine, _ = SYSTEMS[system]
+  there = {"sys_platform": platform, "platform_machine": machine, "python_version": python}
+  here = [one for one in _asked() if not one.marker or one.marker.evaluate(there)]
+  return [f"{one.name}{one.specifier}" for one in here]
 
 
 def resolve(system: str, python: str) -> dict[str, str]:
   """Package -> version of the wheels for a system and a Python.
 
   Raises:
-    ValueError: there are none for a package, or no registry is reached; and why.
+    RegistryError: no registry is reached.
+    ValueError: there are none for a package; and why.
   """
-  platform, macos = SYSTEMS[system]
-  command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--only-binary=:all:"]
-  command += [f"--python-platform={platform}", f"--python-version={python}", "--no-annotate"]
-  environment = {**os.environ, **({"MACOSX_DEPLOYMENT_TARGET": macos} if macos else {})}
-  result = subprocess.run(
-    [*command, "--no-header", "-"],
-    input="\n".join(requirements()),
-    capture_output=True,
-    text=True,
-    env=environment,
-    check=False,
-  )
-  if result.returncode:
-    raise ValueError(f"{system}, Python {python}: {' '.join(result.stderr.split())}")
-  return dict(line.split(" ")[0].split("==") for line in result.stdout.split("\n") if "==" in line)
+  with tempfile.TemporaryDirectory() as folder:
+    report = pathlib.Path(folder, "report.json")
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", f"--report={report}", "-q"]
+    # Wheels carry their Python in their names; pip would also ask that they suit its own.
+    command += ["--ignore-installed", "--only-binary=:all:", "--ignore-requires-python"]
+    command += [f"--target={folder}", f"--python-version={python}", "--retries=1", "--timeout=10"]
+    command += [f"--platform={name}" for name in SYSTEMS[system][2]]
+    command += requirements(system, python)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+      reason = " ".join(result.stderr.split())
+      error = RegistryError if "connection" in reason.lower() else ValueError
+      raise error(f"{system}, Python {python}: {reason}")
+    installed = json.loads(report.read_text())["install"]
+  return {one["metadata"]["name"].lower(): one["metadata"]["version"] for one in installed}
 
 
-def _rows() -> Iterator[str]:
-  for system in SYSTEMS:
-    for python in PYTHONS:
-      if (system, python) == _WITH_TENSORFLOW:
-        continue  # Everything is installed there, and a dependency has no wheel.
-      found = resolve(system, python)
-      yield f"| {system} | {python} | {' | '.join(found[name] for name in _SHOWN)} |"
+def _lines() -> Iterator[str]:
+  yield f"| system | Python | {' | '.join(_SHOWN)} |\n|---|---|{'---|' * len(_SHOWN)}"
+  for system, python in ROWS:
+    found = resolve(system, python)
+    yield f"| {system} | {python} | {' | '.join(found[name] for name in _SHOWN)} |"
 
 
 def main(argv):
   """Prints a table."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  print(f"| system | Python | {' | '.join(_SHOWN)} |\n|---|---|{'---|' * len(_SHOWN)}")
-  for row in _rows():
-    print(row)
+  for line in _lines():
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

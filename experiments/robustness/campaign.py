@@ -1,8 +1,10 @@
 """Decodes many hostile files in one process and counts what becomes of them.
 
 `python -m experiments.robustness.campaign --files=100000`; started again, it goes on where it was.
+With `--runtime=onnx`, TensorFlow makes the models, but decodes nothing.
 """
 
+import os
 import pathlib
 import sys
 import tempfile
@@ -10,13 +12,18 @@ from typing import Optional
 
 from absl import app, flags
 
+# One thread, as several would wait for each other, which counts as time of the processor.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-import tensorflow as tf
+from experiments.portable import runtimes
+from experiments.robustness import small_models
+from experiments.robustness.hostile_run import Campaign
 
-from experiments.robustness.hostile_run import Campaign, load_codecs
-
+_RUNTIME = flags.DEFINE_enum("runtime", runtimes.TENSORFLOW, runtimes.RUNTIMES, "Of the codecs.")
+# An escape takes three steps of a range coder in Python where another value takes one.
+_LIMITS = {runtimes.TENSORFLOW: 2.0, runtimes.ONNX: 3.0}
 _FILES = flags.DEFINE_integer("files", 100_000, "Files in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed makes other files.", lower_bound=0)
 _FOLDER = flags.DEFINE_string(
@@ -29,12 +36,14 @@ _CASE = flags.DEFINE_integer("case", None, "Decodes this case alone and prints w
 
 def main(_) -> Optional[int]:
   """Runs the campaign, or one case of it."""
-  tf.config.threading.set_intra_op_parallelism_threads(1)
-  tf.config.threading.set_inter_op_parallelism_threads(1)
+  runtimes.limit_threads(_RUNTIME.value, 1)
   with startup.one_line_errors():
-    folder = pathlib.Path(_FOLDER.value)
-    folder.mkdir(parents=True, exist_ok=True)
-    campaign = Campaign(folder, _SEED.value, load_codecs(folder / "models"))
+    models, folder = (pathlib.Path(_FOLDER.value, name) for name in ("models", _RUNTIME.value))
+    for directory in (models, folder):
+      directory.mkdir(parents=True, exist_ok=True)
+    codecs = small_models.load(models, _RUNTIME.value)
+    photograph, limit = small_models.photograph(models), _LIMITS[_RUNTIME.value]
+    campaign = Campaign(folder, _SEED.value, codecs, photograph, limit)
     if _CASE.value is not None:
       case, outcome, ratio = campaign.judge(_CASE.value)
       print(f"{case.kind}, {len(case.data)} bytes: {outcome.name}, {outcome.detail}")

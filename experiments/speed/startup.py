@@ -1,9 +1,11 @@
-"""Times the command line from a shell, start-up included: `python -m experiments.speed.startup`."""
+"""Times the command line from a shell, start-up included, and measures its memory.
+
+`python -m experiments.speed.startup --runtimes=tensorflow,onnx --against=DIR`: all builds and
+runtimes in turn, each command in a process of its own.
+"""
 
 import functools
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 from absl import app, flags
@@ -13,18 +15,36 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.photographs import images
-from experiments.speed import timing
+from experiments.speed import starts, timing
 from experiments.speed.photographs import photograph
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model that ships.")
 _IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
 _RUNS = flags.DEFINE_integer("runs", 5, "Runs that medians are taken of.", lower_bound=1)
+_RUNTIMES = flags.DEFINE_list(
+  "runtimes", [], "Values of --runtime, each timed; empty: the default alone."
+)
+_AGAINST = flags.DEFINE_string("against", "", "A tree with another build, such as an older one.")
+_PYTHON = flags.DEFINE_string("python", "", "Another Python that runs this build, too.")
 
-_IMPORT = "import of TensorFlow and tfc"
+
+def _builds() -> dict[str, starts.Build]:
+  builds = {
+    f"--runtime={name}": starts.Build(flags=(f"--runtime={name}",)) for name in _RUNTIMES.value
+  }
+  builds = builds or {"this build": starts.Build()}
+  if _PYTHON.value:
+    builds[_PYTHON.value] = starts.Build(python=str(pathlib.Path(_PYTHON.value).absolute()))
+  if _AGAINST.value:
+    builds[_AGAINST.value] = starts.Build(tree=pathlib.Path(_AGAINST.value))
+  return builds
 
 
-def _run(*arguments):
-  subprocess.run([sys.executable, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+def _sample(tree, python, arguments):
+  """Of one run; its result is the memory."""
+  sample = timing.measure(lambda: starts.measured(python, arguments, tree))
+  seconds, mebibytes = sample.result
+  return sample._replace(seconds=seconds, result=mebibytes)
 
 
 def main(argv):
@@ -32,22 +52,18 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
-    png, file, back = (pathlib.Path(name) / n for n in ("in.png", "x.tfci", "back.png"))
+    folder = pathlib.Path(name)
+    png = folder / "in.png"
     images.write_image(str(png), photograph(_IMAGE.value))
-    commands = {
-      _IMPORT: ("-c", "import tensorflow, tensorflow_compression"),
-      "compress": ("-m", "bmshj_minnen.compress", f"--model={_MODEL.value}", png, file),
-      "decompress": ("-m", "bmshj_minnen.decompress", "--overwrite", file, back),
-      "info": ("-m", "bmshj_minnen.info", file),
-    }
     tasks = {
-      name: functools.partial(timing.measure, functools.partial(_run, *command))
-      for name, command in commands.items()
+      key: functools.partial(_sample, *command)
+      for key, command in starts.commands(_builds(), _MODEL.value, png, folder).items()
     }
-    timing.interleave(tasks, 1)  # Warms the disk's cache, and makes the file.
+    timing.interleave(tasks, 1)  # Warms the disk's cache, and makes the files.
     samples = timing.interleave(tasks, _RUNS.value)
-    timing.print_table({name: [s.seconds for s in runs] for name, runs in samples.items()})
-    timing.print_ratios(samples, [(name, _IMPORT) for name in list(commands)[1:]])
+  print(timing.processors())
+  print("\n".join(starts.rows(samples, _AGAINST.value)))
+  timing.print_quiet(samples)
 
 
 if __name__ == "__main__":

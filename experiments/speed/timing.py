@@ -6,6 +6,8 @@ Imports the standard library only, so that every peer can use it.
 import json
 import os
 import pathlib
+import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,7 @@ __all__ = [
   "print_quiet",
   "print_ratios",
   "print_table",
+  "processors",
   "serve",
 ]
 
@@ -104,6 +107,15 @@ def print_quiet(samples: dict[Hashable, list[Sample]]) -> None:
   """Prints how quiet the machine was."""
   others = max(sample.others for runs in samples.values() for sample in runs)
   print(f"Other processes took up to {100 * others:.0f} % of the machine.")
+
+
+def processors() -> str:
+  """Number and name of this machine's processors, and which units for bfloat16 they have."""
+  with open("/proc/cpuinfo") as file:
+    fields = dict(re.findall(r"^(\S[^\t:]*)\s*: (.*)$", file.read(), re.MULTILINE))
+  units = [unit for unit in ("avx512_bf16", "amx_tile") if unit in fields.get("flags", "").split()]
+  name = fields.get("model name", platform.machine())
+  return f"{os.cpu_count()} x {name}, {' and '.join(units) or 'without bfloat16'}"
 
 
 class Peer:
