@@ -42,7 +42,11 @@ _METADATA = flags.DEFINE_bool(
   "Keep EXIF and XMP, which may tell where, when and by whom a photograph was taken. Colour "
   "profiles are applied in any case, for what comes back is sRGB.",
 )
-_VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
+_VERBOSE = flags.DEFINE_bool(
+  "verbose",
+  False,
+  "Print sizes, quality and where the time went; with --runtime=onnx no MS-SSIM and no estimate.",
+)
 
 
 def _asked_of_codec(quality, image, kept):

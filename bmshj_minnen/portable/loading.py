@@ -41,8 +41,9 @@ def load(
     model: the name of a model that ships, or a directory that `export --format=onnx` wrote.
     max_pixels, memory: as of `Codec`.
     quality: of a model for many rates, where none is given; None: the default one, see `quality`.
-    providers: ONNX Runtime's execution providers for g_a, h_a and g_s, in order of preference;
-      the entropy parameters are always computed on the CPU.
+    providers: ONNX Runtime's execution providers for g_a, h_a and g_s in order of preference, such
+      as "CUDAExecutionProvider"; only the CPU's was tried. Entropy parameters are computed in
+      NumPy, on the CPU, in any case.
 
   Raises:
     ValueError: there is no such model or quality, it has no graphs, or its files are of different
