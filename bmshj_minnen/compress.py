@@ -44,7 +44,11 @@ _METADATA = flags.DEFINE_bool(
   "profiles are applied in any case, for what comes back is sRGB.",
 )
 _LOG = shared_flags.define_log()
-_VERBOSE = flags.DEFINE_bool("verbose", False, "Print sizes, quality and where the time went.")
+_VERBOSE = flags.DEFINE_bool(
+  "verbose",
+  False,
+  "Print sizes, quality and where the time went; with --runtime=onnx no MS-SSIM and no estimate.",
+)
 
 
 def _asked_of_codec(quality, image, kept):

@@ -1,5 +1,6 @@
 """Which runtime programs and Pillow code in, and that neither costs the other's start."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 import bmshj_minnen
 from bmshj_minnen.command_line import runtimes
 from bmshj_minnen.command_line.planning import Job
+from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.portable import loading
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -72,6 +75,19 @@ def test_what_is_installed_is_taken_and_what_is_missing_named(installed):
   for options in ({"refine": 1}, {"precision": "bfloat16"}):
     with pytest.raises(ValueError, match="needs TensorFlow: leave out --runtime=onnx"):
       _chosen("onnx", **options)
+
+
+def test_exports_are_for_onnx_runtime_alone(installed, tmp_path):
+  """Their weights are in the graphs."""
+  installed("tensorflow", "onnx")
+  shipped = loading.graphs_of(catalogue.find("default")) / "manifest.json"
+  fields = json.loads(shipped.read_text())
+  fields["graphs"]["g_a"]["weights"] = []
+  (tmp_path / "manifest.json").write_text(json.dumps(fields))
+  assert _chosen(model=str(tmp_path), pixels=[_MANY], reports=True) == "onnx"
+  for options in ({"asked": "tensorflow"}, {"refine": 5}, {"asked": "onnx", "refine": 5}):
+    with pytest.raises(ValueError, match="needs TensorFlow, which does not read"):
+      _chosen(model=str(tmp_path), **options)
 
 
 def test_files_that_cannot_be_measured_count_nothing(installed):

@@ -22,8 +22,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # By hand: four layers downwards take samples 16 i - 30 to 16 i + 30 for sample i, of which 16 i to
 # 16 i + 15 are unit i itself; those of h_a 4 i - 7 to 4 i + 7. Upwards they take i - 1 to i + 2.
 _FIELDS = {
-  "g_a": tiling.Field(16, 1, 2, 1, 1000),
-  "h_a": tiling.Field(4, 1, 2, 1, 200),
+  "g_a": tiling.Field(16, 1, 2, 1, 1300),
+  "h_a": tiling.Field(4, 1, 2, 1, 300),
   "h_s": tiling.Field(1, 4, 1, 2, 5000),
   "g_s": tiling.Field(1, 16, 1, 2, 2400),
 }
@@ -201,7 +201,7 @@ def test_segments_are_the_steps_in_order(support, size):
   assert parts[0][::2] == (0, 0) and parts[-1].end == height * width
   for one, other in zip(parts, parts[1:]):
     assert (one.last_step, one.end) == (other.first_step, other.begin)
-  most = 2**16 if not support else 2**14 + min(height, width)
+  most = 2**16 if not support else 2**12 + min(height, width)
   assert all(0 < part.end - part.begin <= most for part in parts)
 
 

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
-_SEGMENT = 2**14  # Positions that are in memory at the same time; no part of the format.
+_SEGMENT = 2**12  # Positions that are in memory at the same time; no part of the format.
 
 
 class Segment(NamedTuple):
@@ -70,7 +70,7 @@ def step_sizes(support: int, height: Any, width: Any) -> Any:
 
 
 def segments(sizes: np.ndarray) -> list[Segment]:
-  """Divides steps of these sizes into runs of about 2^14 positions, or else of one step."""
+  """Divides steps of these sizes into runs of about 2^12 positions, or else of one step."""
   begins = np.concatenate([[0], np.cumsum(sizes)])
   edges = np.searchsorted(begins, np.arange(0, begins[-1], _SEGMENT))
   edges = np.unique([*edges, len(sizes)]).tolist()

@@ -86,8 +86,11 @@ def choose(
     ValueError: the runtime that is asked for, or that an option needs, is not installed; ONNX
       Runtime is asked for with an option that needs TensorFlow; or there is no such model.
   """
-  needs = _need(options)
-  runtime = asked if asked != "auto" else _fitting(model, needs or reports, jobs, pixels_of)
+  needs, directory = _need(options), catalogue.find(model)
+  runtime = asked if asked != "auto" else _fitting(directory, needs or reports, jobs, pixels_of)
+  if loading.is_export(directory) and (needs or runtime == "tensorflow"):
+    flag = needs or "--runtime=tensorflow"
+    raise ValueError(f"{flag} needs TensorFlow, which does not read {model}: its graphs are ONNX's")
   if runtime == "onnx" and needs:
     if asked == "onnx":
       raise ValueError(f"{needs} needs TensorFlow: leave out --runtime=onnx")
@@ -111,12 +114,12 @@ def _need(options):
   return "--precision" if precisions.resolve(precision) != CODEC_PRECISIONS[0] else None
 
 
-def _fitting(model, needs_tensorflow, jobs, pixels_of):
-  if not _is_installed("tensorflow"):
+def _fitting(directory, needs_tensorflow, jobs, pixels_of):
+  if not _is_installed("tensorflow") or loading.is_export(directory):
     return "onnx"
   if needs_tensorflow or "tensorflow" in sys.modules or not _is_installed("onnx"):
     return "tensorflow"
-  if not loading.has_graphs(catalogue.find(model)):
+  if not loading.has_graphs(directory):
     return "tensorflow"
   return "tensorflow" if _are_many(jobs, pixels_of) else "onnx"
 

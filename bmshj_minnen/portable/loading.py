@@ -20,7 +20,7 @@ from bmshj_minnen.portable.onnx_transforms import CPU, OnnxTransforms
 from bmshj_minnen.portable.range_coder import RangeCoder
 from bmshj_minnen.quality import Dial
 
-__all__ = ["GRAPHS", "array_coder", "graphs_of", "has_graphs", "load", "load_for"]
+__all__ = ["GRAPHS", "array_coder", "graphs_of", "has_graphs", "is_export", "load", "load_for"]
 
 GRAPHS = "onnx"  # The folder of the graphs in a model directory.
 _PARTS = ("g_a", "h_a", "g_s", "gains")
@@ -41,8 +41,9 @@ def load(
     model: the name of a model that ships, or a directory that `export --format=onnx` wrote.
     max_pixels, memory: as of `Codec`.
     quality: of a model for many rates, where none is given; None: the default one, see `quality`.
-    providers: ONNX Runtime's execution providers for g_a, h_a and g_s, in order of preference;
-      the entropy parameters are always computed on the CPU.
+    providers: ONNX Runtime's execution providers for g_a, h_a and g_s in order of preference, such
+      as "CUDAExecutionProvider"; only the CPU's was tried. Entropy parameters are computed in
+      NumPy, on the CPU, in any case.
 
   Raises:
     ValueError: there is no such model or quality, it has no graphs, or its files are of different
@@ -76,6 +77,11 @@ def graphs_of(directory: pathlib.Path) -> pathlib.Path:
 def has_graphs(directory: pathlib.Path) -> bool:
   """Whether a model directory holds ONNX graphs."""
   return (graphs_of(directory) / manifest.MANIFEST).exists()
+
+
+def is_export(directory: pathlib.Path) -> bool:
+  """Whether a directory holds graphs and their weights, which TensorFlow does not read."""
+  return has_graphs(directory) and not manifest.read(graphs_of(directory)).graphs["g_a"].weights
 
 
 def _codec(directory, prior, max_pixels, memory, providers, quality=None):

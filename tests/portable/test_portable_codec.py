@@ -2,8 +2,12 @@
 
 import concurrent.futures
 import json
+import multiprocessing
+import os
 import pathlib
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import PIL.Image
@@ -94,6 +98,53 @@ def test_tiles_give_files_with_the_same_latents(codec, image):
   finally:
     codec.memory = 2**30
   assert np.abs(codec.decompress(whole) - pixels).max() <= 1
+
+
+_PEAKS = """
+import pathlib, sys
+import numpy as np
+from bmshj_minnen import portable
+
+def held(key):
+  return 1024 * int(pathlib.Path("/proc/self/status").read_text().split(key)[1].split()[0])
+
+image, memory = np.load(sys.argv[1]), int(sys.argv[2])
+data = portable.load(memory=1).compress(image)
+for name, argument in (("compress", image), ("decompress", data)):
+  codec = portable.load(memory=memory)
+  codec.decompress(codec.compress(image[:99, :99]))
+  pathlib.Path("/proc/self/clear_refs").write_text("5")
+  before = held("VmRSS:")
+  getattr(codec, name)(argument)
+  print(held("VmHWM:") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_networks_take_about_as_much_memory_as_they_may(image, tmp_path):
+  np.save(tmp_path / "image.npy", np.tile(image, (12, 10, 1)))
+  memory = 2**27
+  done = subprocess.run(
+    [sys.executable, "-c", _PEAKS, tmp_path / "image.npy", str(memory)],
+    cwd=_VECTORS.parents[1],
+    capture_output=True,
+    text=True,
+  )
+  peaks = [int(line) for line in done.stdout.split()]
+  # The image is of 5 MB, its latents are of as many; all at once g_a would take 700 MB.
+  assert len(peaks) == 2 and max(peaks) < 1.8 * memory, (peaks, done.stderr)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_forked_processes_have_threads_of_their_own(codec, image):
+  data = codec.compress(image)
+  context = multiprocessing.get_context("fork")
+  answers = context.SimpleQueue()
+  process = context.Process(target=lambda: answers.put(codec.compress(image)))
+  process.start()
+  process.join(60)
+  assert process.exitcode == 0 and answers.get() == data
 
 
 def test_seconds_and_progress_are_told(codec, image):
