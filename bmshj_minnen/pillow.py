@@ -96,7 +96,7 @@ def use(codec) -> None:
 
 
 def _runtime():
-  """What loads models."""
+  """The module whose `load` and `load_for` start soonest."""
   if sys.modules.get("tensorflow") or importlib.util.find_spec("onnxruntime") is None:
     return bmshj_minnen
   return portable
