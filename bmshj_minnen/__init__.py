@@ -33,8 +33,10 @@ _MODULES = {
   "write_image": "photographs.images",
 }
 
-# Those of this package that take the place of the others where TensorFlow is not installed.
+# Modules that take the place of those above where TensorFlow is not installed.
 _PORTABLE = {"load": "portable.loading", "load_for": "portable.loading"}
+
+_NEED_TENSORFLOW = ("Model", "load_model")
 
 __all__ = sorted(_MODULES)
 
@@ -43,8 +45,13 @@ def __getattr__(name: str):
   if name not in _MODULES:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
   module = _MODULES[name]
-  if name in _PORTABLE and importlib.util.find_spec("tensorflow") is None:
-    module = _PORTABLE[name]
+  if importlib.util.find_spec("tensorflow") is None:
+    module = _PORTABLE.get(name, module)
+    if name in _NEED_TENSORFLOW:
+      raise ImportError(
+        f"bmshj_minnen.{name} needs TensorFlow, which has packages for Python 3.9 to 3.11 on Linux"
+        " with an x86-64 processor"
+      )
   return getattr(importlib.import_module(f"{__name__}.{module}"), name)
 
 

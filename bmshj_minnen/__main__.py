@@ -19,6 +19,7 @@ _PROGRAMS = (
   "beam_compress",
   "beam_decompress",
 )
+_WITHOUT_TENSORFLOW = ("compress", "decompress", "info", "verify")
 
 
 def _summary(program):
@@ -39,9 +40,10 @@ def main(arguments: list[str]) -> int:
       file=sys.stderr,
     )
     return 1
-  print("python -m bmshj_minnen.PROGRAM, --help for its flags:")
+  print("python -m bmshj_minnen.PROGRAM, --help for its flags; * needs TensorFlow:")
   for program in _PROGRAMS:
-    print(f"  {program:<16} {_summary(program)}")
+    mark = " " if program in _WITHOUT_TENSORFLOW else "*"
+    print(f"{mark} {program:<16} {_summary(program)}")
   return 0
 
 

@@ -32,8 +32,6 @@ _REMEDIES = {
   " x86-64 processor",
   "onnx": "ONNX Runtime, which is not installed: pip install onnxruntime",
 }
-# Options of `load` that ONNX Runtime does not have.
-_ONLY_TENSORFLOW = ("precision", "refine", "lmbda")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +96,9 @@ def choose(
   if not _is_installed(runtime):
     raise ValueError(f"--runtime={runtime} needs {_REMEDIES[runtime]}")
   if runtime == "onnx":
-    options = {name: value for name, value in options.items() if name not in _ONLY_TENSORFLOW}
+    options = {
+      name: value for name, value in options.items() if name not in loading.ONLY_TENSORFLOW
+    }
   with startup.resting_collector():
     importlib.import_module(_MODULES[runtime])
   return Loader(runtime, options)

@@ -11,6 +11,7 @@ from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.coding.prior_coder import PriorCoder
+from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.model_files import catalogue
@@ -20,10 +21,21 @@ from bmshj_minnen.portable.onnx_transforms import CPU, OnnxTransforms
 from bmshj_minnen.portable.range_coder import RangeCoder
 from bmshj_minnen.quality import Dial
 
-__all__ = ["GRAPHS", "array_coder", "graphs_of", "has_graphs", "is_export", "load", "load_for"]
+__all__ = [
+  "GRAPHS",
+  "ONLY_TENSORFLOW",
+  "array_coder",
+  "graphs_of",
+  "has_graphs",
+  "is_export",
+  "load",
+  "load_for",
+]
 
 GRAPHS = "onnx"  # The folder of the graphs in a model directory.
 _PARTS = ("g_a", "h_a", "g_s", "gains")
+# Options of `bmshj_minnen.load` that ONNX Runtime does not have, and the values that need nothing.
+ONLY_TENSORFLOW = {"precision": (CODEC_PRECISIONS[0], "auto"), "refine": (0,), "lmbda": (None,)}
 
 
 def load(
@@ -32,6 +44,7 @@ def load(
   memory: int = tiling.DEFAULT_MEMORY,
   quality: Optional[float] = None,
   providers: Sequence[Any] = CPU,
+  **options: Any,
 ) -> Codec:
   """The codec of a model, in ONNX Runtime and NumPy.
 
@@ -44,13 +57,28 @@ def load(
     providers: ONNX Runtime's execution providers for g_a, h_a and g_s in order of preference, such
       as "CUDAExecutionProvider"; only the CPU's was tried. Entropy parameters are computed in
       NumPy, on the CPU, in any case.
+    **options: other arguments of `bmshj_minnen.load`, at their defaults.
 
   Raises:
-    ValueError: there is no such model or quality, it has no graphs, or its files are of different
-      models.
+    TypeError: there is no such option.
+    ValueError: there is no such model or quality, it has no graphs, its files are of different
+      models, or an option needs TensorFlow.
   """
+  _refuse(options)
   directory = catalogue.find(model)
   return _codec(directory, read_prior(directory), max_pixels, memory, providers, quality)
+
+
+def _refuse(options):
+  """Raises if an option needs TensorFlow, or is none of `bmshj_minnen.load`."""
+  for name, value in options.items():
+    if name not in ONLY_TENSORFLOW:
+      raise TypeError(f"load() got an unexpected keyword argument {name!r}")
+    if value not in ONLY_TENSORFLOW[name]:
+      raise ValueError(
+        f"{name} needs TensorFlow, which has packages for Python 3.9 to 3.11 on Linux with an"
+        " x86-64 processor"
+      )
 
 
 def load_for(
@@ -58,13 +86,15 @@ def load_for(
   max_pixels: int = DEFAULT_MAX_PIXELS,
   memory: int = tiling.DEFAULT_MEMORY,
   providers: Sequence[Any] = CPU,
+  **options: Any,
 ) -> Codec:
   """The codec of the shipped model that wrote a file; arguments as of `load`.
 
   Raises:
     BitstreamError: the file is damaged.
-    ValueError: no shipped model wrote it.
+    ValueError: no shipped model wrote it, or an option needs TensorFlow.
   """
+  _refuse(options)
   return _SHIPPED.codec_for(file, max_pixels, memory, tuple(providers))
 
 

@@ -18,6 +18,7 @@ from typing import Any, Callable, NamedTuple
 __all__ = [
   "Peer",
   "Sample",
+  "busy_seconds",
   "interleave",
   "measure",
   "print_quiet",
@@ -51,10 +52,10 @@ def measure(function: Callable[[], Any]) -> Sample:
   """Times a call, again if others disturbed it; the least disturbed of at most 3 counts."""
   samples = []
   while len(samples) < _ATTEMPTS:
-    busy, own, start = _busy_seconds(), _own_seconds(), time.perf_counter()
+    busy, own, start = busy_seconds(), _own_seconds(), time.perf_counter()
     result = function()
     seconds = time.perf_counter() - start
-    own, busy = _own_seconds() - own, _busy_seconds() - busy
+    own, busy = _own_seconds() - own, busy_seconds() - busy
     # The kernel counts in hundredths of a second, so without this short runs would look disturbed.
     others = max(0.0, busy - own - _TOLERANCE) / seconds / os.cpu_count()
     samples.append(Sample(seconds, others, result))
@@ -68,7 +69,7 @@ def _own_seconds():
   return sum(os.times()[:4])
 
 
-def _busy_seconds():
+def busy_seconds():
   """Processor seconds since the machine started that were not idle."""
   with open("/proc/stat") as file:
     ticks = [int(field) for field in file.readline().split()[1:9]]

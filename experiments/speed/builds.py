@@ -1,0 +1,123 @@
+"""Times coding, warm, in this build and others: `python -m experiments.speed.builds --against=DIR`.
+
+Each build and runtime is a process of its own, with its own code and graphs; they take turns.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import app, flags
+
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
+
+# isort: split
+from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.photographs import images
+from experiments.speed import timing
+from experiments.speed.photographs import photograph
+
+_AGAINST = flags.DEFINE_list("against", [], "Trees of other builds, such as `git archive` makes.")
+_RUNTIMES = flags.DEFINE_list("runtimes", ["tensorflow"], "Of this build: tensorflow, onnx.")
+_MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model that ships.")
+_IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
+_RUNS = flags.DEFINE_integer("runs", 15, "Runs that medians are taken of.", lower_bound=1)
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_TASKS = ("encode", "decode")
+# Runs in the tree of another build, so it uses the public functions of that build alone.
+_WORKER = """
+import json, sys, time
+runtime, model, path = sys.argv[1:]
+import bmshj_minnen
+if runtime == "onnx":
+  import bmshj_minnen.portable as codecs
+else:
+  codecs = bmshj_minnen
+codec, x = codecs.load(model), bmshj_minnen.read_image(path)
+data = codec.compress(x)
+tasks = {"encode": lambda: codec.compress(x), "decode": lambda: codec.decompress(data)}
+for task in [*tasks.values()] * 2:
+  task()
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+  start = time.perf_counter()
+  tasks[line.strip()]()
+  print(json.dumps(time.perf_counter() - start), flush=True)
+"""
+
+
+class _Worker:
+  """A process that times a task when it is asked to."""
+
+  def __init__(self, tree, runtime, png):
+    command = [sys.executable, "-c", _WORKER, runtime, _MODEL.value, png]
+    pipe = subprocess.PIPE
+    self._process = subprocess.Popen(command, cwd=tree, stdin=pipe, stdout=pipe, text=True)
+    self._read()
+
+  def ask(self, task: str) -> float:
+    """The seconds of one run."""
+    print(task, file=self._process.stdin, flush=True)
+    return self._read()
+
+  def processor_seconds(self) -> float:
+    """The processor time that the process has taken."""
+    fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+  def close(self) -> None:
+    """Ends the process."""
+    self._process.stdin.close()
+    self._process.wait()
+
+  def _read(self):
+    line = self._process.stdout.readline()
+    if not line:
+      raise ValueError(f"a build ended with status {self._process.wait()}")
+    return json.loads(line)
+
+
+def _samples(workers):
+  """{(task, name): seconds of the runs}, and the share of the machine that others took."""
+  seconds = {(task, name): [] for task in _TASKS for name in workers}
+  own = sum(worker.processor_seconds() for worker in workers.values())
+  busy, start = timing.busy_seconds(), time.perf_counter()
+  for _ in range(_RUNS.value):
+    for task, name in seconds:
+      seconds[task, name].append(workers[name].ask(task))
+  own = sum(worker.processor_seconds() for worker in workers.values()) - own
+  elapsed = (time.perf_counter() - start) * os.cpu_count()
+  return seconds, max(0.0, timing.busy_seconds() - busy - own) / elapsed
+
+
+def main(argv):
+  """Prints a table, and ratios to the first of `--runtimes` in this build."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as folder:
+    png = pathlib.Path(folder) / "photo.png"
+    images.write_image(str(png), photograph(_IMAGE.value))
+    builds = {f"this build, {runtime}": (_ROOT, runtime) for runtime in _RUNTIMES.value}
+    builds.update({tree: (pathlib.Path(tree), "tensorflow") for tree in _AGAINST.value})
+    workers = {name: _Worker(tree, runtime, str(png)) for name, (tree, runtime) in builds.items()}
+    seconds, others = _samples(workers)
+    for worker in workers.values():
+      worker.close()
+    print(timing.processors())
+    timing.print_table({f"{task}, {name}": own for (task, name), own in seconds.items()})
+    medians = {key: statistics.median(own) for key, own in seconds.items()}
+    first, *rest = workers
+    for task, name in itertools.product(_TASKS, rest):
+      print(f"{task}, {name} / {first}: {medians[task, name] / medians[task, first]:.3f}")
+    print(f"Other processes took {100 * others:.0f} % of the machine.")
+
+
+if __name__ == "__main__":
+  app.run(main)
