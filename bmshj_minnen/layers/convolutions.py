@@ -36,6 +36,11 @@ class GDN(tfc.GDN):
     inverse: whether it multiplies.
     dtype: Keras policy. Squares overflow float16, and for training sums of them need more digits
       than bfloat16 has.
+
+  Attributes:
+    is_convolution: whether the sums are a 1x1 convolution. In TensorFlow, and behind the
+      transpositions of g_s, a matrix product is faster; between convolutions of a runtime that has
+      channels first it would move all channels twice.
   """
 
   def __init__(self, inverse: bool, dtype: str = "float32"):
@@ -43,6 +48,7 @@ class GDN(tfc.GDN):
       inverse=inverse, alpha_parameter=2.0, epsilon_parameter=0.5, dtype=dtype, name="gdn"
     )
     self._constants = None
+    self.is_convolution = False
 
   def hold(self, beta: tf.Tensor, gamma: tf.Tensor) -> None:
     """Takes constants in place of variables; before it is built."""
@@ -57,11 +63,14 @@ class GDN(tfc.GDN):
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
     """[B, h, w, C] -> the same."""
     beta, gamma = self._constants or (self.beta, self.gamma)
-    # A matrix product is faster than a 1x1 convolution.
-    squares = tf.reshape(tf.square(inputs), [-1, inputs.shape[-1]])
-    pool = tf.nn.bias_add(tf.matmul(squares, gamma), beta)
-    pool = tf.reshape(pool, tf.shape(inputs))
+    pool = tf.nn.bias_add(self._product(tf.square(inputs), gamma), beta)
     return inputs * (tf.sqrt(pool) if self.inverse else tf.math.rsqrt(pool))
+
+  def _product(self, squares, gamma):
+    if self.is_convolution:
+      return tf.nn.conv2d(squares, gamma[None, None], 1, "VALID")
+    rows = tf.reshape(squares, [-1, squares.shape[-1]])
+    return tf.reshape(tf.matmul(rows, gamma), tf.shape(squares))
 
 
 class Convolution(tfc.SignalConv2D):

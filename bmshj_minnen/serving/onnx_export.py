@@ -11,6 +11,7 @@ from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.coding.tensor_transforms import TensorTransforms
 from bmshj_minnen.layers.chain import Chain
+from bmshj_minnen.layers.convolutions import GDN
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import catalogue, snapshots, weights
 from bmshj_minnen.model_files.codec_files import read_prior, read_weights
@@ -80,6 +81,8 @@ def _of_transforms(config, arrays):
   model = Model(config, has_variables=False)
   if isinstance(model.g_s, Chain):
     model.g_s = model.g_s.in_phases()
+  for gdn in _gdns(model.g_a):
+    gdn.is_convolution = True  # ONNX has channels first.
   weights.hold(model, arrays)
   transforms = TensorTransforms(model)
   random, m = np.random.default_rng(0), config.latent_channels
@@ -112,6 +115,12 @@ def _of_transforms(config, arrays):
     proto = _graph(name, compute, {source: sample}, axes, constants)
     result[name] = proto, held, transforms.fields[name]
   return result
+
+
+def _gdns(network):
+  layers = network.layers if isinstance(network, Chain) else ()
+  activations = (getattr(layer, "activation", None) for layer in layers)
+  return [activation for activation in activations if isinstance(activation, GDN)]
 
 
 class _Operations:
