@@ -151,6 +151,14 @@ def test_what_a_folder_holds_besides_is_counted(tree, capsys):
   assert f"note: {_plan('in').left_out[0]}" in capsys.readouterr().err.splitlines()
 
 
+def test_results_of_a_pair_may_keep_the_whole_names(tree):
+  trees.make(tree, ["in/a.jpg"])
+  plan = _plan("in", keep_extensions=True)
+  targets = {job.source: job.target for job in plan.jobs}
+  assert targets["in/a.jpg"] == "out/a.jpg.bin" and targets["in/a.png"] == "out/a.png.bin"
+  assert not plan.refusals
+
+
 def test_sources_are_never_results(tree):
   os.rename("other/g.jpg", "in/a.bin")
   plan = _plan("in/a.png", "in/a.bin", "in/B.JPG", output_dir="in")

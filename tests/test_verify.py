@@ -117,9 +117,8 @@ def test_places_are_those_of_compress(tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
     (tmp_path / name).touch()
   root = str(tmp_path / "small")
-  paths = [f"{root}/a.tfci", f"{root}/b/a.tfci", f"{root}/c.tfci"]
+  names = ("a.tfci", "b/a.tfci", "c.tfci", "a.png.tfci", "b/a.png.tfci")
+  paths = [f"{root}/{name}" for name in names]
   found = verification.sources_of(paths, [root], str(tmp_path / "photos"))
-  assert found == {
-    paths[0]: str(tmp_path / "photos/a.png"),
-    paths[1]: str(tmp_path / "photos/b/a.jpg"),
-  }
+  first, second = str(tmp_path / "photos/a.png"), str(tmp_path / "photos/b/a.jpg")
+  assert found == {paths[0]: first, paths[1]: second, paths[3]: first}

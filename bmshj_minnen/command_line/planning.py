@@ -38,12 +38,15 @@ class Request:
       a folder, or from a glob such as `photos/**/*.png`, keep their places below `photos`.
     recursive: whether folders within folders are looked into.
     skip_existing: whether whole results that are there already are kept.
+    keep_extensions: whether results have the whole names of their sources before their own suffix,
+      such as `a.jpg.tfci`, so that `a.jpg` and `a.png` have results of their own.
   """
 
   paths: tuple[str, ...]
   output_dir: Optional[str] = None
   recursive: bool = False
   skip_existing: bool = False
+  keep_extensions: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +143,8 @@ def _folder_jobs(request, suffixes, new_suffix):
     found = 0
     for source, place in find(path, suffixes, request.recursive):
       found += 1
-      target = os.path.join(request.output_dir, os.path.splitext(place)[0] + new_suffix)
+      name = place if request.keep_extensions else os.path.splitext(place)[0]
+      target = os.path.join(request.output_dir, name + new_suffix)
       yield Job(os.path.normpath(source), os.path.normpath(target))
     if not found:
       is_folder = os.path.isdir(path)
@@ -250,8 +254,8 @@ def refused(
     elif len(group) > 1:
       *others, last = [job.source for job in group]
       line = (
-        f"{', '.join(others)} and {last} would become one file, {target}: rename them, or give "
-        f"them output folders of their own"
+        f"{', '.join(others)} and {last} would become one file, {target}: rename them, give them "
+        f"output folders of their own, or with --output_dir --keep_extensions"
       )
     else:
       reason = problem(target)

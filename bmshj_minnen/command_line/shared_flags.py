@@ -145,6 +145,9 @@ class FileFlags:
       "Keep results that are there: those that are whole, of these files as they are now, and as "
       "asked for.",
     )
+    self._keep_extensions = flags.DEFINE_bool(
+      "keep_extensions", False, "With --output_dir, name results a.jpg.tfci in place of a.tfci."
+    )
     self._overwrite = _define_overwrite()
     self._jobs = flags.DEFINE_integer(
       "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
@@ -158,6 +161,7 @@ class FileFlags:
       self.output_dir,
       self._recursive.value,
       self._skip_existing.value,
+      self._keep_extensions.value,
     )
 
   def results(self, is_own: Callable[[bytes], bool]) -> files.Results:

@@ -87,6 +87,8 @@ class Check:
 def sources_of(paths: Iterable[str], roots: Iterable[str], source_root: str) -> dict[str, str]:
   """The photographs of compressed files, by the names that `compress --output_dir` gives.
 
+  A file that is named for a whole name, as by `--keep_extensions`, is of that photograph.
+
   Args:
     paths: compressed files.
     roots: folders that these were found in.
@@ -113,3 +115,4 @@ def missing(verified: Iterable[str], source_root: str) -> list[str]:
 def _photographs(root: str) -> Iterator[tuple[str, str]]:
   for path, place in planning.find(root, images.SUFFIXES, recursive=True):
     yield os.path.splitext(place)[0], os.path.normpath(path)
+    yield place, os.path.normpath(path)
