@@ -31,12 +31,26 @@ _RUNTIME = shared_flags.define_runtime()
 _PRECISION = shared_flags.define_precision()
 _PICTURES = shared_flags.PictureFlags()
 _MAX_PIXELS = shared_flags.define_max_pixels()
+_REGION = flags.DEFINE_list(
+  "region",
+  None,
+  "Make this part of the picture alone: left, top, width, height, such as 0,0,64,64.",
+)
+flags.register_validator(
+  "region",
+  lambda values: values is None or (len(values) == 4 and all(v.isdecimal() for v in values)),
+  "give left, top, width and height, such as 0,0,64,64",
+)
 _LOG = shared_flags.define_log()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
 _ORIGINAL = shared_flags.define_path(
   "original", None, "With --verbose, a photograph to compare with."
 )
 _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
+
+
+def _region():
+  return None if _REGION.value is None else tuple(map(int, _REGION.value))
 
 
 def _pixels(path):
@@ -58,7 +72,7 @@ def _convert(codec_of, original, content, progress, facts):
   data, metadata = content
   facts["bytes"] = len(data)
   seconds: dict[str, float] = {}
-  image = codec_of(data).decompress(data, seconds, progress)
+  image = codec_of(data).decompress(data, seconds, progress, _region())
   facts.update(width=image.shape[1], height=image.shape[0], seconds=seconds)
 
   def describe():
@@ -76,7 +90,7 @@ def _write(results, image_format, target, picture, source):
 def _is_done(source, target):
   """Whether a whole picture of the size that the source declares is there already."""
   header, _ = reading.parse_intact(files.read(source))
-  return images.size_of_whole_picture(target) == (header.height, header.width)
+  return not _region() and images.size_of_whole_picture(target) == (header.height, header.width)
 
 
 def main(argv):

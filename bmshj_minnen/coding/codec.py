@@ -229,6 +229,7 @@ class Codec:
     data: bytes,
     seconds: Optional[dict[str, float]] = None,
     progress: Optional[Callable[[float], None]] = None,
+    region: Optional[tuple[int, int, int, int]] = None,
   ) -> np.ndarray:
     """Decompresses what `compress` returned to [H, W, 3] uint8.
 
@@ -236,13 +237,26 @@ class Codec:
       data: the whole file.
       seconds: as of `compress`; its keys are "container", "entropy decoding" and "synthesis".
       progress: as of `compress`.
+      region: left, top, width and height, pixels, of the part that is wanted; None: all. All
+        latents are decoded in any case, but g_s runs on the part alone.
+
+    Returns:
+      [H, W, 3] uint8, or of the region [height, width, 3].
 
     Raises:
       BitstreamError: the bytes are not whole, or of another format or model, or too large.
+      ValueError: the region is empty, or not within the image.
     """
     timed = Stopwatch(seconds)
     to_come = Progress(progress, 1 - _SYNTHESIS_SHARE)
+    if region is not None:
+      header, _ = reading.parse(data)
+      region = tiling.Region.within(region, header.width, header.height)
     header, latents = self._unpack(data, timed, to_come.first)
+    if region is not None:
+      y_hat = self._transforms.without_gains(latents.y_hat, header.quality)
+      with timed("synthesis"):
+        return self._transforms.synthesis_of_region(y_hat, region, self.memory, to_come.second)
     size = (header.height, header.width)
     return self._pixels(latents.y_hat, header.quality, size, timed, to_come.second)
 

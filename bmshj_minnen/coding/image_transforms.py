@@ -102,6 +102,32 @@ class ImageTransforms:
     field = self._transforms.fields["g_s"]
     return self._tiled(field, self._transforms.g_s, y_hat, size, memory, progress)
 
+  def synthesis_of_region(
+    self,
+    y_hat: np.ndarray,
+    region: tiling.Region,
+    memory: int,
+    progress: Optional[Callable[[float], None]] = None,
+  ) -> np.ndarray:
+    """ŷ [h, w, M] of a whole image -> the pixels [height, width, 3] uint8 of a region of it.
+
+    g_s runs on the latents that the region depends on alone.
+    """
+    field = self._transforms.fields["g_s"]
+    if not field.memory:  # Its receptive field is not known, or is the whole image.
+      whole = self._transforms.g_s(y_hat)
+      return np.ascontiguousarray(whole[region.rows, region.columns])
+    rows = tiling.seen(region.rows, y_hat.shape[0], field)
+    columns = tiling.seen(region.columns, y_hat.shape[1], field)
+    part = y_hat[rows.begin : rows.end, columns.begin : columns.end]
+    size = tuple(side * field.outputs for side in part.shape[:2])
+    pixels = self._tiled(field, self._transforms.g_s, part, size, memory, progress)
+    top, left = (
+      rows.first - rows.begin * field.outputs,
+      columns.first - columns.begin * field.outputs,
+    )
+    return np.ascontiguousarray(pixels[top : top + region.height, left : left + region.width])
+
   def _tiled(self, field, function, source, size, memory, progress=None):
     units = tiling.units(field, self._config, memory)
     return tiling.run(field, function, source, size, units, progress)

@@ -8,7 +8,9 @@ some at the right and lower border have the same shape: TensorFlow prepares for 
 
 import dataclasses
 import math
+import operator
 import sys
+from collections.abc import Sequence
 from typing import Callable, NamedTuple, Optional
 
 import numpy as np
@@ -19,10 +21,12 @@ from bmshj_minnen.receptive_field import ReceptiveField, inputs_of
 __all__ = [
   "DEFAULT_MEMORY",
   "Field",
+  "Region",
   "Span",
   "field",
   "refinement",
   "run",
+  "seen",
   "spans",
   "units",
   "window",
@@ -102,6 +106,59 @@ class Span(NamedTuple):
   end: int
   first: int
   last: int
+
+
+class Region(NamedTuple):
+  """A rectangle of an image, pixels."""
+
+  left: int
+  top: int
+  width: int
+  height: int
+
+  @classmethod
+  def within(cls, values: Sequence[int], width: int, height: int) -> "Region":
+    """Left, top, width and height as a region of an image of this size.
+
+    Raises:
+      TypeError: they are not four whole numbers.
+      ValueError: the region is empty, or not within the image.
+    """
+    region = cls(*map(operator.index, values))
+    is_within = min(region.left, region.top) >= 0 and min(region.width, region.height) >= 1
+    is_within &= region.left + region.width <= width and region.top + region.height <= height
+    if not is_within:
+      text = ",".join(map(str, region))
+      raise ValueError(
+        f"the region {text} (left, top, width, height) is not within {width}x{height}"
+      )
+    return region
+
+  @property
+  def rows(self) -> slice:
+    """Its rows."""
+    return slice(self.top, self.top + self.height)
+
+  @property
+  def columns(self) -> slice:
+    """Its columns."""
+    return slice(self.left, self.left + self.width)
+
+
+def seen(samples: slice, size: int, field: Field) -> Span:
+  """The units that some samples of a result depend on.
+
+  Args:
+    samples: rows or columns of the result.
+    size: units of the whole axis.
+    field: of the network.
+
+  Returns:
+    `begin` and `end` are units, `first` and `last` the samples.
+  """
+  begin = max(0, samples.start // field.outputs - field.before)
+  end = min(size, math.ceil(samples.stop / field.outputs) + field.after)
+  return Span(begin, end, samples.start, samples.stop)
 
 
 def spans(size: int, length: int, field: Field) -> list[Span]:
