@@ -30,10 +30,10 @@ _RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Folder of the
 _QUALITIES = flags.DEFINE_list(
   "qualities", ["10", "30", "50", "70", "90"], "Qualities that are measured on the images."
 )
-_STEPS = flags.DEFINE_integer("steps", 3000, "Steps on equal latents.")
+_STEPS = flags.DEFINE_integer("steps", 2400, "Steps on equal latents.")
 _OWN_STEPS = flags.DEFINE_integer("own_steps", 0, "Steps of all networks after that; 0: none.")
-_RATE = flags.DEFINE_float("learning_rate", 2e-3, "Initial learning rate on equal latents.")
-_OWN_RATE = flags.DEFINE_float("own_learning_rate", 2e-4, "The same for all networks.")
+_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Initial learning rate on equal latents.")
+_OWN_RATE = flags.DEFINE_float("own_learning_rate", 1e-4, "The same for all networks.")
 _PRECISION = flags.DEFINE_enum(
   "precision_policy", "float32", config.PRECISIONS, "Precision of the convolutions in training."
 )

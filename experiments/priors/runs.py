@@ -73,7 +73,7 @@ class Run:
       "save_every": max(1, settings.steps[self.stage] // 3),
       "learning_rate": settings.learning_rates[self.stage],
       "schedule": "cosine",
-      "optimizer": "muon",
+      "optimizer": "adam",
       "precision_policy": settings.precision_policy,
       "seed": self.seed,
       "batch": 8,
