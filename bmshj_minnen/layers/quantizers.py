@@ -51,7 +51,7 @@ def additive_noise(seed: tf.Tensor, stream: int) -> Quantizer:
 
 
 def rounding(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
-  """ŷ of all positions at once, with round(y) as the context: [B, h, w, M] float32, as y."""
+  """ŷ [B, h, w, M] float32 of all positions at once, with round(y) as their context."""
   return rounding_in_passes(1)(y, mean_of)
 
 
