@@ -84,7 +84,7 @@ class FrozenPrior:
 
   @classmethod
   def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "FrozenPrior":
-    """The prior that `arrays` returned as arrays."""
+    """Makes a prior from the arrays that `arrays` returned."""
     parts: dict[str, dict[str, np.ndarray]] = {}
     for key, value in arrays.items():
       if "." in key:

@@ -133,7 +133,7 @@ def message_graph(problem: Problem, offset: tf.Tensor, expected: _Text, found: _
 
 
 def _metadata(data):
-  """The place where the picture begins, and the checks of the metadata before it."""
+  """The place where the image begins, and the checks of the metadata before it."""
   header = _Header(data, METADATA, tf.constant(0, tf.int64))
   is_there = _part(data, 0, len(fields.MAGIC) + 1) == fields.MAGIC + bytes([METADATA])
   end = header.end + header.values["exif_size"] + header.values["xmp_size"]

@@ -1,4 +1,4 @@
-"""The part of a file before the picture: EXIF and XMP."""
+"""The part of a file before the image: EXIF and XMP."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,10 @@ _ZEROS = bytes(fields.field(_CHECKSUM).size)
 
 
 class Part(NamedTuple):
-  """The metadata before a picture; all empty if there is no such part.
+  """The metadata before an image; all empty if the part is missing.
 
   Attributes:
-    size: bytes of the part; the picture begins after them.
+    size: bytes of the part; the image begins after them.
     exif, xmp: the metadata.
   """
 
@@ -46,7 +46,7 @@ def _header(exif_size, xmp_size, checksum=_ZEROS):
 
 
 def read(data: bytes) -> Part:
-  """The metadata before the picture of a file.
+  """The metadata before the image of a file.
 
   Raises:
     BitstreamError: the metadata are truncated or damaged.
