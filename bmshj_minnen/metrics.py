@@ -20,7 +20,7 @@ _MIN_FACTOR = 1e-6
 
 
 def mse(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
-  """Mean squared error per image: two [B, H, W, 3] on the 0..255 scale -> [B], same dtype.
+  """Mean squared error per image: two [B, H, W, 3] float on the 0..255 scale -> [B] float.
 
   Raises:
     ValueError: the shapes differ.

@@ -69,7 +69,7 @@ class Codec:
     graphs: the `GraphCodec` of a codec that runs in TensorFlow; None in other runtimes.
 
   Raises:
-    ValueError: there is no such quality.
+    ValueError: the quality does not exist, or is given for a model for one rate.
   """
 
   def __init__(

@@ -63,7 +63,7 @@ class RangeCoder:
     self._escape = tf.constant(both.escape, tf.int32)
 
   def start_encoder(self) -> tf.Tensor:
-    """A handle to which symbols are pushed."""
+    """A handle to which symbols are pushed, a scalar variant."""
     return tfc.create_range_encoder([], self._cdf)
 
   def start_decoder(self, data: tf.Tensor) -> tf.Tensor:

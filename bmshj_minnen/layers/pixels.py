@@ -17,7 +17,7 @@ def pad_to_latents(image: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(x_hat: tf.Tensor) -> tf.Tensor:
-  """Pixels on the 0..255 scale, float -> the nearest levels, uint8.
+  """Pixels [...] float on the 0..255 scale -> the nearest levels, [...] uint8.
 
   OpenVINO and LiteRT lack the operation `tf.saturate_cast`.
   """
