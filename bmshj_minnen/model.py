@@ -159,7 +159,8 @@ class Model(tf.keras.Model):
 
   def hyper_analysis(self, y: tf.Tensor) -> tf.Tensor:
     """Y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float32."""
-    # Scales alone do not depend on signs (Ballé et al., 2018, figure 4).
+    # Without means only scales are predicted, and signs do not change them (Ballé et al., 2018,
+    # figure 4).
     return tf.cast(self.h_a(y if self.config.parts.means else tf.abs(y)), tf.float32)
 
   def hyper_synthesis(self, z_hat: Optional[tf.Tensor], shape: tf.Tensor) -> Optional[tf.Tensor]:

@@ -59,7 +59,7 @@ class PriorCoder:
     handle, y_hat = wavefront.scan(self.networks, coder, handle, psi, height, width, channels)
     return handle, self._xp.reshape(y_hat * self._step, [height, width, channels])
 
-  # The same piece by piece.
+  # The same operations, piece by piece.
 
   def push_z(self, z_hat: Any) -> Any:
     """ẑ [h', w', N] float32 -> the state of a new encoder."""

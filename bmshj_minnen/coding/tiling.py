@@ -2,9 +2,9 @@
 
 A network sees a tile with a halo of real neighbours that covers the receptive field. Only outputs
 that depend on nothing beyond the halo are kept. At a border of the image a tile ends with the
-image, so that zeros are padded there, and only there, layer by layer as in the whole image. Most
-tiles have the same shape, except some at the right and lower border, because TensorFlow prepares
-for each shape anew.
+image, so that zeros are padded there, and only there, layer by layer as in the whole image. All
+tiles except some at the right and lower border have the same shape, because TensorFlow prepares for
+each shape anew.
 """
 
 import dataclasses

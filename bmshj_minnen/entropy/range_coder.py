@@ -106,7 +106,7 @@ class RangeCoder:
     return handle, tf.tensor_scatter_nd_update(value, where, wide)
 
   def finish_encoder(self, handle: tf.Tensor) -> tf.Tensor:
-    """The scalar string of all that was pushed."""
+    """The bytes of all symbols that were pushed, a scalar string."""
     return tfc.entropy_encode_finalize(handle)
 
   def finish_decoder(self, handle: tf.Tensor) -> tf.Tensor:

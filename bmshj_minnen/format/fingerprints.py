@@ -1,4 +1,4 @@
-"""The fingerprint of a model: a hash of all that entropy decoding reads."""
+"""The fingerprint of a model: a hash of everything that entropy decoding reads."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""The convolutions and the normalization that the transforms are made of.
+"""The convolutions and the normalization of the transforms.
 
 All convolutions are tensorflow-compression's `SignalConv2D` with its default parametrisation by
 the real Fourier transform of the kernel, which trains in far fewer steps than plain kernels. The

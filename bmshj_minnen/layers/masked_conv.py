@@ -37,7 +37,6 @@ class MaskedConv2D(tf.keras.layers.Layer):
 
   @property
   def kernel(self) -> tf.Tensor:
-    """The masked kernel [support, support, C, filters], float."""
     kernel = tf.convert_to_tensor(self._kernel)
     return kernel * tf.cast(self._mask, kernel.dtype)
 

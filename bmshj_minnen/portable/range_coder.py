@@ -199,7 +199,7 @@ class RangeCoder:
     return handle, value
 
   def finish_encoder(self, handle: Encoder) -> bytes:
-    """The bytes of all that was pushed."""
+    """The bytes of all symbols that were pushed."""
     return handle.finish()
 
   def finish_decoder(self, handle: Decoder) -> bool:
