@@ -22,7 +22,7 @@ _DATA_DIR = shared_flags.define_path("data_dir", "", "The folder of tensorflow-d
 _MIN_SIZE = flags.DEFINE_integer(
   "min_size",
   config.TrainConfig(model_dir="").crop,
-  "Shortest side of photographs to keep, pixels; the largest --crop for training.",
+  "Pixels; photographs with a shorter side are left out; the largest --crop for training.",
   lower_bound=1,
 )
 _ALPHA = shared_flags.define_alpha()
