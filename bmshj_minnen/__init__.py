@@ -1,14 +1,14 @@
 """Joint autoregressive and hierarchical priors for learned image compression.
 
-The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018), shipped, or trained with
-`bmshj_minnen.train`:
+The paper's model (Minnen, Ballé, Toderici, NeurIPS 2018): trained models that ship, or a model that
+`bmshj_minnen.train` trained:
 
     codec = bmshj_minnen.load("default")
     data = codec.compress(image)      # [H, W, 3] uint8 -> bytes
     image = codec.decompress(data)    # and back
 
-`load_for(data)` is the codec of the shipped model that wrote a file. Where TensorFlow is not
-installed, both are those of `bmshj_minnen.portable`.
+`load_for(data)` returns the codec of the shipped model that wrote a file. Without TensorFlow, both
+functions are taken from `bmshj_minnen.portable`.
 """
 
 import importlib
@@ -16,8 +16,8 @@ import importlib.util
 
 __version__ = "0.1.0"
 
-# Imported when they are first used, so that `command_line.startup` comes before TensorFlow and can
-# silence it.
+# Imported at the first use, so that `command_line.startup` comes before TensorFlow and can silence
+# it.
 _MODULES = {
   "BitstreamError": "format.errors",
   "Codec": "coding.codec",
@@ -33,7 +33,7 @@ _MODULES = {
   "write_image": "photographs.images",
 }
 
-# Modules that take the place of those above where TensorFlow is not installed.
+# The modules to use instead if TensorFlow is not installed.
 _PORTABLE = {"load": "portable.loading", "load_for": "portable.loading"}
 
 _NEED_TENSORFLOW = ("Model", "load_model")

@@ -23,14 +23,14 @@ _WITHOUT_TENSORFLOW = ("compress", "decompress", "info", "verify")
 
 
 def _summary(program):
-  """The first line of its docstring; importing it would take the seconds of TensorFlow."""
+  """The first line of a program's docstring; an import would take TensorFlow's seconds."""
   source = pathlib.Path(__file__).with_name(f"{program}.py").read_text("utf-8")
   line = ast.get_docstring(ast.parse(source)).splitlines()[0]
   return line.split(": `")[0].rstrip(".") + "."
 
 
 def main(arguments: list[str]) -> int:
-  """Returns the exit status: 0, or 1 if the arguments are not understood."""
+  """Returns the exit status: 0, or 1 if an argument is unknown."""
   if arguments == ["--version"]:
     print(bmshj_minnen.__version__)
     return 0

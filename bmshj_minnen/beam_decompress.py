@@ -21,7 +21,7 @@ _MAX_PIXELS = shared_flags.define_max_pixels()
 
 
 def main(argv):
-  """Flags -> one library call; flags that are not known here are Beam's."""
+  """Flags -> one library call; unknown flags are passed to Beam."""
   logging.set_verbosity(logging.WARNING)
   with startup.one_line_errors():
     corpus = pipeline.Corpus(*_CORPUS.corpus)

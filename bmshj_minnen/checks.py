@@ -1,6 +1,6 @@
-"""Values that callers give: choices, and numbers.
+"""Checks of arguments: choices and numbers.
 
-Numbers are Python's and NumPy's; texts, truth values and arrays are none.
+Python's and NumPy's numbers are accepted; strings, truth values and arrays are not.
 """
 
 import math
@@ -12,21 +12,30 @@ __all__ = ["choice", "number", "positive"]
 
 
 def choice(name: str, value: str, choices: Iterable[str]) -> None:
-  """Raises ValueError if a value is none of the choices; the message calls it `name`."""
+  """Checks that a value is one of the choices.
+
+  Args:
+    name: name of the argument, for the message.
+    value: value of the argument.
+    choices: the accepted values.
+
+  Raises:
+    ValueError: the value is not one of the choices.
+  """
   if value not in choices:
     raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(choices)}")
 
 
 def number(name: str, value: Any, range_in_words: str) -> float:
-  """The number as a float; infinite or NaN ones are numbers, too.
+  """The number as a float; infinity and NaN are accepted.
 
   Args:
-    name: of the argument, for the message.
-    value: what the caller gave.
-    range_in_words: such as "above 0", for the message.
+    name: name of the argument, for the message.
+    value: value of the argument.
+    range_in_words: accepted range, such as "above 0", for the message.
 
   Raises:
-    TypeError: it is no real number.
+    TypeError: the value is not a real number.
   """
   if not isinstance(value, numbers.Real) or isinstance(value, bool):
     kind = type(value).__name__
@@ -41,8 +50,8 @@ def positive(name: str, value: Any) -> float:
   """The number as a float, above 0 and finite.
 
   Raises:
-    TypeError: it is no real number.
-    ValueError: it is another one.
+    TypeError: the value is not a real number.
+    ValueError: the number is not above 0, or not finite.
   """
   result = number(name, value, "above 0")
   if not 0 < result < math.inf:

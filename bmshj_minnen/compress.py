@@ -40,19 +40,19 @@ _REFINEMENT = shared_flags.RefinementFlags()
 _METADATA = flags.DEFINE_bool(
   "metadata",
   False,
-  "Keep EXIF and XMP, which may tell where, when and by whom a photograph was taken. Colour "
-  "profiles are applied in any case, for what comes back is sRGB.",
+  "Keep EXIF and XMP, which may show where, when and by whom a photograph was taken. Colour "
+  "profiles are always applied, because decompressed images are sRGB.",
 )
 _LOG = shared_flags.define_log()
 _VERBOSE = flags.DEFINE_bool(
   "verbose",
   False,
-  "Print sizes, quality and where the time went; with --runtime=onnx no MS-SSIM and no estimate.",
+  "Print sizes, quality and seconds of each part; with --runtime=onnx no MS-SSIM and no estimate.",
 )
 
 
 def _asked_of_codec(quality, image, kept):
-  """The quality or target, of whose bytes the metadata take some."""
+  """The quality or target for the codec; a target of bytes less the bytes of the metadata."""
   target = {name: value for name, value in quality.items() if name != "quality"}
   goal = targets.Target.of(image.shape[0] * image.shape[1], **target)
   size = len(with_metadata(b"", *kept))
@@ -83,7 +83,7 @@ def _convert(codec, estimator, quality, photograph, progress, facts):
 
 
 def _is_done(codec, quality, source, target):
-  """Whether a file that answers the request is there already."""
+  """Whether a file that satisfies the request exists already."""
   if _ALPHA.value and not existing.is_opaque(source):
     return False
   read_source = functools.partial(images.read_image, source, _ALPHA.value, lambda text: None)

@@ -1,6 +1,6 @@
 """Every number of the paper and of training, once, with its source.
 
-Sources are named by section of
+Section numbers refer to
 
   D. Minnen, J. Ballé, G. Toderici, "Joint Autoregressive and Hierarchical Priors for Learned
   Image Compression", NeurIPS 2018, https://arxiv.org/abs/1809.02736
@@ -33,14 +33,14 @@ __all__ = [
   "latent_size",
 ]
 
-# What a network output stands for: the index of a scale, or the scale itself.
+# The meaning of a network output: the index of a scale, or the scale itself.
 SCALE_OUTPUTS = ("index", "scale")
 DISTORTIONS = ("mse", "ms_ssim")
 OPTIMIZERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine", "step")
-LATENTS = ("noisy", "rounded")  # What is trained on.
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # Of training.
-CODEC_PRECISIONS = ("float32", "bfloat16", "auto")  # Of g_a and g_s, see `coding.precisions`.
+LATENTS = ("noisy", "rounded")  # Latents in training.
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # Precision of training.
+CODEC_PRECISIONS = ("float32", "bfloat16", "auto")  # For g_a and g_s, see `coding.precisions`.
 STRATEGIES = ("default", "mirrored", "multi_worker")
 
 # Table 1: g_a halves the resolution four times, h_a twice more.
@@ -54,9 +54,9 @@ PAPERS_NETWORKS = "paper"  # The name of g_a, g_s, h_a, h_s and g_ep of table 1.
 NUM_SCALES = 64
 SCALE_MIN = 0.11
 SCALE_MAX = 256.0
-# A network output s stands for the scale with index SCALE_INDEX_GAIN * s + SCALE_INDEX_CENTER.
-# The gain is a power of two so that integer networks can apply it exactly; the center makes an
-# untrained model start near scale 0.7.
+# A network output s means the scale with index SCALE_INDEX_GAIN * s + SCALE_INDEX_CENTER. The gain
+# is a power of two, so that integer networks can apply it exactly. With this center an untrained
+# model starts near scale 0.7.
 SCALE_INDEX_GAIN = 4.0
 SCALE_INDEX_CENTER = 15.0
 
@@ -67,8 +67,8 @@ LEAKY_SLOPE = 51 / 256
 # Hidden layers of the learned densities: tensorflow-compression's default.
 DENSITY_FILTERS = (3, 3)
 
-# A loss at λ counts λ^-0.45, so that a per cent of the bits counts about alike at every rate:
-# R + λD grows like λ^0.45 on photographs.
+# A loss at λ has weight λ^-0.45, so that a per cent of the bits counts about equally at every rate:
+# R + λD grows in proportion to λ^0.45 on photographs.
 RATE_WEIGHT_EXPONENT = -0.45
 
 LIKELIHOOD_BOUND = 1e-9  # As in tensorflow-compression: caps the bits of one element near 30.
@@ -79,11 +79,11 @@ MS_SSIM_MIN_SIZE = 10 * 2**4 + 1
 
 @dataclasses.dataclass(frozen=True)
 class Prior:
-  """What predicts the latents.
+  """The parts of a model that predict the latents.
 
   Attributes:
-    hyperprior: whether side information z is sent: h_a, h_s and a learned density of z.
-    context: whether latents that are decoded tell about the next ones: g_cm and g_ep.
+    hyperprior: whether side information z is coded: h_a, h_s and a learned density of z.
+    context: whether decoded latents predict the next ones: g_cm and g_ep.
     means: whether p(ŷ) has means. Without them ŷ is a whole number, and h_a sees |y|.
     leaky: whether the ReLUs of h_a, h_s and g_ep are leaky.
   """
@@ -95,11 +95,11 @@ class Prior:
 
   @property
   def is_conditional(self) -> bool:
-    """Whether p(ŷ) is a Gaussian that networks predict; if not, one learned density a channel."""
+    """Whether networks predict a Gaussian p(ŷ); if not, p(ŷ) is a learned density per channel."""
     return self.hyperprior or self.context
 
 
-# Section 2 and table 1; the first two are those of Ballé et al. (2018), with plain ReLUs.
+# Section 2 and table 1; the first two come from Ballé et al. (2018), with plain ReLUs.
 PRIORS = {
   "factorized": Prior(),
   "scale_hyperprior": Prior(hyperprior=True, leaky=False),
@@ -110,38 +110,44 @@ PRIORS = {
 
 
 def geometric(low: float, high: float, fraction: Any) -> Any:
-  """From `low` at 0 to `high` at 1 in equal factors; like `fraction`, which may be a tensor."""
+  """Interpolates geometrically from `low` at fraction 0 to `high` at fraction 1.
+
+  `fraction` is a number, an array or a tensor, and the result has its type and shape.
+  """
   return low * (high / low) ** fraction
 
 
 def latent_size(pixels: Any) -> Any:
-  """Rows (or columns) of y, of those of the image; an integer, or a tensor of them."""
+  """Rows (or columns) of an image -> rows (or columns) of y; an integer or a tensor."""
   return (pixels + LATENT_STRIDE - 1) // LATENT_STRIDE
 
 
 def hyper_size(latents: Any) -> Any:
-  """Rows (or columns) of z, of those of y; an integer, or a tensor of them."""
+  """Rows (or columns) of y -> rows (or columns) of z; an integer or a tensor."""
   return (latents + HYPER_STRIDE - 1) // HYPER_STRIDE
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-  """What the weights of a model depend on.
+  """Settings on which the weights of a model depend.
 
   Attributes:
     prior: one of `PRIORS`.
     num_filters: N, channels inside g_a, g_s and h_a, and of z (section 4: 192).
     latent_channels: M, channels of y (section 4: 192; 320 for the high rates, as in public code).
-    h_s_channels: of the first two layers of h_s; None: M and 3M/2 (table 1).
-    leaky_slope: of the leaky ReLUs; integer networks round it to 12 significant bits.
+    h_s_channels: channels of the first two layers of h_s; None: M and 3M/2 (table 1).
+    leaky_slope: slope of the leaky ReLUs; integer networks round it to 12 significant bits.
     scale_output: one of `SCALE_OUTPUTS`.
     density_filters: channels of the hidden layers of the learned densities.
     medians: whether symbols with a learned density (z, or y in the factorized model) are counted
-      from a median a channel, which h_s (or g_s) adds again.
-    gain_lambdas: λ, increasing, at which a model for many rates has learned gains of its latents;
-      None: a model for one rate, as in the paper.
+      from a median per channel, which is added again before h_s (or g_s).
+    gain_lambdas: increasing values of λ at which a model for many rates has learned gains of its
+      latents; None: a model for one rate, as in the paper.
     networks: the name of g_a, g_s, h_a, h_s and g_ep, see `layers.register`.
     context_support: side of the kernel of g_cm, odd.
+
+  Raises:
+    ValueError: a value is unknown or out of range.
   """
 
   prior: str = "joint"
@@ -174,26 +180,26 @@ class ModelConfig:
       raise ValueError(f"gain_lambdas must be two or more, above 0 and increasing, not {lambdas}")
 
   def lambda_at(self, fraction: Any) -> Any:
-    """λ of a model for many rates, from its lowest to its highest, see `geometric`."""
+    """λ of a model for many rates: its lowest at fraction 0, its highest at 1, see `geometric`."""
     return geometric(self.gain_lambdas[0], self.gain_lambdas[-1], fraction)
 
   @property
   def middle_lambda(self) -> float:
-    """The geometric middle of the λ of a model for many rates, about which training draws them.
+    """The geometric middle of the range of λ of a model for many rates.
 
-    New gains are 1 there, and so are the weights of the losses. Where nobody says for which λ, a
-    model codes at that of the default quality, see `quality`, which is half a quality below.
+    Training draws λ around it. New gains are 1 at this λ, and so are the weights of the losses. It
+    belongs to quality 50½, half a quality above the default, see `quality`.
     """
     return self.lambda_at(0.5)
 
   @property
   def parts(self) -> Prior:
-    """What the prior is made of."""
+    """The parts of the prior."""
     return PRIORS[self.prior]
 
   @property
   def parameter_channels(self) -> int:
-    """Of the entropy parameters, and of psi: scales, M, or means and scales, 2M."""
+    """Channels of the entropy parameters and of psi: M (scales) or 2M (means and scales)."""
     return self.latent_channels * (2 if self.parts.means else 1)
 
   @property
@@ -203,11 +209,11 @@ class ModelConfig:
 
   @property
   def slope(self) -> float:
-    """Of the negative half of the activations in h_a, h_s and g_ep."""
+    """Slope of the negative half of the activations in h_a, h_s and g_ep; 0 for plain ReLUs."""
     return self.leaky_slope if self.parts.leaky else 0.0
 
   def fields(self) -> dict[str, Any]:
-    """What `ModelConfig(**fields)` takes back: prior, N and M, and what is not by default."""
+    """Arguments that recreate this config: prior, N, M and all non-default fields."""
     always = ("prior", "num_filters", "latent_channels")
     return {
       field.name: getattr(self, field.name)
@@ -216,15 +222,15 @@ class ModelConfig:
     }
 
   def to_json(self) -> str:
-    """The text of a file that `load` reads."""
+    """The config as JSON, which `load` reads."""
     return json.dumps(self.fields(), indent=2) + "\n"
 
   @classmethod
   def load(cls, path: pathlib.Path) -> "ModelConfig":
-    """Reads a file that holds what `to_json` returned.
+    """Reads a file that `to_json` made.
 
     Raises:
-      ValueError: the file is not such a configuration.
+      ValueError: the file is not a model configuration, or a value is out of range.
     """
     try:
       return cls(**json.loads(path.read_text()))
@@ -234,39 +240,43 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-  """How a model is trained.
+  """Settings of a training run.
 
   The paper does not state its schedule. Batch 8, crops of 256x256, Adam with 1e-4 and 1 M steps
-  are those of tensorflow-compression's scripts; the gradient norm bound of 1 is CompressAI's.
+  come from tensorflow-compression's scripts, and the gradient norm bound of 1 from CompressAI.
 
   Attributes:
-    model_dir: where weights, logs and the record of the run go.
+    model_dir: folder for weights, logs and the record of the run.
     lmbda: λ of R + λD; R in bits per pixel, D the MSE on the 0..255 scale or 1 - MS-SSIM.
     distortion: one of `DISTORTIONS`.
     train_glob, validation_glob: patterns of photographs; empty: the bundled ones.
     dataset, data_dir: a tensorflow-datasets name and its folder, instead of `train_glob`.
     crop: side of the square training crops, pixels.
     downscale: whether JPEGs are made smaller by random factors first, which hides their blocks.
-    batch: crops a step, of all devices together.
+    batch: crops per step, on all devices together.
     steps: length of the whole run.
-    optimizer: one of `OPTIMIZERS`: Adam, as all over the field; `Muon`, which needs fewer steps.
-    learning_rate: at the start of the schedule.
-    schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the start; step, divided by ten for
-      the last fifth of the run.
-    latents: one of `LATENTS`: noisy ones, as in the paper; or rounded ones, which is what files
-      hold, while g_a and h_a stay as they are: for the end of a training, with `init_from`.
-    clip_norm: bound on the global gradient norm; 0: none.
-    average: what the moving average of the weights keeps of itself at a step, such as 0.9995; the
-      average is validated and saved; 0: none, the last weights are.
+    optimizer: one of `OPTIMIZERS`: Adam, the field's usual choice; `Muon`, which needs fewer steps.
+    learning_rate: initial learning rate.
+    schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the initial rate; step, divided by ten
+      for the last fifth of the run.
+    latents: one of `LATENTS`: noisy, as in the paper; or rounded, as in files, while g_a and h_a do
+      not change: for the end of a training, with `init_from`.
+    clip_norm: bound on the global gradient norm; 0: no bound.
+    average: the share of itself that the moving average of the weights keeps per step, such as
+      0.9995; the average is validated and saved. 0: no average; the last weights are saved.
     precision_policy: Keras policy, one of `PRECISIONS`; GDN and likelihoods are float32 in all.
     strategy: one of `STRATEGIES`: one device; all GPUs of a machine; the machines of `TF_CONFIG`.
-    seed: of the initial weights, the crops and the noise.
-    init_from: another model directory whose weights the run starts from; empty: none.
-    latents_of: a model whose g_a, g_s and gains the run takes and keeps: its latents are stored
-      once, and the prior alone is trained, on them; empty: all networks are trained.
+    seed: seed of the initial weights, the crops and the noise, 0 to 2^31 - 1.
+    init_from: another model directory with the weights to start from; empty: random weights.
+    latents_of: a model whose g_a, g_s and gains the run takes and keeps. Its latents are stored
+      once, and only the prior is trained, on them. Empty: all networks are trained.
     latents_dir: folder of the stored latents.
     stored_crops: number of crops whose latents are stored.
     save_every: steps between checkpoints, validations and metric rows.
+
+  Raises:
+    TypeError: a value is not a number.
+    ValueError: a value is unknown or out of range, or values contradict each other.
   """
 
   model_dir: str

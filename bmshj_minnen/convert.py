@@ -1,4 +1,4 @@
-"""Makes a model directory of weights that CompressAI trained.
+"""Makes a model directory from weights that CompressAI trained.
 
 python -m bmshj_minnen.convert --from_compressai=mbt2018-4-456e2af9.pth.tar --output=mbt2018-4
 """
@@ -19,9 +19,9 @@ from bmshj_minnen.photographs import crops, finding
 _SOURCE = shared_flags.define_path(
   "from_compressai", None, "A checkpoint, or an .npz file of its arrays, which needs no PyTorch."
 )
-_OUTPUT = shared_flags.define_path("output", None, "The model directory.")
+_OUTPUT = shared_flags.define_path("output", None, "The new model directory.")
 
-_CROP = 256  # Pixels; the photographs whose activations set the ranges of the integer networks.
+_CROP = 256  # Pixels; side of the images whose activations set the ranges of integer networks.
 
 
 def _convert(source, output):

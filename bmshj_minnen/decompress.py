@@ -1,4 +1,4 @@
-"""Decompresses what `compress` wrote.
+"""Decompresses files that `compress` wrote.
 
 python -m bmshj_minnen.decompress out.tfci back.png  # Or .jpg, .webp, .avif, .tif and others.
 python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders or globs
@@ -42,7 +42,7 @@ flags.register_validator(
   "give left, top, width and height, such as 0,0,64,64",
 )
 _LOG = shared_flags.define_log()
-_VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and where the time went.")
+_VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and the seconds of each part.")
 _ORIGINAL = shared_flags.define_path(
   "original", None, "With --verbose, a photograph to compare with."
 )
@@ -59,7 +59,7 @@ def _pixels(path):
 
 
 def _read(image_format, path, note):
-  """A file, and its metadata as far as the picture has room for them."""
+  """A file, and the part of its metadata that the image format can store."""
   data = files.read(path)
   header, _ = reading.parse(data)
   metadata, left_out = encoding.fitting(Metadata(header.exif, header.xmp), image_format)
@@ -88,7 +88,7 @@ def _write(results, image_format, target, picture, source):
 
 
 def _is_done(source, target):
-  """Whether a whole picture of the size that the source declares is there already."""
+  """Whether a whole image of the size that the source declares exists already."""
   header, _ = reading.parse_intact(files.read(source))
   return not _region() and images.size_of_whole_picture(target) == (header.height, header.width)
 
@@ -98,7 +98,7 @@ def main(argv):
   with startup.one_line_errors():
     if _ORIGINAL.value and _FILES.output_dir:
       raise ValueError("--original is for one file, not for --output_dir")
-    results = _FILES.results(lambda head: False)  # A picture does not say who wrote it.
+    results = _FILES.results(lambda head: False)  # An image does not show which program wrote it.
     request = _FILES.request(argv[1:])
     plan = planning.make_plan(request, frozenset((".tfci",)), _PICTURES.suffix, results.problem)
     image_format = _PICTURES.format_of(None if plan.is_folder else plan.jobs[0].target)

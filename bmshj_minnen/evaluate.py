@@ -1,9 +1,9 @@
 """Measures codecs: `python -m bmshj_minnen.evaluate --model=DIR --images='…/*.png' --output=DIR`.
 
-`--codecs=jpeg420,jpeg444,jpeg2000,jpeg2000_psnr,webp,avif,hevc444` measures the classical ones. The
-same command goes on where it was interrupted, and what was measured before stays in the table.
-What other programs wrote is not replaced: such folders are refused.
-Beside it are averages, a summary and plots; `--report=DIR` writes a page to look at.
+`--codecs=jpeg420,jpeg444,jpeg2000,jpeg2000_psnr,webp,avif,hevc444` measures classical codecs. After
+an interruption the same command continues, and earlier measurements stay in the table. Folders that
+hold files of other programs are refused. The output also has averages, a summary and plots;
+`--report=DIR` writes a page to look at.
 """
 
 import pathlib
@@ -26,22 +26,22 @@ from bmshj_minnen.evaluation import (
 )
 
 _MODEL = flags.DEFINE_multi_string(
-  "model", [], "Model directories, patterns of them, or names, with commas; may be repeated."
+  "model", [], "Model directories, patterns for them, or names, with commas; may be repeated."
 )
-_IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "The folder of the results.", required=True)
+_IMAGES = flags.DEFINE_string("images", None, "A pattern for the images.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", required=True)
 _LABEL = flags.DEFINE_string(
   "label",
   "",
-  "What the models are called, all as one curve; empty: by their directories, without the number "
-  "at the end.",
+  "Name of the models, which become one curve; empty: the names of their directories, without the "
+  "number at the end.",
 )
 _CODECS = flags.DEFINE_list("codecs", [], f"Classical codecs: {', '.join(classical.FORMATS)}.")
 _QUALITIES = flags.DEFINE_list(
   "qualities",
   [],
-  "Settings of models for many rates; without such a model, of all --codecs; empty: a list for "
-  "each that spans the useful rates.",
+  "Qualities of models for many rates; without such a model, settings of all --codecs; empty: a "
+  "list for each that spans the useful rates.",
 )
 flags.register_validator(
   "qualities",
@@ -54,19 +54,19 @@ _ALPHA = shared_flags.define_alpha()
 _REPORT = flags.DEFINE_string(
   "report",
   "",
-  "A folder for a page to look at, index.html, and its pictures, of these codecs and photographs.",
+  "Folder for a page to look at, index.html, with images from these codecs.",
 )
 _COMPARE = flags.DEFINE_list(
   "compare",
   [],
   "Files with curves of other projects: CompressAI's results (.json), or .csv with the columns "
-  "codec, bpp, psnr_db and ms_ssim. They must be averages over the same images.",
+  "codec, bpp, psnr_db and ms_ssim. The values must be averages over the same images.",
 )
 _FORMAT = flags.DEFINE_enum(
   "format",
   "",
   ["", "compressai"],
-  "Format that the averages are also written in, to a folder of this name in the output.",
+  "Second format for the averages, written to a folder of this name in the output.",
 )
 _PLOTS = flags.DEFINE_list(
   "plots", ["png"], f"Formats of the plots: {', '.join(summary.PLOT_FORMATS)}."

@@ -19,26 +19,26 @@ _MODEL = shared_flags.define_model()
 _OUTPUT = shared_flags.define_path(
   "output",
   None,
-  "BASE/VERSION; writes BASE/codec/VERSION and BASE/stock/VERSION. Of ONNX graphs a new directory, "
-  "which --model of compress and decompress takes.",
+  "BASE/VERSION, for which BASE/codec/VERSION and BASE/stock/VERSION are written. For ONNX graphs "
+  "a new directory, which --model of compress and decompress accepts.",
 )
 _FORMAT = flags.DEFINE_enum(
   "format",
   "saved_model",
   ["saved_model", "onnx"],
-  "SavedModels, or ONNX graphs, with which the codec needs no TensorFlow; these need "
+  "SavedModels, or ONNX graphs for a codec without TensorFlow; the graphs need "
   "pip install 'bmshj_minnen[onnx]'.",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels",
   DEFAULT_MAX_PIXELS,
-  "The largest image, and the most that the files of a batch may declare together.",
+  "Pixels of the largest image, and largest sum of pixels that the files of a batch may declare.",
   lower_bound=1,
 )
 _QUALITY = flags.DEFINE_float(
-  "quality", None, "Of models for many rates, where a request gives none; 50 by default."
+  "quality", None, "Quality if a request gives none, for models for many rates; 50 by default."
 )
-_WARM_UP = flags.DEFINE_bool("warm_up", True, "Add requests that a server warms up with.")
+_WARM_UP = flags.DEFINE_bool("warm_up", True, "Add requests with which a server warms up.")
 
 
 def _onnx_export():
@@ -53,7 +53,7 @@ def main(argv):
   """Flags -> one library call."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  logging.set_verbosity(logging.ERROR)  # TensorFlow tells of each argument that it renames.
+  logging.set_verbosity(logging.ERROR)  # TensorFlow logs each argument that it renames.
   with startup.one_line_errors():
     if not _OUTPUT.value:
       raise ValueError("give --output, such as --output=served/1")

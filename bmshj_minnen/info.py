@@ -1,4 +1,4 @@
-"""Tells what compressed files hold: `python -m bmshj_minnen.info FILE...`."""
+"""Prints facts about compressed files: `python -m bmshj_minnen.info FILE...`."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.model_files import catalogue
 
-_JSON = flags.DEFINE_bool("json", False, "Print each file as an object of JSON, in a line.")
+_JSON = flags.DEFINE_bool("json", False, "Print a line with a JSON object per file.")
 
 _METADATA = ("exif", "xmp")
 
 
 def _facts(path, data):
-  """What a file says about itself, by name; and its checksum as text."""
+  """The facts about a file, by name, and its checksum as text."""
   header, payload = reading.parse(data)
   intact = header.checksum == header.expected_checksum
   state = "ok" if intact else f"wrong: should be {header.expected_checksum.hex()}"
@@ -42,7 +42,7 @@ def _facts(path, data):
 
 
 def _lines(facts, checksum):
-  """The same to be read by people."""
+  """The facts as lines of text."""
   name = f" {facts['model']}" if facts["model"] else ""
   kinds = ", ".join(f"{facts[f'{k}_bytes']} {k.upper()}" for k in _METADATA if facts[f"{k}_bytes"])
   metadata = f", {facts['metadata_bytes']} metadata: {kinds}" if kinds else ""
@@ -60,7 +60,7 @@ def _lines(facts, checksum):
 
 
 def main(argv):
-  """Prints each file; tells of each bad one in a line."""
+  """Prints the facts of each file, or an error in one line."""
   if len(argv) < 2:
     raise app.UsageError("give one or more compressed files; - is standard input")
   failed = False

@@ -1,4 +1,4 @@
-"""PSNR and MS-SSIM, as losses in training and on 8-bit images when reporting."""
+"""MSE, PSNR and MS-SSIM, as losses in training and for reports on 8-bit images."""
 
 import math
 
@@ -14,13 +14,13 @@ __all__ = ["ms_ssim", "ms_ssim_db", "mse", "psnr"]
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 _WINDOW = np.outer(_WINDOW, _WINDOW) / _WINDOW.sum() ** 2
-# `tf.image.ssim_multiscale` has NaN gradients where a factor is negative, as it is in untrained
-# models; here factors are bounded from below, with a gradient.
+# `tf.image.ssim_multiscale` has NaN gradients if a factor is negative, as in untrained models. Here
+# factors are bounded from below, with a gradient.
 _MIN_FACTOR = 1e-6
 
 
 def mse(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
-  """Mean squared error an image: two [B, H, W, 3] on the 0..255 scale -> [B].
+  """Mean squared error per image: two [B, H, W, 3] float on the 0..255 scale -> [B] float.
 
   Raises:
     ValueError: the shapes differ.
@@ -30,7 +30,7 @@ def mse(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
 
 
 def ms_ssim_db(ms_ssim: float) -> float:
-  """-10 log10(1 - MS-SSIM), which tells good images apart; inf if they are equal."""
+  """-10 log10(1 - MS-SSIM), in which good images differ more; inf if the images are equal."""
   return -10 * math.log10(1 - ms_ssim) if ms_ssim < 1 else ms_ssim * math.inf  # NaN stays NaN.
 
 
@@ -38,15 +38,15 @@ def ms_ssim(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
   """Multiscale structural similarity (Wang et al., 2003).
 
   Args:
-    x, x_hat: [..., H, W, 3] of any type, in 0..255. Sides that are not known while a graph is
-      traced must be long enough.
+    x, x_hat: [..., H, W, 3] of any dtype, in 0..255. Sides that are unknown while a graph is traced
+      must be long enough.
 
   Returns:
-    [...] float64 in 0..1; NaN if a side is shorter than `config.MS_SSIM_MIN_SIZE`, where the
-    coarsest of the five scales does not exist.
+    [...] float64 in 0..1; NaN if a side is shorter than `config.MS_SSIM_MIN_SIZE`: such an image
+    lacks the coarsest of the five scales.
 
   Raises:
-    ValueError: the shapes differ; or, outside of graphs, x is of floats that are all within 0..1.
+    ValueError: the shapes differ; or, outside of graphs, x has floats that are all within 0..1.
   """
   x, x_hat = tf.convert_to_tensor(x), tf.convert_to_tensor(x_hat)
   _check_shapes(x, x_hat)
@@ -79,17 +79,17 @@ def _check_range(x):
 
 
 def _mean(values):
-  """Over pixels: [B, h, w, C] float32 -> [B, C] float64.
+  """Means over pixels: [B, h, w, C] float32 -> [B, C] float64.
 
-  On CPUs these sums grow value by value, and from 2^24 on float32 does not take up what is below 1.
+  On CPUs these sums grow value by value, and from 2^24 on float32 loses values below 1.
   """
   return tf.reduce_mean(tf.cast(values, tf.float64), (1, 2))
 
 
 def _missing(x, difference, with_luminance):
-  """How far SSIM's contrast, or its product with luminance, is below 1: [B, h, w, 3].
+  """One minus SSIM's contrast, or one minus its product with luminance: [B, h, w, 3].
 
-  With 2ab = a² + b² - (a - b)² the small number is made of the difference, not of numbers near 1.
+  With 2ab = a² + b² - (a - b)² the small result comes from differences, not from numbers near 1.
 
   Args:
     x, difference: [B, H, W, 3] float32, x and x̂ - x.
@@ -113,14 +113,14 @@ def _missing(x, difference, with_luminance):
 
 
 def _even(x):
-  """Repeats the last row and column where their number is odd, as tf.image does."""
+  """Repeats the last row or column if their number is odd, as tf.image does."""
   _, height, width, _ = tf.unstack(tf.shape(x))
   return tf.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]], "SYMMETRIC")
 
 
 @tf.custom_gradient
 def _positive(x):
-  """At least _MIN_FACTOR, with gradients that lead back there."""
+  """Bounds x by _MIN_FACTOR from below; gradients that lead back above the bound pass."""
 
   def gradient(upstream):
     return tf.where((x > _MIN_FACTOR) | (upstream < 0), upstream, 0.0)

@@ -11,7 +11,7 @@
                              h_s --psi---+
 
 Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
-`Model.forward` is this figure from y on; all that "round" can be is in `layers.quantizers`.
+`Model.forward` is this figure from y on; `layers.quantizers` has all alternatives for "round".
 """
 
 import functools
@@ -28,7 +28,7 @@ __all__ = ["Losses", "Model", "Rate", "losses", "rate_losses"]
 
 
 class Rate(NamedTuple):
-  """Information content an image, bits, each [B] float32."""
+  """Information content per image in bits, each [B] float32."""
 
   y_bits: tf.Tensor
   z_bits: tf.Tensor
@@ -45,12 +45,12 @@ class Losses(NamedTuple):
 
 
 class Model(tf.keras.Model):
-  """One model class; priors differ in which parts they have, see `config.PRIORS`.
+  """The model, with all priors; they differ in their parts, see `config.PRIORS`.
 
   =====================  ========  ==========  =========  ============================
   prior                  h_a, h_s  g_cm, g_ep  y_density  p(ŷ)
   =====================  ========  ==========  =========  ============================
-  factorized                                   yes        one learned density a channel
+  factorized                                   yes        one density per channel
   scale_hyperprior       yes                              N(0, scale²), from h_s
   mean_scale_hyperprior  yes                              N(mean, scale²), from h_s
   autoregressive                   yes                    N(mean, scale²), from g_ep
@@ -58,28 +58,28 @@ class Model(tf.keras.Model):
   =====================  ========  ==========  =========  ============================
 
   Attributes:
-    config: what the weights depend on.
+    config: settings on which the weights depend.
     g_a, g_s: analysis and synthesis transforms.
     h_a, h_s, z_density: side information, or None.
     g_cm, g_ep: context model and entropy parameters, or None.
-    y_density: of the factorized prior, or None.
+    y_density: density of y in the factorized model, or None.
     conditional: the `GaussianConditional` of all other priors.
-    gains: of a model for many rates, or None. Methods that take `lmbda`, the λ of each image [B]
-      float32, take None for a model for one rate; for many None is the λ of the default quality.
+    gains: gains of a model for many rates, or None. Methods that take `lmbda`, the λ of each image
+      [B] float32, ignore it for a model for one rate; None is the λ of the default quality.
   """
 
   def __init__(
     self, config: cfg.ModelConfig, gdn_dtype: str = "float32", has_variables: bool = True
   ):
-    """With random weights.
+    """Makes a model with random weights.
 
     Args:
-      config: what the weights depend on.
+      config: settings on which the weights depend.
       gdn_dtype: Keras policy of GDNs.
       has_variables: False in codecs, whose layers get constants instead, see `weights.hold`.
 
     Raises:
-      ValueError: no networks of that name are known, or one gives another shape than it must.
+      ValueError: the name of the networks is unknown, or a network returns a wrong shape.
     """
     super().__init__()
     self.config = config
@@ -106,7 +106,7 @@ class Model(tf.keras.Model):
       self._create_variables()
 
   def _create_variables(self):
-    """Calls all layers, because Keras makes the variables of most at their first call."""
+    """Calls all layers, because Keras makes the variables of most layers at their first call."""
     side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
     x = tf.zeros([1, side, side, 3])
     y = self.analysis(x)
@@ -127,7 +127,7 @@ class Model(tf.keras.Model):
     self(x, seed=tf.zeros([2], tf.int32))
 
   def _lambdas(self, lmbda, batch):
-    """`lmbda`, or that of the default quality for each image of a batch."""
+    """`lmbda`, or the λ of the default quality for each image of a batch: [B] float32."""
     return tf.fill(tf.shape(batch)[:1], default_lambda(self.config)) if lmbda is None else lmbda
 
   def analysis(self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
@@ -135,11 +135,14 @@ class Model(tf.keras.Model):
     return self.with_gains(self.analysis_without_gains(x), lmbda)
 
   def with_gains(self, y: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
-    """The latents of `analysis` from those of `analysis_without_gains`, [B, h, w, M] float32."""
+    """Multiplies the y of `analysis_without_gains` by the gains: [B, h, w, M] -> the same shape."""
     return y if self.gains is None else y * self.gains.gain(self._lambdas(lmbda, y))
 
   def analysis_without_gains(self, x: tf.Tensor) -> tf.Tensor:
-    """`analysis` of all rates alike."""
+    """Pixels [B, H, W, 3] in 0..255 -> the output of g_a, [B, ceil(H/16), ceil(W/16), M] float32.
+
+    It serves all rates of a model.
+    """
     return tf.cast(self.g_a(tf.cast(x, tf.float32) / 255.0), tf.float32)
 
   def synthesis(self, y_hat: tf.Tensor, lmbda: Optional[tf.Tensor] = None) -> tf.Tensor:
@@ -149,18 +152,27 @@ class Model(tf.keras.Model):
     return self.synthesis_without_gains(y_hat)
 
   def synthesis_without_gains(self, y_hat: tf.Tensor) -> tf.Tensor:
-    """`synthesis` of all rates alike."""
+    """Input of g_s [B, h, w, M] -> pixels [B, 16 h, 16 w, 3] float32, 0..255 scale, not clipped."""
     if self.y_density is not None:
       y_hat = self.y_density.uncentered(y_hat)
     return tf.cast(self.g_s(y_hat), tf.float32) * 255.0
 
   def hyper_analysis(self, y: tf.Tensor) -> tf.Tensor:
     """Y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float32."""
-    # Scales alone do not depend on signs (Ballé et al., 2018, figure 4).
+    # Without means only scales are predicted, and signs do not change them (Ballé et al., 2018,
+    # figure 4).
     return tf.cast(self.h_a(y if self.config.parts.means else tf.abs(y)), tf.float32)
 
   def hyper_synthesis(self, z_hat: Optional[tf.Tensor], shape: tf.Tensor) -> Optional[tf.Tensor]:
-    """ẑ -> psi [B, h, w, ...] float32, cropped to the `shape` of y; None without a hyperprior."""
+    """ẑ -> psi, cropped to the size of y; None without a hyperprior.
+
+    Args:
+      z_hat: [B, ceil(h/4), ceil(w/4), N] float32.
+      shape: [4] int32, the shape of y.
+
+    Returns:
+      [B, h, w, parameter_channels] float32.
+    """
     if self.h_s is None:
       return None
     psi = self.h_s(self.z_density.uncentered(z_hat))[:, : shape[1], : shape[2]]
@@ -169,11 +181,11 @@ class Model(tf.keras.Model):
   def parameters(
     self, psi: Optional[tf.Tensor], y_hat: tf.Tensor
   ) -> tuple[Optional[tf.Tensor], tf.Tensor]:
-    """Entropy parameters at every position at once.
+    """Entropy parameters at all positions at once.
 
     Args:
       psi: [B, h, w, ...] float32 from h_s, or None without a hyperprior.
-      y_hat: [B, h, w, M]; each position sees only those before it.
+      y_hat: [B, h, w, M]; each position depends only on earlier ones.
 
     Returns:
       mean and scale, each [B, h, w, M] float32.
@@ -189,13 +201,16 @@ class Model(tf.keras.Model):
     return mean, self.conditional.scale_of_output(output)
 
   def mean_of(self, psi: Optional[tf.Tensor]) -> Optional[quantizers.MeanOf]:
-    """The means of `parameters` as a function of ŷ, for quantizers; None if there are none."""
+    """The means of `parameters` as a function of ŷ, for quantizers; None for learned densities.
+
+    The function takes ŷ [B, h, w, M] float32 and returns means [B, h, w, M] float32.
+    """
     if self.y_density is not None:
       return None
     return lambda y_hat: self.parameters(psi, y_hat)[0]
 
   def rate(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> Rate:
-    """Bits of given latents (noisy ones in training, coded ones when estimating a file).
+    """Bits of given latents (noisy ones in training, rounded ones in estimates for a file).
 
     Args:
       y_hat: [B, h, w, M] float32.
@@ -210,7 +225,12 @@ class Model(tf.keras.Model):
     return Rate(tf.reduce_sum(self._latent_bits(y_hat, psi), axis=(1, 2, 3)), z_bits)
 
   def latent_bits(self, y_hat: tf.Tensor, z_hat: Optional[tf.Tensor]) -> tf.Tensor:
-    """Bits of each ŷ [B, h, w, M], like it; arguments as of `rate`."""
+    """Bits of each ŷ: [B, h, w, M] float32.
+
+    Args:
+      y_hat: [B, h, w, M] float32.
+      z_hat: [B, ceil(h/4), ceil(w/4), N] float32, or None without a hyperprior.
+    """
     return self._latent_bits(y_hat, self.hyper_synthesis(z_hat, tf.shape(y_hat)))
 
   def _latent_bits(self, y_hat, psi):
@@ -228,9 +248,9 @@ class Model(tf.keras.Model):
     """The forward pass from y on; training, validation and refinement differ in their quantizers.
 
     Args:
-      y: [B, h, w, M] float32, of `analysis`.
-      lmbda: see the class.
-      quantize_y, quantize_z: what makes ŷ of y, and ẑ of z, see `layers.quantizers`.
+      y: [B, h, w, M] float32, from `analysis`.
+      lmbda: λ of each image, [B] float32, see the class.
+      quantize_y, quantize_z: quantizers from y to ŷ and from z to ẑ, see `layers.quantizers`.
 
     Returns:
       x̂ [B, 16 h, 16 w, 3] float32 on the 0..255 scale, not clipped, and the rate.
@@ -241,10 +261,10 @@ class Model(tf.keras.Model):
   def quantized(
     self, y: tf.Tensor, quantize_y: quantizers.Quantizer, quantize_z: quantizers.Quantizer
   ) -> tuple[tf.Tensor, Rate]:
-    """`forward` without the synthesis, which the prior does not need.
+    """The part of `forward` before the synthesis; arguments are the same.
 
     Returns:
-      ŷ [B, h, w, M] float32 and its rate; arguments are those of `forward`.
+      ŷ [B, h, w, M] float32 and the rate.
     """
     z_hat = None if self.h_a is None else quantize_z(self.hyper_analysis(y))
     psi = self.hyper_synthesis(z_hat, tf.shape(y))
@@ -254,27 +274,27 @@ class Model(tf.keras.Model):
   def call(
     self, x: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
   ) -> tuple[tf.Tensor, Rate]:
-    """The model as it is trained: noise in place of rounding.
+    """The model in training: noise in place of rounding.
 
     Args:
       x: [B, H, W, 3] in 0..255, H and W multiples of 16.
-      seed: [2] int32 for the noise, not negative: of the run, and the step.
-      lmbda: see the class.
+      seed: [2] int32 for the noise, not negative: seed of the run, and number of the step.
+      lmbda: λ of each image, [B] float32, see the class.
 
     Returns:
-      x̂ like x, float32 and not clipped, and the rate.
+      x̂ [B, H, W, 3] float32 on the 0..255 scale, not clipped, and the rate.
     """
     return self.forward(self.analysis(x, lmbda), lmbda, *_noises(seed))
 
   def rate_of_latents(
     self, y: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
   ) -> Rate:
-    """The rate of `call` from the latents on, to train a prior whose transforms stay as they are.
+    """The rate of `call` from the latents on, to train a prior with fixed transforms.
 
     Args:
-      y: [B, h, w, M] float32, of `analysis_without_gains`.
-      seed: see `call`.
-      lmbda: see the class.
+      y: [B, h, w, M] float32, from `analysis_without_gains`.
+      seed: [2] int32 for the noise, see `call`.
+      lmbda: λ of each image, [B] float32, see the class.
     """
     return self.quantized(self.with_gains(y, lmbda), *_noises(seed))[1]
 
@@ -283,8 +303,8 @@ class Model(tf.keras.Model):
   ) -> tuple[tf.Tensor, Rate]:
     """The model with rounding, for validation: no noise, floating point, one parallel pass.
 
-    Arguments and results are those of `call`. `evaluate` and `compress` report what files hold,
-    whose latents are rounded in turn.
+    Takes x [B, H, W, 3] and λ, and returns x̂ [B, H, W, 3] and the rate, as `call` does. `evaluate`
+    and `compress` report values from files, whose latents are rounded in turn.
     """
     rounding = quantizers.rounding
     return self.forward(self.analysis(x, lmbda), lmbda, rounding, rounding)
@@ -294,9 +314,10 @@ class Model(tf.keras.Model):
   ) -> tuple[tf.Tensor, Rate]:
     """The values of `forward_rounded`, with gradients for the end of training.
 
-    g_a and h_a get no gradients, because rounding has none; gains get those of ŷ (the second stage
-    of Z. Guo et al., "Soft then hard: rethinking the quantization in neural image compression",
-    ICML 2021).
+    g_a and h_a get no gradients, because rounding has none; gains get the gradients of ŷ (the
+    second stage of Z. Guo et al., "Soft then hard: rethinking the quantization in neural image
+    compression", ICML 2021). Takes x [B, H, W, 3] and λ, and returns x̂ [B, H, W, 3] and the rate,
+    as `call` does.
     """
     y = self.with_gains(tf.stop_gradient(self.analysis_without_gains(x)), lmbda)
     straight_through = quantizers.straight_through(quantizers.rounding)
@@ -320,29 +341,29 @@ def losses(
 
   Args:
     x, x_hat: [B, H, W, 3] on the 0..255 scale.
-    rate: of the batch.
-    lmbda: λ, of all images or [B].
+    rate: the rate of the batch.
+    lmbda: λ, a number for all images or [B].
     distortion: "mse", on the 0..255 scale, or "ms_ssim", for 1 - MS-SSIM.
-    weights: how much the loss of each image counts, of all images or [B].
+    weights: weight of the loss of each image, a number for all images or [B].
 
   Raises:
-    ValueError: there is no such distortion.
+    ValueError: the distortion is unknown, or the shapes differ.
   """
   checks.choice("distortion", distortion, cfg.DISTORTIONS)
   x = tf.cast(x, tf.float32)
   pixels = tf.shape(x)[1] * tf.shape(x)[2]
   d = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
-  d = tf.cast(d, tf.float32)  # From 1 - MS-SSIM in float64.
+  d = tf.cast(d, tf.float32)  # 1 - MS-SSIM is float64.
   return _losses(pixels, rate, lmbda * d, d, weights)
 
 
 def rate_losses(y: tf.Tensor, rate: Rate, weights: Union[float, tf.Tensor] = 1.0) -> Losses:
-  """R alone, batch averages, for a prior whose transforms stay as they are; the distortion is 0.
+  """R alone, batch averages, for a prior with fixed transforms; the distortion is 0.
 
   Args:
     y: [B, h, w, M].
-    rate: of the batch.
-    weights: how much the loss of each image counts, of all images or [B].
+    rate: the rate of the batch.
+    weights: weight of the loss of each image, a number for all images or [B].
   """
   pixels = tf.shape(y)[1] * tf.shape(y)[2] * cfg.LATENT_STRIDE**2
   return _losses(pixels, rate, 0.0, 0.0, weights)

@@ -1,16 +1,16 @@
-"""Pillow reads and writes compressed files: `import bmshj_minnen.pillow` is all that it takes.
+"""Lets Pillow read and write compressed files: just `import bmshj_minnen.pillow`.
 
     with PIL.Image.open("photo.tfci") as image:  # Reads the header; pixels follow when needed.
       image.load()
     image.save("smaller.tfci", quality=30)
 
 `save` takes `quality`, or one of the targets `bytes`, `bpp` and `psnr`, as `Codec.compress` does;
-`exif`, `xmp` and `icc_profile`, as for JPEG; and `codec`, in place of that of the default model.
-Modes of 16 bits are rounded to 8. Those without a range (I, F) are refused, and transparency is. A
-file that is there stays as it is until the new one is whole.
+`exif`, `xmp` and `icc_profile`, as for JPEG; and `codec`, in place of the default model's codec.
+Modes of 16 bits are rounded to 8. Modes without a range (I, F) and transparency are refused. An
+existing file is replaced only when the new file is whole.
 
-A model is loaded when the first pixels are needed, in ONNX Runtime unless the program has imported
-TensorFlow already: that starts sooner.
+A model is loaded when the first pixels are needed. It runs in ONNX Runtime, which starts sooner,
+unless the program has imported TensorFlow already.
 """
 
 import errno
@@ -41,22 +41,22 @@ __all__ = ["FORMAT", "CompressedImageFile", "use"]
 FORMAT = "TFCI"
 _LOG = logging.getLogger(__name__)
 _REQUESTS = ("quality", "bytes", "bpp", "psnr")
-# Modes of 8 bits or 1 bit a channel, which Pillow converts rightly.
+# Modes with 8 bits or 1 bit per channel, which Pillow converts correctly.
 _GREY_MODES = frozenset(("1", "L", "LA", "La"))
 _COLOUR_MODES = frozenset(("P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"))
-_CODECS = {}  # By fingerprint.
+_CODECS = {}  # Fingerprint of a model -> its codec.
 _LOADING = threading.Lock()
 
 
 class CompressedImageFile(PIL.ImageFile.ImageFile):
-  """A compressed file as `PIL.Image.open` gives it; broken ones raise OSError.
+  """A compressed file that `PIL.Image.open` opened; a damaged file raises OSError.
 
-  `info` has its `quality`, and `exif` and `xmp` if it has such metadata.
+  `info` has the `quality`, and `exif` and `xmp` if the file has such metadata.
   """
 
   format = FORMAT
   format_description = "Joint autoregressive and hierarchical priors"
-  _data = None  # What is not decoded yet; a copy by pickle is decoded.
+  _data = None  # The file until it is decoded; a copy by pickle is decoded.
 
   def _open(self):
     self._data = self.fp.read()
@@ -71,11 +71,11 @@ class CompressedImageFile(PIL.ImageFile.ImageFile):
     self.info.update({name: value for name, value in found.items() if value})
 
   def load(self):
-    """Decodes the pixels, if that was not done.
+    """Decodes the pixels, unless they are decoded already.
 
     Raises:
-      OSError: the payload is not what its model wrote.
-      ValueError: neither a model that ships wrote the file, nor one of `use`.
+      OSError: the payload is damaged.
+      ValueError: the file's model neither ships nor was given to `use`.
     """
     if self._data is not None:
       try:
@@ -91,12 +91,12 @@ class CompressedImageFile(PIL.ImageFile.ImageFile):
 
 
 def use(codec) -> None:
-  """Files of this `Codec`'s model are decoded with it, such as of a model of one's own."""
+  """Sets the `Codec` that decodes the files of its model, such as a model that you trained."""
   _CODECS[codec.fingerprint] = codec
 
 
 def _runtime():
-  """The module whose `load` and `load_for` start soonest."""
+  """The module whose `load` and `load_for` start sooner."""
   if sys.modules.get("tensorflow") or importlib.util.find_spec("onnxruntime") is None:
     return bmshj_minnen
   return portable
@@ -118,11 +118,11 @@ def _default_codec():
 
 
 def _save(image, file, filename):
-  """Writes an image to an open file, as Pillow asks for it.
+  """Writes an image to an open file; called by Pillow.
 
   Raises:
-    OSError: its pixels cannot be written; the message names the remedy.
-    ValueError: an option is unknown or wrong, or a target out of reach.
+    OSError: the pixels cannot be written; the message names the remedy.
+    ValueError: an option is unknown or wrong, or a target is out of reach.
   """
   options = {name: value for name, value in image.encoderinfo.items() if value is not None}
   _check(options)
@@ -152,7 +152,7 @@ def _is_bytes(value):
   return isinstance(value, bytes)
 
 
-# Option -> whether a value will do, and the words for it.
+# Option -> a check of its value, and the accepted kind in words.
 _OPTIONS = {
   **dict.fromkeys(_REQUESTS, (_is_number, "a number")),
   "exif": (lambda value: isinstance(value, (bytes, PIL.Image.Exif)), "bytes or a PIL.Image.Exif"),
@@ -171,7 +171,11 @@ def _check(options):
 
 
 def _opaque(image, filename):
-  """The image with 8 bits a channel, and an alpha channel only if that is opaque throughout."""
+  """The image with 8 bits per channel, and an alpha channel only if it is opaque throughout.
+
+  Raises:
+    OSError: the image has a mode without a range, or transparency.
+  """
   is_deep = image.mode.startswith("I;16")
   if image.mode not in _GREY_MODES | _COLOUR_MODES and not is_deep:
     raise OSError(
@@ -187,7 +191,7 @@ def _opaque(image, filename):
 
 
 def _rounded(image, filename):
-  """Levels of 16 bits -> the nearest of 8, v * 255 / 65535."""
+  """Levels of 16 bits -> the nearest levels of 8 bits, v * 255 / 65535."""
   _LOG.warning("%s: more than 8 bits a channel are rounded to 8", filename)
   levels = (np.asarray(image, np.uint32) + 128) // 257
   result = PIL.Image.fromarray(levels.astype(np.uint8))
@@ -196,7 +200,7 @@ def _rounded(image, filename):
 
 
 class _NamedBuffer(io.BytesIO):
-  """A file in memory that has a name."""
+  """A file in memory, with a name."""
 
   def __init__(self, name: str):
     super().__init__()
@@ -204,9 +208,9 @@ class _NamedBuffer(io.BytesIO):
 
 
 def _whole(save):
-  """Pillow's `Image.save`, but files of this format are written whole or not at all.
+  """Pillow's `Image.save`, changed so that files of this format are written whole or not at all.
 
-  Pillow empties a file before the plugin is called, and has no hook before that.
+  Pillow empties a file before it calls the plugin, and has no earlier hook.
   """
 
   @functools.wraps(save)
@@ -227,7 +231,7 @@ def _whole(save):
 
 PIL.Image.Image.save = _whole(PIL.Image.Image.save)
 PIL.Image.register_open(FORMAT, CompressedImageFile, reading.is_start_of_file)
-# Before BMP, which takes every file that begins with "BM" for its own.
+# Before BMP, which claims every file that begins with "BM".
 PIL.Image.ID.remove(FORMAT)
 PIL.Image.ID.insert(0, FORMAT)
 PIL.Image.register_save(FORMAT, _save)

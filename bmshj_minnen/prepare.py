@@ -1,4 +1,4 @@
-"""Makes a dataset of one's own photographs, once, for `train --dataset=NAME --data_dir=DIR`.
+"""Makes a dataset of your photographs, once, for `train --dataset=NAME --data_dir=DIR`.
 
 python -m bmshj_minnen.prepare --photographs='photos/**/*.*' --name=my_photos --data_dir=datasets
 """
@@ -17,12 +17,12 @@ from bmshj_minnen.photographs import datasets
 _PHOTOGRAPHS = shared_flags.define_paths(
   "photographs", None, "A glob; ** stands for folders; may be repeated.", required=True
 )
-_NAME = flags.DEFINE_string("name", None, "Of the dataset, such as my_photos.", required=True)
+_NAME = flags.DEFINE_string("name", None, "Name of the dataset, such as my_photos.", required=True)
 _DATA_DIR = shared_flags.define_path("data_dir", "", "The folder of tensorflow-datasets.")
 _MIN_SIZE = flags.DEFINE_integer(
   "min_size",
   config.TrainConfig(model_dir="").crop,
-  "Leave out photographs with shorter sides, pixels; the largest --crop to train with.",
+  "Pixels; photographs with a shorter side are left out; the largest --crop for training.",
   lower_bound=1,
 )
 _ALPHA = shared_flags.define_alpha()

@@ -1,4 +1,4 @@
-"""PSNR of pictures; TensorFlow is not needed."""
+"""PSNR of images; TensorFlow is not needed."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ __all__ = ["psnr"]
 
 
 def psnr(x: np.ndarray, x_hat: np.ndarray) -> float:
-  """Peak signal to noise ratio of two uint8 images of one shape, dB; inf if they are equal.
+  """Peak signal to noise ratio of two images [...] uint8 in dB; inf if they are equal.
 
   Raises:
     ValueError: the shapes differ, or the values are not uint8.

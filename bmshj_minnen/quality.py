@@ -1,8 +1,8 @@
-"""Quality: the λ, the byte and the gains of each; TensorFlow is not needed.
+"""Qualities, with the λ, the byte and the gains of each; TensorFlow is not needed.
 
 A model for many rates has whole and half qualities from 1, its lowest λ and smallest files, to 100,
 its highest λ; λ is log-linear between them. A model for one rate has no quality. In a file a
-quality is one byte: 1 to 100 are the whole ones, 101 to 199 are 1½ to 99½.
+quality is one byte: 1 to 100 are the whole qualities, 101 to 199 are 1½ to 99½.
 """
 
 from typing import Any, Optional
@@ -24,8 +24,8 @@ __all__ = [
 
 QUALITIES = tuple(i / 2 for i in range(2, 201))  # 1, 1½, … 100.
 DEFAULT_QUALITY = 50.0
-_HALF = 100  # Added to the byte of a quality for half a step more.
-# Of each of `QUALITIES`, in a file.
+_HALF = 100  # Added to the byte of a whole quality for the half quality above it.
+# The byte of each of `QUALITIES` in a file.
 BYTES = tuple(int(quality) + _HALF * (quality % 1 > 0) for quality in QUALITIES)
 _RANGE = f"{QUALITIES[0]:g} to {QUALITIES[-1]:g}, whole or with a half"
 
@@ -34,8 +34,8 @@ def check_quality(quality: Optional[float], config: ModelConfig) -> Optional[flo
   """The quality at which a model codes: the given one, or the default; None for one rate.
 
   Raises:
-    TypeError: it is no number.
-    ValueError: there is no such quality, or one is given for a model for one rate.
+    TypeError: the quality is not a number.
+    ValueError: the quality does not exist, or is given for a model for one rate.
   """
   if not config.gain_lambdas:
     if quality is not None:
@@ -50,7 +50,7 @@ def check_quality(quality: Optional[float], config: ModelConfig) -> Optional[flo
 
 
 def lambda_of(quality: Any, config: ModelConfig) -> Any:
-  """λ of a quality of a model for many rates: a number, or like an array or a tensor of them."""
+  """λ of a quality of a model for many rates, or [...] of an array or a tensor of qualities."""
   return config.lambda_at((quality - QUALITIES[0]) / (QUALITIES[-1] - QUALITIES[0]))
 
 
@@ -63,12 +63,12 @@ class Dial:
   """The gains of a model at each of `QUALITIES`, interpolated as in `layers.Gains`.
 
   Args:
-    config: of a model with gains.
+    config: config of a model with gains.
     log_gain, log_inverse: its weights [L, M], natural logarithms at the L `gain_lambdas`.
 
   Attributes:
-    gains: [199, M] float32, what y is multiplied by.
-    inverses: [199, M] float32, what ŷ is multiplied by before g_s.
+    gains: [199, M] float32, factors of y.
+    inverses: [199, M] float32, factors of ŷ before g_s.
   """
 
   def __init__(self, config: ModelConfig, log_gain: np.ndarray, log_inverse: np.ndarray):
@@ -80,9 +80,9 @@ class Dial:
     )
 
   def gain(self, quality: float) -> np.ndarray:
-    """[M] float32, of one of `QUALITIES`."""
+    """The gains of y at one of `QUALITIES`, [M] float32."""
     return self.gains[QUALITIES.index(quality)]
 
   def inverse(self, quality: float) -> np.ndarray:
-    """[M] float32, of one of `QUALITIES`."""
+    """The inverse gains of ŷ at one of `QUALITIES`, [M] float32."""
     return self.inverses[QUALITIES.index(quality)]

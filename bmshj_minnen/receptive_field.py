@@ -1,4 +1,4 @@
-"""What a part of a result depends on, layer by layer; TensorFlow is not needed."""
+"""The inputs on which outputs depend, layer by layer; TensorFlow is not needed."""
 
 import dataclasses
 
@@ -7,16 +7,16 @@ __all__ = ["ReceptiveField", "inputs_of"]
 
 @dataclasses.dataclass(frozen=True)
 class ReceptiveField:
-  """Of one layer, the same vertically and horizontally; either `down` or `up` is 1.
+  """The receptive field of one layer, equal in both directions; either `down` or `up` is 1.
 
-  A layer of a kind that `layers.receptive_field` does not know says it as its attribute
+  Layers of a kind that `layers.receptive_field` does not know need this in an attribute
   `receptive_field`.
 
   Attributes:
-    support: samples. Downwards an output depends on so many inputs; upwards an input reaches so
-      many outputs.
-    before: of those, how many come before down * o for output o, or before up * i for input i.
-      By default half of them, rounded down.
+    support: number of inputs on which an output depends; with a stride upwards, number of outputs
+      that an input reaches.
+    before: number of these samples before down * o for output o, or before up * i for input i. By
+      default half of them, rounded down.
     down, up: strides.
   """
 
@@ -30,7 +30,7 @@ class ReceptiveField:
       object.__setattr__(self, "before", self.support // 2)
 
   def inputs(self, first: int, last: int) -> tuple[int, int]:
-    """The first and the last input that the outputs from `first` to `last` depend on."""
+    """The first and the last input on which the outputs from `first` to `last` depend."""
     after = self.support - 1 - self.before
     if self.up > 1:
       return -((after - first) // self.up), (last + self.before) // self.up
@@ -38,7 +38,7 @@ class ReceptiveField:
 
 
 def inputs_of(fields: list[ReceptiveField], outputs: int) -> tuple[int, int]:
-  """The first and the last input, counted from 0, that outputs 0 to `outputs` - 1 depend on."""
+  """The first and the last input, counted from 0, on which outputs 0 to `outputs` - 1 depend."""
   first, last = 0, outputs - 1
   for field in reversed(fields):
     first, last = field.inputs(first, last)

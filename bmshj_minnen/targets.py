@@ -1,6 +1,6 @@
-"""The quality that meets a target for a photograph; TensorFlow is not needed.
+"""The quality at which an image meets a target; TensorFlow is not needed.
 
-Bytes and PSNR grow with the quality, so that a search needs a handful of trials.
+Bytes and PSNR grow with the quality, so that a search needs only a few trials.
 """
 
 import math
@@ -13,30 +13,30 @@ from bmshj_minnen.quality import QUALITIES, check_quality
 
 __all__ = ["Target", "TargetError", "Trial", "check_request", "satisfies_request", "search"]
 
-# How much the logarithm of the bytes and the PSNR in dB grow from one of `QUALITIES` to the next,
-# about: where to go on while only one side is known.
+# The approximate growth of the logarithm of the bytes, and of the PSNR in dB, from one of
+# `QUALITIES` to the next; used while only one side is known.
 _LOG_BYTES_STEP = 0.0105
 _PSNR_STEP = 0.05
-_PATIENCE = 6  # Trials before the search halves what is left instead of interpolating.
+_PATIENCE = 6  # Trials before the search halves the remaining range instead of interpolating.
 
 
 class TargetError(ValueError):
-  """A target is out of reach; the message says what is in reach."""
+  """A target is out of reach; the message has the nearest value in reach."""
 
 
 class Trial(NamedTuple):
-  """What became of one quality; `psnr` is asked for if the target is one."""
+  """The result at one quality: bytes of the file, and PSNR in dB if the target is a PSNR."""
 
   size: int
   psnr: Optional[float]
 
 
 class Target(NamedTuple):
-  """What a file is to meet; exactly one of both.
+  """The target of a file: exactly one of two.
 
   Attributes:
-    bytes: the most that the whole file may have.
-    psnr: the least PSNR in dB of the decoded 8-bit picture.
+    bytes: the largest size of the whole file.
+    psnr: the least PSNR in dB of the decoded 8-bit image.
   """
 
   bytes: Optional[int] = None
@@ -50,11 +50,17 @@ class Target(NamedTuple):
     bpp: Optional[float] = None,
     psnr: Optional[float] = None,
   ) -> Optional["Target"]:
-    """The target for an image of so many pixels; None if nothing is asked for.
+    """The target for an image; None if no target is given.
+
+    Args:
+      pixels: number of pixels of the image.
+      bytes: the largest size of the whole file.
+      bpp: the largest size of the whole file, in bits per pixel.
+      psnr: the least PSNR, in dB.
 
     Raises:
-      TypeError: one is no number.
-      ValueError: more than one is given, or one that is not above 0, or not finite.
+      TypeError: a target is not a number.
+      ValueError: more than one is given, or one is not above 0, or not finite.
     """
     named = {"bytes": bytes, "bpp": bpp, "psnr": psnr}
     given = {name: value for name, value in named.items() if value is not None}
@@ -69,19 +75,20 @@ class Target(NamedTuple):
     return cls(math.floor(value if name == "bytes" else value * pixels / 8))
 
   def is_met(self, trial: Trial) -> bool:
-    """As many bytes as are allowed are allowed; as much PSNR as is wanted is enough."""
+    """Whether a trial has at most the bytes, or at least the PSNR, of the target."""
     return trial.size <= self.bytes if self.bytes is not None else trial.psnr >= self.psnr
 
 
 def check_request(request: dict[str, float], config: ModelConfig) -> None:
-  """Refuses requests that a model cannot meet for any photograph.
+  """Refuses requests that a model cannot meet for any image.
 
   Args:
     request: the keyword arguments of `Codec.compress`: a quality, one of the targets, or nothing.
-    config: of the model.
+    config: config of the model.
 
   Raises:
-    ValueError: there is no such quality, or the model has one rate, and why.
+    TypeError: the quality is not a number.
+    ValueError: the quality does not exist, or the model is for one rate.
   """
   targets = [name for name in request if name != "quality"]
   if targets and not config.gain_lambdas:
@@ -99,18 +106,21 @@ def satisfies_request(
   size: int,
   measure_psnr: Callable[[], float],
 ) -> bool:
-  """Whether a file that is there already is an answer to what `Codec.compress` is asked for.
+  """Whether an existing file satisfies a request to `Codec.compress`.
 
-  A file that meets a target is one. Whether a better quality would meet it too is not known without
-  trying.
+  A file that meets a target does. Only a trial could show whether a better quality would meet it,
+  too.
 
   Args:
     request: a quality, one of the targets, or nothing.
-    config: of its model.
-    header: of the file.
-    size: of the file, bytes.
-    measure_psnr: decodes the file and compares it with its photograph, dB; called only if a PSNR is
-      asked for.
+    config: config of the file's model.
+    header: header of the file.
+    size: size of the file, bytes.
+    measure_psnr: decodes the file and returns its PSNR in dB; called only if the target is a PSNR.
+
+  Raises:
+    TypeError: the quality or a target is not a number.
+    ValueError: the quality or a target is invalid.
   """
   targets = {name: value for name, value in request.items() if name != "quality"}
   goal = Target.of(header.height * header.width, **targets)
@@ -120,18 +130,18 @@ def satisfies_request(
 
 
 def search(target: Target, attempt: Callable[[float], Trial]) -> float:
-  """The highest quality whose file is small enough, or the lowest whose picture is good enough.
+  """The highest quality whose file is small enough, or the lowest whose PSNR is high enough.
 
   Args:
-    target: what is to be met.
-    attempt: what becomes of a quality; called for the one that is returned, too, and once for each.
+    target: the target.
+    attempt: quality -> its trial; called at most once per quality, and for the returned one, too.
 
   Raises:
     TargetError: no quality meets the target.
   """
   of_bytes = target.bytes is not None
   goal, step = (math.log(target.bytes), _LOG_BYTES_STEP) if of_bytes else (target.psnr, _PSNR_STEP)
-  # Between two neighbours the target is crossed: all up to `low` are below it.
+  # The target lies between `low` and `high`: all qualities up to `low` are below it.
   low, high, measured = -1, len(QUALITIES), {}
   while high - low > 1:
     index = _next(low, high, measured, goal, step)
@@ -151,9 +161,9 @@ def search(target: Target, attempt: Callable[[float], Trial]) -> float:
 
 
 def _next(low, high, measured, goal, step):
-  """The index to try: where a straight line through what is known meets the goal."""
+  """The index to try next: where a straight line through known trials meets the goal."""
   known = low if low in measured else high
-  # Two equal pictures have no finite PSNR.
+  # Two equal images have an infinite PSNR.
   if len(measured) >= _PATIENCE or not math.isfinite(measured.get(known, math.inf)):
     return (low + high) // 2
   if low in measured and high in measured:

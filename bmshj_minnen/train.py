@@ -20,15 +20,17 @@ _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 sca
 _LAMBDA_RANGE = flags.DEFINE_list(
   "lambda_range", None, "A model for many rates instead: lowest and highest λ, such as 0.002,0.128."
 )
-_RATES = flags.DEFINE_integer("rates", 7, "λ of --lambda_range with learned gains.", lower_bound=2)
+_RATES = flags.DEFINE_integer(
+  "rates", 7, "Values of λ in --lambda_range with learned gains.", lower_bound=2
+)
 _DEFAULTS = config.TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
 _MODEL_FLAGS = ("prior", "num_filters", "latent_channels")
 
 shared_flags.define_path(
-  "model_dir", None, "Where weights and logs go (models/PRIOR-λ by default)."
+  "model_dir", None, "Folder for weights and logs (models/PRIOR-λ by default)."
 )
-flags.DEFINE_enum("prior", _MODEL.prior, config.PRIORS, "What predicts the latents.")
+flags.DEFINE_enum("prior", _MODEL.prior, config.PRIORS, "Prior that predicts the latents.")
 flags.DEFINE_integer("num_filters", _MODEL.num_filters, "N, channels inside the transforms.")
 flags.DEFINE_integer("latent_channels", _MODEL.latent_channels, "M, channels of the latents.")
 flags.DEFINE_enum("distortion", _DEFAULTS.distortion, config.DISTORTIONS, "D of the loss.")
@@ -38,40 +40,55 @@ flags.DEFINE_string("dataset", "", "A tensorflow-datasets name, such as clic.")
 shared_flags.define_path("data_dir", "", "The folder of tensorflow-datasets.")
 flags.DEFINE_integer("crop", _DEFAULTS.crop, "Side of the training crops, pixels.")
 flags.DEFINE_bool("downscale", False, "Make JPEGs smaller by random factors before cropping.")
-flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops a step.")
+flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops per step.")
 flags.DEFINE_integer("steps", _DEFAULTS.steps, "Length of the run.")
-flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, config.OPTIMIZERS, "Muon needs fewer steps.")
-flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "At the start.")
-flags.DEFINE_enum("schedule", _DEFAULTS.schedule, config.SCHEDULES, "Of the learning rate.")
 flags.DEFINE_enum(
-  "latents", _DEFAULTS.latents, config.LATENTS, "Rounded ones, with --init_from, finish a training."
+  "optimizer", _DEFAULTS.optimizer, config.OPTIMIZERS, "Optimizer; muon needs fewer steps."
 )
-flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Bound on the gradient's norm; 0: none.")
+flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Initial learning rate.")
+flags.DEFINE_enum("schedule", _DEFAULTS.schedule, config.SCHEDULES, "Learning-rate schedule.")
+flags.DEFINE_enum(
+  "latents",
+  _DEFAULTS.latents,
+  config.LATENTS,
+  "Latents in training; rounded ones, with --init_from, are for its end.",
+)
+flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Bound on the gradient's norm; 0: no bound.")
 flags.DEFINE_float(
-  "average", _DEFAULTS.average, "Save a moving average of the weights, such as 0.9995; 0: the last."
+  "average",
+  _DEFAULTS.average,
+  "Save a moving average of the weights that keeps this share of itself per step, such as 0.9995; "
+  "0: save the last weights.",
 )
 flags.DEFINE_enum(
-  "precision_policy", _DEFAULTS.precision_policy, config.PRECISIONS, "Of the convolutions."
+  "precision_policy",
+  _DEFAULTS.precision_policy,
+  config.PRECISIONS,
+  "Precision of the convolutions.",
 )
-flags.DEFINE_enum("strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines.")
-flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, crops and noise.")
+flags.DEFINE_enum(
+  "strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines of the run."
+)
+flags.DEFINE_integer("seed", _DEFAULTS.seed, "Seed of weights, crops and noise.")
 shared_flags.define_path(
   "init_from",
   "",
-  "A model directory that the run starts from; flags of the model may be left out, or M be more.",
+  "A model directory to start from; its settings are the defaults of the model's flags, and M may "
+  "be larger.",
 )
 shared_flags.define_path(
   "latents_of",
   "",
-  "A model whose latents are stored, to train a prior alone on them; its N, M and gains are taken.",
+  "A model whose latents are stored, to train only a prior on them, with the model's N, M and "
+  "gains.",
 )
-shared_flags.define_path("latents_dir", _DEFAULTS.latents_dir, "Folder of the stored latents.")
+shared_flags.define_path("latents_dir", _DEFAULTS.latents_dir, "Folder for the stored latents.")
 flags.DEFINE_integer("stored_crops", _DEFAULTS.stored_crops, "Crops whose latents are stored.")
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
 
 
 def _gain_lambdas():
-  """Of a model for many rates, geometric; None for one rate."""
+  """The λ with learned gains of a model for many rates, geometric; None for one rate."""
   if _LAMBDA_RANGE.value is None:
     return None
   try:
@@ -88,7 +105,7 @@ def _gain_lambdas():
 
 
 def _model_config():
-  """What the flags say, and for those that are not given the model to start from."""
+  """The model's config from the flags; flags that are absent come from the model to start from."""
   gains = _gain_lambdas()
   source_model = flags.FLAGS.init_from or flags.FLAGS.latents_of
   if not source_model:
@@ -109,10 +126,10 @@ def _train_config(**given):
 
 
 def configs() -> tuple[config.ModelConfig, config.TrainConfig]:
-  """What the parsed flags say.
+  """The configs from the parsed flags.
 
   Raises:
-    ValueError: they contradict each other, or a value is out of range.
+    ValueError: the flags contradict each other, or a value is out of range.
   """
   model_config = _model_config()
   rate = f"{_LAMBDA.value:g}"
@@ -126,7 +143,7 @@ def main(argv):
   """Flags -> one library call."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  # A machine that is taken away, or a job whose time is over, ends like Ctrl-C: saved.
+  # SIGTERM, at the end of a job or a machine, ends the run like Ctrl-C: it is saved.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   with startup.one_line_errors():
     model_config, train_config = configs()

@@ -1,6 +1,6 @@
 """Verifies compressed files: `python -m bmshj_minnen.verify FILES, folders or globs`.
 
-python -m bmshj_minnen.verify --recursive small  # Checksums alone.
+python -m bmshj_minnen.verify --recursive small  # Only checksums.
 python -m bmshj_minnen.verify --mode=decode --recursive small
 python -m bmshj_minnen.verify --mode=decode --sources=photos --recursive small
 """
@@ -30,16 +30,16 @@ _MODE = flags.DEFINE_enum(
   "mode",
   verification.MODES[0],
   verification.MODES,
-  "checksum reads each file; decode makes its picture, too, which takes about 200 times as long.",
+  "checksum reads each file; decode also decodes its image, which takes about 200 times as long.",
 )
 _RECURSIVE = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
 _SOURCES = shared_flags.define_path(
   "sources",
   None,
-  "Folder of the photographs. Each file must be of one as it is now, by its time; with "
-  "--mode=decode in size and PSNR, too. Photographs without a file are errors.",
+  "Folder of the photographs. Each file must have the modification time of its photograph; with "
+  "--mode=decode size and PSNR are checked, too. Photographs without a file are errors.",
 )
-_MIN_PSNR = flags.DEFINE_float("min_psnr", 20.0, "Lowest PSNR beside a photograph, dB.")
+_MIN_PSNR = flags.DEFINE_float("min_psnr", 20.0, "Lowest PSNR against the photograph, dB.")
 _ALPHA = shared_flags.define_alpha()
 _LOG = shared_flags.define_log()
 _JOBS = flags.DEFINE_integer("jobs", 2, "Files at the same time.", lower_bound=1)
@@ -54,7 +54,7 @@ def _pixels(path):
 
 
 def _codec_for(jobs):
-  """The content of a file -> its codec; loaded when it is first needed."""
+  """A function from the content of a file to its codec; None if only checksums are verified."""
   if _MODE.value == "checksum":
     return None
   loader = runtimes.choose(

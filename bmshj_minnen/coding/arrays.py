@@ -1,8 +1,8 @@
 """One notation for NumPy's arrays and TensorFlow's tensors, so that a definition serves both.
 
-It is TensorFlow's: `namespace(x)` gives its functions for tensors (the module `tensors`, which must
-have been imported), and NumPy's under the same names for arrays and numbers. TensorFlow is not
-needed for these.
+The notation is TensorFlow's. `namespace(x)` returns TensorFlow's functions for a tensor (the module
+`tensors`, which must have been imported), and NumPy's under the same names for an array or a
+number. Arrays do not need TensorFlow.
 """
 
 import sys
@@ -17,15 +17,15 @@ _TENSORS = "bmshj_minnen.coding.tensors"
 
 
 class _Product:
-  """Times constant weights: [n, k] -> [n, m].
+  """A matrix product with constant weights: [n, k] -> [n, m].
 
-  Products of few rows are cut into blocks so small that libraries do not share them out among
-  threads. OpenBLAS would have threads wait for each other in loops, hundreds of times for a
-  photograph; where other processes keep a processor busy, that takes ten times as long.
+  Products of few rows are cut into blocks so small that libraries do not divide them among threads.
+  OpenBLAS lets threads wait for each other in loops, hundreds of times per image; if other
+  processes keep a processor busy, that takes ten times as long.
 
   Args:
     weights: [k, m].
-    few_rows: whether n is some tens.
+    few_rows: whether n is small, some tens.
   """
 
   # Measured with OpenBLAS, whose products of up to 2^18 multiplications run on one thread.
@@ -97,7 +97,7 @@ class Arrays:
   def collect(
     step: Callable[..., tuple[tuple, np.ndarray]], first: int, last: int, state: tuple, width: int
   ) -> tuple[tuple, np.ndarray]:
-    """The last state, and all results, of a step that takes its number and a state."""
+    """Calls a step for each number from `first` to before `last`; see `tensors.collect`."""
     del width
     results = []
     for number in range(first, last):
@@ -117,7 +117,7 @@ class Arrays:
 
   @staticmethod
   def ensure_shape(x: np.ndarray, shape: list) -> np.ndarray:
-    del shape  # Arrays know theirs.
+    del shape  # Arrays always have a known shape.
     return x
 
   @staticmethod
@@ -146,7 +146,7 @@ class Arrays:
 
 
 def namespace(x: Any) -> Any:
-  """The functions for an array or a number, or for a tensor."""
+  """NumPy's functions for an array or a number, TensorFlow's for a tensor."""
   if isinstance(x, (int, np.ndarray, np.generic)):
     return Arrays
   return sys.modules[_TENSORS]

@@ -21,7 +21,7 @@ from bmshj_minnen.quality import check_quality, lambda_of
 
 __all__ = ["Codec", "Latents"]
 
-# Shares of the time of `compress` and of `decompress`, roughly.
+# Approximate shares of the time of `compress` and `decompress`.
 _ANALYSIS_SHARE = 0.6
 _REFINED_ANALYSIS_SHARE = 0.95
 _SYNTHESIS_SHARE = 0.7
@@ -42,34 +42,34 @@ class Latents(NamedTuple):
 class Codec:
   """Compresses and decompresses with one trained model.
 
-  Entropy coding runs in exact arithmetic on the CPU: whatever the machine, the thread count or the
-  image size, a file decodes to the ŷ that was encoded. Pixels come from the float g_s, which may
-  differ by rounding between machines.
+  Entropy coding runs in exact arithmetic on the CPU: on every machine, with any thread count and
+  image size, a file decodes to the ŷ that was encoded. Pixels come from the float g_s, whose
+  rounding may differ between machines.
 
   Methods take images of any size. The networks run on large images in tiles, so that memory beyond
-  the image and its latents is bounded. That may change the rounding of y, and so a few ŷ that are
-  sent or pixels that come back by one, but no ŷ of a given file. Several threads may use one codec.
-  A codec that was loaded travels to other processes by its directory, which they load again; where
-  TensorFlow has been used, spawn them, for forked ones cannot use it (RuntimeError).
+  the image and its latents is bounded. Tiles may change the rounding of y, and so a few encoded ŷ
+  or decoded pixels by one, but never the ŷ of a given file. Several threads may use one codec.
+  A pickled codec holds its model directory, from which other processes load it again. If TensorFlow
+  has been used, spawn the processes: a forked one raises RuntimeError.
 
   Args:
     frozen: the integer prior.
     transforms: g_a, h_a, g_s and the gains.
-    coder: of the prior.
-    max_pixels: the largest image that `decompress` accepts; decoding time and memory grow with the
-      size that a file declares, so this bounds them.
-    memory: bytes that the networks may take in one call, roughly; what it is too small for gets the
-      smallest tiles. May be set at any time.
+    coder: the coder of the latents.
+    max_pixels: the largest image that `decompress` accepts, in pixels. Decoding time and memory
+      grow with the size that a file declares, so this bounds them.
+    memory: bytes that the networks may take in one call, roughly; if it is too small, tiles have
+      their smallest size. May be set at any time.
     refine: image, y, λ and a function to call before each step -> a better y, such as a
-      `Refiner`; λ is None for models of one rate. Used on large images in tiles, too. By `compress`
-      alone.
-    quality: of a model for many rates, where none is given; None: the default one, see `quality`.
+      `Refiner`; λ is None for models for one rate. Large images are refined in tiles, too. Only
+      `compress` refines.
+    quality: the quality if a call gives none, for models for many rates; None: 50, see `quality`.
 
   Attributes:
     graphs: the `GraphCodec` of a codec that runs in TensorFlow; None in other runtimes.
 
   Raises:
-    ValueError: there is no such quality.
+    ValueError: the quality does not exist, or is given for a model for one rate.
   """
 
   def __init__(
@@ -87,7 +87,7 @@ class Codec:
     self.max_pixels = max_pixels
     self.memory = memory
     self.quality = check_quality(quality, self.config)
-    # A function that makes a loaded codec again in another process, and its arguments.
+    # A function that loads the codec again in another process, and its arguments.
     self.origin: Optional[tuple[Callable[..., Codec], tuple]] = None
     self.graphs: Any = None
     self._has_quality = self.config.gain_lambdas is not None
@@ -113,21 +113,22 @@ class Codec:
 
     Args:
       image: the pixels.
-      seconds: receives the time that each part took, if given: "analysis" (g_a, h_a and
-        refinement), "entropy coding" (h_s, g_cm, g_ep and the range coder), "container", and
-        "synthesis" (g_s) where a PSNR is aimed at.
-      progress: called with the fraction that is done, now and then, if given; may raise to end the
-        work, after each tile and before each step of refinement.
-      quality: of a model for many rates: 1 (smallest files) to 100 in halves, see `quality`; None:
-        that of `load`.
+      seconds: if given, receives the seconds of each part: "analysis" (g_a, h_a and refinement),
+        "entropy coding" (h_s, g_cm, g_ep and the range coder), "container", and "synthesis" (g_s)
+        if the target is a PSNR.
+      progress: if given, called with the fraction that is done, after each tile and before each
+        step of refinement; may raise to end the work.
+      quality: for models for many rates: 1 (smallest files) to 100 in halves, see `quality`; None:
+        the quality of the codec.
       **target: in place of the quality one of `bytes` (at most), `bpp` (at most) and `psnr` (at
-        least, in dB, of the picture that comes back here): the best quality is searched for.
+        least, in dB, of the image decoded on this machine): the best quality is searched for.
 
     Raises:
       TargetError: the target is out of reach.
-      TypeError: the quality or the target is no number.
-      ValueError: not such an array, no such quality, more than one of these, or any of them for a
-        model for one rate or, but for a quality, with refinement.
+      TypeError: the quality or the target is not a number.
+      ValueError: the image or the quality is invalid, more than one of quality and targets is
+        given, the model is for one rate and any of them is given, or the codec refines and a target
+        is given.
     """
     return self.compress_with_latents(image, seconds, progress, quality, **target)[0]
 
@@ -139,7 +140,10 @@ class Codec:
     quality: Optional[float] = None,
     **target: float,
   ) -> tuple[bytes, Latents]:
-    """Like `compress`, but returns what was coded, too."""
+    """Compresses [H, W, 3] uint8, and returns the file and its latents.
+
+    Arguments and errors are the same as in `compress`.
+    """
     image = np.asarray(image)
     height, width = self._check(image)
     goal = self._goal(height * width, quality, target)
@@ -158,7 +162,7 @@ class Codec:
 
   @staticmethod
   def _check(image):
-    """Height and width."""
+    """Checks an image and returns its height and width."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
       raise ValueError(f"expected a uint8 image [H, W, 3], not {image.dtype} {list(image.shape)}")
     height, width = image.shape[:2]
@@ -167,7 +171,7 @@ class Codec:
     return height, width
 
   def _goal(self, pixels, quality, target):
-    """The target, if there is one; refuses one that cannot be met."""
+    """The target, if there is one; raises ValueError if it cannot be met."""
     goal = targets.Target.of(pixels, **target)
     if goal and quality is not None:
       raise ValueError("give either a quality or a target")
@@ -177,11 +181,11 @@ class Codec:
     return goal
 
   def _checked(self, quality):
-    """The given quality, or that of `load`; None for one rate."""
+    """The given quality, or the quality of the codec; None for one rate."""
     return check_quality(self.quality if quality is None else quality, self.config)
 
   def _search(self, image, y, goal, timed):
-    """The file that meets the goal and its latents, of y computed once."""
+    """The file that meets the goal and its latents; y is computed once."""
     size, best = image.shape[:2], {}
 
     def attempt(quality):
@@ -190,7 +194,7 @@ class Codec:
       if goal.psnr is not None:
         reached = psnr(image, self._pixels(latents.y_hat, quality, size, timed))
       trial = targets.Trial(len(data), reached)
-      if goal.is_met(trial):  # Better than those before it, or it had not been tried.
+      if goal.is_met(trial):  # Better than earlier ones, or the search would not have tried it.
         best.clear()
         best[quality] = data, latents
       return trial
@@ -198,7 +202,7 @@ class Codec:
     return best[targets.search(goal, attempt)]
 
   def _encode(self, y, quality, size, timed, progress=None):
-    """From y, without gains unless it was refined, the file and its latents."""
+    """The file and its latents from y, which has gains only if it was refined."""
     if not self._refine:
       y = self._transforms.with_gains(y, quality)
     with timed("analysis"):
@@ -212,10 +216,18 @@ class Codec:
   def at_qualities(
     self, image: np.ndarray, qualities: Iterable[float]
   ) -> Iterator[tuple[bytes, Latents]]:
-    """What `compress_with_latents` returns at each quality; g_a runs once.
+    """Compresses [H, W, 3] uint8 at each quality; g_a runs once.
+
+    Args:
+      image: the pixels.
+      qualities: qualities of a model for many rates; None for one rate.
+
+    Yields:
+      The file and its latents at each quality.
 
     Raises:
-      ValueError: as `compress`, or the codec refines.
+      TypeError: a quality is not a number.
+      ValueError: the image or a quality is invalid, or the codec refines.
     """
     if self._refine:
       raise ValueError("refinement is for one quality at a time")
@@ -231,20 +243,22 @@ class Codec:
     progress: Optional[Callable[[float], None]] = None,
     region: Optional[tuple[int, int, int, int]] = None,
   ) -> np.ndarray:
-    """Decompresses what `compress` returned to [H, W, 3] uint8.
+    """Decompresses a file to [H, W, 3] uint8.
 
     Args:
-      data: the whole file.
-      seconds: as of `compress`; its keys are "container", "entropy decoding" and "synthesis".
-      progress: as of `compress`.
-      region: left, top, width and height, pixels, of the part that is wanted; None: all. All
-        latents are decoded in any case, but g_s runs on the part alone.
+      data: the whole file, as `compress` returned it.
+      seconds: if given, receives the seconds of "container", "entropy decoding" and "synthesis".
+      progress: if given, called with the fraction that is done; may raise to end the work.
+      region: left, top, width and height, pixels, of the part that is wanted; None: the whole
+        image. All latents are decoded in any case, but g_s runs on the part alone.
 
     Returns:
-      [H, W, 3] uint8, or of the region [height, width, 3].
+      The image [H, W, 3] uint8, or its region [height, width, 3] uint8.
 
     Raises:
-      BitstreamError: the bytes are not whole, or of another format or model, or too large.
+      BitstreamError: the file is damaged, has another format, belongs to another model, or its
+        image is too large.
+      TypeError: the data are not bytes, or the region is not four whole numbers.
       ValueError: the region is empty, or not within the image.
     """
     timed = Stopwatch(seconds)
@@ -264,7 +278,7 @@ class Codec:
     """Decodes a file, but stops before g_s.
 
     Raises:
-      BitstreamError: as `decompress`.
+      BitstreamError, TypeError: the errors of `decompress`.
     """
     return self._unpack(data, Stopwatch(), None)[1]
 
@@ -274,7 +288,7 @@ class Codec:
       return self._transforms.synthesis(y_hat, size, self.memory, progress)
 
   def _analyze(self, image, quality, progress):
-    """The output of g_a; refined, with the gains of the quality."""
+    """The output of g_a, [h, w, M]; if refined, with the gains of the quality."""
     if not self._refine:
       return self._transforms.analysis(image, self.memory, progress)
     to_come = Repeated(progress)

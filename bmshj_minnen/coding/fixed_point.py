@@ -1,20 +1,20 @@
 """Networks in exact arithmetic, so that every machine computes the same entropy parameters.
 
-A float network gives other last bits on another thread count, instruction set or device, and one
-such bit turns the rest of a file to garbage. Here weights and activations are integers (an idea
-of Ballé, Johnston & Minnen, "Integer Networks for Data Compression with Latent-Variable Models",
-ICLR 2019), and they are multiplied by float32 matrix products that cannot round:
+The last bits of a float network depend on the thread count, the instruction set and the device, and
+one wrong bit turns the rest of a file to garbage. Here weights and activations are integers (an
+idea of Ballé, Johnston & Minnen, "Integer Networks for Data Compression with Latent-Variable
+Models", ICLR 2019), and they are multiplied by float32 matrix products that cannot round:
 
-- an activation is a 16-bit integer, split into its low byte, 0 to 255, and what is left, -128 to
+- an activation is a 16-bit integer, split into its low byte, 0 to 255, and the remainder, -128 to
   127 times 256;
 - the absolute integer weights of an output channel sum to at most 2**16;
 - so no partial sum of products exceeds 255 * 2**16 < 2**24, or as many times 256, and float32
   represents each of these: neither order of summation, blocking nor FMA can matter.
 
-All else (the sum of both parts, biases, leaky slopes of 12 significant bits, powers of two) is
-exact in float64.
+All other steps (the sum of both parts, biases, leaky slopes of 12 significant bits, powers of two)
+are exact in float64.
 
-All functions but those that freeze take arrays or tensors, see `arrays`.
+All functions except the ones that freeze take arrays or tensors, see `arrays`.
 """
 
 import logging
@@ -38,9 +38,9 @@ __all__ = [
 
 INT16_MAX = 2**15 - 1
 MAX_WEIGHT_SUM = 2**16
-NUM_PARTS = 2  # Of an activation.
+NUM_PARTS = 2  # Parts of an activation.
 _LOW = 256.0
-_MIN_RANGE = 2.0**-5  # Of activations.
+_MIN_RANGE = 2.0**-5  # The least range of activations.
 _MAX_BIAS = 2.0**40  # Products are below 2**31: slopes leave their sum below 2**53.
 _SLOPE_BITS = 12
 
@@ -48,20 +48,20 @@ _SLOPE_BITS = 12
 def power_of_two_step(peak: float, headroom: float = 4.0) -> float:
   """The smallest power of two whose 16-bit multiples reach headroom * peak.
 
-  Activations that are 0, as in an untrained model, get a step that the biases behind them can be
-  counted in.
+  Activations that are all 0, as in an untrained model, get a step that is fine enough for the
+  biases behind them.
   """
   return float(2.0 ** np.ceil(np.log2(max(headroom * peak, _MIN_RANGE) / INT16_MAX)))
 
 
 def saturate(x: Any) -> Any:
-  """Rounds to 16-bit integers, float32."""
+  """Rounds and clips numbers [...] to 16-bit integers [...] float32."""
   xp = namespace(x)
   return xp.clip_by_value(xp.cast(xp.round(x), xp.float32), -INT16_MAX - 1, INT16_MAX)
 
 
 def split(x: Any) -> Any:
-  """16-bit integers [...] -> [NUM_PARTS, ...]: multiples of 256, and low bytes; float32."""
+  """16-bit integers [...] -> [NUM_PARTS, ...] float32: multiples of 256, then low bytes."""
   xp = namespace(x)
   high = _LOW * xp.floor(x * (1 / _LOW))
   return xp.stack([high, x - high])
@@ -72,13 +72,13 @@ class CompiledLayer:
 
   Args:
     layer: the integers.
-    dtype: of the matrix products, "float32" or "float64".
+    dtype: dtype of the matrix products, "float32" or "float64".
     xp: the namespace of the inputs, see `arrays`.
-    few_rows: whether inputs have some tens of rows, or as many as an image has positions.
+    few_rows: whether inputs have some tens of rows, or else a row per position of an image.
   """
 
   def __init__(self, layer: FixedLayer, dtype: str, xp: Any = Arrays, few_rows: bool = False):
-    # Powers of two change no rounding. Beyond these bounds all outputs are 0, or saturate.
+    # Powers of two do not round. Beyond these bounds all outputs are 0, or saturate.
     scale = np.clip(layer.scale, 2.0**-64, 2.0**64)
     self._product = xp.Product((layer.weights * scale).astype(dtype), few_rows)
     self._bias = xp.constant(layer.bias * scale, "float64")
@@ -86,15 +86,15 @@ class CompiledLayer:
     self._fan_in, self._dtype, self._xp = len(layer.weights), dtype, xp
 
   def __call__(self, parts: Any) -> Any:
-    """[2, n, fan_in] of `split` -> [n, out] float64, not yet rounded."""
+    """Parts [2, n, fan_in] from `split` -> outputs [n, out] float64, not yet rounded."""
     return self.activate(self.sums(parts))
 
   def sums(self, parts: Any) -> Any:
-    """Scaled weights^T input + bias: [2, n, fan_in] of `split` -> [n, out] float64."""
+    """Scaled weights^T input + bias: [2, n, fan_in] from `split` -> [n, out] float64."""
     return self.products(parts) + self._bias
 
   def products(self, parts: Any) -> Any:
-    """Scaled weights^T input: [2, n, fan_in] of `split` -> [n, out] float64."""
+    """Scaled weights^T input: [2, n, fan_in] from `split` -> [n, out] float64."""
     xp = self._xp
     shape = [NUM_PARTS * xp.shape(parts)[1], self._fan_in]
     rows = xp.reshape(xp.cast(parts, self._dtype), shape)
@@ -102,7 +102,7 @@ class CompiledLayer:
     return high + low
 
   def activate(self, sums: Any) -> Any:
-    """Sums [n, out] float64 -> the same through the slope, not yet rounded."""
+    """Sums [n, out] float64 -> outputs of the leaky ReLU [n, out] float64, not yet rounded."""
     return sums if self._slope == 1 else self._xp.leaky_relu(sums, self._slope)
 
 
@@ -118,13 +118,13 @@ def freeze_layer(
   Args:
     weights: [fan_in, out] float.
     bias: [out] float.
-    input_step: what one unit of the input integers stands for, a power of two.
-    output_step: the same of the outputs, scalar or [out].
-    slope: of the leaky ReLU behind the layer, 0 to 1; rounded to 12 significant bits.
+    input_step: the value of one unit of the input integers, a power of two.
+    output_step: the value of one unit of the outputs, scalar or [out], powers of two.
+    slope: slope of the leaky ReLU behind the layer, 0 to 1; rounded to 12 significant bits.
   """
   weights, bias = weights.astype(np.float64), bias.astype(np.float64)
   total = np.maximum(np.abs(weights).sum(0), 2.0**-40)
-  # Rounding moves a sum by at most fan_in / 2; most of that cancels, but it must never exceed.
+  # Rounding moves a sum by at most fan_in / 2. Most of it cancels, but the bound must always hold.
   exponent = np.floor(np.log2(MAX_WEIGHT_SUM / total))
   integers = np.round(weights * 2.0**exponent)
   exponent -= np.abs(integers).sum(0) > MAX_WEIGHT_SUM
@@ -154,19 +154,19 @@ def exact_dtype(
 
   Args:
     compute: a layer, the dtype of its products and inputs [n, fan_in] float32, not split -> the
-      outputs of its `CompiledLayer`, in each of the ways that files are coded with.
-    hint: what may make products inexact there.
+      outputs of its `CompiledLayer`, once for each way in which coding computes them.
+    hint: the possible cause of inexact products, for the messages.
 
   Returns:
-    "float32" if its float32 products are exact, else, with a warning, "float64".
+    "float32" if float32 products are exact, or else, with a warning, "float64".
 
   Raises:
-    RuntimeError: neither is exact.
+    RuntimeError: neither dtype has exact products.
   """
   generator = np.random.default_rng(0)
   fan_in, out = 25 * 192, 64
-  # Sums of weights at the bound, in few large weights (which reduced precision rounds) up to many
-  # small ones (whose sums are long), of one sign or of both.
+  # Sums of weights at the bound, of one sign or both: from few large weights, which reduced
+  # precision rounds, to many small ones, whose sums are long.
   weights = np.zeros((fan_in, out), np.int64)
   for column in range(out):
     count = int(np.round(fan_in ** (column / (out - 1))))
@@ -177,7 +177,7 @@ def exact_dtype(
   x = generator.integers(-INT16_MAX - 1, INT16_MAX + 1, size=(67, fan_in))
   x[0], x[1], x[2] = INT16_MAX, -INT16_MAX - 1, -1
   layer = FixedLayer(weights, np.zeros(out, np.int64), np.ones(out))
-  # In integers, without the library that is probed; `einsum` is faster than `matmul` at that.
+  # Computed in integers, without the probed library; `einsum` is faster than `matmul` for them.
   expected = np.einsum("nk,km->nm", x, weights)
   for dtype in ("float32", "float64"):
     results = compute(layer, dtype, x.astype(np.float32))

@@ -1,4 +1,4 @@
-"""TensorFlow does not survive a fork: operations in the child would wait for ever."""
+"""Refuses to use TensorFlow after a fork, where its operations would wait for ever."""
 
 import os
 
@@ -12,7 +12,7 @@ _forked_in_use = False
 def refuse_forked() -> None:
   """Raises RuntimeError in a process that was forked from one that had used TensorFlow.
 
-  A fork before the first operation does no harm.
+  A fork before the first operation is harmless.
   """
   if _forked_in_use:
     raise RuntimeError(
@@ -23,7 +23,7 @@ def refuse_forked() -> None:
 
 def _note():
   global _forked_in_use
-  # Threads of TensorFlow's, which a fork loses, begin with its context. Nothing public tells.
+  # TensorFlow's threads, which a fork loses, start with its context. No public API reports that.
   used = context._context is not None and context._context._initialized
   _forked_in_use = _forked_in_use or used
 

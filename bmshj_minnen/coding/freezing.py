@@ -1,4 +1,4 @@
-"""From the trained float prior to the `FrozenPrior` that files are coded with."""
+"""Turns a trained float prior into the `FrozenPrior` with which files are coded."""
 
 import math
 
@@ -20,12 +20,12 @@ __all__ = ["NotFiniteError", "check", "freeze"]
 
 # Scales are multiples of this, a 7000th of the smallest in the table.
 _SCALE_STEP = 2.0**-16
-# Means lie on multiples of this or finer, whatever the largest latent.
+# Means lie on multiples of this or finer, however large the latents are.
 _COARSEST_MEAN_STEP = 2.0**-4
 
 
 class NotFiniteError(ValueError):
-  """A model has weights, or computes latents, that are not finite."""
+  """A weight or a latent of a model is not finite."""
 
 
 def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
@@ -33,18 +33,18 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
 
   Args:
     model: a built model.
-    images: [B, H, W, 3] in 0..255, typical ones: the largest activations that they cause, times a
+    images: [B, H, W, 3] in 0..255, typical images: the largest activations that they cause, times a
       headroom of 4, set the range of the 16-bit activations. Beyond it activations saturate, in
       encoder and decoder alike, which costs bits but never decodability.
 
   Raises:
     NotFiniteError: an activation is not finite.
-    ValueError: a network cannot be coded with, see `check`.
+    ValueError: entropy coding cannot compute a network, see `check`.
   """
   config = model.config
   lambdas = [None]
   if config.gain_lambdas:
-    # Both ends of the rates; the latents of the highest are the largest.
+    # Both ends of the rates: the latents of the highest rate are the largest.
     ends = (config.gain_lambdas[0], config.gain_lambdas[-1])
     lambdas = [tf.fill(tf.shape(images)[:1], end) for end in ends]
   y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
@@ -91,14 +91,14 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
 def check(model: Model) -> None:
   """Refuses networks that entropy coding cannot compute.
 
-  Those of h_s are one after another: convolutions, transposed ones of `layers`, 1x1 ones, with
-  ReLUs, leaky or not; the last is linear and keeps the resolution. Those of g_ep are 1x1.
+  Layers of h_s follow one another: convolutions, transposed ones of `layers` or 1x1 ones, with
+  ReLUs, leaky or not. The last layer is linear and keeps the resolution. Layers of g_ep are 1x1.
 
   Args:
     model: a built model.
 
   Raises:
-    ValueError: a layer is not so, and which.
+    ValueError: a layer has another form; the message names it.
   """
   for name in ("h_s", "g_ep"):
     network = getattr(model, name)
@@ -121,15 +121,15 @@ def _last_name(name, network):
 
 
 def _freeze_all_but_last(name, network, x, step, layers, medians=None):
-  """Adds all layers but the last.
+  """Freezes all layers but the last.
 
   Args:
-    name: of the network.
+    name: name of the network.
     network: layers one after another, see `check`.
-    x: typical inputs.
-    step: theirs.
+    x: typical inputs, [B, h, w, in].
+    step: the value of one unit of the inputs.
     layers: receives the integer layers.
-    medians: of the inputs, if they are counted from any.
+    medians: [in], the medians from which the inputs are counted, or None.
 
   Returns:
     The network's outputs, and weights, bias and input step of the last layer.
@@ -150,14 +150,14 @@ def _freeze_all_but_last(name, network, x, step, layers, medians=None):
 
 
 def _with_medians(kernel, median):
-  """A kernel whose last input is 1 wherever there is a sample, and adds what the medians do."""
+  """A kernel that adds the effect of the medians by one more input, 1 inside the image."""
   return np.concatenate([kernel, np.einsum("yxio,i->yxo", kernel, median)[:, :, None]], 2)
 
 
 class _Head:
   """Freezes the layer whose outputs are the means, in units of `y_step`, and the scales.
 
-  These are indices, or in units of `_SCALE_STEP`.
+  The scales are indices, or in units of `_SCALE_STEP`.
   """
 
   def __init__(self, config, y_step):
@@ -177,7 +177,7 @@ class _Head:
 
 
 def _thresholds(config):
-  """The scales of all tables but the last, in whole `_SCALE_STEP`s, rounded down."""
+  """The scales of all tables but the last, [63] int32 in units of `_SCALE_STEP`, rounded down."""
   if config.scale_output == "index" or not config.parts.is_conditional:
     return None
   return np.floor(scale_table()[:-1] / _SCALE_STEP).astype(np.int32)
@@ -185,7 +185,7 @@ def _thresholds(config):
 
 def _peak(x):
   result = float(tf.reduce_max(tf.abs(x)))
-  if not math.isfinite(result):  # The maximum of a NaN and others is the NaN.
+  if not math.isfinite(result):  # The maximum of a NaN and numbers is the NaN.
     raise NotFiniteError("the model's activations are not finite")
   return result
 

@@ -1,4 +1,4 @@
-"""Functions of tensors that are traced once."""
+"""Functions of tensors, traced once."""
 
 from typing import Callable
 
@@ -11,13 +11,17 @@ __all__ = ["Graph"]
 
 
 class Graph:
-  """A function traced once, when it is first called, for all sizes.
+  """A function, traced for all sizes when it is first called.
 
-  Finding Python's conditions and loops on tensors (AutoGraph) takes longer than all the rest of the
-  first call, so it is done only for functions that have some, such as in layers of one's own.
+  AutoGraph, which finds Python's conditions and loops on tensors, takes longer than the rest of the
+  first call. So it runs only for functions that have some, such as in layers of other networks.
 
   TensorFlow applies its optimizer's options at each call. Mixed precision changes results, so calls
-  raise RuntimeError where it is not set as it was when the graph was made, and in forked processes.
+  raise RuntimeError if its setting has changed since the graph was made, and in forked processes.
+
+  Args:
+    function: takes and returns tensors.
+    *signature: shape and dtype of each argument.
   """
 
   def __init__(self, function: Callable, *signature: tf.TensorSpec):
@@ -45,13 +49,13 @@ class Graph:
 
 
 def _mixed_precision():
-  """The options that are on."""
+  """The options for mixed precision that are on."""
   options = tf.config.optimizer.get_experimental_options()
   return {name for name, on in options.items() if on and name.startswith("auto_mixed_precision")}
 
 
 def _tensor(value, spec):
   if isinstance(value, int):
-    # TensorFlow keeps every Python number that it ever made a tensor of.
+    # TensorFlow keeps every Python number that it ever turned into a tensor.
     value = np.asarray(value, spec.dtype.as_numpy_dtype)
   return tf.convert_to_tensor(value)

@@ -1,4 +1,4 @@
-"""The codec as functions of tensors, and as TensorFlow runs it on arrays."""
+"""The codec as functions of tensors, and a codec of arrays that runs in TensorFlow."""
 
 from typing import Any, Callable, Optional, Union
 
@@ -21,9 +21,9 @@ class GraphCodec:
   """The parts of a codec; all take and return tensors, eagerly or within a graph, without tiles.
 
   Args:
-    codec: whose parts these are, and whose quality is the default.
-    transforms: of the model.
-    coder: of its prior.
+    codec: the codec that has these parts; its quality is the default.
+    transforms: the transforms of the model.
+    coder: the coder of its prior.
   """
 
   def __init__(self, codec: Codec, transforms: TensorTransforms, coder: TensorCoder):
@@ -31,7 +31,7 @@ class GraphCodec:
 
   @property
   def variables(self) -> list[tf.Variable]:
-    """What the graphs read, for graphs that are saved."""
+    """The variables that the graphs read; needed to save the graphs."""
     return self._transforms.variables
 
   def analyze(
@@ -41,20 +41,29 @@ class GraphCodec:
 
     Args:
       image: the pixels.
-      quality: one of `QUALITIES`, a number or a scalar float32; None: the default one.
+      quality: one of `QUALITIES`, a number or a scalar float32; None: the quality of the codec.
     """
     quality = self._codec.quality if quality is None else quality
     y = self._transforms.with_gains_graph(self._transforms.g_a_graph(image), quality)
     return y, self._transforms.h_a_graph(y)
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Y and ẑ -> the payload, a scalar string, and ŷ [h, w, M] float32."""
+    """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ [h, w, M] float32."""
     return self._coder.encode_graph(y, z_hat)
 
   def decode(
     self, payload: tf.Tensor, image_height: tf.Tensor, image_width: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The payload of an H x W image -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
+    """Decodes the payload of an image.
+
+    Args:
+      payload: scalar string.
+      image_height, image_width: scalar int32, pixels.
+
+    Returns:
+      ŷ [h, w, M] float32, ẑ [h', w', N] float32, and whether the payload ended where its symbols
+      did, scalar bool.
+    """
     return self._coder.decode_graph(payload, *map(cfg.latent_size, (image_height, image_width)))
 
   def synthesize(
@@ -64,7 +73,13 @@ class GraphCodec:
     width: tf.Tensor,
     quality: Union[None, float, tf.Tensor] = None,
   ) -> tf.Tensor:
-    """ŷ [h, w, M] -> [H, W, 3] uint8; the quality as of `analyze`."""
+    """ŷ [h, w, M] -> [H, W, 3] uint8.
+
+    Args:
+      y_hat: [h, w, M] float32.
+      height, width: H and W, scalar int32, pixels.
+      quality: one of `QUALITIES`, a number or a scalar float32; None: the quality of the codec.
+    """
     quality = self._codec.quality if quality is None else quality
     y_hat = self._transforms.without_gains_graph(y_hat, quality)
     return self._transforms.g_s_graph(y_hat)[:height, :width]
@@ -80,8 +95,8 @@ def tensorflow_codec(
 
   Args:
     frozen: the integer prior.
-    model: computes g_a, g_s and h_a, such as that of `model_directory.model_for_coding`.
-    refine: as of `Codec`.
+    model: computes g_a, g_s and h_a, such as the model from `model_directory.model_for_coding`.
+    refine: image, y, λ and a function to call before each step -> a better y, see `Codec`.
     **options: `max_pixels`, `memory` and `quality` of `Codec`.
   """
   transforms, coder = TensorTransforms(model), TensorCoder(frozen)

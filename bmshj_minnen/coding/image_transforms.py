@@ -1,4 +1,4 @@
-"""Image <-> latents, tile by tile: g_a, gains, h_a and g_s as any runtime computes them.
+"""Image <-> latents, tile by tile: g_a, gains, h_a and g_s in any runtime.
 
 TensorFlow is not needed.
 """
@@ -15,10 +15,10 @@ __all__ = ["ImageTransforms", "Transforms"]
 
 
 class Transforms(Protocol):
-  """The networks of a model in a runtime, without gains, all at once.
+  """The networks of a model in a runtime, without gains and without tiles.
 
   Attributes:
-    fields: by "g_a", "h_a" and "g_s", what each needs for a part of its result.
+    fields: "g_a", "h_a" and "g_s" -> the inputs that a part of its result needs.
   """
 
   fields: dict[str, tiling.Field]
@@ -36,20 +36,20 @@ class Transforms(Protocol):
 class ImageTransforms:
   """The transforms of one model on images of any size.
 
-  In tiles a network takes about `memory` bytes. Gains are apart, because one y serves all
+  In tiles a network takes about `memory` bytes. Gains are separate, because one y serves all
   qualities.
 
   Args:
-    config: of the model.
+    config: config of the model.
     transforms: its networks.
-    dial: its gains; None: it has one rate.
+    dial: its gains; None: a model for one rate.
   """
 
   def __init__(self, config: cfg.ModelConfig, transforms: Transforms, dial: Optional[Dial]):
     self._config, self._transforms, self._dial = config, transforms, dial
 
   def with_gains(self, y: np.ndarray, quality: Optional[float]) -> np.ndarray:
-    """Multiplies the output of g_a by the gains of a quality.
+    """Multiplies the output of g_a by the gains of a quality: [h, w, M] float32.
 
     Args:
       y: [h, w, M] float32.
@@ -58,7 +58,12 @@ class ImageTransforms:
     return y if self._dial is None else y * self._dial.gain(quality)
 
   def without_gains(self, y_hat: np.ndarray, quality: Optional[float]) -> np.ndarray:
-    """Multiplies ŷ by the inverse gains of a quality, for g_s; arguments as of `with_gains`."""
+    """Multiplies ŷ by the inverse gains of a quality, for g_s: [h, w, M] float32.
+
+    Args:
+      y_hat: [h, w, M] float32.
+      quality: one of `QUALITIES`; None for one rate, without gains.
+    """
     return y_hat if self._dial is None else y_hat * self._dial.inverse(quality)
 
   def analysis(
@@ -68,13 +73,13 @@ class ImageTransforms:
     progress: Optional[Callable[[float], None]] = None,
     refine: Optional[Callable[[np.ndarray, np.ndarray], np.ndarray]] = None,
   ) -> np.ndarray:
-    """[H, W, 3] uint8 -> y [h, w, M] float32, without gains unless `refine` gives it some.
+    """[H, W, 3] uint8 -> y [h, w, M] float32, without gains unless `refine` adds them.
 
     Args:
       image: the pixels.
-      memory: see the class.
-      progress: called with the fraction that is done.
-      refine: makes a better y, of a tile and its y.
+      memory: bytes that the network may take, roughly.
+      progress: if given, called with the fraction that is done.
+      refine: a tile and its y -> a better y.
     """
     field, function = self._transforms.fields["g_a"], self._transforms.g_a
     if refine:
@@ -98,7 +103,7 @@ class ImageTransforms:
     memory: int,
     progress: Optional[Callable[[float], None]] = None,
   ) -> np.ndarray:
-    """ŷ [h, w, M] -> pixels [*size, 3] uint8."""
+    """ŷ [h, w, M] -> pixels [*size, 3] uint8; `memory` and `progress` as in `analysis`."""
     field = self._transforms.fields["g_s"]
     return self._tiled(field, self._transforms.g_s, y_hat, size, memory, progress)
 

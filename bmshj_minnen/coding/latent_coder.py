@@ -1,4 +1,4 @@
-"""Latents <-> the payload of a file, segment by segment, with any runtime.
+"""Latents <-> the payload of a file, segment by segment, in any runtime.
 
 TensorFlow is not needed.
 """
@@ -15,7 +15,7 @@ __all__ = ["Coder", "LatentCoder"]
 
 
 class Coder(Protocol):
-  """A `PriorCoder` that takes arrays and returns them, or what `numpy.asarray` makes arrays of.
+  """A `PriorCoder` that takes arrays and returns arrays, or objects for `numpy.asarray`.
 
   States and rings are only passed on.
   """
@@ -32,11 +32,11 @@ class Coder(Protocol):
 class LatentCoder:
   """Codes ẑ, then y, in exact arithmetic on the CPU.
 
-  Beyond ŷ and psi in two bytes a number, some thousand positions are in memory at the same time.
+  Beside ŷ and psi, which has two bytes per number, some thousand positions are in memory at a time.
 
   Args:
     frozen: the integer prior.
-    coder: what a runtime computes of it.
+    coder: its coder in a runtime.
   """
 
   def __init__(self, frozen: FrozenPrior, coder: Coder):
@@ -52,13 +52,13 @@ class LatentCoder:
     memory: int = tiling.DEFAULT_MEMORY,
     progress: Optional[Callable[[float], None]] = None,
   ) -> tuple[bytes, np.ndarray]:
-    """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ like y, float32.
+    """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ [h, w, M] float32.
 
     Args:
       y: [h, w, M] float32.
       z_hat: [h', w', N] float32 integers.
-      memory: bytes that h_s may take.
-      progress: called with the fraction that is done.
+      memory: bytes that h_s may take, roughly.
+      progress: if given, called with the fraction that is done.
     """
     size, flat = y.shape[:2], y.reshape(-1, y.shape[-1])
     handle = self._coder.push_z(z_hat)
@@ -74,13 +74,17 @@ class LatentCoder:
     memory: int = tiling.DEFAULT_MEMORY,
     progress: Optional[Callable[[float], None]] = None,
   ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """The payload of h x w latents -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well.
+    """Decodes the payload of h x w latents.
 
     Args:
       payload: any bytes.
-      height, width: of the image of latents.
-      memory: bytes that h_s may take.
-      progress: called with the fraction that is done.
+      height, width: h and w, the size of y.
+      memory: bytes that h_s may take, roughly.
+      progress: if given, called with the fraction that is done.
+
+    Returns:
+      ŷ [h, w, M] float32, ẑ [h', w', N] float32, and whether the payload ended where its symbols
+      did.
     """
     size = (height, width)
     handle, z_hat = self._coder.pop_z(payload, *size)
@@ -90,13 +94,13 @@ class LatentCoder:
     return y_hat, z_hat, self._coder.finish_decoder(handle)
 
   def _psi(self, z_hat, size, memory):
-    """H_s in tiles: [h', w', N] -> [h * w, channels] int16, raster order."""
+    """Psi, computed in tiles: ẑ [h', w', N] -> [h * w, channels] int16, raster order."""
     units = tiling.units(self._h_s_field, self._config, memory)
     psi = tiling.run(self._h_s_field, lambda z: np.asarray(self._coder.psi(z)), z_hat, size, units)
     return psi.reshape(size[0] * size[1], -1)
 
   def _scan(self, code_steps, handle, size, at_positions, progress):
-    """The loop segment by segment; arrays `at_positions` are in raster order."""
+    """Runs the loop segment by segment; arrays `at_positions` are in raster order."""
     where = order.coding_order(self._support, *size)
     channels = self._config.latent_channels
     ring = order.empty_ring(self._support, fixed_point.NUM_PARTS, *size, channels)

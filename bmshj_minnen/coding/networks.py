@@ -1,4 +1,4 @@
-"""h_s, g_cm and g_ep of a `FrozenPrior`, in exact arithmetic, of arrays or of tensors."""
+"""h_s, g_cm and g_ep of a `FrozenPrior`, in exact arithmetic, for arrays or for tensors."""
 
 import dataclasses
 from typing import Any, Optional
@@ -20,13 +20,13 @@ class Networks:
 
   Args:
     frozen: the integer prior.
-    dtype: of matrix products, see `fixed_point.exact_dtype`.
+    dtype: dtype of matrix products, see `fixed_point.exact_dtype`.
     xp: the namespace of arrays or of tensors, see `arrays`; methods take and return these.
 
   Attributes:
     unit: 1 / y_step, the distance of neighbouring symbols in units of `y_step`.
     context_support: side of the kernel of g_cm, whose neighbours `parameters` needs; 0 without.
-    num_parts: that `split` makes of ŷ.
+    num_parts: number of parts that `split` makes of ŷ.
   """
 
   num_parts = fixed_point.NUM_PARTS
@@ -35,7 +35,7 @@ class Networks:
     self._config, self._xp = frozen.config, xp
     fixed = dict(frozen.layers)
     if frozen.config.parts.context:
-      # The first layer is linear: psi's part of it can be had for all positions at once.
+      # Sums of the first layer over psi are computed for all positions at once.
       first = fixed["g_ep/0"]
       of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
       self._of_psi = CompiledLayer(dataclasses.replace(first, weights=of_psi), dtype, xp)
@@ -57,7 +57,7 @@ class Networks:
   def psi(self, z_hat: Any, height: Any, width: Any) -> Any:
     """h_s: ẑ [h', w', N] -> psi [height * width, channels], raster order, float32 integers.
 
-    Without side information there are no channels.
+    Without side information psi has no channels.
     """
     xp = self._xp
     if not self._h_s:
@@ -76,24 +76,25 @@ class Networks:
     return xp.reshape(x, [height * width, x.shape[-1]])
 
   def prepare(self, psi: Any) -> Any:
-    """What `parameters` takes of psi: [n, channels] of 16-bit integers -> [n, ...]."""
+    """Prepares psi for `parameters`: [n, channels] 16-bit integers -> [n, ...]."""
     psi = self._xp.cast(psi, "float32")
     return psi if self._g_cm is None else self._of_psi.sums(fixed_point.split(psi))
 
   def split(self, y_hat: Any) -> Any:
-    """What `parameters` takes of neighbours: [n, M] int16-valued -> [2, n, M]."""
+    """Splits ŷ for `parameters`: [n, M] int16-valued -> [2, n, M] float32."""
     return fixed_point.split(y_hat)
 
   def parameters(self, prepared: Any, neighbours: Optional[Any]) -> tuple[Any, Any]:
     """Entropy parameters of n positions.
 
     Args:
-      prepared: [n, ...] of `prepare`.
-      neighbours: [2, n, taps M], ŷ at the taps of the causal mask, or None without context.
+      prepared: [n, ...] from `prepare`.
+      neighbours: [2, n, taps M], parts of ŷ at the taps of the causal mask, or None without
+        context.
 
     Returns:
-      mean [n, M] float32, int16-valued, in units of `y_step`, and table index [n, M] int32: of the
-      scale, or of the channel for the factorized prior.
+      mean [n, M] float32, int16-valued, in units of `y_step`, and table index [n, M] int32: the
+      index of the scale, or for the factorized prior the channel.
     """
     xp, m = self._xp, self._config.latent_channels
     shape = xp.stack([xp.shape(prepared)[0], m])
@@ -123,7 +124,7 @@ class Networks:
 
 
 def _rounded(x: Any) -> Any:
-  """Outputs of a layer -> what the next one takes."""
+  """Outputs of a layer [n, out] -> parts [2, n, out], the inputs of the next layer."""
   return fixed_point.split(fixed_point.saturate(x))
 
 
@@ -134,7 +135,7 @@ def _numbered(name: str, layers: dict[str, CompiledLayer]):
 
 
 def _patches(x: Any, side: int) -> Any:
-  """[parts, h, w, C] -> [parts, h * w, side² C], the neighbourhoods, zeros outside."""
+  """[parts, h, w, C] -> neighbourhoods [parts, h * w, side² C], with zeros outside the image."""
   xp = namespace(x)
   height, width = xp.shape(x)[1], xp.shape(x)[2]
   margin = [side // 2] * 2

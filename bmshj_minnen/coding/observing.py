@@ -1,4 +1,4 @@
-"""What may be seen of a work: the seconds of its parts, and the fraction that is done."""
+"""Progress and timing of work: the fraction that is done, and the seconds of its parts."""
 
 import contextlib
 import time
@@ -9,10 +9,14 @@ __all__ = ["Progress", "Repeated", "Stopwatch"]
 
 
 class Progress:
-  """Two parts of a work, of which the first takes a given share.
+  """The progress of work in two parts, of which the first takes a given share.
+
+  Args:
+    progress: called with the fraction of the whole that is done, 0 to 1; or None.
+    share: the share of the first part, 0 to 1.
 
   Attributes:
-    first, second: take the fraction of a part that is done; None if nobody asks.
+    first, second: functions of the fraction of a part that is done; None without `progress`.
   """
 
   def __init__(self, progress: Optional[Callable[[float], None]], share: float):
@@ -23,18 +27,18 @@ class Progress:
 
 
 class Repeated:
-  """A progress that can be told again, so that whoever hears of it may stop the work by raising."""
+  """Progress that can be reported again, so that its receiver can stop the work by raising."""
 
   def __init__(self, progress: Optional[Callable[[float], None]]):
     self._progress, self._fraction = progress, 0.0
 
   def reach(self, fraction: float) -> None:
-    """Tells of a new fraction."""
+    """Reports a new fraction, 0 to 1."""
     self._fraction = fraction
     self.again()
 
   def again(self) -> None:
-    """Tells of the last fraction once more."""
+    """Reports the last fraction again."""
     if self._progress:
       self._progress(self._fraction)
 
@@ -43,7 +47,7 @@ class Stopwatch:
   """Adds up the seconds of named parts: `with timed("analysis"): …`.
 
   Args:
-    seconds: receives them; None: nobody asks.
+    seconds: receives the seconds by name, if given.
   """
 
   def __init__(self, seconds: Optional[dict[str, float]] = None):
@@ -51,7 +55,7 @@ class Stopwatch:
 
   @contextlib.contextmanager
   def __call__(self, name: str) -> Iterator[None]:
-    """Times what happens inside."""
+    """Times the code inside the context."""
     start = time.perf_counter()
     yield
     self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start

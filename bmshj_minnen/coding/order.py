@@ -4,10 +4,10 @@ With the paper's 5x5 causal mask, the latent at row i, column j needs the two ro
 column j + 2 and its left neighbours in its own row. So all positions with the same t = j + 3 i are
 independent of each other, and a 32x48 image of latents takes 141 steps instead of 1,536. Symbols
 are ordered by t, then by row, channels innermost. Other masks have another `Reach`. Priors without
-context take 2^16 positions a step, in raster order.
+context take 2^16 positions per step, in raster order.
 
-Heights and widths are those of the image of latents: numbers, or scalar int32 tensors, which give
-tensors, see `arrays`.
+Heights and widths are the size of the image of latents: numbers, or scalar int32 tensors, for which
+results are tensors, see `arrays`.
 """
 
 from typing import Any, NamedTuple
@@ -27,12 +27,12 @@ __all__ = [
   "step_sizes",
 ]
 
-_BLOCK = 2**16  # Positions of a step of priors without context; part of the format.
-_SEGMENT = 2**12  # Positions that are in memory at the same time; no part of the format.
+_BLOCK = 2**16  # Positions per step for priors without context; part of the format.
+_SEGMENT = 2**12  # Positions in memory at the same time; not part of the format.
 
 
 class Segment(NamedTuple):
-  """Some steps, and the places of their positions in the order of coding."""
+  """A run of steps, and the range of their positions in the order of coding; ends exclusive."""
 
   first_step: int
   last_step: int
@@ -45,7 +45,7 @@ def coding_order(support: int, height: Any, width: Any) -> Any:
 
   Args:
     support: side of the causal kernel; 0 without context.
-    height, width: see the module.
+    height, width: size of the image of latents.
   """
   xp = namespace(height)
   if not support:
@@ -57,20 +57,24 @@ def coding_order(support: int, height: Any, width: Any) -> Any:
 
 
 def num_steps(support: int, height: Any, width: Any) -> Any:
-  """How many steps an image has; arguments of `coding_order`."""
+  """The number of steps of an image; arguments as in `coding_order`."""
   if support:
     return width + Reach(support).slope * (height - 1)
   return (height * width + _BLOCK - 1) // _BLOCK
 
 
 def step_sizes(support: int, height: Any, width: Any) -> Any:
-  """[steps] int32: how many positions each step of an image has; arguments of `coding_order`."""
+  """[steps] int32: the number of positions in each step; arguments as in `coding_order`."""
   steps = namespace(height).range(num_steps(support, height, width))
   return _positions(support, steps, height, width)[1]
 
 
 def segments(sizes: np.ndarray) -> list[Segment]:
-  """Divides steps of these sizes into runs of about 2^12 positions, or else of one step."""
+  """Divides steps into runs of about 2^12 positions, or of one larger step.
+
+  Args:
+    sizes: [steps] int, positions in each step.
+  """
   begins = np.concatenate([[0], np.cumsum(sizes)])
   edges = np.searchsorted(begins, np.arange(0, begins[-1], _SEGMENT))
   edges = np.unique([*edges, len(sizes)]).tolist()
@@ -81,11 +85,17 @@ def segments(sizes: np.ndarray) -> list[Segment]:
 
 
 def empty_ring(support: int, parts: int, height: Any, width: Any, channels: int) -> Any:
-  """A ring buffer of ŷ of the last S steps, before the first one: [parts * (S R + 1), M] zeros.
+  """An empty ring buffer of ŷ of the last S steps: [parts * (S R + 1), channels] zeros, float32.
 
-  S is how many steps a neighbour may be back (eight with the paper's mask), and R the most
-  positions that a step has. In each part, row i of step t is at R (t % S) + i % R, and zeros, for
-  what is outside the image, at S R.
+  S is the largest number of steps that a neighbour is back (eight with the paper's mask), and R the
+  largest number of positions in a step. In each part, row i of step t is at R (t % S) + i % R. The
+  row at S R stays zero, for positions outside the image.
+
+  Args:
+    support: side of the causal kernel; 0 without context.
+    parts: number of parts into which `fixed_point.split` divides ŷ.
+    height, width: size of the image of latents.
+    channels: M.
   """
   xp, reach = namespace(height), Reach(support)
   most = xp.minimum(height, (width + reach.slope - 1) // reach.slope)
@@ -95,17 +105,18 @@ def empty_ring(support: int, parts: int, height: Any, width: Any, channels: int)
 def slots(
   support: int, parts: int, num_slots: Any, steps: tuple[Any, Any], size: tuple[Any, Any]
 ) -> tuple[Any, Any]:
-  """Where a ring buffer has the positions of some steps, and their neighbours.
+  """The rows of a ring buffer that hold the positions of some steps, and their neighbours.
 
   Args:
     support: side of the causal kernel, not 0.
-    parts: of the ring.
-    num_slots: its rows.
-    steps: the first and the one after the last.
-    size: height and width.
+    parts: number of parts of the ring.
+    num_slots: number of its rows.
+    steps: the first step and the step after the last.
+    size: height and width of the image of latents.
 
   Returns:
-    [parts, n, 1], and [parts, n, taps] at the taps of the mask, in raster order of the taps.
+    Rows of the n positions, [parts, n, 1] int32, and rows of their neighbours at the taps of the
+    mask in raster order, [parts, n, taps] int32.
   """
   xp, reach = namespace(num_slots), Reach(support)
   a_part = num_slots // parts
@@ -128,7 +139,7 @@ def slots(
 
 
 def _positions(support, step, height, width):
-  """The first row of a step, and how many positions it has."""
+  """The first row of each step, and its number of positions."""
   xp = namespace(step)
   if not support:
     return xp.zeros_like(step), xp.minimum(_BLOCK, height * width - step * _BLOCK)

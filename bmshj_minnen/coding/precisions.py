@@ -1,4 +1,4 @@
-"""In which precision g_a and g_s run, and which one this machine is made for."""
+"""The precision in which g_a and g_s run, and the choice for this machine."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 
 def bfloat16_is_fast() -> bool:
-  """Whether the processors have instructions for products of bfloat16 matrices."""
+  """Whether all processors have instructions for products of bfloat16 matrices."""
   try:
     lines = _CPUINFO.read_text().splitlines()
   except OSError:
@@ -22,10 +22,10 @@ def bfloat16_is_fast() -> bool:
 
 
 def resolve(precision: str) -> str:
-  """One of `config.CODEC_PRECISIONS` -> "float32" or "bfloat16": what "auto" is on this machine.
+  """Resolves "auto" for this machine: one of `config.CODEC_PRECISIONS` -> "float32" or "bfloat16".
 
   Raises:
-    ValueError: there is no such precision.
+    ValueError: the precision is unknown.
   """
   checks.choice("precision", precision, cfg.CODEC_PRECISIONS)
   if precision != "auto":

@@ -16,13 +16,13 @@ class PriorCoder:
 
   Args:
     frozen: the integer prior.
-    networks: its networks, of arrays or of tensors.
+    networks: its networks, for arrays or for tensors.
     range_coder: `portable.range_coder.RangeCoder` for arrays, `entropy.range_coder.RangeCoder` for
       tensors.
-    xp: the namespace of these, see `arrays`.
+    xp: the namespace of arrays or of tensors, see `arrays`.
 
   Attributes:
-    networks: as given.
+    networks: the networks that were given.
   """
 
   def __init__(self, frozen: FrozenPrior, networks: Networks, range_coder: Any, xp: Any):
@@ -31,11 +31,11 @@ class PriorCoder:
 
   @property
   def z_channels(self) -> int:
-    """Channels of z, and as many tables before those of y."""
+    """The channels of z, and the number of tables before the tables of y."""
     return self._config.num_filters if self._config.parts.hyperprior else 0
 
   def encode(self, y: Any, z_hat: Any) -> tuple[Any, Any]:
-    """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ like y, float32; all at once."""
+    """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ [h, w, M] float32; all at once."""
     shape = self._xp.shape(y)
     flat = self._xp.reshape(y, [-1, self._config.latent_channels])
     handle = self.push_z(z_hat)
@@ -43,7 +43,12 @@ class PriorCoder:
     return self._coder.finish_encoder(handle), y_hat
 
   def decode(self, payload: Any, height: Any, width: Any) -> tuple[Any, Any, Any]:
-    """The payload of h x w latents -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
+    """Decodes the payload of h x w latents, all at once.
+
+    Returns:
+      ŷ [h, w, M] float32, ẑ [h', w', N] float32, and whether the payload ended where its symbols
+      did.
+    """
     handle, z_hat = self.pop_z(payload, height, width)
     handle, y_hat = self._scan(self._decoder(), handle, z_hat, height, width)
     return y_hat, z_hat, self._coder.finish_decoder(handle)
@@ -54,7 +59,7 @@ class PriorCoder:
     handle, y_hat = wavefront.scan(self.networks, coder, handle, psi, height, width, channels)
     return handle, self._xp.reshape(y_hat * self._step, [height, width, channels])
 
-  # The same piece by piece.
+  # The same operations, piece by piece.
 
   def push_z(self, z_hat: Any) -> Any:
     """ẑ [h', w', N] float32 -> the state of a new encoder."""
@@ -71,12 +76,12 @@ class PriorCoder:
     return handle, xp.ensure_shape(z_hat, [None, None, self.z_channels])
 
   def _z_tables(self, shape):
-    """The table index of each symbol of z: its channel."""
+    """The table index of each symbol of z, which is its channel."""
     xp = self._xp
     return xp.tile(xp.range(self.z_channels), [shape[0] * shape[1]])
 
   def psi(self, z_hat: Any) -> Any:
-    """H_s without cropping: ẑ [h', w', N] -> [4 h', 4 w', channels] int16."""
+    """Psi without cropping: ẑ [h', w', N] -> [4 h', 4 w', channels] int16."""
     shape = self._xp.shape(z_hat)
     height, width = cfg.HYPER_STRIDE * shape[0], cfg.HYPER_STRIDE * shape[1]
     psi = self.networks.psi(z_hat, height, width)
@@ -89,11 +94,11 @@ class PriorCoder:
 
     Args:
       handle: the encoder's state.
-      ring: see `order.empty_ring`.
-      first, last: the first step and the one after the last.
-      height, width: of the image of latents.
-      psi: [n, channels] int16 at the positions of these steps, as coded.
-      y: [n, M] float32, there.
+      ring: the ring buffer of the last steps, see `order.empty_ring`.
+      first, last: the first step and the step after the last.
+      height, width: size of the image of latents.
+      psi: [n, channels] int16 at the positions of these steps, in the order of coding.
+      y: [n, M] float32, at the same positions.
 
     Returns:
       The next state, the next ring, and ŷ [n, M] float32.
@@ -103,7 +108,10 @@ class PriorCoder:
   def decode_steps(
     self, handle: Any, ring: Any, first: Any, last: Any, height: Any, width: Any, psi: Any
   ) -> tuple[Any, Any, Any]:
-    """Decodes the latents of some steps; as `encode_steps`, without y."""
+    """Decodes the latents of some steps.
+
+    Arguments and results are the same as in `encode_steps`, but for y.
+    """
     return self._scan_steps(self._decoder(), handle, ring, (first, last), (height, width), psi)
 
   def _scan_steps(self, coder, handle, ring, steps, size, psi):

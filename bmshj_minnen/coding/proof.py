@@ -1,7 +1,7 @@
-"""The check that a frozen prior codes what its model predicts, so that no file is another model's.
+"""The check that a frozen prior computes the same as its model.
 
-Freezing knows the layers of `Model`. A model that computes its prior in another way, as by a
-subclass or another mask, would train well and then be coded as something else.
+Freezing knows the layers of `Model`. A model that computes its prior in another way, for example in
+a subclass or with another mask, would train well, but files would be coded with another prior.
 """
 
 import numpy as np
@@ -19,26 +19,26 @@ from bmshj_minnen.model import Model
 
 __all__ = ["check_codec"]
 
-_SIDE = 64  # Pixels: 4x4 latents and one of z, whose files take some milliseconds.
-# Integers leave errors of up to 1.3 % of the outputs of the networks that ship, and 0.29 tables of
-# scales, all as root mean squares; other functions leave errors as large as the outputs.
+_SIDE = 64  # Pixels: 4x4 positions of y and one of z are coded in some milliseconds.
+# With the networks that ship, integers cause errors of up to 1.3 % of the outputs, and of 0.29
+# scale tables, as root mean squares. Wrong functions cause errors as large as the outputs.
 _MAX_ERROR = 0.04
-_MAX_MEAN_ERROR = 0.05  # In steps of ŷ, beside the relative one.
+_MAX_MEAN_ERROR = 0.05  # In units of ŷ, added to the relative bound.
 _MAX_INDEX_ERROR = 0.7
-_MAX_BITS_ERROR, _FEW_BITS = 0.05, 512.0  # Relative, and beside it.
+_MAX_BITS_ERROR, _FEW_BITS = 0.05, 512.0  # A relative bound, and bits added to it.
 
 
 def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
-  """Codes a small picture with the frozen prior and compares it with the model.
+  """Codes a small image with the frozen prior and compares it with the model.
 
   Args:
     model: a built model.
-    frozen: what `freeze` made of it.
-    images: [B, H, W, 3] in 0..255, typical ones; a part of the first is coded.
+    frozen: the result of `freeze` for it.
+    images: [B, H, W, 3] in 0..255, typical images; a part of the first is coded.
 
   Raises:
-    ValueError: the prior codes with other entropy parameters than the model's, names the part; or
-      a file does not give its latents back, or has another size than the model's estimate.
+    ValueError: the entropy parameters differ from the model's (the message names the network), the
+      decoded latents differ, or the size of the file differs from the model's estimate.
   """
   y = model.analysis(images[:1, :_SIDE, :_SIDE])
   z_hat = None
@@ -59,7 +59,7 @@ def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
 
 
 def _check_parts(model, frozen, networks, y_hat, z_hat):
-  """Compares the networks one after another, so that the first that differs can be named."""
+  """Compares the networks one after another; the error names the first that differs."""
   if model.y_density is not None:
     return
   height, width, channels = y_hat.shape[1:]
@@ -89,7 +89,7 @@ def _check_parts(model, frozen, networks, y_hat, z_hat):
 
 
 def _check_network(name, fixed, expected):
-  """Compares outputs but for their unit, which is the best power of two."""
+  """Compares outputs up to their unit, for which the best power of two is taken."""
   fixed, expected = (np.reshape(x, -1).astype(np.float64) for x in (fixed, expected))
   if not fixed.any():
     same = _rms(expected) < 1e-3

@@ -1,19 +1,19 @@
-"""Smaller files for more time: gradient descent on the latents of one photograph.
+"""Smaller files for more time: gradient descent on the latents of one image.
 
-g_a is one function for all photographs, so its y is not the best that a given one can have. A few
-steps on R + λD, with y in place of the weights, find a better one (J. Campos et al., "Content
-adaptive optimization for neural image compression", CVPR workshops 2019). They begin with noise, as
-in training, and end with rounding, so that it is the latents of the file that get better (Y. Yang
-et al., "Improving inference for neural image compression", NeurIPS 2020). ẑ follows y in each
-step, because files take it from the y that is left in the end; gradients pass its rounding. Files
-stay as they are, and so does decoding.
+g_a is one function for all images, so its y is not the best y of a given image. A few steps on
+R + λD, with y in place of the weights, find a better y (J. Campos et al., "Content adaptive
+optimization for neural image compression", CVPR workshops 2019). They begin with noise, as in
+training, and end with rounding, so that the latents of the file improve (Y. Yang et al., "Improving
+inference for neural image compression", NeurIPS 2020). ẑ is computed from y in each step, as for
+the final y; gradients pass its rounding. The file format and decoding do not change.
 
 With few steps, noise turns into rounding step by step, and gradients pass both. Many steps sample
 one of the two symbols next to y, ever more often the nearer one, with gradients of a Gumbel-softmax
 (Yang et al., section 3.2): that is slower at first and ends lower.
 
-Means are those of a few passes over all positions. With one pass many steps find latents that are
-better for that pass alone, and worse in files, where each mean comes from what was coded before.
+Means are computed in a few passes over all positions. With a single pass, many steps would find
+latents that are better for that pass but worse in files, where each mean depends on the latents
+coded before.
 """
 
 from typing import Callable, Optional
@@ -28,13 +28,13 @@ from bmshj_minnen.model import Model, losses
 
 __all__ = ["Refiner"]
 
-# Of Adam, chosen on held-out photographs for some tens of steps. The rate is that at the start of a
-# cosine, in units of the distance between symbols.
+# Settings of Adam, chosen on held-out images for some tens of steps. The learning rate starts a
+# cosine, and is in units of the distance between symbols.
 _LEARNING_RATE = 0.03
 _BETAS = {"beta_1": 0.8, "beta_2": 0.99}
-_FEW_STEPS = 40  # Here both ways are about as good, on held-out photographs.
-_TEMPERATURES = (0.5, 0.05)  # Of the samples, at the start (as Yang et al.) and at the end.
-_CERTAIN = 1e-4  # Nearer to a symbol than this counts as that: atanh(1) is infinite.
+_FEW_STEPS = 40  # At this number both methods are about equally good, on held-out images.
+_TEMPERATURES = (0.5, 0.05)  # Temperature of samples, at the start (as in Yang et al.) and the end.
+_CERTAIN = 1e-4  # The least distance to a symbol: atanh(1) is infinite.
 _ROUNDING = quantizers.rounding_in_passes(3)  # In a step.
 _LAST_ROUNDING = quantizers.rounding_in_passes(8)  # When last and first latents are compared.
 
@@ -44,9 +44,9 @@ class Refiner:
 
   Args:
     model: a trained model.
-    lmbda: λ, as in training; of a model for many rates None: that of the quality.
+    lmbda: λ, as in training; None for a model for many rates: the λ of the quality.
     distortion: D, one of `config.DISTORTIONS`.
-    steps: of gradient descent, each on the whole photograph or tile.
+    steps: number of steps of gradient descent, each on the whole image or tile.
   """
 
   def __init__(self, model: Model, lmbda: Optional[float], distortion: str, steps: int):
@@ -78,20 +78,20 @@ class Refiner:
 
     Args:
       image: [H, W, 3] uint8.
-      y: [ceil(H/16), ceil(W/16), M] float32, where to begin.
-      lmbda: of a model for many rates: the λ of the quality, whose gain y has.
-      on_step: called before each step; may raise to end it all.
+      y: [ceil(H/16), ceil(W/16), M] float32, the start.
+      lmbda: for a model for many rates, the λ of the quality whose gains y has.
+      on_step: called before each step; may raise to end the work.
 
     Returns:
-      Like y; y itself if nothing better was found, or if the image is too small for MS-SSIM and D
-      is that.
+      [ceil(H/16), ceil(W/16), M] float32: a better y, or y itself if none was found, or if D is
+      MS-SSIM and the image is too small for it.
     """
     if self._distortion == "ms_ssim" and min(image.shape[:2]) < cfg.MS_SSIM_MIN_SIZE:
       return y
     variable = tf.Variable(y[None])
     rate = tf.keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, self._steps)
     optimizer = tf.keras.optimizers.Adam(rate, **_BETAS)
-    # The λ of the gains, and that of R + λD.
+    # The λ of the gains, and the λ of R + λD.
     lambdas = np.float32([lmbda or 0, self._lmbda or lmbda])
     for step in range(self._steps):
       on_step()
@@ -115,13 +115,13 @@ class Refiner:
   def _loss(self, x, y, lambdas, quantize_y):
     quantize_z = quantizers.straight_through(quantizers.rounding)
     x_hat, rate = self._model.forward(y, lambdas[:1], quantize_y, quantize_z)
-    # Pixels beyond the border of the photograph do not count.
+    # Leave the padding beyond the image out of the distortion.
     x_hat = x_hat[:, : tf.shape(x)[1], : tf.shape(x)[2]]
     return losses(x, x_hat, rate, lambdas[1], self._distortion).loss
 
 
 def _mixed(seed, done):
-  """From y with noise to ŷ; gradients are those of y."""
+  """A quantizer that turns from y with noise to ŷ as `done` grows from 0 to 1; passes gradients."""
 
   def quantize(y, mean_of=None):
     y_hat = _ROUNDING(y, mean_of)
@@ -132,14 +132,14 @@ def _mixed(seed, done):
 
 
 def _sampled(seed, done):
-  """Between the symbols below and above y, of which ŷ is one, near to either."""
+  """A quantizer that samples near the symbol below or above y, one of which is ŷ."""
   start, end = _TEMPERATURES
   temperature = start * (end / start) ** done
 
   def quantize(y, mean_of=None):
     y_hat = tf.stop_gradient(_ROUNDING(y, mean_of))
     below = y_hat + tf.stop_gradient(tf.floor(y - y_hat))
-    above = tf.clip_by_value(y - below, _CERTAIN, 1 - _CERTAIN)  # How far, 0 to 1.
+    above = tf.clip_by_value(y - below, _CERTAIN, 1 - _CERTAIN)  # The distance, 0 to 1.
     preference = (tf.atanh(above) - tf.atanh(1 - above)) / temperature
     uniform = tf.random.stateless_uniform(tf.shape(y), seed, _CERTAIN, 1 - _CERTAIN)
     logistic = tf.math.log(uniform) - tf.math.log1p(-uniform)  # A difference of two Gumbels.

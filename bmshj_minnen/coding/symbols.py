@@ -1,4 +1,4 @@
-"""The symbols at the positions of a step, of arrays or of tensors."""
+"""The symbols at the positions of a step, for arrays or for tensors."""
 
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ __all__ = ["Decoder", "Encoder", "SymbolCoder"]
 
 
 class SymbolCoder(Protocol):
-  """What encoder and decoder do at the positions of one step."""
+  """The operation of an encoder or a decoder at the positions of one step."""
 
   def __call__(self, handle: Any, mean: Any, table_index: Any, where: Any) -> tuple[Any, Any]:
     """Moves symbols between the range coder and ŷ.
@@ -19,10 +19,10 @@ class SymbolCoder(Protocol):
       handle: the range coder's state.
       mean: [n, M] float32, int16-valued, in units of `y_step`.
       table_index: [n, M] int32, counted from the first table of y.
-      where: [n] int32, which positions these are.
+      where: [n] int32, the indices of these positions.
 
     Returns:
-      The next state and ŷ like the means.
+      The next state and ŷ [n, M] float32, int16-valued, in units of `y_step`.
     """
 
 
@@ -30,9 +30,9 @@ class Encoder:
   """Quantizes y around the means and pushes the differences.
 
   Args:
-    coder: a range coder with the tables of z, then those of y.
+    coder: a range coder with the tables of z, then the tables of y.
     unit: the distance of symbols in units of `y_step`.
-    first_table: of y.
+    first_table: index of the first table of y.
     y: [h * w, M] float32, int16-valued, in units of `y_step`.
   """
 
@@ -47,12 +47,18 @@ class Encoder:
     handle = self._coder.push(
       handle, xp.reshape(table_index, [-1]) + self._first_table, xp.reshape(value, [-1])
     )
-    # Through integers: no -0, which the decoder would not get.
+    # Through integers, to avoid -0, which the decoder would not get.
     return handle, fixed_point.saturate(mean + xp.cast(value, xp.float32) * self._unit)
 
 
 class Decoder:
-  """Pops the differences and adds them to the means; arguments as of `Encoder`."""
+  """Pops the differences and adds them to the means.
+
+  Args:
+    coder: a range coder with the tables of z, then the tables of y.
+    unit: the distance of symbols in units of `y_step`.
+    first_table: index of the first table of y.
+  """
 
   def __init__(self, coder: Any, unit: float, first_table: int):
     self._coder, self._unit, self._first_table = coder, unit, first_table

@@ -15,7 +15,7 @@ from bmshj_minnen.format.frozen_prior import FrozenPrior
 __all__ = ["TensorCoder"]
 
 _NUMBER = tf.TensorSpec([], tf.int32)
-_HANDLE = tf.TensorSpec([], tf.variant)  # Of a range coder.
+_HANDLE = tf.TensorSpec([], tf.variant)  # The state of a range coder.
 
 
 class TensorCoder:
@@ -28,7 +28,7 @@ class TensorCoder:
     frozen: the integer prior.
 
   Attributes:
-    prior: the coder whose methods these are, of tensors.
+    prior: the `PriorCoder` of tensors whose methods are called.
   """
 
   def __init__(self, frozen: FrozenPrior):
@@ -55,14 +55,19 @@ class TensorCoder:
     return bool(self.prior.finish_decoder(handle))
 
   def encode_graph(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ like y, float32."""
+    """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ [h, w, M] float32."""
     with tf.device("/cpu:0"):
       return self.prior.encode(y, z_hat)
 
   def decode_graph(
     self, payload: tf.Tensor, height: tf.Tensor, width: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The payload of h x w latents -> ŷ [h, w, M], ẑ [h', w', N], and whether it ended well."""
+    """Decodes the payload of h x w latents, a scalar string.
+
+    Returns:
+      ŷ [h, w, M] float32, ẑ [h', w', N] float32, and whether the payload ended where its symbols
+      did, scalar bool.
+    """
     with tf.device("/cpu:0"):
       return self.prior.decode(payload, height, width)
 

@@ -1,4 +1,4 @@
-"""g_a, gains, h_a and g_s as functions of tensors, and as TensorFlow computes them on arrays."""
+"""g_a, gains, h_a and g_s in TensorFlow, as functions of tensors and of arrays."""
 
 import logging
 from typing import Optional, Union
@@ -20,12 +20,13 @@ __all__ = ["TensorTransforms", "field_of_network"]
 
 
 class TensorTransforms:
-  """The transforms of one model; `g_a`, `h_a`, `g_s` and `fields` as of `Transforms`.
+  """The transforms of one model: an `image_transforms.Transforms` in TensorFlow.
 
-  Those with `_graph` in their names do the same to tensors, eagerly or within a graph.
+  Methods with `_graph` in their names do the same to tensors, eagerly or within a graph.
 
   Attributes:
-    dial: the gains; None of a model for one rate.
+    fields: "g_a", "h_a" and "g_s" -> the inputs that a part of its result needs.
+    dial: the gains; None for a model for one rate.
   """
 
   def __init__(self, model: Model):
@@ -43,7 +44,7 @@ class TensorTransforms:
 
   @property
   def variables(self) -> list[tf.Variable]:
-    """What the graphs read, for those that are saved."""
+    """The variables that the graphs read; needed to save the graphs."""
     model = self._model
     parts = filter(None, (model.g_a, model.h_a, model.g_s, model.y_density))
     return [variable for part in parts for variable in part.variables]
@@ -61,7 +62,7 @@ class TensorTransforms:
     return self._g_s(y_hat).numpy()
 
   def with_gains_graph(self, y: tf.Tensor, quality: Union[None, float, tf.Tensor]) -> tf.Tensor:
-    """Y [h, w, M] of g_a -> with the gains of a quality.
+    """Multiplies the output of g_a by the gains of a quality: [h, w, M] float32.
 
     Args:
       y: [h, w, M] float32.
@@ -72,7 +73,12 @@ class TensorTransforms:
   def without_gains_graph(
     self, y_hat: tf.Tensor, quality: Union[None, float, tf.Tensor]
   ) -> tf.Tensor:
-    """ŷ [h, w, M] -> times the inverse gains, for g_s; arguments as of `with_gains_graph`."""
+    """Multiplies ŷ by the inverse gains of a quality, for g_s: [h, w, M] float32.
+
+    Args:
+      y_hat: [h, w, M] float32.
+      quality: one of `QUALITIES`, a number or a scalar float32; None for one rate, without gains.
+    """
     return y_hat if self.dial is None else y_hat * _row(self.dial.inverses, quality)
 
   def g_a_graph(self, image: tf.Tensor) -> tf.Tensor:
@@ -99,21 +105,21 @@ def _row(table, quality):
 
 
 def field_of_network(name: str, network: Optional[tf.keras.layers.Layer]) -> tiling.Field:
-  """What a network needs for a part of its result, from its layers.
+  """The inputs that a part of a network's result needs, from its layers.
 
-  One with a layer that does not say its receptive field is not divided, which a warning says.
+  If the receptive field of a layer is unknown, the network is not divided, and a warning is logged.
 
   Args:
     name: "g_a", "h_a" or "g_s".
-    network: its layers; None of priors without it.
+    network: its layers; None for priors without it.
 
   Raises:
-    ValueError: its strides do not make what they must.
+    ValueError: the strides of the layers have a wrong product.
   """
   layers = None
   if network is not None:
     try:
-      # Latents may be of any size.
+      # Latents may have any size.
       layers = receptive_fields(network, whole_strides=name != "h_a")
     except UnknownLayerError as error:
       logging.warning(

@@ -1,10 +1,9 @@
-"""TensorFlow's functions, as definitions that serve arrays and tensors alike call them.
+"""TensorFlow's functions under the names that `arrays` gives to NumPy's.
 
-Programs around this one may let TensorFlow rewrite graphs for speed. Its automatic mixed precision
-turns float32 operands of MatMul, Einsum, convolutions and earlier versions of BatchMatMul into
-bfloat16, which rounds them. `exact_dtype` finds out, and float64 is left alone. Graphs
-that run in other processes have slower products of BatchMatMulV3, which are left alone in float32,
-too.
+Programs that use this package may let TensorFlow rewrite graphs for speed. Its automatic mixed
+precision turns float32 operands of MatMul, Einsum, convolutions and earlier versions of BatchMatMul
+into bfloat16, which rounds them. `exact_dtype` detects that; float64 is not rewritten. Graphs for
+other processes use BatchMatMulV3, which is slower but not rewritten in float32 either.
 """
 
 import contextlib
@@ -43,7 +42,7 @@ def __getattr__(name: str):
 
 @contextlib.contextmanager
 def graphs_of_other_processes() -> Iterator[None]:
-  """Products that are traced within it stay exact whatever mixed precision is set later."""
+  """Products that are traced in this context stay exact under any later mixed precision."""
   token = _elsewhere.set(True)
   try:
     yield
@@ -52,18 +51,18 @@ def graphs_of_other_processes() -> Iterator[None]:
 
 
 class Product:
-  """Times constant weights: [n, k] -> [n, m].
+  """A matrix product with constant weights: [n, k] -> [n, m].
 
-  Products of few rows are cut into blocks. They are multiplied at the same time, which keeps
-  threads busier than one product that they share.
+  Products of few rows are cut into blocks. Blocks are multiplied at the same time, which keeps
+  threads busier than sharing one product.
 
   Args:
     weights: [k, m].
-    few_rows: whether n is some tens.
+    few_rows: whether n is small, some tens.
   """
 
   def __init__(self, weights: np.ndarray, few_rows: bool):
-    # Bounds are where measured times cross.
+    # At these bounds the measured times are equal.
     size = weights.size
     cuts = (1, 1) if not few_rows or size > 2**21 else (2, 2) if size > 2**19 else (2, 1)
     rows, columns = cuts
@@ -92,13 +91,16 @@ def collect(
   state: tuple,
   width: int,
 ) -> tuple[tuple, tf.Tensor]:
-  """The last state, and all results, of a step that takes its number and a state.
+  """Calls a step for each number from `first` to before `last`.
 
   Args:
     step: number, state -> next state and a result [n, width] float32.
-    first, last: numbers of the first step and the one after the last.
-    state: tensors.
-    width: of the results.
+    first, last: number of the first step, and number after the last step, scalar int32.
+    state: the first state, tensors.
+    width: columns of the results.
+
+  Returns:
+    The last state, and all results in order, [sum of n, width] float32.
   """
   results = tf.TensorArray(tf.float32, last - first, infer_shape=False, element_shape=[None, width])
 
@@ -117,7 +119,11 @@ def collect(
 
 
 def exact_dtype() -> str:
-  """`fixed_point.exact_dtype` in a graph, as whatever rewrites graphs is set now."""
+  """`fixed_point.exact_dtype` in a graph, with the current settings for rewriting graphs.
+
+  Raises:
+    RuntimeError: no dtype has exact products.
+  """
   return fixed_point.exact_dtype(_compute, "what tf.config.optimizer rewrites in graphs")
 
 

@@ -1,9 +1,10 @@
-"""Networks on large images: tile by tile in bounded memory, as if it were all at once.
+"""Networks on large images: tile by tile in bounded memory, with the result of the whole image.
 
-A tile is seen with a halo of real neighbours that covers the receptive field, and only what does
-not depend on anything beyond is kept. At a border of the image a tile ends where the image does,
-so that zeros are padded there, and nowhere else, layer by layer as in the whole. All tiles but
-some at the right and lower border have the same shape: TensorFlow prepares for each shape anew.
+A network sees a tile with a halo of real neighbours that covers the receptive field. Only outputs
+that depend on nothing beyond the halo are kept. At a border of the image a tile ends with the
+image, so that zeros are padded there, and only there, layer by layer as in the whole image. All
+tiles except some at the right and lower border have the same shape, because TensorFlow prepares for
+each shape anew.
 """
 
 import dataclasses
@@ -33,32 +34,32 @@ __all__ = [
 ]
 
 DEFAULT_MEMORY = 2**30
-_MIN_SIDE = 16  # Units; of smaller tiles most would be halo.
+_MIN_SIDE = 16  # Units; smaller tiles would be mostly halo.
 
 
-# Of a network: rows (and columns) of source and result that make a unit, and bytes that a unit and
-# filter take while it runs. These are measured as the growth of resident memory, on tiles of some
-# thousand units: with TensorFlow 2.14 at N = M = 96 and 192, with ONNX Runtime 1.32 at N = 96 and
-# M = 192. The larger of both counts.
+# For each network: rows (and columns) of source and result in a unit, and bytes per unit and filter
+# while it runs. Bytes are measured as the growth of resident memory, on tiles of some thousand
+# units: with TensorFlow 2.14 at N = M = 96 and 192, with ONNX Runtime 1.32 at N = 96 and M = 192.
+# The larger of both counts.
 _UNITS = {
   "g_a": (LATENT_STRIDE, 1, 1300),
   "h_a": (HYPER_STRIDE, 1, 300),
   "h_s": (1, HYPER_STRIDE, 5000),
   "g_s": (1, LATENT_STRIDE, 2400),
 }
-# What lies four units beyond hardly matters to what is best for a latent.
+# Pixels more than four units away hardly influence the best value of a latent.
 _REFINEMENT_HALO = 4
 _REFINEMENT_MEMORY = 2400
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-  """What a network needs for a part of its result, in units: the samples of its coarser end.
+  """The inputs that a part of a network's result needs, in units: samples of its coarser end.
 
   Attributes:
-    inputs, outputs: rows (and columns) of source and result that make a unit.
-    before, after: units above (left) and below (right) of a unit that it depends on.
-    memory: bytes a unit and filter while the network runs; 0: it is not divided.
+    inputs, outputs: rows (and columns) of source and result in a unit.
+    before, after: units above (left) and below (right) of a unit on which it depends.
+    memory: bytes per unit and filter while the network runs; 0: the network is not divided.
   """
 
   inputs: int
@@ -69,15 +70,15 @@ class Field:
 
 
 def field(name: str, layers: Optional[list[ReceptiveField]]) -> Field:
-  """What a network needs.
+  """The field of a network.
 
   Args:
     name: "g_a", "h_a", "h_s" or "g_s".
-    layers: from input to output, none of priors without side information; None: not known, so that
-      the network is not divided.
+    layers: receptive fields from input to output; empty for priors without side information; None
+      if unknown, so that the network is not divided.
 
   Raises:
-    ValueError: its strides do not make what they must.
+    ValueError: the strides of the layers have a wrong product.
   """
   inputs, outputs, memory = _UNITS[name]
   if not layers:
@@ -93,14 +94,14 @@ def field(name: str, layers: Optional[list[ReceptiveField]]) -> Field:
 
 
 def refinement(g_a: Field) -> Field:
-  """What refinement needs, of a model whose g_a needs this."""
+  """The field of refinement, for a model whose g_a has the given field."""
   before, after = (max(halo, _REFINEMENT_HALO) for halo in (g_a.before, g_a.after))
   memory = _REFINEMENT_MEMORY if g_a.memory else 0
   return dataclasses.replace(g_a, before=before, after=after, memory=memory)
 
 
 class Span(NamedTuple):
-  """One axis of a tile, units: it sees `begin` to `end`, and `first` to `last` is kept of it."""
+  """One axis of a tile, in units: it sees `begin` to `end`, and `first` to `last` are kept."""
 
   begin: int
   end: int
@@ -177,16 +178,21 @@ def spans(size: int, length: int, field: Field) -> list[Span]:
 
 
 def units(field: Field, config: ModelConfig, memory: int) -> int:
-  """The largest tile, in units, for which a network takes so many bytes."""
+  """The largest tile, in units, for which a network takes at most `memory` bytes."""
   if not field.memory:
     return sys.maxsize
   return memory // (field.memory * max(config.num_filters, config.latent_channels))
 
 
 def window(height: int, width: int, units: int, field: Field) -> tuple[int, int]:
-  """Rows and columns that a tile sees: at most so many units where 16x16 are not too many.
+  """Rows and columns that a tile sees: at most `units` units, but at least 16x16.
 
-  A network that fits is not divided; tiles are about square otherwise, and have equal shares.
+  An image that fits is not divided. Otherwise tiles are about square, and of about equal size.
+
+  Args:
+    height, width: size of the image, in units.
+    units: the largest tile, in units.
+    field: the field of the network.
   """
   side = max(_MIN_SIDE, math.isqrt(units))
   columns = min(width, side)
@@ -214,13 +220,13 @@ def run(
   """Applies a network to an image.
 
   Args:
-    field: of the network.
-    function: the network, [h, w, C] -> [h', w', C']; `inputs` rows become `outputs` rows, and
-      those that are missing to whole units are for the function to make up.
+    field: the field of the network.
+    function: the network, [h, w, C] -> [h', w', C']; `inputs` rows become `outputs` rows. It must
+      itself pad its input to whole units.
     source: [H, W, C].
-    shape: rows and columns of the result; more that the network gives are cut off.
-    units: the most that a tile may see.
-    progress: called with the fraction that is done.
+    shape: rows and columns of the result; further ones are cut off.
+    units: the largest tile, in units.
+    progress: if given, called with the fraction that is done.
 
   Returns:
     [*shape, C'] of the function's dtype.
@@ -245,7 +251,7 @@ def run(
 
 
 def _keep(result, part, i, j, outputs):
-  """Copies what is kept of a tile; the last one may reach beyond the result."""
+  """Copies the part of a tile that is kept; the last tile may reach beyond the result."""
   target = result[_scaled(i.first, i.last, outputs), _scaled(j.first, j.last, outputs)]
   top, left = (i.first - i.begin) * outputs, (j.first - j.begin) * outputs
   target[...] = part[top : top + target.shape[0], left : left + target.shape[1]]

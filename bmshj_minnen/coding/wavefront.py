@@ -23,10 +23,10 @@ def scan(
 
   Args:
     networks: the exact networks.
-    coder: told positions in raster order.
+    coder: `Encoder` or `Decoder`; called with positions in raster order.
     handle: the range coder's state.
     psi: [height * width, ...] from h_s, raster order.
-    height, width: of the image of latents.
+    height, width: size of the image of latents.
     channels: M.
 
   Returns:
@@ -64,11 +64,11 @@ def scan_steps(
     networks: the exact networks.
     coder: `Encoder` or `Decoder`.
     handle: the range coder's state.
-    psi: [n, ...] of any dtype, from h_s, at the positions of these steps as coded.
-    where: [n] int32, what `coder` is told of these positions.
-    ring: ring buffer of the last S steps, see `order.empty_ring`: their ŷ as `networks` split it.
-      An array is overwritten with the next one.
-    steps: the first and the one after the last.
+    psi: [n, ...] of any dtype, from h_s, at the positions of these steps in the order of coding.
+    where: [n] int32, the indices that `coder` gets for these positions.
+    ring: ring buffer of the last S steps, see `order.empty_ring`: their ŷ, split by `networks`. An
+      array is overwritten with the next ring.
+    steps: the first step and the step after the last.
     size: height and width of the image of latents.
 
   Returns:

@@ -1,4 +1,4 @@
-"""Densities, and what the range coder makes of them."""
+"""Densities, and the range coder that codes symbols with them."""
 
 from bmshj_minnen.entropy.factorized import FactorizedDensity
 from bmshj_minnen.entropy.gaussian_conditional import GaussianConditional

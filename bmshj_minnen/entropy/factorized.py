@@ -1,4 +1,4 @@
-"""A learned density a channel: the prior of z, and of y in the factorized model."""
+"""A learned density per channel: the prior of z, and of y in the factorized model."""
 
 import math
 
@@ -14,12 +14,12 @@ class FactorizedDensity(tf.keras.layers.Layer):
   """tensorflow-compression's `NoisyDeepFactorized` (Ballé et al., 2018, appendix 6.1).
 
   Args:
-    channels: one density each.
+    channels: number of channels, which have one density each.
     num_filters: channels of the hidden layers.
-    has_median: whether values are counted from a median a channel; it is kept, but not trained.
+    has_median: whether values are counted from a median per channel, which is stored, not trained.
 
   Attributes:
-    density: of the values as they are counted.
+    density: the density of values as they are counted.
     median: [channels] float32, or None.
   """
 
@@ -37,14 +37,14 @@ class FactorizedDensity(tf.keras.layers.Layer):
       self.median = self.add_weight("median", (channels,), initializer="zeros", trainable=False)
 
   def uncentered(self, z: tf.Tensor) -> tf.Tensor:
-    """The values z [..., C] that are counted from the medians, counted from 0."""
+    """Values z [..., C], counted from the medians -> the same, counted from 0, [..., C]."""
     return z if self.median is None else z + tf.cast(self.median, z.dtype)
 
   def bits(self, z: tf.Tensor) -> tf.Tensor:
-    """Elementwise information content of z [..., C] float32, in bits."""
+    """Elementwise information content of z [..., C], in bits: [..., C] float32."""
     bits = -self.density.log_prob(tf.cast(z, tf.float32)) / math.log(2)
     return tfc.upper_bound(bits, -math.log2(config.LIKELIHOOD_BOUND))
 
   def coding_prior(self) -> tfc.NoisyDeepFactorized:
-    """The densities, one a channel, that the range coder's tables are made from."""
+    """The densities from which the range coder's tables are made, one per channel."""
     return self.density

@@ -19,37 +19,37 @@ def scale_table() -> np.ndarray:
 
 
 class GaussianConditional:
-  """Π (N(mean, scale²) * U(-½, ½))(ŷ), scales taken from a log-spaced family.
+  """Π (N(mean, scale²) * U(-½, ½))(ŷ), with scales from a log-spaced family.
 
   Args:
-    scale_output: what a network output stands for, one of `config.SCALE_OUTPUTS`.
+    scale_output: the meaning of a network output, one of `config.SCALE_OUTPUTS`.
   """
 
   def __init__(self, scale_output: str = "index"):
     self._scale_output = scale_output
 
   def scale_of_output(self, raw: tf.Tensor) -> tf.Tensor:
-    """Network outputs [...] float32 -> standard deviations of 0.11 or more, like them.
+    """Network outputs [...] float32 -> standard deviations of 0.11 or more, [...] float32.
 
-    Gradients beyond a bound are those that lead back inside; so with `scale_index`.
+    Beyond a bound only the gradients that lead back inside pass; the same holds for `scale_index`.
     """
     if self._scale_output == "scale":
       return tfc.lower_bound(raw, config.SCALE_MIN)
     return self.scale(self.scale_index(raw))
 
   def scale_index(self, raw: tf.Tensor) -> tf.Tensor:
-    """Network outputs [...] float32 -> continuous indices in 0..63, like them."""
+    """Network outputs [...] float32 -> continuous indices in 0..63, [...] float32."""
     index = config.SCALE_INDEX_GAIN * raw + config.SCALE_INDEX_CENTER
     return tfc.upper_bound(tfc.lower_bound(index, 0.0), float(config.NUM_SCALES - 1))
 
   def scale(self, index: tf.Tensor) -> tf.Tensor:
-    """Indices [...] float32, continuous or not -> standard deviations, like them."""
+    """Indices [...] float32, continuous or not -> standard deviations, [...] float32."""
     return config.SCALE_MIN * tf.exp(_LOG_STEP * index)
 
   def likelihood(self, y_hat: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """Φ((½ - |ŷ - mean|) / scale) - Φ((-½ - |ŷ - mean|) / scale), in 0..1, not bounded below.
 
-    All are [...] float32. Both arguments are taken on the left tail, where float32 differences stay
+    All are [...] float32. Both arguments are on the left tail, where float32 differences stay
     accurate.
     """
     distance = tf.abs(y_hat - mean)
@@ -65,5 +65,5 @@ class GaussianConditional:
     return -tf.math.log(tfc.lower_bound(likelihood, config.LIKELIHOOD_BOUND)) / math.log(2)
 
   def coding_prior(self) -> tfc.NoisyNormal:
-    """The 64 zero-mean densities that the range coder's tables are made from."""
+    """The 64 zero-mean densities from which the range coder's tables are made."""
     return tfc.NoisyNormal(loc=tf.zeros([], tf.float64), scale=tf.constant(scale_table()))

@@ -1,4 +1,4 @@
-"""Integers <-> bytes, in bounded time whatever the bytes are.
+"""Integers <-> bytes, in bounded time for any bytes.
 
 Symbols are coded with tables of positive precision. tensorflow-compression's own overflow code,
 which negative precisions select, can read zeros past the end of a string for ever; here the last
@@ -17,9 +17,9 @@ TAIL_MASS = 2.0**-16  # Probability left to the escape: the least that the preci
 
 
 def build_tables(prior: tfc.UniformNoiseAdapter) -> Tables:
-  """One table for each density of a batch; the densities are sampled at the integers.
+  """One table per density of a batch; the densities are sampled at the integers.
 
-  Tables are built once, when a model is frozen, and stored: another machine could get other ones.
+  Tables are built once, when a model is frozen, and stored: another machine might compute others.
 
   Args:
     prior: the densities, such as `NoisyNormal` or `NoisyDeepFactorized`.
@@ -41,7 +41,7 @@ def build_tables(prior: tfc.UniformNoiseAdapter) -> Tables:
     return entropy_model.cdf, entropy_model.cdf_offset
 
   cdf, offset = (array.numpy() for array in build.get_concrete_function()())
-  # tfc marks tables that end in its unbounded overflow code by a negative precision.
+  # A negative precision is tfc's mark of tables that end in its unbounded overflow code.
   cdf = np.abs(cdf)
   # A cumulative distribution increases, so it holds its last value once.
   ends = np.flatnonzero(cdf == 2**PRECISION)
@@ -63,18 +63,18 @@ class RangeCoder:
     self._escape = tf.constant(both.escape, tf.int32)
 
   def start_encoder(self) -> tf.Tensor:
-    """A handle that symbols are pushed to."""
+    """A handle to which symbols are pushed, a scalar variant."""
     return tfc.create_range_encoder([], self._cdf)
 
   def start_decoder(self, data: tf.Tensor) -> tf.Tensor:
-    """A handle that symbols are popped from; `data` is a scalar string."""
+    """A handle from which symbols are popped; `data` is a scalar string."""
     return tfc.create_range_decoder(data, self._cdf)
 
   def push(self, handle: tf.Tensor, table_index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """Appends values, then those of them that did not fit their table.
+    """Appends values, then repeats the values outside their tables in two bytes each.
 
     Args:
-      handle: of an encoder.
+      handle: the handle of an encoder.
       table_index: [n] int32.
       value: [n] int32 in -MAX_VALUE..MAX_VALUE.
     """
@@ -87,11 +87,15 @@ class RangeCoder:
     return tfc.entropy_encode_index(handle, tf.fill(tf.shape(wide), self._byte), wide)
 
   def pop(self, handle: tf.Tensor, table_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Reads what `push` appended for the same tables.
+    """Reads the values that `push` appended for the same tables.
+
+    Args:
+      handle: the handle of a decoder.
+      table_index: [n] int32.
 
     Returns:
       The next handle and [n] int32 values. Any bytes give values in -2**15..MAX_VALUE or in the
-      range of the table, after a time that depends on n alone.
+      range of the table, in a time that depends on n alone.
     """
     handle, symbol = tfc.entropy_decode_index(handle, table_index, tf.shape(table_index), tf.int32)
     where = tf.where(tf.equal(symbol, tf.gather(self._escape, table_index)))
@@ -102,9 +106,9 @@ class RangeCoder:
     return handle, tf.tensor_scatter_nd_update(value, where, wide)
 
   def finish_encoder(self, handle: tf.Tensor) -> tf.Tensor:
-    """The scalar string of all that was pushed."""
+    """The bytes of all symbols that were pushed, a scalar string."""
     return tfc.entropy_encode_finalize(handle)
 
   def finish_decoder(self, handle: tf.Tensor) -> tf.Tensor:
-    """Whether all bytes were used, scalar bool; a weak check, checksums are for the container."""
+    """Whether all bytes were used, scalar bool; a weak check: the container has a checksum."""
     return tfc.entropy_decode_finalize(handle)

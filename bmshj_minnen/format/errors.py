@@ -1,4 +1,4 @@
-"""Why bytes are refused."""
+"""The errors of files that are refused."""
 
 import enum
 
@@ -6,7 +6,7 @@ __all__ = ["BitstreamError", "Problem"]
 
 
 class Problem(enum.Enum):
-  """The checks of a reader, in the order in which they are made, and what they say."""
+  """The checks of a reader, in the order in which they are made, and their messages."""
 
   TRUNCATED_METADATA = "truncated metadata, or damaged length"
   DAMAGED_METADATA = "damaged metadata: wrong checksum"
@@ -28,9 +28,9 @@ class BitstreamError(ValueError):
   """Bytes are not a file of this format, or not whole; the message is one line.
 
   Attributes:
-    problem: the check that refused them.
-    offset: the byte at which it shows.
-    expected, found: what should be there, and what is.
+    problem: the check that failed.
+    offset: the byte at which the problem shows.
+    expected, found: the content that should be there, and the content that is.
   """
 
   def __init__(self, problem: Problem, offset: int, expected: object, found: object):

@@ -1,13 +1,13 @@
-"""FarmHash's 64-bit fingerprint (Geoff Pike, 2014), as `tf.fingerprint` gives it.
+"""FarmHash's 64-bit fingerprint (Geoff Pike, 2014), as `tf.fingerprint` computes it.
 
-Words are of 64 bits, little-endian, and so is all arithmetic: sums and products keep 64 bits.
+Words have 64 bits, little-endian. Sums and products keep 64 bits, too.
 """
 
 import struct
 
 __all__ = ["MIN_SIZE", "fingerprint"]
 
-MIN_SIZE = 16  # Shorter bytes have rules of their own, which no file needs.
+MIN_SIZE = 16  # Shorter bytes have other rules, which no file needs.
 
 _K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
 _MASK = 2**64 - 1
@@ -16,7 +16,7 @@ _BLOCK = 64
 
 
 def fingerprint(data: bytes) -> bytes:
-  """The 8 bytes, the low one first, of at least `MIN_SIZE` bytes.
+  """The fingerprint of at least `MIN_SIZE` bytes: 8 bytes, the low one first.
 
   Raises:
     ValueError: the data are shorter.
@@ -32,12 +32,12 @@ def fingerprint(data: bytes) -> bytes:
 
 
 def _word(data, at):
-  """8 bytes; a negative place counts from the end, as usual."""
+  """The word at a place in bytes; a negative place counts from the end."""
   return int.from_bytes(data[at : at + 8 or None], "little")
 
 
 def _rotated(value, by):
-  """To the right."""
+  """A word rotated to the right."""
   value &= _MASK
   return (value >> by | value << 64 - by) & _MASK
 
@@ -48,7 +48,7 @@ def _shifted(value):
 
 
 def _merged(u, v, factor):
-  """Two words to one."""
+  """Two words merged to one."""
   v &= _MASK
   a = _shifted((u & _MASK ^ v) * factor)
   return _shifted((v ^ a) * factor) * factor & _MASK
@@ -61,7 +61,7 @@ def _of_16(data):
 
 
 def _ends(data, first):
-  """What the first two words, the first one times a factor, and the last two make."""
+  """Sums of the first two words, the first one times a factor, and of the last two."""
   factor = _K2 + 2 * len(data)
   a, b = _word(data, 0) * first, _word(data, 8)
   c, d = _word(data, -8) * factor, _word(data, -16) * _K2
@@ -101,7 +101,7 @@ def _of_blocks(data):
 
 
 def _step(words, state, factor, weight):
-  """The next state, of a block's words; written out, for there are many blocks."""
+  """The state after the words of a block; written out, for there are many blocks."""
   x, y, z, v0, v1, w0, w1 = state
   a, b, c, d, e, f, g, h = words
   mask = _MASK

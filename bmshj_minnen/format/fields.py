@@ -1,8 +1,8 @@
 """The one table of the fields of a file; sizes, offsets, readers and writers are derived from it.
 
-A file is a header and a payload: the symbols of z in raster order, then those of y in the order of
-`coding.wavefront`. Metadata, if there are any, are a part of their own before it, which does not
-change the file: a header of its own, EXIF from its TIFF header on, and XMP, a packet in UTF-8.
+A file is a header and a payload: the symbols of z in raster order, then the symbols of y in the
+order of `coding.wavefront`. Metadata, if any, form a separate part before the file, which does not
+change it: another header, EXIF from its TIFF header on, and XMP, a packet in UTF-8.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ __all__ = [
 
 MAGIC = b"BMM"
 ONE_RATE = 1  # The format version that models for one rate write.
-MANY_RATES = 2  # That of models for many.
-METADATA = 4  # In two bits other than those, so that no flipped bit makes one of the other.
+MANY_RATES = 2  # The format version that models for many rates write.
+METADATA = 4  # Differs from both in two bits, so that no flipped bit turns one into the other.
 PICTURES = (ONE_RATE, MANY_RATES)
 _ALL = (*PICTURES, METADATA)
 
@@ -42,10 +42,10 @@ class Field:
   """A field of a header.
 
   Attributes:
-    name: of the field.
+    name: the name of the field.
     size: bytes.
-    versions: of the format, which have it.
-    least: the value that zeros stand for, of a big-endian number; None: bytes as they are.
+    versions: the format versions that have the field.
+    least: the value of zeros in a big-endian number; None: the field holds bytes, not a number.
   """
 
   name: str
@@ -60,36 +60,36 @@ FIELDS = (
   Field("metadata_checksum", 4, (METADATA,)),  # See `metadata`.
   Field("exif_size", 4, (METADATA,), 0),
   Field("xmp_size", 4, (METADATA,), 0),
-  Field("fingerprint", 4, PICTURES),  # Of the model, see `FrozenPrior.fingerprint`.
+  Field("fingerprint", 4, PICTURES),  # The model's, see `FrozenPrior.fingerprint`.
   Field("height", 2, PICTURES, 1),
   Field("width", 2, PICTURES, 1),
   Field("payload_size", 4, PICTURES, 0),
   Field("quality", 1, (MANY_RATES,), 0),  # See `quality.BYTES`.
-  Field("checksum", 4, PICTURES),  # Of all bytes of the header before it and the payload.
+  Field("checksum", 4, PICTURES),  # Covers the header before it and the payload.
 )
 
 
 @functools.cache
 def of_version(version: int) -> tuple[Field, ...]:
-  """The fields of a header, in order."""
+  """The fields of a header of this format version, in order."""
   return tuple(field for field in FIELDS if version in field.versions)
 
 
 def field(name: str) -> Field:
-  """The field of a name."""
+  """The field with this name."""
   return next(field for field in FIELDS if field.name == name)
 
 
 @functools.cache
 def offset(name: str, version: int) -> int:
-  """Where a field begins, bytes from the start of its header."""
+  """The place of a field, in bytes from the start of its header."""
   names = [field.name for field in of_version(version)]
   return sum(field.size for field in of_version(version)[: names.index(name)])
 
 
 @functools.cache
 def header_size(version: int) -> int:
-  """Bytes of a header."""
+  """The size of a header of this format version, in bytes."""
   return sum(field.size for field in of_version(version))
 
 
@@ -97,7 +97,7 @@ MAX_SIDE = field("height").least + 256 ** field("height").size - 1  # Pixels.
 
 
 def pack(version: int, **values: Union[bytes, int]) -> bytes:
-  """The header of a version, from the values of all fields but magic and version."""
+  """The header of a format version, from the values of all fields but magic and version."""
   values = {"magic": MAGIC, "version": version, **values}
   return b"".join(
     values[field.name]
@@ -108,11 +108,11 @@ def pack(version: int, **values: Union[bytes, int]) -> bytes:
 
 
 def unpack(data: bytes, start: int = 0) -> dict[str, Union[bytes, int]]:
-  """The values of the fields of a header, which must be whole.
+  """The values of the fields of a header, by name; the header must be whole.
 
   Args:
     data: a file.
-    start: where its header begins.
+    start: the place where its header begins, in bytes.
   """
   version, values = data[start + offset("version", ONE_RATE)], {}
   for field in of_version(version):
@@ -124,5 +124,9 @@ def unpack(data: bytes, start: int = 0) -> dict[str, Union[bytes, int]]:
 
 
 def checksum(data: bytes) -> bytes:
-  """The first bytes of the farmhash64 of at least 16 bytes."""
+  """The first 4 bytes of the farmhash64 of the data.
+
+  Raises:
+    ValueError: the data have less than 16 bytes.
+  """
   return farmhash.fingerprint(data)[: field("checksum").size]

@@ -1,4 +1,4 @@
-"""The fingerprint of a model: a hash of all that entropy decoding reads."""
+"""The fingerprint of a model: a hash of everything that entropy decoding reads."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["fingerprint"]
 
-# Raise it when the order of symbols or the arithmetic changes.
+# Increase this when the order of symbols or the arithmetic changes.
 _CODING_VERSION = 1
 
 

@@ -1,4 +1,4 @@
-"""All that entropy decoding reads, frozen after training: integer networks and tables."""
+"""The integer networks and tables that entropy decoding reads, frozen after training."""
 
 import dataclasses
 import functools
@@ -16,14 +16,14 @@ __all__ = ["FixedLayer", "FrozenPrior", "HyperLayer"]
 
 @dataclasses.dataclass(frozen=True)
 class FixedLayer:
-  """output = scale * (weights^T input + bias), then a leaky ReLU; all of it integers.
+  """Output = scale * (weights^T input + bias), then a leaky ReLU; all in integers.
 
   Attributes:
-    weights: [fan_in, out] int32, absolute values of a column summing to at most 2**16.
+    weights: [fan_in, out] int32; the absolute values of a column sum to at most 2**16.
     bias: [out] int64, in units of the products.
     scale: [out] float64 powers of two, from products to units of the output.
-    slope: of the negative half of the activation, in 1/256, with 12 significant bits at most; 256:
-      linear.
+    slope: slope of the negative half of the activation, in 1/256, with at most 12 significant bits;
+      256: linear.
   """
 
   weights: np.ndarray
@@ -39,7 +39,7 @@ class HyperLayer(NamedTuple):
   up: int
 
 
-# Not written down in the files of models that have these.
+# Model files omit the hyper layers if they are these.
 _PAPERS_HYPER_LAYERS = (HyperLayer(5, 2), HyperLayer(5, 2), HyperLayer(3, 1))
 
 
@@ -48,16 +48,16 @@ class FrozenPrior:
   """The prior of one model as integers.
 
   Attributes:
-    config: of the model.
+    config: config of the model.
     y_step: ŷ and mean are multiples of this power of two, at most 1.
     layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
-      Those of h_s act on patches; strided ones give the outputs of a position as channels, see
+      Layers of h_s act on patches; strided ones give the outputs of a position as channels, see
       `layers.polyphase`.
-    tables: of z (one a channel, if there is side information), then of y: one a scale, or for the
-      factorized prior one a channel.
-    thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is how
-      many of them it exceeds. None if that layer gives indices.
-    hyper_layers: of h_s; none without side information.
+    tables: tables of z (one per channel, if there is side information), then of y: one per scale,
+      or for the factorized prior one per channel.
+    thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is the
+      number of thresholds that it exceeds. None if that layer gives indices.
+    hyper_layers: the layers of h_s; empty without side information.
   """
 
   config: cfg.ModelConfig
@@ -68,7 +68,7 @@ class FrozenPrior:
   hyper_layers: tuple[HyperLayer, ...] = ()
 
   def arrays(self) -> dict[str, np.ndarray]:
-    """The prior as named arrays, from which `from_arrays` makes it again."""
+    """The prior as arrays by name; `from_arrays` makes the prior from them."""
     arrays = {
       "config": np.asarray(json.dumps(self.config.fields())),
       "y_step": np.asarray(self.y_step, np.float64),
@@ -84,7 +84,7 @@ class FrozenPrior:
 
   @classmethod
   def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "FrozenPrior":
-    """The inverse of `arrays`."""
+    """Makes a prior from the arrays that `arrays` returned."""
     parts: dict[str, dict[str, np.ndarray]] = {}
     for key, value in arrays.items():
       if "." in key:
@@ -106,5 +106,5 @@ class FrozenPrior:
 
   @functools.cached_property
   def fingerprint(self) -> bytes:
-    """4 bytes that tell models apart: a hash of everything above and of the coding version."""
+    """4 bytes that identify the model: a hash of all attributes and of the coding version."""
     return fingerprints.fingerprint(self.arrays())

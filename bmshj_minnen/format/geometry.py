@@ -1,4 +1,4 @@
-"""Which latents a position depends on, and in which order they can come."""
+"""The latents on which a position depends, and the order in which they can be coded."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ __all__ = ["Reach", "causal_mask", "polyphase_support"]
 
 
 def causal_mask(support: int, mask_type: str) -> np.ndarray:
-  """The mask of van den Oord et al. (2016), raster order.
+  """The causal mask of van den Oord et al. (2016), for raster order.
 
   Args:
     support: odd side of the kernel.
@@ -16,7 +16,7 @@ def causal_mask(support: int, mask_type: str) -> np.ndarray:
     [support, support] float32: 1 above the centre and left of it in its row, else 0.
 
   Raises:
-    ValueError: the kernel has no centre, or there is no such type.
+    ValueError: the support is even, or the type is neither "A" nor "B".
   """
   if support % 2 != 1:
     raise ValueError(f"the kernel support must be odd, not {support}")
@@ -28,7 +28,7 @@ def causal_mask(support: int, mask_type: str) -> np.ndarray:
 
 
 class Reach:
-  """Where the neighbours of a causal mask are.
+  """The places of the neighbours of a causal mask.
 
   Latents are coded in steps: the position at row i, column j belongs to step j + slope i.
 
@@ -36,9 +36,9 @@ class Reach:
     support: side of the kernel; 0 without context.
 
   Attributes:
-    slope: columns that a row lags behind the one above it.
-    up, back: [taps], in raster order: rows up, and steps back, of which a column is one.
-    steps: the most steps back.
+    slope: columns that a row lags behind the row above it.
+    up, back: [taps] int, in raster order: rows up, and steps back; a column is one step.
+    steps: the largest number of steps back.
   """
 
   def __init__(self, support: int):
@@ -46,14 +46,14 @@ class Reach:
     self.slope = support // 2 + 1
     self.up = support // 2 - rows
     self.back = self.slope * self.up + support // 2 - columns
-    self.steps = int(self.back.max(initial=0))  # Of a 5x5 mask 8: two rows up, two columns left.
+    self.steps = int(self.back.max(initial=0))  # 8 for a 5x5 mask: two rows up, two columns left.
 
 
 def polyphase_support(support: int, stride: int) -> int:
-  """The side of the kernel that a transposed convolution has as an ordinary one, see `polyphase`.
+  """The side of the kernel of a transposed convolution in polyphase form, see `layers.polyphase`.
 
   Args:
     support: side of the kernel of the transposed convolution, odd.
-    stride: upwards.
+    stride: its stride upwards.
   """
   return 2 * -(-(support // 2) // stride) + 1

@@ -16,18 +16,18 @@ __all__ = ["Parts", "Refusal", "message_graph", "unpack_graph"]
 _Text = Union[str, tf.Tensor]
 
 _HEX = [f"{i:02x}" for i in range(256)]
-# How Python shows bytes; quotes are seen to below.
+# The `repr` of each byte in Python; `_shown` treats quotes.
 _SHOWN = [repr(bytes([i]))[2:-1] for i in range(256)]
 
 
 class Parts(NamedTuple):
-  """The content of a file, metadata aside: scalars.
+  """The content of a file without metadata: scalar tensors.
 
   Attributes:
     height, width: int32, pixels.
-    quality: float32; it means nothing for models of one rate.
+    quality: float32; without meaning for models for one rate.
     payload: string.
-    payload_start: int64, where the payload begins in the file, bytes.
+    payload_start: int64, the place in the file where the payload begins, in bytes.
   """
 
   height: tf.Tensor
@@ -38,14 +38,14 @@ class Parts(NamedTuple):
 
 
 class Refusal(NamedTuple):
-  """Whether a file must be refused, scalar bool, and why, scalar string."""
+  """Whether a file must be refused, scalar bool, and the reason, scalar string."""
 
   is_due: tf.Tensor
   message: tf.Tensor
 
 
 class _Check(NamedTuple):
-  """The arguments of a `BitstreamError`, and when it is due."""
+  """The arguments of a `BitstreamError`, and `bad`: whether it must be raised."""
 
   bad: tf.Tensor
   problem: Problem
@@ -55,13 +55,13 @@ class _Check(NamedTuple):
 
 
 class _Header:
-  """The fields of a header of one version, scalar tensors; zeros stand in for missing bytes.
+  """The fields of a header of one format version; zeros stand in for missing bytes.
 
   Attributes:
-    version: the format version that is expected.
-    start: int64, where the header begins in the file.
-    end: int64, where it ends.
-    values: name -> int64 of numbers, [size] uint8 of bytes.
+    version: the expected format version.
+    start: scalar int64, the place in the file where the header begins.
+    end: scalar int64, the place where it ends.
+    values: name -> scalar int64 for numbers, [size] uint8 for bytes.
   """
 
   def __init__(self, data, version, start):
@@ -84,17 +84,17 @@ class _Header:
 def unpack_graph(
   data: tf.Tensor, fingerprint: bytes, max_pixels: int, has_quality: bool
 ) -> tuple[Parts, Refusal]:
-  """Checks a file and takes it apart; nothing is allocated by what it says about itself.
+  """Checks a file and takes it apart; allocates nothing by the sizes that the file declares.
 
   Args:
     data: scalar string, the whole file.
-    fingerprint: of the model that is to decode it.
-    max_pixels: the largest image that is accepted.
-    has_quality: whether it is a model for many rates.
+    fingerprint: 4 bytes, the fingerprint of the model that is to decode the file.
+    max_pixels: the largest image that is accepted, in pixels.
+    has_quality: whether the model is for many rates.
 
   Returns:
-    The parts, which may be used only if the file is not refused, and whether it is: with the
-    message of `reading.unpack`.
+    The parts, which may be used only if the file is not refused, and the refusal, with the message
+    of `reading.unpack`.
   """
   start, metadata_checks = _metadata(data)
   header = _Header(data, version_of(has_quality), start)
@@ -118,7 +118,7 @@ def unpack_graph(
   messages = tf.stack([message_graph(*check[1:]) for check in checks])
   refusal = Refusal(tf.reduce_any(bad), messages[tf.argmax(bad)])
   quality = 0.0
-  if has_quality:  # A byte that is none has been refused.
+  if has_quality:  # Any other byte has been refused.
     index = tf.argmax(tf.constant(BYTES, tf.int64) == header.values["quality"])
     quality = tf.gather(QUALITIES, index)
   sizes = (tf.cast(side, tf.int32) for side in (height, width))
@@ -133,7 +133,7 @@ def message_graph(problem: Problem, offset: tf.Tensor, expected: _Text, found: _
 
 
 def _metadata(data):
-  """Where the picture begins, and the checks of what stands before it."""
+  """The place where the image begins, and the checks of the metadata before it."""
   header = _Header(data, METADATA, tf.constant(0, tf.int64))
   is_there = _part(data, 0, len(fields.MAGIC) + 1) == fields.MAGIC + bytes([METADATA])
   end = header.end + header.values["exif_size"] + header.values["xmp_size"]
@@ -158,7 +158,7 @@ def _metadata(data):
 
 
 def _shape_checks(data, header):
-  """That it begins as files do and has the length that it says."""
+  """The checks that a file begins correctly and has the length that it declares."""
   length, start, head = _length(data), header.start, header.end
   length_text = _decimal(length)
   size = head + header.values["payload_size"]
@@ -215,7 +215,7 @@ def _length(data):
 
 
 def _part(data, begin, end):
-  """The bytes from `begin` to before `end` of a scalar string, as far as it has them."""
+  """The existing bytes from `begin` to before `end` of a scalar string."""
   begin, end = (tf.minimum(tf.cast(at, tf.int64), _length(data)) for at in (begin, end))
   return tf.strings.substr(data, begin, tf.maximum(end - begin, 0))
 

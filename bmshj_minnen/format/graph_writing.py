@@ -1,4 +1,4 @@
-"""Files from their parts within graphs, with TensorFlow's own ops alone; see `writing`."""
+"""Makes files from their parts within graphs, with only TensorFlow's own ops; see `writing`."""
 
 from typing import Union
 
@@ -23,13 +23,14 @@ def pack_graph(
   """Makes a file.
 
   Args:
-    fingerprint: 4 bytes, of the model.
-    height, width: scalar int32, 1..65536.
+    fingerprint: 4 bytes, the fingerprint of the model.
+    height, width: scalar int32, 1..65536 pixels.
     payload: scalar string.
-    quality: one of `QUALITIES`, of a model for many rates; a number or a scalar float32.
+    quality: one of `QUALITIES` for a model for many rates, a number or a scalar float32; None: the
+      model is for one rate.
 
   Returns:
-    Scalar string.
+    The file, a scalar string.
   """
   version = version_of(quality is not None)
   values = {
@@ -40,7 +41,7 @@ def pack_graph(
     "width": width,
     "payload_size": tf.strings.length(payload),
     "quality": None if quality is None else tf.gather(BYTES, quality_index_graph(quality)),
-    "checksum": b"",  # The last field, of all before it.
+    "checksum": b"",  # The last field; it covers all fields before it.
   }
   head = tf.strings.join(
     [
@@ -54,12 +55,12 @@ def pack_graph(
 
 
 def quality_index_graph(quality: Union[float, tf.Tensor]) -> tf.Tensor:
-  """The place of a scalar float32 in `QUALITIES`, scalar int32."""
+  """The index of a quality, a number or a scalar float32, in `QUALITIES`: scalar int32."""
   return tf.searchsorted(QUALITIES, tf.cast(quality, tf.float32)[None])[0]
 
 
 def checksum_graph(data: tf.Tensor) -> tf.Tensor:
-  """`fields.checksum` of a scalar string."""
+  """`fields.checksum` of a scalar string: a scalar string of 4 bytes."""
   size = fields.field("checksum").size
   digits = tf.cast(tf.fingerprint(data[None])[0, :size], tf.int32)
   return tf.strings.reduce_join(tf.gather(_BYTES, digits))

@@ -1,4 +1,4 @@
-"""The part of a file before the picture: EXIF and XMP."""
+"""The part of a file before the image: EXIF and XMP."""
 
 from typing import NamedTuple
 
@@ -8,15 +8,15 @@ from bmshj_minnen.format.fields import METADATA
 
 __all__ = ["Part", "read", "with_metadata"]
 
-_CHECKSUM = "metadata_checksum"  # Of the whole part, with zeros in its place.
+_CHECKSUM = "metadata_checksum"  # Covers the whole part, with zeros in the place of the checksum.
 _ZEROS = bytes(fields.field(_CHECKSUM).size)
 
 
 class Part(NamedTuple):
-  """What stands before a picture; all empty if there is no such part.
+  """The metadata before an image; all empty if the part is missing.
 
   Attributes:
-    size: bytes of the part, after which the picture begins.
+    size: bytes of the part; the image begins after them.
     exif, xmp: the metadata.
   """
 
@@ -26,11 +26,11 @@ class Part(NamedTuple):
 
 
 def with_metadata(data: bytes, exif: bytes, xmp: bytes) -> bytes:
-  """A file with metadata before it, or as it is if there are none.
+  """A file with metadata before it; unchanged if `exif` and `xmp` are empty.
 
   Args:
-    data: what `Codec.compress` returned.
-    exif: from its TIFF header on; less than 2^32 bytes.
+    data: a file that `Codec.compress` returned.
+    exif: EXIF from its TIFF header on; less than 2^32 bytes.
     xmp: an XML packet in UTF-8; less than 2^32 bytes.
   """
   if not exif and not xmp:
@@ -46,10 +46,10 @@ def _header(exif_size, xmp_size, checksum=_ZEROS):
 
 
 def read(data: bytes) -> Part:
-  """What stands before the picture of a file.
+  """The metadata before the image of a file.
 
   Raises:
-    BitstreamError: there is such a part, but it is truncated or damaged.
+    BitstreamError: the metadata are truncated or damaged.
   """
   if not data.startswith(fields.MAGIC + bytes([METADATA])):
     return Part()

@@ -26,13 +26,13 @@ class Header:
   """The header of a file, and its metadata.
 
   Attributes:
-    fingerprint: 4 bytes, of the model.
-    height, width: of the image, pixels, 1..65536.
-    checksum: 4 bytes, as they stand there.
-    expected_checksum: 4 bytes, as they should be.
-    quality: one of `QUALITIES`; None of a model for one rate.
-    exif, xmp: the metadata; empty if there are none.
-    start: bytes before the header, which hold them.
+    fingerprint: 4 bytes, the fingerprint of the model.
+    height, width: size of the image, 1..65536 pixels.
+    checksum: 4 bytes, the checksum in the file.
+    expected_checksum: 4 bytes, the checksum computed from the file.
+    quality: one of `QUALITIES`; None for a model for one rate.
+    exif, xmp: the metadata; empty if absent.
+    start: bytes before the header, which hold the metadata.
   """
 
   fingerprint: bytes
@@ -47,32 +47,33 @@ class Header:
 
   @property
   def version(self) -> int:
-    """The format version, metadata aside."""
+    """The format version of the file without metadata."""
     return version_of(self.quality is not None)
 
   @property
   def size(self) -> int:
-    """Bytes of the header."""
+    """The size of the header without metadata, in bytes."""
     return fields.header_size(self.version)
 
   def offset(self, name: str) -> int:
-    """Where a field begins, bytes from the start of the file."""
+    """The place of a field, in bytes from the start of the file."""
     return self.start + fields.offset(name, self.version)
 
 
 def parse(data: bytes, versions: Sequence[int] = fields.PICTURES) -> tuple[Header, bytes]:
-  """Takes a file apart without a model; the checksum is left to the caller.
+  """Takes a file apart without a model; the caller checks the checksum.
 
   Args:
     data: the whole file.
-    versions: of the format, which are accepted.
+    versions: the format versions that are accepted.
 
   Returns:
     The header and the payload.
 
   Raises:
-    BitstreamError: not this format, another version, no such quality, truncated, or trailing bytes.
-    TypeError: not bytes.
+    BitstreamError: the data have another format or version or an unknown quality, are truncated, or
+      have trailing bytes.
+    TypeError: the data are not bytes.
   """
   if not isinstance(data, (bytes, bytearray, memoryview)):
     raise TypeError(f"expected the bytes of a file, not {type(data).__name__}")
@@ -100,7 +101,7 @@ def parse(data: bytes, versions: Sequence[int] = fields.PICTURES) -> tuple[Heade
 
 
 def _check_shape(data, start, versions):
-  """Raises unless a file begins here as files do, and has the length that it says."""
+  """Raises unless a file begins correctly at `start` and has the length that it declares."""
   found, least = len(data), fields.header_size(fields.ONE_RATE)
   if found == start:
     problem = Problem.NO_PICTURE if start else Problem.EMPTY
@@ -130,7 +131,12 @@ def _quality(byte, where):
 
 
 def parse_intact(data: bytes, versions: Sequence[int] = fields.PICTURES) -> tuple[Header, bytes]:
-  """Like `parse`, but with a wrong checksum a `BitstreamError`, too: the header can be trusted."""
+  """Takes a file apart as `parse` does, but checks the checksum: the header can be trusted.
+
+  Raises:
+    BitstreamError: the errors of `parse`, or a wrong checksum.
+    TypeError: the data are not bytes.
+  """
   header, payload = parse(data, versions)
   if header.checksum != header.expected_checksum:
     raise BitstreamError(
@@ -143,10 +149,10 @@ def parse_intact(data: bytes, versions: Sequence[int] = fields.PICTURES) -> tupl
 
 
 def is_start_of_file(head: bytes) -> bool:
-  """Whether bytes begin a file of this format, whole or cut off; they should be ten or more.
+  """Whether ten or more bytes begin a file of this format, whole or cut off.
 
-  A BMP may begin like one, but has four zeros where a fingerprint ends and a height begins, or in
-  the middle of a checksum and a length.
+  A BMP may have the same first bytes. But it has four zeros where a fingerprint ends and a height
+  begins, or in the middle of a checksum and a length.
   """
   is_bmp = len(head) >= 10 and not any(head[6:10])
   versions = (*fields.PICTURES, fields.METADATA)
@@ -168,16 +174,16 @@ def unpack(
 
   Args:
     data: the whole file.
-    fingerprint: of the model that is to decode it.
-    max_pixels: the largest image that is accepted.
-    has_quality: whether it is a model for many rates.
+    fingerprint: 4 bytes, the fingerprint of the model that is to decode the file.
+    max_pixels: the largest image that is accepted, in pixels.
+    has_quality: whether the model is for many rates.
 
   Returns:
     The header and the payload.
 
   Raises:
-    BitstreamError: as `parse_intact`, and another model, or too large.
-    TypeError: not bytes.
+    BitstreamError: the errors of `parse_intact`, another model, or too large an image.
+    TypeError: the data are not bytes.
   """
   header, payload = parse_intact(data, (version_of(has_quality),))
   if header.fingerprint != fingerprint:

@@ -1,4 +1,4 @@
-"""The tables that symbols are coded with, and what becomes of values outside them."""
+"""The tables with which symbols are coded, and the escape for values outside them."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["BYTE_TABLE", "ESCAPE_OFFSET", "MAX_VALUE", "PRECISION", "Tables", "concatenate"]
 
-PRECISION = 16  # Bits of a table's probabilities; the most that tfc's coder takes.
+PRECISION = 16  # Bits of the probabilities in tables: the maximum of tfc's range coder.
 # An escaped value is stored as two bytes, the high one first, offset by this.
 ESCAPE_OFFSET = 2**15
 MAX_VALUE = ESCAPE_OFFSET - 1
@@ -14,10 +14,10 @@ MAX_VALUE = ESCAPE_OFFSET - 1
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-  """Cumulative distributions, as tfc's range coder takes them.
+  """Cumulative distributions in the layout of tfc's range coder.
 
   Attributes:
-    cdf: [total] int32, for each table PRECISION, then 0, c_1, ..., 2**PRECISION.
+    cdf: [total] int32: PRECISION, then 0, c_1, ..., 2**PRECISION for each table.
     offset: [tables] int32, the value of each table's first symbol.
     escape: [tables] int32, the last symbol of each table.
   """
@@ -28,11 +28,11 @@ class Tables:
 
 
 def concatenate(tables: list[Tables]) -> Tables:
-  """Puts the tables of several densities behind each other."""
+  """Joins the tables of several densities in order."""
   return Tables(*(np.concatenate(arrays) for arrays in zip(*map(dataclasses.astuple, tables))))
 
 
-# Of the two bytes behind an escape, all alike.
+# The uniform table of the two bytes behind an escape.
 BYTE_TABLE = Tables(
   np.concatenate([[PRECISION], np.arange(257) << (PRECISION - 8)]).astype(np.int32),
   np.zeros(1, np.int32),

@@ -1,4 +1,4 @@
-"""Files from their parts, in plain Python; `graph_writing` does the same within graphs."""
+"""Makes files from their parts, in plain Python; `graph_writing` does the same within graphs."""
 
 from typing import Optional
 
@@ -9,7 +9,7 @@ __all__ = ["pack", "version_of"]
 
 
 def version_of(has_quality: bool) -> int:
-  """The format version that a model writes, for many rates or for one."""
+  """The format version that a model for many rates, or for one rate, writes."""
   return fields.MANY_RATES if has_quality else fields.ONE_RATE
 
 
@@ -19,10 +19,10 @@ def pack(
   """Makes a file.
 
   Args:
-    fingerprint: 4 bytes, of the model.
-    height, width: of the image, pixels, 1..65536.
+    fingerprint: 4 bytes, the fingerprint of the model.
+    height, width: size of the image, 1..65536 pixels.
     payload: less than 2^32 bytes.
-    quality: one of `QUALITIES`, of a model for many rates.
+    quality: one of `QUALITIES` for a model for many rates; None: the model is for one rate.
   """
   version = version_of(quality is not None)
   head = fields.pack(
@@ -32,6 +32,6 @@ def pack(
     width=width,
     payload_size=len(payload),
     quality=None if quality is None else BYTES[QUALITIES.index(quality)],
-    checksum=b"",  # The last field, of all before it.
+    checksum=b"",  # The last field; it covers all fields before it.
   )
   return head + fields.checksum(head + payload) + payload

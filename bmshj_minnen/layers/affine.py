@@ -1,4 +1,4 @@
-"""Layers as what integers can compute: a matrix product, a bias and a leaky ReLU."""
+"""Layers in a form that integers can compute: a matrix product, a bias and a leaky ReLU."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ _keras = tf.keras.layers
 
 
 class Affine(NamedTuple):
-  """What a layer computes.
+  """The parameters of a layer.
 
   Attributes:
-    kernel: [support, support, in, out] float32; strided upwards that of a transposed convolution,
-      see `polyphase`.
+    kernel: [support, support, in, out] float32; with a stride upwards, the kernel of a transposed
+      convolution, see `polyphase`.
     bias: [out] float32.
-    up: its stride.
-    slope: of the negative half of its activation; 1: linear.
+    up: stride upwards.
+    slope: slope of the negative half of the activation; 1: linear.
   """
 
   kernel: np.ndarray
@@ -29,10 +29,10 @@ class Affine(NamedTuple):
 
 
 def affine(layer: tf.keras.layers.Layer) -> Affine:
-  """The numbers of a built layer.
+  """The parameters of a built layer.
 
   Raises:
-    ValueError: it computes something else.
+    ValueError: the layer or its activation has another form.
   """
   slope, up = _slope(layer), 1
   if isinstance(layer, tfc.SignalConv2D):

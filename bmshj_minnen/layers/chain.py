@@ -10,8 +10,8 @@ __all__ = ["Chain"]
 class Chain(tf.keras.Sequential):
   """`Sequential` whose transposed convolutions share one mirror image.
 
-  It is turned before the first of a row of them and back after the last. No graph of Keras's is
-  made of the layers, which takes longer than building them.
+  The tensor is turned before the first in a row of them and turned back after the last. The layers
+  are called without a Keras graph, because making one takes longer than building the layers.
   """
 
   def build(self, input_shape):
@@ -23,7 +23,7 @@ class Chain(tf.keras.Sequential):
     self.built = True
 
   def call(self, inputs: tf.Tensor, training=None, mask=None) -> tf.Tensor:
-    """The last layer's result."""
+    """[B, h, w, in] -> the last layer's result, [B, h', w', out]."""
     is_mirrored = False
     for layer in self.layers:
       wants_mirrored = isinstance(layer, TransposedConvolution)
@@ -34,7 +34,7 @@ class Chain(tf.keras.Sequential):
     return turned(inputs) if is_mirrored else inputs
 
   def in_phases(self) -> "Chain":
-    """A new one of the same function whose layers are not built: none has a mirror image."""
+    """A new, unbuilt chain that computes the same function without mirror images."""
     layers = [
       PhaseConvolution(layer.filters, layer.activation, layer.dtype_policy)
       if isinstance(layer, TransposedConvolution)

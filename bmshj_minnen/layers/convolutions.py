@@ -1,9 +1,9 @@
-"""The convolutions and the normalization that the transforms are made of.
+"""The convolutions and the normalization of the transforms.
 
 All convolutions are tensorflow-compression's `SignalConv2D` with its default parametrisation by
-the real Fourier transform of the kernel, which trains in far fewer steps than plain kernels. A
-codec, whose weights do not change, holds them as constants instead, arranged as TensorFlow's
-operations take them.
+the real Fourier transform of the kernel, which trains in far fewer steps than plain kernels. The
+weights of a codec do not change: it holds them as constants, in the layout of TensorFlow's
+operations.
 """
 
 from typing import Callable, Optional
@@ -29,18 +29,18 @@ _FEW_CHANNELS = 4
 class GDN(tfc.GDN):
   """The paper's form, x / sqrt(beta + gamma x^2) (Ballé et al., 2016), or its inverse.
 
-  tfc's own default is the cheaper x / (beta + gamma |x|). It keeps the exponents as tensors, which
-  it compares and branches on in every graph.
+  tfc's own default is the cheaper x / (beta + gamma |x|). It keeps the exponents as tensors, and
+  compares them and branches on them in every graph.
 
   Args:
-    inverse: whether it multiplies.
-    dtype: Keras policy. Squares overflow float16, and for training sums of them need more digits
-      than bfloat16 has.
+    inverse: whether to multiply in place of dividing.
+    dtype: Keras policy. Squares overflow float16, and in training their sums need more digits than
+      bfloat16 has.
 
   Attributes:
-    is_convolution: whether the sums are a 1x1 convolution. In TensorFlow, and behind the
-      transpositions of g_s, a matrix product is faster; between convolutions of a runtime that has
-      channels first it would move all channels twice.
+    is_convolution: whether the sums are computed by a 1x1 convolution. A matrix product is faster
+      in TensorFlow, and behind the transpositions of g_s. But between convolutions of a runtime
+      with channels first, a matrix product would move all channels twice.
   """
 
   def __init__(self, inverse: bool, dtype: str = "float32"):
@@ -51,7 +51,7 @@ class GDN(tfc.GDN):
     self.is_convolution = False
 
   def hold(self, beta: tf.Tensor, gamma: tf.Tensor) -> None:
-    """Takes constants in place of variables; before it is built."""
+    """Uses constants beta [C] and gamma [C, C] for variables; call it before the layer is built."""
     self._constants = tf.cast(beta, self.compute_dtype), tf.cast(gamma, self.compute_dtype)
 
   def build(self, input_shape):
@@ -61,7 +61,7 @@ class GDN(tfc.GDN):
       tf.keras.layers.Layer.build(self, input_shape)
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
-    """[B, h, w, C] -> the same."""
+    """[B, h, w, C] -> [B, h, w, C]."""
     beta, gamma = self._constants or (self.beta, self.gamma)
     pool = tf.nn.bias_add(self._product(tf.square(inputs), gamma), beta)
     return inputs * (tf.sqrt(pool) if self.inverse else tf.math.rsqrt(pool))
@@ -77,11 +77,11 @@ class Convolution(tfc.SignalConv2D):
   """`SignalConv2D` with a bias, zero padding and a `FourierKernel`.
 
   Args:
-    channels: of the outputs.
-    support: odd side of the kernel.
-    stride: downwards.
+    channels: output channels.
+    support: side of the kernel, odd.
+    stride: stride downwards.
     activation: a function, or a `GDN`.
-    dtype: Keras policy; None: the global one.
+    dtype: Keras policy; None: the global policy.
   """
 
   def __init__(
@@ -112,7 +112,13 @@ class Convolution(tfc.SignalConv2D):
     beta: Optional[tf.Tensor] = None,
     gamma: Optional[tf.Tensor] = None,
   ) -> None:
-    """Takes constants in place of variables, the last two for its GDN; before it is built."""
+    """Uses constants in place of variables; call it before the layer is built.
+
+    Args:
+      kernel: [support, support, in, out].
+      bias: [out].
+      beta, gamma: [out] and [out, out], for the GDN, if the layer has one.
+    """
     dtype = self.compute_dtype
     self._constants = tf.cast(self._arranged(kernel), dtype), tf.cast(bias, dtype)
     if isinstance(self.activation, GDN):
@@ -132,7 +138,7 @@ class Convolution(tfc.SignalConv2D):
     return self._activated(self._affine(inputs))
 
   def _affine(self, inputs):
-    """All but the activation."""
+    """The layer without its activation."""
     kernel, bias = self._constants or (self._arranged(self.kernel), self.bias)
     return tf.nn.bias_add(self._product(inputs, kernel), bias)
 
@@ -140,7 +146,7 @@ class Convolution(tfc.SignalConv2D):
     return outputs if self.activation is None else self.activation(outputs)
 
   def _arranged(self, kernel):
-    """A kernel as `_product` takes it."""
+    """The kernel in the layout that `_product` needs."""
     return kernel
 
   def _product(self, inputs, kernel):
@@ -150,13 +156,13 @@ class Convolution(tfc.SignalConv2D):
     padding = [[0, 0], margin, margin, [0, 0]]
     if self._constants is None:
       # On CPUs TensorFlow leaves gradients of explicitly padded convolutions to Eigen. Steps take a
-      # tenth longer than with oneDNN, and in bfloat16, which Eigen has none of, ten times as long.
+      # tenth longer than with oneDNN, and ten times as long in bfloat16, which Eigen lacks.
       inputs, padding = tf.pad(inputs, padding), "VALID"
     return tf.nn.conv2d(inputs, kernel, stride, padding)
 
 
 class _UpwardConvolution(Convolution):
-  """With a stride of 2 upwards and a support of 5."""
+  """A convolution with a stride of 2 upwards and a support of 5."""
 
   def __init__(
     self, channels: int, activation: Optional[Callable] = None, dtype: Optional[str] = None
@@ -167,18 +173,18 @@ class _UpwardConvolution(Convolution):
 
 
 class TransposedConvolution(_UpwardConvolution):
-  """A convolution upwards as TensorFlow computes it fast, with a stride of 2 and a support of 5.
+  """A convolution that TensorFlow computes fast, with a stride of 2 upwards and a support of 5.
 
-  On CPUs TensorFlow has fast code for "SAME" padding only, which is one sample before and two
-  behind where tfc's layers have two and one. For the mirror image that is the same.
+  On CPUs TensorFlow has fast code for "SAME" padding only: one sample before and two behind. tfc's
+  layers have two before and one behind, which is "SAME" padding of the mirror image.
   """
 
   def call(self, inputs: tf.Tensor, mirrored: bool = False) -> tf.Tensor:
     """[B, h, w, in] -> [B, 2 h, 2 w, channels].
 
     Args:
-      inputs: the image.
-      mirrored: whether it is upside down and left to right, and the result is to be so.
+      inputs: [B, h, w, in].
+      mirrored: whether the inputs are turned upside down and left to right; the result is then too.
     """
     if mirrored:
       return self._activated(self._affine(inputs))
@@ -194,7 +200,7 @@ class TransposedConvolution(_UpwardConvolution):
 
 
 class PolyphaseConvolution(TransposedConvolution):
-  """The same function, fast where there are few outputs: of pixels."""
+  """The same function, fast for few output channels, such as pixels."""
 
   def _arranged(self, kernel):
     return polyphase(kernel, mirrored=True)
@@ -204,10 +210,10 @@ class PolyphaseConvolution(TransposedConvolution):
 
 
 class PhaseConvolution(_UpwardConvolution):
-  """The same function of ordinary convolutions and a transposition, without mirror images.
+  """The same function made of ordinary convolutions and a transposition, without mirror images.
 
-  Runtimes other than TensorFlow have fast code for these. Each phase of the outputs has a
-  convolution of its own with the taps that it needs; few outputs, as of pixels, share one.
+  Runtimes other than TensorFlow have fast code for these. Each phase of the outputs has its own
+  convolution with the taps that it needs; few output channels, such as pixels, share one.
   """
 
   def _arranged(self, kernel):
@@ -218,7 +224,7 @@ class PhaseConvolution(_UpwardConvolution):
     return interleave(self._phases(inputs, kernel, bias), tf.shape(inputs)[:3])
 
   def _phases(self, inputs, kernel, bias):
-    """All four, as channels."""
+    """All four phases, as channels: [B, h, w, 4 channels]."""
     if self.filters <= _FEW_CHANNELS:
       return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "SAME"), tf.tile(bias, [4]))
     phases = []
@@ -230,8 +236,12 @@ class PhaseConvolution(_UpwardConvolution):
 
 
 def turned(x: tf.Tensor, first: int = 1) -> tf.Tensor:
-  """Upside down and left to right: [B, h, w, C], or where `first` is the axis of rows.
+  """Turns x upside down and left to right; the shape stays, such as [B, h, w, C].
 
-  One axis at a time: OpenVINO has no operation for two.
+  Axes are reversed one at a time: OpenVINO has no operation for two.
+
+  Args:
+    x: a tensor with rows and columns.
+    first: the axis of rows; columns follow.
   """
   return tf.reverse(tf.reverse(x, [first]), [first + 1])

@@ -12,8 +12,8 @@ class EntropyParameters(tf.keras.layers.Layer):
 
   Args:
     latent_channels: M.
-    activation: behind the first two layers.
-    output_channels: None: 2M, means and scales; scales alone are M.
+    activation: the activation behind the first two layers.
+    output_channels: M for scales alone; None: 2M, for means and scales.
 
   Attributes:
     layers: the three `Dense` layers, which are 1x1 convolutions.
@@ -30,12 +30,12 @@ class EntropyParameters(tf.keras.layers.Layer):
     self.layers = [
       tf.keras.layers.Dense(latent_channels * 10 // 3, activation=activation),
       tf.keras.layers.Dense(latent_channels * 8 // 3, activation=activation),
-      # Means, which need more digits than bfloat16 has.
+      # Means need more digits than bfloat16 has.
       tf.keras.layers.Dense(output_channels or 2 * latent_channels, dtype="float32"),
     ]
 
   def call(self, features: tf.Tensor) -> tf.Tensor:
-    """[B, h, w, 2M or 4M] -> [B, h, w, 2M] float32: means, if there are any, then raw scales."""
+    """[B, h, w, 2M or 4M] -> [B, h, w, output_channels] float32: means, if any, then raw scales."""
     for layer in self.layers:
       features = layer(features)
     return features

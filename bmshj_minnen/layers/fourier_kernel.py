@@ -10,12 +10,12 @@ __all__ = ["FourierKernel"]
 class FourierKernel(tfc.RDFTParameter):
   """tensorflow-compression's `RDFTParameter` of a 2-D kernel: same variables, same kernel.
 
-  The inverse transform of tens of thousands of 5x5 kernels is one small matrix product here;
-  TensorFlow's FFT takes a third of the whole training step for it on a CPU.
+  The inverse transform of tens of thousands of 5x5 kernels is one small matrix product here. On a
+  CPU, TensorFlow's FFT would take a third of the whole training step.
   """
 
   def __call__(self, compute_dtype: tf.DType = None) -> tf.Tensor:
-    """The kernel [height, width, in, out]."""
+    """The kernel [height, width, in, out], in the dtype given or else in float32."""
     height, width, channels_in, channels_out = self.shape
     coefficients = tf.concat(
       [tf.reshape(part, [channels_in * channels_out, -1]) for part in (self.real, self.imag)], 1

@@ -1,7 +1,7 @@
 """Gains: one model for many rates.
 
-Latents are multiplied by a gain a channel before they are rounded, and by another before g_s. Both
-depend on λ: some values of λ have learned vectors, and between two of them logarithms are
+Each channel of the latents is multiplied by a gain before rounding, and by an inverse gain before
+g_s. Both depend on λ: some values of λ have learned vectors, and between two of them logarithms are
 interpolated over log λ (Z. Cui et al., "Asymmetric gained deep image compression with continuous
 rate adaptation", CVPR 2021, section 3).
 """
@@ -13,8 +13,8 @@ import tensorflow as tf
 
 __all__ = ["Gains"]
 
-# An untrained model's gains are (λ / reference)^0.4: a distortion in proportion to 1 / λ would
-# need 0.5, and at high rates less is left to gain.
+# The gains of an untrained model are (λ / reference)^0.4. A distortion in proportion to 1 / λ would
+# need an exponent of 0.5, but at high rates less is left to gain.
 _EXPONENT = 0.4
 
 
@@ -23,7 +23,7 @@ class Gains(tf.keras.layers.Layer):
 
   Args:
     channels: M.
-    lambdas: at least two, increasing; beyond the ends the vectors of the ends are taken.
+    lambdas: at least two, increasing; a λ beyond the ends has the vectors of the nearest end.
 
   All gains are 1 until `start_from` is called or they are trained.
 
@@ -39,18 +39,18 @@ class Gains(tf.keras.layers.Layer):
     self.log_inverse = self.add_weight("log_inverse", shape, initializer="zeros")
 
   def start_from(self, lmbda: float) -> None:
-    """Forgets what was learned: gains are 1 at this λ, and inverse gains are their inverses."""
+    """Resets the gains to 1 at this λ and a power of λ elsewhere, and inverse gains accordingly."""
     log_gain = _EXPONENT * (self._log_lambdas - math.log(lmbda))
     log_gain = np.broadcast_to(log_gain[:, None], self.log_gain.shape)
     self.log_gain.assign(log_gain)
     self.log_inverse.assign(-log_gain)
 
   def gain(self, lmbda: tf.Tensor) -> tf.Tensor:
-    """Of y: λ [B] float32 -> [B, 1, 1, M] float32, positive."""
+    """Gain of y: λ [B] float32 -> [B, 1, 1, M] float32, positive."""
     return self._interpolated(self.log_gain, lmbda)
 
   def inverse(self, lmbda: tf.Tensor) -> tf.Tensor:
-    """Of ŷ before g_s: λ [B] float32 -> [B, 1, 1, M] float32, positive."""
+    """Inverse gain of ŷ before g_s: λ [B] float32 -> [B, 1, 1, M] float32, positive."""
     return self._interpolated(self.log_inverse, lmbda)
 
   def _interpolated(self, table, lmbda):

@@ -26,7 +26,7 @@ class MaskedConv2D(tf.keras.layers.Layer):
   def build(self, input_shape):
     support = self._mask.shape[0]
     visible = int(self._mask.sum())
-    # The fan-in that counts is that of the visible taps.
+    # Only the visible taps count for the fan-in.
     self._kernel = self.add_weight(
       "kernel",
       (support, support, input_shape[-1], self.filters),

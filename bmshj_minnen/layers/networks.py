@@ -1,4 +1,4 @@
-"""Which networks a model is made of: the paper's, or others under a name of their own."""
+"""The networks of a model: the paper's, or others that are registered under another name."""
 
 import functools
 from typing import Callable, Optional
@@ -15,15 +15,15 @@ _CLASSES: dict[str, type] = {}
 
 
 def register(name: str) -> Callable[[type], type]:
-  """Decorates a subclass of `Networks` that models with `config.networks` of that name have.
+  """Decorates the subclass of `Networks` for models whose `config.networks` is this name.
 
   Raises:
-    ValueError: the name is that of other networks.
+    ValueError: the name belongs to other networks.
   """
 
   def add(networks: type) -> type:
     known = _CLASSES.get(name)
-    # The same class again is what notebooks make.
+    # A notebook cell that runs twice defines the same class again.
     if known and (known.__module__, known.__qualname__) != (
       networks.__module__,
       networks.__qualname__,
@@ -37,14 +37,14 @@ def register(name: str) -> Callable[[type], type]:
 
 @register(PAPERS_NETWORKS)
 class Networks:
-  """The paper's networks. Subclasses give other ones for some.
+  """The paper's networks. Subclasses replace some of them.
 
-  All are Keras layers. g_a, g_s and h_a may be any. Layers of h_s and g_ep are coded with as
-  integers, see `coding.freezing` for what they may be.
+  All networks are Keras layers. g_a, g_s and h_a may be of any kind. h_s and g_ep are computed in
+  integers when files are coded; `coding.freezing` lists the layers that they may have.
 
   Args:
-    config: of the model.
-    gdn_dtype: Keras policy of GDNs: "float32", or in a codec whose precision is bfloat16, that.
+    config: config of the model.
+    gdn_dtype: Keras policy of GDNs: "float32", or "bfloat16" in a codec of that precision.
   """
 
   def __init__(self, config: ModelConfig, gdn_dtype: str = "float32"):
@@ -71,16 +71,16 @@ class Networks:
     return transforms.hyper_analysis_transform(self.config.num_filters, self.activation)
 
   def h_s(self) -> tf.keras.layers.Layer:
-    """ẑ [B, h', w', N] -> psi [B, 4 h', 4 w', 2M], or M for scales alone."""
+    """ẑ [B, h', w', N] -> psi [B, 4 h', 4 w', 2M], or M channels for scales alone."""
     config = self.config
-    # Without g_ep these are means and scales.
+    # Without g_ep, psi holds means and scales.
     dtype: Optional[str] = None if config.parts.context else "float32"
     return transforms.hyper_synthesis_transform(
       config.h_s_hidden, config.parameter_channels, self.activation, dtype
     )
 
   def g_ep(self) -> tf.keras.layers.Layer:
-    """(psi, phi) [B, h, w, 4M], or phi alone, 2M -> means and raw scales [B, h, w, 2M]."""
+    """(psi, phi) [B, h, w, 4M], or phi alone with 2M -> means and raw scales [B, h, w, 2M]."""
     config = self.config
     return EntropyParameters(config.latent_channels, self.activation, config.parameter_channels)
 
@@ -89,7 +89,7 @@ def networks_of(config: ModelConfig, gdn_dtype: str = "float32") -> Networks:
   """The networks of a model.
 
   Raises:
-    ValueError: none are registered under its name.
+    ValueError: no networks are registered under `config.networks`.
   """
   if config.networks not in _CLASSES:
     raise ValueError(

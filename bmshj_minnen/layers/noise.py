@@ -1,4 +1,4 @@
-"""Uniform noise that repeats itself: a function of a seed and of the place in the batch."""
+"""Repeatable uniform noise: a function of a seed and of the place in the batch."""
 
 import tensorflow as tf
 
@@ -6,15 +6,15 @@ __all__ = ["uniform"]
 
 
 def uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-  """U(-½, ½) of a shape, float32; a run that is resumed repeats it.
+  """Noise U(-½, ½), float32 of the given shape; a resumed run repeats it.
 
   Under a `tf.distribute` strategy every replica takes its part of the noise of the whole batch.
 
-  Made from integers and a seed that is not negative: the result is the same with XLA and without,
-  which TensorFlow's own uniform floats are not.
+  The noise is made from integers and a seed that is not negative, so it is the same with and
+  without XLA. TensorFlow's own uniform floats are not.
 
   Args:
-    shape: [B, ...], of a replica's part of the batch.
+    shape: [rank] int32, the shape [B, ...] of a replica's part of the batch.
     seed: [2] int32, not negative.
   """
   replica = tf.distribute.get_replica_context()

@@ -1,4 +1,4 @@
-"""The numbers that a layer has learned, whatever parametrisation it is trained in."""
+"""Access to the learned values of a layer, in whatever parametrisation it is trained."""
 
 from typing import Callable, Optional
 
@@ -11,15 +11,16 @@ _Access = tuple[Callable[[], tf.Tensor], Callable[[tf.Tensor], None]]
 
 
 def quantities(layer: tf.keras.layers.Layer) -> dict[str, _Access]:
-  """How to read and how to write the numbers of a layer.
+  """Functions that read and write the learned values of a layer.
 
   Args:
-    layer: built.
+    layer: a built layer.
 
   Returns:
-    Of the paper's layers "kernel" and "bias", and with a GDN behind them "beta" and "gamma"; of any
-    other the last part of each variable's name, and from its second use on a number: "kernel",
-    "kernel_1". To each a function that returns a tensor, and one that takes a float32 tensor.
+    Name -> a function that returns the tensor, and one that takes a float32 tensor. The paper's
+    layers have the names "kernel" and "bias", and "beta" and "gamma" if a GDN follows. In other
+    layers the name is the last part of the variable's name, numbered from its second use on:
+    "kernel", "kernel_1".
   """
   parameters = _of_the_paper(layer) or _variables(layer)
   return {name: _access(parameter) for name, parameter in parameters.items()}
@@ -57,7 +58,7 @@ def _variables(layer):
 
 
 def _access(parameter):
-  """Of a variable, or of what a tfc reparametrisation stands for."""
+  """Reading and writing of a variable, or of the value that a tfc reparametrisation represents."""
   if not isinstance(parameter, tfc.Parameter):
     return parameter.read_value, lambda value: parameter.assign(tf.cast(value, parameter.dtype))
 

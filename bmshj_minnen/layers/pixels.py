@@ -17,8 +17,8 @@ def pad_to_latents(image: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(x_hat: tf.Tensor) -> tf.Tensor:
-  """Pixels on the 0..255 scale, float -> the nearest levels, uint8.
+  """Pixels [...] float on the 0..255 scale -> the nearest levels, [...] uint8.
 
-  `tf.saturate_cast` is an operation that OpenVINO and LiteRT do not have.
+  OpenVINO and LiteRT lack the operation `tf.saturate_cast`.
   """
   return tf.cast(tf.clip_by_value(tf.round(x_hat), 0, 255), tf.uint8)

@@ -1,4 +1,4 @@
-"""Transposed convolutions as ordinary ones (polyphase form), which matrix products can compute."""
+"""Transposed convolutions in polyphase form: ordinary ones, which matrix products can compute."""
 
 import tensorflow as tf
 
@@ -8,16 +8,16 @@ __all__ = ["interleave", "polyphase"]
 
 
 def polyphase(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.Tensor:
-  """A transposed convolution as one whose outputs are stride x stride positions.
+  """The kernel of an ordinary convolution that computes stride x stride outputs per position.
 
-  Output s i + p takes input i + d (d = -D to D) through tap p + support // 2 - s d, where that
+  Output s i + p takes input i + d (d = -D to D) through tap p + support // 2 - s d, if that tap
   exists.
 
   Args:
-    kernel: [support, support, in, out] of `SignalConv2D(corr=False, strides_up=stride)`, support
-      odd.
+    kernel: [support, support, in, out], the kernel of `SignalConv2D(corr=False,
+      strides_up=stride)`, support odd.
     stride: s.
-    mirrored: whether it is for an image turned upside down and left to right.
+    mirrored: whether the inputs are turned upside down and left to right.
 
   Returns:
     [2 D + 1, 2 D + 1, in, s² out], channels in the order of `tf.nn.depth_to_space`.
@@ -27,7 +27,7 @@ def polyphase(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.
   before = side // 2 * stride - support // 2
   padding = (before, side * stride - support - before)
   padded = tf.pad(kernel, [padding, padding, (0, 0), (0, 0)])
-  # Padded tap s a + p is that of d = D - a.
+  # Padded tap s a + p belongs to d = D - a.
   taps = tf.reshape(padded, [side, stride, side, stride, *channels])
   taps = taps[:, ::-1, :, ::-1] if mirrored else taps[::-1, :, ::-1]
   outputs = tf.transpose(taps, [0, 2, 4, 1, 3, 5])  # [a, a, in, p, p, out]
@@ -35,11 +35,15 @@ def polyphase(kernel: tf.Tensor, stride: int = 2, mirrored: bool = False) -> tf.
 
 
 def interleave(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-  """`tf.nn.depth_to_space(x, 2)` by a transposition, which other runtimes have faster code for.
+  """`tf.nn.depth_to_space(x, 2)` by a transposition, for which other runtimes have faster code.
 
   Args:
     x: [B, h, w, 4 channels].
-    size: B, h, w; of something else of that size, or ONNX Runtime lays x out twice.
+    size: [3] int32: B, h, w. Take it from another tensor of that size, or else ONNX Runtime lays x
+      out twice.
+
+  Returns:
+    [B, 2 h, 2 w, channels].
   """
   batch, height, width = tf.unstack(size)
   channels = x.shape[-1] // 4

@@ -1,4 +1,4 @@
-"""Keras's policy of precision, which layers take when they are made."""
+"""Keras's precision policy, which layers take when they are made."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ _POLICY = threading.RLock()  # Keras has one policy for all threads.
 
 @contextlib.contextmanager
 def precision_policy(name: str) -> Iterator[None]:
-  """Models that are made meanwhile take this Keras policy, one of `config.PRECISIONS`."""
+  """Within this context new models have this Keras policy, one of `config.PRECISIONS`."""
   with _POLICY:
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(name)

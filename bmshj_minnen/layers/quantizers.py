@@ -1,16 +1,16 @@
-"""The rounding of figure 1, and what takes its place: the ways from y to ŷ, and from z to ẑ.
+"""The rounding of figure 1 and its substitutes: the ways from y to ŷ, and from z to ẑ.
 
   ====================  ====================================================================
   `additive_noise`      training: y + U(-½, ½), the paper's stand-in for rounding
   `rounding`            validation: all positions at once, with contexts that are nearly right
   `rounding_in_passes`  refinement: the same several times, each with a better context
-  `in_turn`             files: each position after those that it depends on
+  `in_turn`             files: each position after the positions that it depends on
   `straight_through`    the end of training: the values of any of these, the gradient of y
   ====================  ====================================================================
 
 A file codes round(y - mean) + mean, and the mean of a position depends on the ŷ before it. So a
-quantizer takes y and a function from ŷ to the means, or only z, which has no means: it is rounded
-to whole numbers. Rounding has no gradient; means keep theirs.
+quantizer takes y and a function from ŷ to the means. z has no means: it is passed alone, and
+rounded to whole numbers. Rounding has no gradient; means keep theirs.
 """
 
 from typing import Callable, Optional
@@ -29,18 +29,18 @@ __all__ = [
   "straight_through",
 ]
 
-# ŷ [B, h, w, M] float32 -> the mean of each latent, like it.
+# ŷ [B, h, w, M] float32 -> the mean of each latent, [B, h, w, M] float32.
 MeanOf = Callable[[tf.Tensor], tf.Tensor]
-# y [B, h, w, M] float32, and `MeanOf` or nothing -> ŷ, like y.
+# y [B, h, w, M] float32, and `MeanOf` or nothing -> ŷ [B, h, w, M] float32.
 Quantizer = Callable[..., tf.Tensor]
 
 
 def additive_noise(seed: tf.Tensor, stream: int) -> Quantizer:
-  """Adds U(-½, ½), a function of the seed.
+  """Adds noise U(-½, ½), a function of the seed.
 
   Args:
     seed: [2] int32, not negative.
-    stream: 0 or 1; each has noise of its own.
+    stream: 0 or 1; each has its own noise.
   """
 
   def quantize(y, mean_of=None):
@@ -51,14 +51,14 @@ def additive_noise(seed: tf.Tensor, stream: int) -> Quantizer:
 
 
 def rounding(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
-  """ŷ of all positions at once; the context of each is that of round(y)."""
+  """ŷ [B, h, w, M] float32 of all positions at once, with round(y) as their context."""
   return rounding_in_passes(1)(y, mean_of)
 
 
 def rounding_in_passes(passes: int) -> Quantizer:
   """Repeats `rounding`; the context of each further pass is the ŷ of the pass before.
 
-  A position is as in a file once all that it depends on are.
+  A position equals the file's once all positions that it depends on do.
   """
 
   def quantize(y, mean_of=None):
@@ -72,10 +72,10 @@ def rounding_in_passes(passes: int) -> Quantizer:
 
 
 def in_turn(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
-  """ŷ as in a file: passes of `rounding` until one changes nothing.
+  """ŷ [B, h, w, M] float32, as in a file: passes of `rounding` until one changes nothing.
 
-  No position depends on itself or on later ones, so there is one such ŷ, which takes at most as
-  many passes as there are positions.
+  No position depends on itself or on later ones. So there is exactly one such ŷ, and it takes at
+  most as many passes as there are positions.
   """
   y_hat = _round(y)
   if mean_of is None:
@@ -96,7 +96,7 @@ def in_turn(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
 def straight_through(quantizer: Quantizer) -> Quantizer:
   """The values of a quantizer with the gradient of the identity.
 
-  From L. Theis et al., "Lossy image compression with compressive autoencoders", ICLR 2017.
+  Source: L. Theis et al., "Lossy image compression with compressive autoencoders", ICLR 2017.
   """
 
   def quantize(y, mean_of=None):

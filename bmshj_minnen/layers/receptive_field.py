@@ -1,4 +1,4 @@
-"""What a part of a network's result depends on, from its layers."""
+"""The receptive fields of a network's layers."""
 
 import tensorflow as tf
 import tensorflow_compression as tfc
@@ -23,21 +23,21 @@ _POOLS = (_keras.AveragePooling2D, _keras.MaxPooling2D)
 
 
 class UnknownLayerError(ValueError):
-  """A layer does not say its receptive field."""
+  """The receptive field of a layer is unknown."""
 
 
 def receptive_fields(
   network: tf.keras.layers.Layer, whole_strides: bool = True
 ) -> list[ReceptiveField]:
-  """Those of a network's layers, from input to output.
+  """The receptive fields of a network's layers, from input to output.
 
   Args:
     network: a layer, or layers one after another.
-    whole_strides: whether sizes are always multiples of the strides. If not, Keras's "same" padding
-      is not in the same place for every size.
+    whole_strides: whether sizes are always multiples of the strides. If not, the place of Keras's
+      "same" padding depends on the size.
 
   Raises:
-    UnknownLayerError: a layer does not say its own.
+    UnknownLayerError: a layer is of another kind and has no `receptive_field`.
   """
   if hasattr(network, "receptive_field"):
     return [network.receptive_field]
@@ -74,7 +74,7 @@ def _of_convolution(layer, whole_strides):
 
 
 def _square(support, stride, is_up=False):
-  """With the padding of TensorFlow's "same"; None if both directions differ."""
+  """The field with TensorFlow's "same" padding; None if both directions differ."""
   if len({*support}) > 1 or len({*stride}) > 1:
     return None
   down, up = (1, stride[0]) if is_up else (stride[0], 1)

@@ -1,7 +1,8 @@
 """g_a, g_s, h_a and h_s: the transforms of the paper's table 1.
 
-Hidden layers have the precision of Keras's global policy. What makes or takes latents, whose values
-may be large, and what makes pixels, whose levels are finer than bfloat16's digits, is float32.
+Hidden layers have the precision of Keras's global policy. Layers that make or take latents are
+float32, because latents may be large; so are layers that make pixels, whose levels are finer than
+the digits of bfloat16.
 """
 
 from typing import Callable, Optional
@@ -58,10 +59,10 @@ def hyper_synthesis_transform(
   """h_s: ẑ [B, h', w', N] -> psi [B, 4 h', 4 w', output_channels] float.
 
   Args:
-    hidden_channels: of the first two layers.
-    output_channels: of psi.
-    activation: behind the first two layers.
-    dtype: of the last layer; None: the global policy's.
+    hidden_channels: channels of the first two layers.
+    output_channels: channels of psi.
+    activation: the activation behind the first two layers.
+    dtype: dtype of the last layer; None: the dtype of the global policy.
   """
   return Chain(
     [

@@ -34,7 +34,7 @@ __all__ = [
 
 GRAPHS = "onnx"  # The folder of the graphs in a model directory.
 _PARTS = ("g_a", "h_a", "g_s", "gains")
-# Options of `bmshj_minnen.load` that ONNX Runtime does not have, and the values that need nothing.
+# Options of `bmshj_minnen.load` that need TensorFlow, and their values that do not.
 ONLY_TENSORFLOW = {"precision": (CODEC_PRECISIONS[0], "auto"), "refine": (0,), "lmbda": (None,)}
 
 
@@ -48,21 +48,22 @@ def load(
 ) -> Codec:
   """The codec of a model, in ONNX Runtime and NumPy.
 
-  Its files decode to the same ŷ as everywhere; a pixel may differ by one level from TensorFlow's.
+  A file decodes to the same ŷ as everywhere; a pixel may differ by one level from TensorFlow's.
 
   Args:
     model: the name of a model that ships, or a directory that `export --format=onnx` wrote.
-    max_pixels, memory: as of `Codec`.
-    quality: of a model for many rates, where none is given; None: the default one, see `quality`.
+    max_pixels: the largest image that `decompress` accepts, in pixels.
+    memory: bytes that the networks may take in one call, roughly.
+    quality: the quality if a call gives none, for models for many rates; None: 50, see `quality`.
     providers: ONNX Runtime's execution providers for g_a, h_a and g_s in order of preference, such
-      as "CUDAExecutionProvider"; only the CPU's was tried. Entropy parameters are computed in
-      NumPy, on the CPU, in any case.
+      as "CUDAExecutionProvider"; only the CPU's was tried. Entropy parameters are always computed
+      in NumPy, on the CPU.
     **options: other arguments of `bmshj_minnen.load`, at their defaults.
 
   Raises:
-    TypeError: there is no such option.
-    ValueError: there is no such model or quality, it has no graphs, its files are of different
-      models, or an option needs TensorFlow.
+    TypeError: an option is unknown.
+    ValueError: the model or the quality is unknown, the model has no graphs, its files belong to
+      different models, or an option needs TensorFlow.
   """
   _refuse(options)
   directory = catalogue.find(model)
@@ -70,7 +71,7 @@ def load(
 
 
 def _refuse(options):
-  """Raises if an option needs TensorFlow, or is none of `bmshj_minnen.load`."""
+  """Raises if an option needs TensorFlow, or if `bmshj_minnen.load` does not have it."""
   for name, value in options.items():
     if name not in ONLY_TENSORFLOW:
       raise TypeError(f"load() got an unexpected keyword argument {name!r}")
@@ -88,11 +89,19 @@ def load_for(
   providers: Sequence[Any] = CPU,
   **options: Any,
 ) -> Codec:
-  """The codec of the shipped model that wrote a file; arguments as of `load`.
+  """The codec of the shipped model that wrote a file.
+
+  Args:
+    file: the whole file.
+    max_pixels: the largest image that `decompress` accepts, in pixels.
+    memory: bytes that the networks may take in one call, roughly.
+    providers: ONNX Runtime's execution providers in order of preference, see `load`.
+    **options: other arguments of `bmshj_minnen.load_for`, at their defaults.
 
   Raises:
     BitstreamError: the file is damaged.
-    ValueError: no shipped model wrote it, or an option needs TensorFlow.
+    TypeError: an option is unknown.
+    ValueError: no shipped model wrote the file, or an option needs TensorFlow.
   """
   _refuse(options)
   return _SHIPPED.codec_for(file, max_pixels, memory, tuple(providers))
@@ -138,7 +147,7 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
 
 
 def _load_again(fingerprint, model, *options):
-  """The codec of `load` in another process."""
+  """Loads a codec again in another process."""
   codec = load(model, *options)
   if codec.fingerprint != fingerprint:
     raise ValueError(f"the model in {model} is no longer the one that was loaded")
@@ -146,7 +155,11 @@ def _load_again(fingerprint, model, *options):
 
 
 def array_coder(prior: FrozenPrior) -> PriorCoder:
-  """The coder of a prior in NumPy, after a probe of its matrix products."""
+  """The coder of a prior in NumPy, with the first dtype whose matrix products prove exact.
+
+  Raises:
+    RuntimeError: no dtype has exact products.
+  """
   dtype = fixed_point.exact_dtype(_probed, "the library that NumPy multiplies matrices with")
   return PriorCoder(prior, Networks(prior, dtype), RangeCoder(prior.tables), Arrays)
 

@@ -1,4 +1,4 @@
-"""What a directory of ONNX graphs says about itself, as JSON."""
+"""The description of a directory of ONNX graphs, as JSON."""
 
 import dataclasses
 import json
@@ -17,10 +17,10 @@ class Graph:
   """One graph.
 
   Attributes:
-    file: its name.
+    file: the name of its file.
     inputs, outputs: name -> dtype and dimensions, some of them named, such as "float32 h w 192".
     weights: names of initializers that the file leaves out; they are in `weights.npz`.
-    field: what a part of the result needs; None of graphs that are not for tiles.
+    field: the inputs that a part of the result needs; None for graphs that are not run in tiles.
   """
 
   file: str
@@ -32,13 +32,13 @@ class Graph:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-  """A directory.
+  """The description of a directory.
 
   Attributes:
     model: the name of the model, or its directory when it was exported.
-    fingerprint: of the model, hexadecimal, as in its files.
-    opset: of ONNX, which the graphs need.
-    graphs: by the names of the paper: "g_a", "h_a", "g_s" and others.
+    fingerprint: the fingerprint of the model in its files, hexadecimal.
+    opset: the ONNX opset that the graphs need.
+    graphs: graphs by the names of the paper: "g_a", "h_a", "g_s" and others.
   """
 
   model: str
@@ -47,7 +47,7 @@ class Manifest:
   graphs: dict[str, Graph]
 
   def to_json(self) -> str:
-    """The text of a file that `read` reads."""
+    """The manifest as JSON, which `read` reads."""
     return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
 
@@ -55,7 +55,7 @@ def read(directory: pathlib.Path) -> Manifest:
   """The manifest of a directory.
 
   Raises:
-    ValueError: there is none, or it is damaged.
+    ValueError: the manifest is missing or damaged.
   """
   path = directory / MANIFEST
   try:

@@ -19,16 +19,20 @@ _ERRORS_ONLY = 3
 
 
 class OnnxTransforms:
-  """The networks of a model on arrays, as of `coding.image_transforms.Transforms`.
+  """The networks of a model on arrays: a `coding.image_transforms.Transforms`.
 
-  Each is made when it is first called, in each process anew. Several threads may call them.
+  The session of a network is made at its first call in each process. Several threads may call the
+  networks.
 
   Args:
-    directory: of the graphs.
-    manifest: of the directory.
-    weights: those that the graphs leave out, by name.
+    directory: the folder of the graphs.
+    manifest: the manifest of the folder.
+    weights: the weights that the graphs leave out, by name.
     providers: ONNX Runtime's execution providers in order of preference, names or pairs of a name
       and options.
+
+  Attributes:
+    fields: the `tiling.Field` of "g_a", "h_a" and "g_s".
   """
 
   def __init__(
@@ -44,7 +48,7 @@ class OnnxTransforms:
     }
     self._directory, self._manifest, self._weights = directory, manifest, weights
     self._providers = providers
-    self._sessions: dict[tuple[int, str], Any] = {}  # By process: a fork loses their threads.
+    self._sessions: dict[tuple[int, str], Any] = {}  # Per process: a fork loses their threads.
     self._making = threading.Lock()
 
   def g_a(self, image: np.ndarray) -> np.ndarray:
@@ -71,7 +75,7 @@ class OnnxTransforms:
     return result
 
   def _session(self, name):
-    import onnxruntime  # Only `info` and the like do without it.
+    import onnxruntime  # Imported here, so that programs such as `info` run without it.
 
     graph = self._manifest.graphs[name]
     options = onnxruntime.SessionOptions()

@@ -1,8 +1,8 @@
 """Integers <-> bytes without TensorFlow: `entropy.range_coder` in Python, with the same bytes.
 
-A coder holds an interval of 32-bit integers, [low, low + size), of which each symbol leaves a part
-in proportion to its probability. Whenever size falls to 2^16 or less, the two high bytes of low are
-moved out (G. N. N. Martin, "Range encoding", 1979).
+A coder holds an interval of 32-bit integers, [low, low + size). Each symbol reduces it to a part in
+proportion to the probability of the symbol. Whenever size falls to 2^16 or less, the two high bytes
+of low are moved out (G. N. N. Martin, "Range encoding", 1979).
 """
 
 import bisect
@@ -21,8 +21,8 @@ class Encoder:
   """The state of an encoder.
 
   Attributes:
-    low, size: the interval. Low may be 2^32 or more, until the carry is added to the words.
-    words: what was moved out, two bytes each or a carry more.
+    low, size: the interval. `low` may be 2^32 or more, until the carry is added to the words.
+    words: the numbers that were moved out, two bytes each, or a carry more.
   """
 
   def __init__(self):
@@ -33,7 +33,7 @@ class Encoder:
     """Narrows the interval once for each symbol.
 
     Args:
-      lower, upper: the cumulative probabilities before and behind a symbol, in 2^-16.
+      lower, upper: the cumulative probabilities before and behind each symbol, in units of 2^-16.
     """
     low, size, append = self.low, self.size, self.words.append
     for first, last in zip(lower, upper):
@@ -47,7 +47,7 @@ class Encoder:
     self.low, self.size = low, size
 
   def finish(self) -> bytes:
-    """All bytes; zeros at the end of the last number are left out."""
+    """All bytes, without zeros at the end of the last number."""
     carry, low = divmod(self.low, _WHOLE)
     if low + self.size > _WHOLE:  # The last number is 2^32, all of whose low bytes are zeros.
       return self._joined(carry + 1).rstrip(b"\0")
@@ -62,12 +62,12 @@ class Encoder:
 
 
 class Decoder:
-  """The state of a decoder, of any bytes.
+  """The state of a decoder of any bytes.
 
   Attributes:
-    size: of the interval.
-    offset: the number that the bytes make, counted from the start of the interval.
-    position: words of two bytes that were read; zeros follow the last.
+    size: size of the interval.
+    offset: the number in the bytes, counted from the start of the interval.
+    position: number of words of two bytes that were read; zeros follow the last word.
   """
 
   def __init__(self, data: bytes):
@@ -76,11 +76,11 @@ class Decoder:
     self.offset = self._number()
 
   def decode(self, tables: list[tuple[int, int, int, list[int]]]) -> list[int]:
-    """The next symbols.
+    """Decodes one symbol with each table.
 
     Args:
-      tables: of each, the cumulative probabilities before and behind the likeliest symbol, that
-        symbol, and all cumulative probabilities from 0 to 2^16.
+      tables: for each symbol the cumulative probabilities before and behind the likeliest symbol,
+        the likeliest symbol, and all cumulative probabilities from 0 to 2^16.
     """
     size, offset, position, words = self.size, self.offset, self.position, self._words
     symbols, end_of_words = [], len(words)
@@ -110,7 +110,7 @@ class Decoder:
     return self.position >= len(self._words) and value == _last_number(low, self.size)[0]
 
   def _number(self):
-    """The last four bytes that were read."""
+    """The last four bytes that were read, as a number."""
     high, low = (
       self._words[i] if i < len(self._words) else 0 for i in (self.position - 2, self.position - 1)
     )
@@ -118,7 +118,7 @@ class Decoder:
 
 
 def _last_number(low: int, size: int) -> tuple[int, int]:
-  """The number, modulo 2^32, that an encoder ends with, and how many of its bytes it writes."""
+  """The last number of an encoder, modulo 2^32, and the number of its bytes that are written."""
   if low == 0 or low + size > _WHOLE:
     return 0, 0
   for length in (1, 2):
@@ -130,16 +130,16 @@ def _last_number(low: int, size: int) -> tuple[int, int]:
 
 
 class RangeCoder:
-  """Codes integers with given tables; methods and errors as of `entropy.range_coder.RangeCoder`.
+  """Codes integers with given tables, as `entropy.range_coder.RangeCoder` does.
 
-  Arrays take the place of tensors, and handles are changed by `push` and `pop`.
+  Arrays take the place of tensors. `push` and `pop` change the handle in place.
   """
 
   def __init__(self, tables: Tables):
     self._byte = len(tables.offset)
     both = concatenate([tables, BYTE_TABLE])
     self._cdf, self._offset, self._escape = both.cdf, both.offset, both.escape
-    # Each table is its precision, then its probabilities; those of the escape come last.
+    # Each table is its precision, then its probabilities; the escape comes last.
     lengths = both.escape + 3
     self._first = np.cumsum(lengths) - lengths + 1
     self._tables = [
@@ -148,15 +148,24 @@ class RangeCoder:
     ]
 
   def start_encoder(self) -> Encoder:
-    """A handle that symbols are pushed to."""
+    """A handle to which symbols are pushed."""
     return Encoder()
 
   def start_decoder(self, data: bytes) -> Decoder:
-    """A handle that symbols are popped from."""
+    """A handle from which symbols are popped."""
     return Decoder(data)
 
   def push(self, handle: Encoder, table_index: np.ndarray, value: np.ndarray) -> Encoder:
-    """Appends values [n] int32, then those of them that did not fit their table [n] int32."""
+    """Appends values, then repeats the values outside their tables in two bytes each.
+
+    Args:
+      handle: an encoder, which is changed.
+      table_index: [n] int32.
+      value: [n] int32 in -MAX_VALUE..MAX_VALUE.
+
+    Returns:
+      The handle.
+    """
     symbol, escape = value - self._offset[table_index], self._escape[table_index]
     outlier = (symbol < 0) | (symbol >= escape)
     self._encode(handle, table_index, np.where(outlier, escape, symbol))
@@ -171,7 +180,15 @@ class RangeCoder:
     handle.encode(self._cdf[where].tolist(), self._cdf[where + 1].tolist())
 
   def pop(self, handle: Decoder, table_index: np.ndarray) -> tuple[Decoder, np.ndarray]:
-    """Reads what `push` appended for the same tables, [n] int32 values."""
+    """Reads the values that `push` appended for the same tables.
+
+    Args:
+      handle: a decoder, which is changed.
+      table_index: [n] int32.
+
+    Returns:
+      The handle and [n] int32 values.
+    """
     tables = self._tables
     symbol = np.array(handle.decode([tables[i] for i in table_index.tolist()]), np.int32)
     value = symbol + self._offset[table_index]
@@ -182,11 +199,11 @@ class RangeCoder:
     return handle, value
 
   def finish_encoder(self, handle: Encoder) -> bytes:
-    """The bytes of all that was pushed."""
+    """The bytes of all symbols that were pushed."""
     return handle.finish()
 
   def finish_decoder(self, handle: Decoder) -> bool:
-    """Whether all bytes were used; a weak check, checksums are for the container."""
+    """Whether all bytes were used; a weak check: the container has a checksum."""
     return handle.finish()
 
 
