@@ -22,7 +22,7 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 _PATIENCE = 2.0  # Seconds before progress is shown.
-_LINE_EVERY = 60.0  # Seconds between lines of progress where there is no terminal.
+_LINE_EVERY = 60.0  # Seconds between lines of progress without a terminal.
 _BAR = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
 # After these errors, the other files could not be written either.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -204,7 +204,7 @@ class _State:
         self._say(line, output)
 
   def _show_progress(self):
-    """Prints a line each minute if there is no bar."""
+    """Prints a line each minute if the bar is not shown."""
     now = time.monotonic()
     done = self.outcome.done + self.outcome.failed + self.outcome.existing
     if self._bar.disable and done and now - self._line_at >= _LINE_EVERY:

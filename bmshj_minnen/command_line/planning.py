@@ -167,7 +167,7 @@ def sources(paths: Sequence[str], suffixes: frozenset[str], recursive: bool) -> 
     recursive: whether subfolders are searched.
 
   Raises:
-    ValueError: there are no arguments, or one matches no file.
+    ValueError: `paths` is empty, or one of them matches no file.
   """
   if not paths:
     raise ValueError("give files, folders or globs")

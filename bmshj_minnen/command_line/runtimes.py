@@ -82,7 +82,7 @@ def choose(
 
   Raises:
     ValueError: the requested runtime, or one that an option needs, is not installed; ONNX Runtime
-      is requested with an option that needs TensorFlow; or there is no such model.
+      is requested with an option that needs TensorFlow; or the model does not exist.
   """
   needs, directory = _need(options), catalogue.find(model)
   runtime = asked if asked != "auto" else _fitting(directory, needs or reports, jobs, pixels_of)

@@ -140,8 +140,8 @@ class _Case(NamedTuple):
     version: version of the source, see `outputs.version_of`.
     content: content of the source.
     target: path of the result.
-    there: content of the existing result; empty: there is none.
-    record: row of that result in the manifest; empty: there is none.
+    there: content of the existing result; empty without one.
+    record: row of that result in the manifest; empty without one.
     origin: expected `source_sha256` and `request` of that row.
   """
 

@@ -86,8 +86,8 @@ class Work(NamedTuple):
     source: path of the source, as its pattern names it.
     path: absolute path of the source.
     place: path of the result, relative to the output.
-    before: time of the last change of an existing result, in seconds; None: there is none.
-    record: row of that result in the manifest of earlier runs, by column; empty: there is none.
+    before: time of the last change of an existing result, in seconds; None without one.
+    record: row of that result in the manifest of earlier runs, by column; empty without one.
   """
 
   source: str

@@ -79,7 +79,7 @@ def run(
     arguments: arguments of Beam and its runner, as on a command line.
 
   Raises:
-    ValueError: there is no such model, an input matches no file, the output is not a folder or has
+    ValueError: the model does not exist, an input matches no file, the output is not a folder or has
       tables of another program, or Beam does not know the runner or an argument.
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
