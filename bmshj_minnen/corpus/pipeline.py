@@ -79,8 +79,8 @@ def run(
     arguments: arguments of Beam and its runner, as on a command line.
 
   Raises:
-    ValueError: the model does not exist, an input matches no file, the output is not a folder or has
-      tables of another program, or Beam does not know the runner or an argument.
+    ValueError: the model does not exist, an input matches no file, the output is not a folder or
+      has tables of another program, or Beam does not know the runner or an argument.
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
   """
