@@ -225,7 +225,7 @@ class PictureFlags:
 
 
 class QualityFlags:
-  """Defines flags for the quality or a target of multi-rate models; available after parsing."""
+  """Defines flags of models for many rates: a quality or a target; available after parsing."""
 
   def __init__(self):
     self._flags = {

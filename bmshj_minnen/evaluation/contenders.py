@@ -24,7 +24,7 @@ from bmshj_minnen.quality import check_quality
 
 __all__ = ["Contender", "EvaluationConfig", "Photograph", "find_contenders", "find_photographs"]
 
-_QUALITIES = tuple(range(1, 101, 9))  # Default qualities of multi-rate models.
+_QUALITIES = tuple(range(1, 101, 9))  # Default qualities of models for many rates.
 # Number at the end of the name of one of several directories: joint-mse-1, joint-0.01.
 _NUMBER = re.compile(r"-\d[\d.]*(e-?\d+)?$")
 
@@ -37,12 +37,12 @@ class EvaluationConfig:
     images: a glob of photographs; file names identify them.
     output: folder for the results.
     models: model directories, globs of them, or names of shipped models, also several separated by
-      commas. Each model is one setting; a multi-rate model is one setting per quality.
+      commas. Each model is one setting; a model for many rates is one setting per quality.
     label: name of the codec, that is, of the curve, of the models; empty: the names of their
       directories without the number at the end, with parent directories where these names are
       equal.
     codecs: names in `classical.FORMATS`.
-    qualities: qualities of multi-rate models, or of all `codecs` if no model is multi-rate; empty:
+    qualities: qualities of models for many rates, or of all `codecs` without such a model; empty:
       twelve from 1 to 100, and for codecs the qualities of `classical.FORMATS`.
     precision: precision of g_a and g_s, one of `config.CODEC_PRECISIONS`; models in bfloat16 are
       separate settings.
@@ -247,7 +247,7 @@ def _model(directory, codec, config):
 
 @dataclasses.dataclass(frozen=True)
 class _AtQuality:
-  """A multi-rate codec at one quality."""
+  """A codec for many rates at one quality."""
 
   codec: Codec
   quality: int

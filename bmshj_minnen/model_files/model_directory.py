@@ -110,7 +110,7 @@ def load(
     precision: precision of most of g_a and g_s, see `model_for_coding`.
     refine: steps of gradient descent that `compress` takes per image, see `refinement`.
     lmbda: λ of the refinement; None: the λ of the training, or of the quality.
-    quality: default quality of a multi-rate model; None: `quality.DEFAULT_QUALITY`.
+    quality: default quality of a model for many rates; None: `quality.DEFAULT_QUALITY`.
 
   Raises:
     TypeError: the quality or λ is not a number.
@@ -225,7 +225,8 @@ def load_weights(model: Model, source: str) -> None:
   """Assigns the weights of another model to a built model.
 
   If `model` has more latent channels, but the same shape otherwise, the weights are embedded, see
-  `widening`. A multi-rate model that gets weights of a single-rate model has gains of 1 at its λ.
+  `widening`. A model for many rates that gets weights of a model for one rate has gains of 1 at
+  that rate.
 
   Args:
     model: a built model.

@@ -58,7 +58,7 @@ class CodecModule(tf.Module):
 
     Args:
       image_bytes: [B] string, the files.
-      quality: [B] float32, qualities of a multi-rate model, 1 to 100 in halves; None: the codec's.
+      quality: [B] float32, 1 to 100 in halves, for a model for many rates; None: the codec's.
 
     Returns:
       `file_bytes` [B] string.
@@ -82,7 +82,7 @@ class CodecModule(tf.Module):
 
     Args:
       pixels: [B, H, W, 3] uint8.
-      quality: [B] float32, qualities of a multi-rate model, 1 to 100 in halves; None: the codec's.
+      quality: [B] float32, 1 to 100 in halves, for a model for many rates; None: the codec's.
 
     Returns:
       `file_bytes` [B] string.
@@ -98,7 +98,7 @@ class CodecModule(tf.Module):
   def _qualities(self, quality, batch):
     """Checked qualities of the items of a batch, [B] float32."""
     count = tf.shape(batch)[0]
-    if quality is None:  # A single-rate model does not read it.
+    if quality is None:  # A model for one rate does not read it.
       return tf.fill([count], float(self._codec.quality or 0))
     found = tf.strings.as_string(tf.shape(quality)[0])
     message = ["a quality for each item: expected ", tf.strings.as_string(count), ", found ", found]

@@ -34,7 +34,7 @@ def export(
     output: BASE/VERSION; TensorFlow Serving needs a positive integer as the version.
     max_pixels: maximum number of pixels per image, and of the files in a batch together.
     with_warm_up: whether to add requests with which TensorFlow Serving warms up.
-    quality: default quality of a multi-rate model; None: `quality.DEFAULT_QUALITY`.
+    quality: default quality of a model for many rates; None: `quality.DEFAULT_QUALITY`.
 
   Returns:
     The two directories.

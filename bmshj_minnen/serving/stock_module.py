@@ -20,13 +20,13 @@ class StockModule(tf.Module):
   Bits are estimates of the float model, close to the size of files (see `Model.forward_rounded`).
   Images are padded to whole latents by repeating their last row and column, as in files.
 
-  A multi-rate model has each signature twice: at the default quality, and as `…_at_quality` with
-  the input `quality`, [B] float32 in 1..100. Numbers that are not finite end the call with an
+  A model for many rates has each signature twice: at the default quality, and as `…_at_quality`
+  with the input `quality`, [B] float32 in 1..100. Numbers that are not finite end the call with an
   InvalidArgument status.
 
   Args:
     model: a built model.
-    quality: default quality of a multi-rate model; None: `quality.DEFAULT_QUALITY`.
+    quality: default quality of a model for many rates; None: `quality.DEFAULT_QUALITY`.
 
   Raises:
     ValueError: the quality is not valid.
@@ -92,7 +92,7 @@ class StockModule(tf.Module):
     }
 
   def _lambda(self, quality, batch):
-    """λ of each item, [B] float32; None for a single-rate model."""
+    """λ of each item, [B] float32; None for a model for one rate."""
     config = self._get_model().config
     if not config.gain_lambdas:
       return None

@@ -31,7 +31,7 @@ class Muon(tf.keras.optimizers.Adam):
   """
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-    """Updates one variable; called by `apply_gradients`."""
+    """Updates one variable by a gradient of the same shape; called by `apply_gradients`."""
     if "kernel" not in variable.name:
       super().update_step(gradient, variable)
       return

@@ -1,6 +1,6 @@
 """Stores latents of a trained g_a once, so that priors can be trained alone while g_a is fixed.
 
-The file contains y before the gains of a multi-rate model, so that it serves every λ.
+The file contains y before the gains of a model for many rates, so that it serves every λ.
 """
 
 import hashlib

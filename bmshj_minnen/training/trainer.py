@@ -20,7 +20,7 @@ from bmshj_minnen.training.muon import Muon
 
 __all__ = ["Trainer", "build", "learning_rate"]
 
-# Multi-rate models: number of rates in a validation, and losses that are shown for each.
+# Models for many rates: number of rates in a validation, and losses that are shown for each.
 _VALIDATION_RATES = 4
 _SHOWN = ("loss", "bpp", "distortion")
 _LAMBDA_STREAM = 1 << 30  # Distinct from the seeds of the noise.
@@ -42,7 +42,7 @@ class Trainer(tf.keras.Model):
 
   @property
   def validation_lambdas(self) -> list[float]:
-    """Values of λ in the validation of a multi-rate model; empty for a single rate."""
+    """Values of λ in the validation of a model for many rates; empty for one rate."""
     if not self.model.config.gain_lambdas:
       return []
     # The distance to the ends of the range is half the distance between values.
@@ -118,7 +118,7 @@ class Trainer(tf.keras.Model):
     return (lmbda / self.model.config.middle_lambda) ** cfg.RATE_WEIGHT_EXPONENT
 
   def _draw_lambdas(self, x, seed):
-    """λ per image, [B], log-uniform in the range of the model; None for a single rate."""
+    """λ per image, [B], log-uniform in the range of the model; None for one rate."""
     if not self.model.config.gain_lambdas:
       return None
     seed = tf.bitwise.bitwise_xor(seed, [_LAMBDA_STREAM, 0])
@@ -171,7 +171,7 @@ class Trainer(tf.keras.Model):
 
     Args:
       x: [B, H, W, 3] in 0..255.
-      lmbda: λ of a multi-rate model; None: the middle of its range.
+      lmbda: λ of a model for many rates; None: the middle of its range.
 
     Returns:
       The losses of `x`, scalars.
@@ -187,7 +187,14 @@ class Trainer(tf.keras.Model):
     return self._update(self._means, self.step(x), 1)
 
   def validation_values(self, x: tf.Tensor) -> list[tf.Tensor]:
-    """Losses of `validate`, and some also at `validation_lambdas`, in the order of `metrics`."""
+    """Losses for `metrics`: all of `validate`, and some at each of `validation_lambdas`.
+
+    Args:
+      x: [B, H, W, 3] in 0..255.
+
+    Returns:
+      Scalars in the order of `metrics`.
+    """
     values = list(self.validate(x))
     for lmbda in self.validation_lambdas:
       at_rate = self.validate(x, lmbda)
