@@ -93,8 +93,8 @@ def one_line_errors() -> Iterator[None]:
 
   These are `ValueError` (with `BitstreamError`, `ImageError` and `DataError`), `TrainingError`,
   `OSError` and TensorFlow's errors about files; any other error is a defect and keeps its
-  traceback. Ctrl-C also prints one line, and exits with the status that shells use for it. A closed
-  standard output exits silently.
+  traceback. Ctrl-C also prints one line, and exits with the status that shells use for it. If
+  standard output is closed, the program exits silently.
 
   The garbage collector, which slows the import of TensorFlow, is turned on here; it ignores all
   objects that exist already.

@@ -28,7 +28,7 @@ def read_file(path: str) -> bytes:
 
 
 def last_changed(path: str, last_updated: Optional[float] = None) -> float:
-  """Time when a file was last written (on mounted file systems also renamed), in seconds.
+  """Time in seconds when a file was last written, or, on mounted file systems, renamed or replaced.
 
   Args:
     path: path of the file.

@@ -83,7 +83,7 @@ class Cluster:
       ) from error
 
   def wait(self) -> None:
-    """Returns when all machines are present; logs the absent ones at once and every 30 seconds.
+    """Returns when all machines are present; logs the absent ones at once and now and then.
 
     Raises:
       ValueError: a host cannot be resolved.
