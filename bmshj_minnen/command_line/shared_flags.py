@@ -208,7 +208,7 @@ class PictureFlags:
     return self._quality.value
 
   def format_of(self, target: Optional[str]) -> str:
-    """Pillow's name of the format of the file named `target`; None: of files in a folder.
+    """Pillow's name of the format of `target`; None: the format of files in a folder.
 
     Raises:
       ValueError: the format is unknown, differs from `--format`, or has no quality.

@@ -11,8 +11,8 @@
 
 The two variants of JPEG 2000 have the same curve for one image, but very different curves for
 averages: only jpeg2000 spends as many bits on an easy image as on a hard one. BPG is x265 intra in
-a smaller container; hevc444 replaces it without a BPG encoder. No codec writes metadata: an ICC
-profile alone can be a tenth of a small file.
+a smaller container; hevc444 takes its place if no BPG encoder is available. No codec writes
+metadata: an ICC profile alone can be a tenth of a small file.
 
 JPEG keeps the quantization tables of its standard (annex K), as in published curves; flat tables,
 which suit PSNR better, save 10 to 22 % (findings/jpeg_flat_tables_psnr.sh). x265 codes a still

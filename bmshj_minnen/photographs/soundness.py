@@ -1,4 +1,4 @@
-"""Checks that an ICC profile is plausible, for example that the lowest levels are dark.
+"""Checks that an ICC profile is plausible: the lowest levels are dark, the highest are light.
 
 Profiles with meaningless primaries or curves load without errors, and make a picture black, white
 or noise. The bounds are wide: they are far from all tested profiles of displays, working spaces and
