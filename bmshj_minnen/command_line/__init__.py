@@ -1,1 +1,1 @@
-"""What the programs share: start-up, flags, many files, what they print."""
+"""Parts that the programs share: start-up, flags, many files, reports."""

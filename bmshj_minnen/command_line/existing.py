@@ -1,4 +1,4 @@
-"""Compressed files that are there already: whether they answer what is asked for."""
+"""Compressed files that exist already: checks whether they satisfy a request."""
 
 import math
 from typing import Callable, Optional
@@ -18,18 +18,18 @@ __all__ = ["header_of_answer", "is_opaque"]
 def header_of_answer(
   codec: Codec, request: dict[str, float], data: bytes, read_source: Callable[[], np.ndarray]
 ) -> Optional[reading.Header]:
-  """The header of a file that is whole, of the codec's model, and satisfies a request; else None.
+  """The header of a file that is intact, of the codec's model, and satisfies a request; else None.
 
-  A file does not say whether its latents were refined.
+  A file does not record whether its latents were refined.
 
   Args:
-    codec: that would make it again.
-    request: what `Codec.compress` would be given: a quality, a target, or nothing.
-    data: the file.
-    read_source: reads its photograph, [H, W, 3] uint8; called only if a PSNR is asked for.
+    codec: the codec that would compress the photograph again.
+    request: arguments for `Codec.compress`: a quality, a target, or none.
+    data: content of the compressed file.
+    read_source: reads the photograph, [H, W, 3] uint8; called only if a PSNR is requested.
 
   Raises:
-    Exception: whatever `read_source` raises.
+    Exception: any error of `read_source`.
   """
 
   def measure_psnr():
@@ -49,11 +49,13 @@ def header_of_answer(
 
 
 def is_opaque(path: str, content: Optional[bytes] = None) -> bool:
-  """Whether a photograph is read alike with every `--alpha`, which compressed files do not say.
+  """Whether a photograph has the same pixels with every `--alpha`.
+
+  Compressed files do not record `--alpha`.
 
   Args:
-    path: of the photograph.
-    content: see `images.read_image`.
+    path: path of the photograph.
+    content: content of that file, if it is read already.
   """
   try:
     images.read_image(path, None, lambda text: None, content)

@@ -1,4 +1,4 @@
-"""Sources and results: files and standard streams, and what results may take the place of."""
+"""Sources and results: files and standard streams, and the files that results may replace."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ def read(path: str) -> bytes:
   """The content of a source.
 
   Raises:
-    OSError: it cannot be read.
+    OSError: the source cannot be read.
   """
   if path != STREAM:
     with open(path, "rb") as file:
@@ -40,12 +40,17 @@ def _named(stream: str) -> Iterator[None]:
 
 
 def is_stdout(target: str) -> bool:
-  """Whether a result goes where lines are printed."""
+  """Whether a result goes to standard output, where lines are printed."""
   return target == STREAM or outputs.open_file_of(target) == _STDOUT
 
 
 def folder_problem(folder: str, must_exist: bool = True) -> Optional[str]:
-  """Why no file can be made in a folder, or in one that is made first; None if one can."""
+  """Why no file can be created in a folder; None if one can.
+
+  Args:
+    folder: path of the folder.
+    must_exist: whether the folder must exist; otherwise it may be created first.
+  """
   folder = os.path.realpath(folder)
   while not must_exist and not os.path.lexists(folder):
     folder = os.path.dirname(folder)
@@ -59,19 +64,20 @@ def folder_problem(folder: str, must_exist: bool = True) -> Optional[str]:
 def loss(
   target: str, there: bytes, data: bytes, is_own: Callable[[bytes], bool], skip_existing: bool
 ) -> Optional[str]:
-  """The rule of all programs: what this program did not write is not replaced unasked.
+  """The rule of all programs: replace files of other programs only with `--overwrite`.
 
-  An empty file may be replaced, and the beginning of the result, as of a run that was cut off.
+  An empty file may be replaced, and so may the beginning of the same result, which an interrupted
+  run leaves behind.
 
   Args:
-    target: name of the file that is there.
-    there: its content; of a longer one, more of it than there are data will do.
-    data: the result that is to take its place.
-    is_own: content -> whether this program wrote it for certain.
-    skip_existing: whether whole results are kept in any case, so that this is no remedy.
+    target: name of the existing file.
+    there: content of the existing file; `len(data) + 1` bytes are enough.
+    data: the result that would replace it.
+    is_own: content -> whether this program certainly wrote it.
+    skip_existing: whether `--skip_existing` is given, so that the line need not suggest it.
 
   Returns:
-    The line that refuses it; None if nothing is lost.
+    The error message; None if nothing is lost.
   """
   if not there or is_own(there) or data.startswith(there):
     return None
@@ -84,14 +90,14 @@ def loss(
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-  """How results get their places: what this program did not write is not lost unasked.
+  """Writes results; files of other programs are replaced only if `overwrite` is set.
 
   Attributes:
-    is_own: the first bytes of a file -> whether this program wrote it for certain.
-    overwrite: whether a result replaces whatever is there.
-    skip_existing: whether whole results are kept, so that the content of a file is not looked at
-      before there is a result to put in its place.
-    makes_folders: whether the folder of a result is made if it is missing.
+    is_own: the first bytes of a file -> whether this program certainly wrote it.
+    overwrite: whether a result replaces any existing file.
+    skip_existing: whether complete results are kept. If so, the content of an existing file is
+      checked only when a new result is ready.
+    makes_folders: whether the folder of a result is created if it is missing.
   """
 
   is_own: Callable[[bytes], bool]
@@ -100,7 +106,7 @@ class Results:
   makes_folders: bool = False
 
   def problem(self, target: str) -> Optional[str]:
-    """Why a result cannot go there, as far as that is known before there is one."""
+    """Why a result cannot be written to `target`, as far as known beforehand; None if it can."""
     if target == STREAM or outputs.open_file_of(target) is not None:
       return None
     if not target or target.endswith(os.sep) or os.path.isdir(target):
@@ -117,8 +123,8 @@ class Results:
     """Writes the result of a source.
 
     Raises:
-      OSError: as `outputs.write_atomically`.
-      ValueError: something would be lost.
+      OSError: the result cannot be written.
+      ValueError: a file that this program may not have written would be lost.
     """
     if target == STREAM:
       with _named("standard output"):
@@ -132,7 +138,7 @@ class Results:
     outputs.write_atomically(target, data, None if source == STREAM else source)
 
   def _loss(self, target, data):
-    """What would be lost if these data replaced what is there."""
+    """Error message if `data` must not replace the existing file; else None."""
     if self.overwrite or not stat.S_ISREG(os.stat(target).st_mode):
       return None
     with open(target, "rb") as file:

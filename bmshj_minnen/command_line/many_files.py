@@ -1,4 +1,4 @@
-"""Many files: turning each into another, several at a time."""
+"""Converts many files, several at a time."""
 
 import concurrent.futures
 import contextlib
@@ -22,28 +22,28 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 _PATIENCE = 2.0  # Seconds before progress is shown.
-_LINE_EVERY = 60.0  # Seconds between lines of progress where there is no terminal.
+_LINE_EVERY = 60.0  # Seconds between lines of progress without a terminal.
 _BAR = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
-# After these, the other files could not be written either.
+# After these errors, the other files could not be written either.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class _StoppedError(Exception):
-  """The run was stopped while a file was in hand."""
+  """The run was stopped while a file was being converted."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Work(Generic[_A, _B]):
-  """What turns one file into another; called from several threads at once.
+  """Functions that convert one file; called from several threads at once.
 
   Attributes:
     read: path and a function that takes notes (one line each) -> content.
     convert: content, a function that takes the fraction done, and a dictionary that receives facts
-      for the log -> result, and a function that returns lines to print about it. That is called
-      when the result is written; if it fails, this costs a note alone.
-    write: target, result and source -> None; all or nothing.
-    is_done: source and target, a file made of it -> whether that is whole, and what is asked for.
-      Used for `skip_existing`.
+      for the log -> result, and a function that returns lines to print about it. That function is
+      called after the result is written; if it fails, only a note is printed.
+    write: target, result and source -> None; atomic.
+    is_done: source and target, a file made from it -> whether the target is complete and satisfies
+      the request. Used for `skip_existing`.
   """
 
   read: Callable[[str, Callable[[str], None]], _A]
@@ -56,7 +56,7 @@ class Work(Generic[_A, _B]):
 
 @dataclasses.dataclass
 class Outcome:
-  """How many files were done, failed, or had results already; what remains was not tried."""
+  """How many files were done, failed, or had results already; the others were not tried."""
 
   done: int = 0
   failed: int = 0
@@ -70,21 +70,22 @@ def run(
   verb: str,
   log: Optional[run_log.RunLog] = None,
 ) -> Outcome:
-  """Does what is planned.
+  """Carries out a plan.
 
-  A file that fails costs one line on stderr, and the others nothing; but a full disk ends the run.
-  So do Ctrl-C and SIGTERM, where the files in hand next report progress. All that is written is
-  whole. Progress is a bar on a terminal, and elsewhere a line on stderr each minute.
+  A file that fails is reported in one line on stderr, and the run continues; but a full disk ends
+  the run. Ctrl-C and SIGTERM also end it, when the files in progress next report progress. All
+  files written are complete. Progress is a bar on a terminal, else a line on stderr each minute.
 
   Args:
-    plan: of `planning.make_plan`.
-    work: how.
-    parallel: files that are worked on at the same time.
-    verb: what the summary says was done, such as "compressed".
+    plan: the jobs, from `planning.make_plan`.
+    work: functions that convert one file.
+    parallel: number of files that are converted at the same time.
+    verb: verb of the summary, such as "compressed".
     log: receives a line for each file.
 
   Raises:
-    KeyboardInterrupt: after Ctrl-C or, as `startup.Terminated`, SIGTERM.
+    KeyboardInterrupt: after Ctrl-C.
+    startup.Terminated: after SIGTERM.
   """
   start, interrupted = time.perf_counter(), None
   # disable=None: shown on a terminal only.
@@ -119,7 +120,7 @@ def _summary(plan, outcome, verb, seconds):
 
 
 class _State:
-  """A run as its threads see it."""
+  """State of a run, shared by its threads."""
 
   def __init__(self, plan: planning.Plan, work: Work, bar: tqdm.tqdm, log: run_log.RunLog):
     self.outcome = Outcome()
@@ -134,11 +135,11 @@ class _State:
       self._say(f"note: {line}", sys.stderr)
 
   def stop(self):
-    """Lets the jobs that have not begun end at once, and the others where they tell progress."""
+    """Ends waiting jobs at once, and running jobs when they next report progress."""
     self._stopped.set()
 
   def do(self, job):
-    """Does a job, unless the run was stopped, and tells how it went."""
+    """Does a job, unless the run was stopped, and reports the outcome."""
     if self._stopped.is_set():
       return
     part = _Part(self._bar, self._lock, self._stopped)
@@ -155,7 +156,7 @@ class _State:
     try:
       is_made = outputs.is_made_of(job.target, job.source)
       return is_made and self._work.is_done(job.source, job.target)
-    except (ValueError, OSError):  # Of the source, which tells it again when it is read.
+    except (ValueError, OSError):  # Reading the source will report the same error.
       return False
 
   def _convert(self, job, part):
@@ -172,14 +173,14 @@ class _State:
       self._work.write(job.target, result, job.source)
     except _StoppedError:
       raise
-    except Exception as error:  # A defect that one file meets must not cost the others theirs.
+    except Exception as error:  # A defect met by one file must not end the run.
       self._log.add(job.source, ok=False, **facts, error=reason(job.source, error))
       self._tell(job, notes, [], error)
       return
     self._log.add(job.source, ok=True, **facts, total_s=round(time.perf_counter() - begin, 4))
     try:
       lines = describe()
-    except Exception as error:  # The result is there.
+    except Exception as error:  # The result is written, so this is only a note.
       notes.append(f"{job.source}: no report: {reason(job.source, error)}")
       lines = []
     self._tell(job, notes, lines, None)
@@ -203,7 +204,7 @@ class _State:
         self._say(line, output)
 
   def _show_progress(self):
-    """Where there is no bar, prints a line each minute."""
+    """Prints a line each minute if the bar is not shown."""
     now = time.monotonic()
     done = self.outcome.done + self.outcome.failed + self.outcome.existing
     if self._bar.disable and done and now - self._line_at >= _LINE_EVERY:
@@ -213,18 +214,18 @@ class _State:
       self._say(f"{done} of {total} files, {each:.3g} s each, {left} left", sys.stderr)
 
   def _say(self, line, output):
-    with contextlib.suppress(OSError):  # Nobody listens any more; the files are what counts.
+    with contextlib.suppress(OSError):  # Output is closed; keep converting.
       self._bar.write(line, file=output)
 
 
 class _Part:
-  """What one job adds to the bar."""
+  """Share of one job in the progress bar."""
 
   def __init__(self, bar: tqdm.tqdm, lock: threading.Lock, stopped: threading.Event):
     self._bar, self._lock, self._stopped, self._done = bar, lock, stopped, 0.0
 
   def reach(self, fraction):
-    """Moves the bar to where this job has done so much, or ends the job if the run was stopped."""
+    """Moves the bar to this fraction of the job, or ends the job if the run was stopped."""
     if self._stopped.is_set() and fraction < 1:
       raise _StoppedError
     with self._lock, contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Which files are meant, and which become what."""
+"""Finds the source files of a request and names their results."""
 
 import collections
 import dataclasses
@@ -23,21 +23,21 @@ __all__ = [
   "sources",
 ]
 
-TEMPORARY = re.compile(r"\.\d+\.tmp$")  # What `outputs.write_atomically` may leave behind.
-# Photographs and what became of them may share a folder, which needs no note.
+TEMPORARY = re.compile(r"\.\d+\.tmp$")  # `outputs.write_atomically` may leave such files behind.
+# Photographs and their results may share a folder, which needs no note.
 _EXPECTED = formats.SUFFIXES | {".tfci", ".tmp"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What the command line asks for.
+  """Request of the command line.
 
   Attributes:
     paths: without `output_dir`, the source and the target; with it, files, folders and globs.
-    output_dir: where results go under the names of their sources, with another suffix. Files from
-      a folder, or from a glob such as `photos/**/*.png`, keep their places below `photos`.
-    recursive: whether folders within folders are looked into.
-    skip_existing: whether whole results that are there already are kept.
+    output_dir: folder for results, which are named like their sources, with another suffix. Files
+      from a folder, or from a glob such as `photos/**/*.png`, keep their places below `photos`.
+    recursive: whether subfolders are searched.
+    skip_existing: whether existing complete results are kept.
     keep_extensions: whether results have the whole names of their sources before their own suffix,
       such as `a.jpg.tfci`, so that `a.jpg` and `a.png` have results of their own.
   """
@@ -51,7 +51,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A file that becomes another."""
+  """A source file and the target file that it is converted to."""
 
   source: str
   target: str
@@ -59,11 +59,11 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-  """What cannot be done, known before anything is.
+  """A conversion that is refused before any file is converted.
 
   Attributes:
-    line: why.
-    files: how many sources it costs.
+    line: the reason.
+    files: number of sources that are refused.
   """
 
   line: str
@@ -72,14 +72,14 @@ class Refusal:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What is to be done.
+  """Jobs of a run.
 
   Attributes:
-    jobs: sorted as the request names them.
-    is_folder: whether results go to a folder, so that progress and a summary are worth showing.
-    skip_existing: as of the request.
-    refusals: what cannot be done.
-    left_out: a line for each folder that holds what is not taken.
+    jobs: the conversions, in the order of the request.
+    is_folder: whether results go to a folder, so that progress and a summary are shown.
+    skip_existing: whether existing complete results are kept.
+    refusals: conversions that are refused.
+    left_out: a line for each folder that contains files or links that are not taken.
   """
 
   jobs: list[Job]
@@ -95,18 +95,18 @@ def make_plan(
   new_suffix: str,
   problem: Callable[[str], Optional[str]] = lambda target: None,
 ) -> Plan:
-  """Finds the files that a request means and names their results.
+  """Finds the source files of a request and names their results.
 
   Args:
-    request: what is asked for.
-    suffixes: of the files that are taken from folders, in lower case. Files that are named, or
-      match a glob, are taken whatever their suffix. Hidden files and the temporary ones of killed
-      runs are not.
-    new_suffix: of results.
-    problem: target -> why no result can go there.
+    request: the request of the command line.
+    suffixes: suffixes of the files that are taken from folders, in lower case. Files that are
+      named, or match a glob, are taken whatever their suffix. Hidden files and temporary files of
+      killed runs are not taken.
+    new_suffix: suffix of results.
+    problem: target -> why no result can be written to it; None if one can.
 
   Raises:
-    ValueError: the request makes no sense or matches nothing, or its only file is refused.
+    ValueError: the request is not valid or matches no file, or its only file is refused.
   """
   if request.output_dir is None:
     jobs = [_single_job(request.paths, suffixes)]
@@ -131,7 +131,7 @@ def _single_job(paths, suffixes):
     raise ValueError("give a file and where its result goes, or --output_dir and any files")
   source, target = paths
   if os.path.splitext(target)[1].lower() in suffixes:
-    # Most likely a shell's glob that matched two files; the second is precious.
+    # Most likely a shell's glob matched two sources; the second must not be overwritten.
     raise ValueError(f"{target} would be overwritten; for several files give --output_dir")
   return Job(source, target)
 
@@ -156,22 +156,22 @@ def _folder_jobs(request, suffixes, new_suffix):
 
 
 def nothing_found(path: str, suffixes: frozenset[str]) -> str:
-  """The line about a path that stands for no file: a folder without such suffixes, or a glob."""
+  """Message for a path without files: a folder without these suffixes, or a glob."""
   if not suffixes:
     return f"no file matches {path}"
   return f"{path}: no file ends in {', '.join(sorted(suffixes))}"
 
 
 def sources(paths: Sequence[str], suffixes: frozenset[str], recursive: bool) -> list[str]:
-  """The files that arguments stand for, each once, in their order.
+  """The files that arguments name or match, each once, in the order of the arguments.
 
   Args:
     paths: files, folders and globs.
     suffixes: suffixes of the files that are taken from folders, in lower case.
-    recursive: whether folders within folders are looked into.
+    recursive: whether subfolders are searched.
 
   Raises:
-    ValueError: there are no arguments, or one stands for no file.
+    ValueError: `paths` is empty, or one of them matches no file.
   """
   if not paths:
     raise ValueError("give files, folders or globs")
@@ -204,7 +204,7 @@ def find(path: str, suffixes: frozenset[str], recursive: bool) -> Iterator[tuple
 
 
 def _walk(path: str, recursive: bool) -> Iterator[tuple[str, list[str], list[str]]]:
-  """Folders, and the folders and files in each that are not hidden."""
+  """Folders, and the subfolders and files in each that are not hidden."""
   for folder, folders, names in os.walk(path):
     folders[:] = sorted(f for f in folders if recursive and not f.startswith("."))
     yield folder, folders, sorted(name for name in names if not name.startswith("."))
@@ -215,7 +215,7 @@ def _suffix(name):
 
 
 def _left_out(path, suffixes, recursive):
-  """What is not taken from a folder, in a line; None: nothing."""
+  """A line that counts the files and links of a folder that are not taken; None without any."""
   kinds: collections.Counter = collections.Counter()
   links = 0
   for folder, folders, names in _walk(path, recursive):
@@ -235,12 +235,12 @@ def refused(
   problem: Callable[[str], Optional[str]],
   place_of: Callable[[str], str] = os.path.realpath,
 ) -> Iterator[tuple[Job, Refusal]]:
-  """The jobs that cannot be done; those that would have one result share a refusal.
+  """The jobs that cannot be done; jobs with the same target share a refusal.
 
   Args:
-    jobs: which file is to become which.
-    problem: target -> why no result can go there.
-    place_of: name -> place, which is one for all names of a file.
+    jobs: sources and targets.
+    problem: target -> why no result can be written to it; None if one can.
+    place_of: name -> place, the same for all names of one file.
   """
   sources = {place_of(job.source) for job in jobs if job.source != files.STREAM}
   groups: dict[str, list[Job]] = {}

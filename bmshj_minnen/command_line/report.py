@@ -1,4 +1,4 @@
-"""What `--verbose` prints about one file."""
+"""Lines that `--verbose` prints about one file."""
 
 import math
 import sys
@@ -18,10 +18,10 @@ __all__ = ["Estimator", "estimated_bits", "lines"]
 
 
 class Estimator:
-  """Tells what files hold under the float model; may be called by several threads.
+  """Estimates the bits of files under the float model; may be called by several threads.
 
   Args:
-    model: a directory, or the name of a model that ships; read when it is first needed.
+    model: a model directory, or the name of a shipped model; read when it is first needed.
   """
 
   def __init__(self, model: str):
@@ -31,7 +31,12 @@ class Estimator:
   def lines(self, latents: Latents, shape: tuple[int, ...]) -> list[str]:
     """The information content of the latents of an image of this shape, as text.
 
-    The float model needs TensorFlow; where it does not run, there is no line.
+    Args:
+      latents: y_hat and z_hat of the image.
+      shape: shape of the image, (H, W, 3).
+
+    Returns:
+      One line; none without TensorFlow, which the float model needs.
     """
     if sys.modules.get("tensorflow") is None:
       return []
@@ -45,7 +50,7 @@ class Estimator:
 
 
 def estimated_bits(model: "Model", latents: Latents) -> float:
-  """Information content of what a file holds under the float model, in bits."""
+  """Information content of the latents of a file under the float model, in bits."""
   rate = model.rate(latents.y_hat[None], latents.z_hat[None])
   return float(rate.y_bits[0] + rate.z_bits[0])
 
@@ -53,10 +58,16 @@ def estimated_bits(model: "Model", latents: Latents) -> float:
 def lines(
   x: Optional[np.ndarray], x_hat: np.ndarray, num_bytes: int, seconds: dict[str, float]
 ) -> list[str]:
-  """Size, quality (where the original x is known; both [H, W, 3] uint8) and times, as text.
+  """Size, distortion (if the original is known) and times, as text.
+
+  Args:
+    x: the original, [H, W, 3] uint8.
+    x_hat: the reconstruction, [H, W, 3] uint8.
+    num_bytes: size of the file.
+    seconds: name of a step -> its time in seconds.
 
   Raises:
-    ValueError: the original is of another size.
+    ValueError: the sizes of the two images differ.
   """
   height, width = x_hat.shape[:2]
   text = [
@@ -74,7 +85,7 @@ def lines(
 
 
 def _ms_ssim(x, x_hat):
-  """A line, where TensorFlow, which computes it, runs."""
+  """A line with the MS-SSIM; none without TensorFlow, which computes it."""
   if sys.modules.get("tensorflow") is None:
     return []
   from bmshj_minnen import metrics

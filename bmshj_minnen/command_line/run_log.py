@@ -1,4 +1,4 @@
-"""A log of a run for programs to read: a line of JSON for each file."""
+"""A log of a run that programs can read: a line of JSON for each file."""
 
 import json
 import threading
@@ -8,16 +8,15 @@ __all__ = ["RunLog"]
 
 
 class RunLog:
-  """Writes each line as it is known; may be used by several threads.
+  """Writes a line as soon as a file is done; may be used by several threads.
 
-  Each line has `source`, `ok` and the facts that are known about the file, and `error` if it
-  failed.
+  Each line has `source`, `ok` and the known facts about the file, and `error` if it failed.
 
   Args:
-    path: of the file, which is made anew; None: nothing is written.
+    path: path of the log, which replaces any existing file; None: nothing is written.
 
   Raises:
-    OSError: it cannot be made.
+    OSError: the log cannot be created.
   """
 
   def __init__(self, path: Optional[str] = None):
@@ -27,7 +26,7 @@ class RunLog:
     self._lock = threading.Lock()
 
   def add(self, source: str, ok: bool, **facts: Any) -> None:
-    """Adds a line."""
+    """Adds a line about one file."""
     if self._file is not None:
       line = json.dumps({"source": source, "ok": ok, **facts}) + "\n"
       with self._lock:
@@ -35,6 +34,6 @@ class RunLog:
         self._file.flush()
 
   def close(self) -> None:
-    """Ends the log."""
+    """Closes the log."""
     if self._file is not None:
       self._file.close()

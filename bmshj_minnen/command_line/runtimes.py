@@ -1,4 +1,4 @@
-"""The codecs of the programs, in TensorFlow or in ONNX Runtime, whichever is done first."""
+"""Codecs of the programs, in TensorFlow or ONNX Runtime, whichever finishes first."""
 
 import dataclasses
 import importlib
@@ -19,9 +19,9 @@ from bmshj_minnen.portable import loading
 __all__ = ["RUNTIMES", "Loader", "choose"]
 
 RUNTIMES = ("auto", "tensorflow", "onnx")
-# ONNX Runtime starts three seconds of a processor sooner, and takes longer for each pixel. So many
-# pixels of a run are done sooner in it: of twelve photographs of 768x512, on two processors, it had
-# compressed all in 0.7 of TensorFlow's time, of one in 0.3.
+# ONNX Runtime starts three seconds of processor time sooner, and takes longer per pixel. Up to this
+# many pixels, a run finishes sooner in it: on two processors it compressed twelve images of 768x512
+# in 0.7 of TensorFlow's time, and one such image in 0.3.
 _FEW_PIXELS = 5_000_000
 _MODULES = {
   "tensorflow": "bmshj_minnen.model_files.model_directory",
@@ -40,18 +40,18 @@ class Loader:
 
   Attributes:
     runtime: "tensorflow" or "onnx".
-    options: keyword arguments of its `load`.
+    options: keyword arguments of the runtime's `load`.
   """
 
   runtime: str
   options: dict[str, Any]
 
   def load(self, model: str) -> Codec:
-    """The codec of a model; errors as of `bmshj_minnen.load`."""
+    """The codec of a model; errors: see `bmshj_minnen.load`."""
     return self._module.load(model, **self.options)
 
   def load_for(self, file: bytes) -> Codec:
-    """The codec of the shipped model that wrote a file; errors as of `bmshj_minnen.load_for`."""
+    """The codec of the shipped model that wrote a file; errors: see `bmshj_minnen.load_for`."""
     return self._module.load_for(file, **self.options)
 
   @property
@@ -69,20 +69,20 @@ def choose(
 ) -> Loader:
   """Chooses a runtime, and imports it.
 
-  "auto" takes TensorFlow where an option or the model needs it, where it is imported already, and
-  for more than `_FEW_PIXELS`; else ONNX Runtime. If only one is installed, it takes that.
+  "auto" takes TensorFlow if an option or the model needs it, if it is imported already, or for
+  more than `_FEW_PIXELS`; else ONNX Runtime. If only one is installed, "auto" takes that one.
 
   Args:
     asked: one of `RUNTIMES`.
-    model: a directory, or the name of a model that ships.
-    jobs: of the run.
-    pixels_of: the path of a source -> its pixels.
+    model: a model directory, or the name of a shipped model.
+    jobs: jobs of the run.
+    pixels_of: path of a source -> its number of pixels.
     reports: whether figures are printed that TensorFlow computes.
     **options: keyword arguments of `bmshj_minnen.load`.
 
   Raises:
-    ValueError: the runtime that is asked for, or that an option needs, is not installed; ONNX
-      Runtime is asked for with an option that needs TensorFlow; or there is no such model.
+    ValueError: the requested runtime, or one that an option needs, is not installed; ONNX Runtime
+      is requested with an option that needs TensorFlow; or the model does not exist.
   """
   needs, directory = _need(options), catalogue.find(model)
   runtime = asked if asked != "auto" else _fitting(directory, needs or reports, jobs, pixels_of)
@@ -110,7 +110,7 @@ def _need(options):
     return "--refine"
   precision = options.get("precision", CODEC_PRECISIONS[0])
   if precision == "auto" and not _is_installed("tensorflow"):
-    return None  # Of one precision, that is the fastest.
+    return None  # ONNX Runtime has one precision, which is then the fastest.
   return "--precision" if precisions.resolve(precision) != CODEC_PRECISIONS[0] else None
 
 
@@ -135,7 +135,7 @@ def _are_many(jobs, pixels_of):
     if os.path.isfile(job.source):  # A pipe could be read only once.
       try:
         total += pixels_of(job.source)
-      except (ValueError, OSError):  # It is told of when the file is read.
+      except (ValueError, OSError):  # Reported when the file is read.
         continue
       if total > _FEW_PIXELS:
         return True

@@ -1,4 +1,4 @@
-"""The flags that programs share: which files, where to, and what they may take."""
+"""Flags that programs share: files, output, models, quality and memory."""
 
 import math
 import os
@@ -31,13 +31,13 @@ __all__ = [
   "define_runtime",
 ]
 
-flags.disclaim_key_flags()  # They are those of the program, whose `--help` is to list them.
+flags.disclaim_key_flags()  # They belong to the program, whose `--help` must list them.
 
 _GIB = 2**30
 
 
 class _PathParser(flags.ArgumentParser):
-  """Of flags that name files; a shell expands ~ in few of them."""
+  """Parser of flags that name files; shells expand ~ in few of them."""
 
   def parse(self, argument):
     return os.path.expanduser(argument)
@@ -47,7 +47,7 @@ class _PathParser(flags.ArgumentParser):
 
 
 def define_path(name: str, default: Optional[str], words: str, **options) -> flags.FlagHolder:
-  """Defines a flag that names a file, a folder or a pattern, where ~ is the user's home."""
+  """Defines a flag that names a file, a folder or a pattern; ~ is the user's home."""
   serializer = flags.ArgumentSerializer()
   return flags.DEFINE(_PathParser(), name, default, words, serializer=serializer, **options)
 
@@ -55,27 +55,27 @@ def define_path(name: str, default: Optional[str], words: str, **options) -> fla
 def define_paths(
   name: str, default: Optional[list[str]], words: str, **options
 ) -> flags.FlagHolder:
-  """Defines one that may be repeated."""
+  """Defines a repeatable flag that names files, folders or patterns; ~ is the user's home."""
   parser, serializer = _PathParser(), flags.ArgumentSerializer()
   return flags.DEFINE_multi(parser, serializer, name, default, words, **options)
 
 
 def define_model() -> flags.FlagHolder:
-  """Defines `--model` of programs that need one."""
-  return define_path("model", "", "A model directory, or the name of one that ships.")
+  """Defines `--model` of programs that need a model."""
+  return define_path("model", "", "A model directory, or the name of a shipped model.")
 
 
 def define_decoding_model() -> flags.FlagHolder:
   """Defines `--model` of programs that decompress."""
   return define_path(
-    "model", "", "The model directory that compressed; not needed for models that ship."
+    "model", "", "Model directory that compressed the files; not needed for shipped models."
   )
 
 
 def define_alpha() -> flags.FlagHolder:
   """Defines `--alpha`."""
   return flags.DEFINE_enum(
-    "alpha", None, images.ALPHA, "Lays transparency on a colour, or drops it; else it is refused."
+    "alpha", None, images.ALPHA, "Background colour of transparency, or drop; refused by default."
   )
 
 
@@ -84,14 +84,14 @@ def define_max_pixels() -> flags.FlagHolder:
   return flags.DEFINE_integer(
     "max_pixels",
     DEFAULT_MAX_PIXELS,
-    "Refuse files that declare more pixels.",
+    "Maximum number of pixels; files that declare more are refused.",
     lower_bound=1,
   )
 
 
 def define_log() -> flags.FlagHolder:
   """Defines `--log`."""
-  return define_path("log", None, "File for a line of JSON about each file, made anew.")
+  return define_path("log", None, "Log with a line of JSON for each file; an old log is replaced.")
 
 
 def define_precision() -> flags.FlagHolder:
@@ -100,8 +100,8 @@ def define_precision() -> flags.FlagHolder:
     "precision",
     CODEC_PRECISIONS[0],
     CODEC_PRECISIONS,
-    "Of g_a and g_s; bfloat16 takes half the time on processors with AVX512-BF16 or AMX, and far "
-    "longer on others; auto takes the faster one.",
+    "Precision of g_a and g_s; bfloat16 takes half the time on processors with AVX512-BF16 or AMX, "
+    "and far longer on others; auto takes the faster one.",
   )
 
 
@@ -111,15 +111,15 @@ def define_runtime() -> flags.FlagHolder:
     "runtime",
     runtimes.RUNTIMES[0],
     runtimes.RUNTIMES,
-    "ONNX Runtime starts sooner, TensorFlow is faster with many pixels; auto takes the one that is "
-    "done first and can do what is asked. Files of both have the same latents in both, and pixels "
-    "that may differ by one level.",
+    "ONNX Runtime starts sooner, TensorFlow is faster with many pixels; auto takes the one that "
+    "finishes first and supports the other flags. Both read the same latents from a file; pixels "
+    "may differ by one level.",
   )
 
 
 def _define_overwrite():
   return flags.DEFINE_bool(
-    "overwrite", False, "Replace whatever is there; else only what this program surely wrote."
+    "overwrite", False, "Replace any file; by default, only files that this program surely wrote."
   )
 
 
@@ -130,32 +130,32 @@ def _define_memory(default, words):
 
 
 class FileFlags:
-  """Defines those of `compress` and `decompress`; their values are known once they are parsed.
+  """Defines flags of `compress` and `decompress`; values are available after parsing.
 
   Args:
-    verb: what becomes of the files, such as "compressed".
+    verb: participle for the files, such as "compressed".
   """
 
   def __init__(self, verb: str):
-    self._output_dir = define_path("output_dir", None, f"All that is named is {verb} to here.")
-    self._recursive = flags.DEFINE_bool("recursive", False, "Look into folders within folders.")
+    self._output_dir = define_path("output_dir", None, f"Folder for the {verb} files.")
+    self._recursive = flags.DEFINE_bool("recursive", False, "Search subfolders, too.")
     self._skip_existing = flags.DEFINE_bool(
       "skip_existing",
       False,
-      "Keep results that are there: those that are whole, of these files as they are now, and as "
-      "asked for.",
+      "Keep existing results that are complete, were made from the present files, and satisfy the "
+      "other flags.",
     )
     self._keep_extensions = flags.DEFINE_bool(
       "keep_extensions", False, "With --output_dir, name results a.jpg.tfci in place of a.tfci."
     )
     self._overwrite = _define_overwrite()
     self._jobs = flags.DEFINE_integer(
-      "jobs", 2, "Files at the same time; each takes memory of its own.", lower_bound=1
+      "jobs", 2, "Files converted at the same time; each takes its own memory.", lower_bound=1
     )
-    self._memory = _define_memory(2.0, "of all jobs take; images come on top.")
+    self._memory = _define_memory(2.0, "of all jobs may take; images are extra.")
 
   def request(self, paths: Sequence[str]) -> planning.Request:
-    """What is asked for with these arguments."""
+    """The request of the command line, with these positional arguments."""
     return planning.Request(
       tuple(map(os.path.expanduser, paths)),
       self.output_dir,
@@ -165,57 +165,57 @@ class FileFlags:
     )
 
   def results(self, is_own: Callable[[bytes], bool]) -> files.Results:
-    """How results get their places; `is_own` as there."""
+    """The writer of results; `is_own`: first bytes -> whether this program wrote the file."""
     return files.Results(
       is_own, self._overwrite.value, self._skip_existing.value, self.output_dir is not None
     )
 
   @property
   def output_dir(self) -> Optional[str]:
-    """Where results go, if there may be several."""
+    """Folder for results; None: the result goes to a file that is named."""
     return self._output_dir.value
 
   @property
   def jobs(self) -> int:
-    """Files at the same time."""
+    """Number of files that are converted at the same time."""
     return self._jobs.value
 
   @property
   def memory(self) -> int:
-    """Bytes that the networks may take for one of them."""
+    """Bytes that the networks may take for one file."""
     return int(self._memory.value * _GIB / self.jobs)
 
 
 class PictureFlags:
-  """Defines those of the files that pictures are written to; their values are known once parsed."""
+  """Defines flags of picture files that are written; values are available after parsing."""
 
   def __init__(self):
     self._format = flags.DEFINE_enum(
-      "format", None, encoding.names(), "Of what has no suffix of its own, as in --output_dir; png."
+      "format", None, encoding.names(), "Format of files without a suffix or in --output_dir; png."
     )
     self._quality = flags.DEFINE_integer(
       "output_quality",
       None,
-      f"Of JPEG, WebP and AVIF; {encoding.DEFAULT_QUALITY} by default, which adds little loss.",
+      f"Quality of JPEG, WebP and AVIF; {encoding.DEFAULT_QUALITY} by default: little extra loss.",
       lower_bound=1,
       upper_bound=100,
     )
 
   @property
   def suffix(self) -> str:
-    """Of results that are not named."""
+    """Suffix of results that the command line does not name."""
     return f".{self._format.value or 'png'}"
 
   @property
   def quality(self) -> Optional[int]:
-    """As `encoding.encode` takes it."""
+    """Quality of lossy formats, 1 to 100; None: the default."""
     return self._quality.value
 
   def format_of(self, target: Optional[str]) -> str:
-    """Pillow's name of what a file of this name is to be; None: those in a folder.
+    """Pillow's name of the format of `target`; None: the format of files in a folder.
 
     Raises:
-      ValueError: there is no such format, it is not the one that is asked for, or has no quality.
+      ValueError: the format is unknown, differs from `--format`, or has no quality.
     """
     result = asked_for = encoding.format_of(f"picture{self.suffix}")
     if target is not None and pathlib.Path(target).suffix:
@@ -229,26 +229,26 @@ class PictureFlags:
 
 
 class QualityFlags:
-  """Defines those that say how good pictures of models for many rates are; known once parsed."""
+  """Defines flags of models for many rates: a quality or a target; available after parsing."""
 
   def __init__(self):
     self._flags = {
       "quality": flags.DEFINE_float(
         "quality", None, "1 (smallest files) to 100, in halves; 50 by default."
       ),
-      "bpp": flags.DEFINE_float("bpp", None, "Instead: at most so many bits per pixel."),
-      "bytes": flags.DEFINE_integer("bytes", None, "Instead: at most so many bytes a file."),
-      "psnr": flags.DEFINE_float("psnr", None, "Instead: at least so many dB of PSNR."),
+      "bpp": flags.DEFINE_float("bpp", None, "Instead of a quality: maximum bits per pixel."),
+      "bytes": flags.DEFINE_integer("bytes", None, "Instead of a quality: maximum bytes per file."),
+      "psnr": flags.DEFINE_float("psnr", None, "Instead of a quality: minimum PSNR in dB."),
     }
 
   def arguments(self, config: Optional[ModelConfig]) -> dict[str, float]:
-    """What `Codec.compress` is to be given: a quality, a target, or nothing.
+    """Keyword arguments for `Codec.compress`: a quality, a target, or none.
 
     Args:
-      config: of the model; None: it is elsewhere, and the codec complains.
+      config: config of the model; None: the codec checks the arguments later.
 
     Raises:
-      ValueError: more than one is given, there is no such quality, or the model has one rate.
+      ValueError: more than one flag is given, a value is out of range, or the model has one rate.
     """
     given = {name: flag.value for name, flag in self._flags.items() if flag.value is not None}
     if len(given) > 1:
@@ -262,7 +262,7 @@ class QualityFlags:
 
 
 class RefinementFlags:
-  """Defines those of programs that may look for better latents; known once they are parsed."""
+  """Defines flags of programs that can refine latents; values are available after parsing."""
 
   def __init__(self):
     self._steps = flags.DEFINE_integer(
@@ -275,7 +275,7 @@ class RefinementFlags:
     self._lambda = flags.DEFINE_float(
       "lambda",
       None,
-      "λ of R + λD for --refine; by default that of the quality, or of the model's training.",
+      "λ of R + λD for --refine; by default the λ of the quality, or of the model's training.",
     )
     flags.register_validator(
       "lambda", lambda value: value is None or 0 < value < math.inf, "give a number above 0"
@@ -283,15 +283,15 @@ class RefinementFlags:
 
   @property
   def steps(self) -> int:
-    """Of gradient descent; 0: none."""
+    """Number of steps of gradient descent; 0: the latents are not refined."""
     return self._steps.value
 
   @property
   def lmbda(self) -> Optional[float]:
-    """What the latents are refined for, if that is said.
+    """λ of R + λD for the refinement; None: the default.
 
     Raises:
-      ValueError: nothing is refined.
+      ValueError: `--lambda` is given without `--refine`.
     """
     if self._lambda.value is not None and not self.steps:
       raise ValueError("--lambda is for --refine: give --refine=20, or leave it out")
@@ -299,7 +299,7 @@ class RefinementFlags:
 
 
 class CorpusFlags:
-  """Defines those of `beam_compress` and `beam_decompress`; their values are known once parsed."""
+  """Defines flags of `beam_compress` and `beam_decompress`; values are available after parsing."""
 
   def __init__(self):
     self._input = define_paths(
@@ -308,10 +308,10 @@ class CorpusFlags:
       "A file, a folder or a glob, such as gs://bucket/**; may be repeated.",
       required=True,
     )
-    self._output = define_path("output", None, "The folder for results.", required=True)
+    self._output = define_path("output", None, "Folder for results.", required=True)
     self._overwrite = _define_overwrite()
     self._runner = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
-    self._memory = _define_memory(1.0, "take for a file; images come on top.")
+    self._memory = _define_memory(1.0, "may take per file; images are extra.")
 
   @property
   def corpus(self) -> tuple[tuple[str, ...], str, bool]:
@@ -320,10 +320,10 @@ class CorpusFlags:
 
   @property
   def runner(self) -> str:
-    """Beam's name of what runs the pipeline."""
+    """Beam's name of the engine that runs the pipeline."""
     return self._runner.value
 
   @property
   def memory(self) -> int:
-    """Bytes that the networks may take for a file."""
+    """Bytes that the networks may take per file."""
     return int(self._memory.value * _GIB)

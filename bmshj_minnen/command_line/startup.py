@@ -1,8 +1,8 @@
-"""What the command line programs share: a quick start, one-line errors, and quiet libraries.
+"""Start-up of the programs: quick imports, one-line errors, and quiet libraries.
 
 A program imports this module first, so that TensorFlow is silent. Training imports TensorFlow next,
-before `app.run`: from within it, TensorFlow 2.14 was seen to take more than twice as long for a
-training step. Coding takes as long either way.
+before `app.run`: TensorFlow 2.14, imported within `app.run`, took more than twice as long per
+training step. The time of coding is the same either way.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-# TensorFlow's start-up notices would bury the one line that matters.
+# TensorFlow's start-up notices would hide the program's own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Importing it makes a million objects that stay, and the collector would go through them again and
-# again; `one_line_errors` turns it on.
+# Importing TensorFlow creates a million permanent objects, which the garbage collector would scan
+# again and again; `one_line_errors` turns it on.
 if "tensorflow" not in sys.modules:
   gc.disable()
-# Pillow's warnings and logs precede what `images` reports, or are about what it accepts.
+# Pillow's warnings and logs repeat errors that `images` reports, or concern files that it accepts.
 warnings.filterwarnings("ignore", module="PIL")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-# Without its extra `gcp`, which few need, Beam says so whenever it is imported.
+# Without its extra `gcp`, which few need, Beam logs a message whenever it is imported.
 logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
 
 __all__ = [
@@ -37,9 +37,9 @@ __all__ = [
   "sigterm_interrupts",
 ]
 
-# A shell's exit statuses after SIGINT, SIGTERM, and writing to a reader that has gone.
+# A shell's exit statuses after SIGINT, SIGTERM, and writing to a closed pipe.
 _INTERRUPTED, _TERMINATED, _BROKEN_PIPE = 130, 143, 141
-# Of TensorFlow's errors those about files, which `OSError` is not a base of.
+# TensorFlow's errors about files; they do not derive from `OSError`.
 _FILE_ERRORS = (
   "DataLossError",
   "FailedPreconditionError",
@@ -50,10 +50,10 @@ _FILE_ERRORS = (
 
 
 def _open_standard_streams():
-  """Replaces those that are closed, or the next file that is opened would get their numbers.
+  """Replaces closed streams; otherwise the next file that is opened would get their numbers.
 
-  What is printed then goes nowhere; but reading the one and writing the others fails, so that no
-  photograph is lost to it.
+  Printed lines are then discarded; but reading standard input and writing results to the other
+  streams fails, so that no photograph is lost.
   """
   for number, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDWR)):
     try:
@@ -72,7 +72,7 @@ if hasattr(sys.stdout, "reconfigure"):
 
 
 def _hook(kind, error, trace, hook=sys.excepthook):
-  """Prints one line for Ctrl-C while TensorFlow is being imported, or if it is not installed."""
+  """Prints one line for Ctrl-C during the import of TensorFlow, or if it is not installed."""
   if issubclass(kind, KeyboardInterrupt):
     _say("interrupted")
   elif issubclass(kind, ImportError) and importlib.util.find_spec("tensorflow") is None:
@@ -89,15 +89,15 @@ sys.excepthook = _hook
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-  """Turns an error that the user can mend into one line on stderr and exit status 1.
+  """Turns an error that the user can correct into one line on stderr and exit status 1.
 
   These are `ValueError` (with `BitstreamError`, `ImageError` and `DataError`), `TrainingError`,
-  `OSError` and TensorFlow's errors about files; anything else is a defect and keeps its traceback.
-  Ctrl-C gives one line, too, and a shell's exit status for it. Nobody to read what is printed any
-  more gives none.
+  `OSError` and TensorFlow's errors about files; any other error is a defect and keeps its
+  traceback. Ctrl-C also prints one line, and exits with the status that shells use for it. If
+  standard output is closed, the program exits silently.
 
-  The garbage collector, which imports of TensorFlow had better do without, is on from here on, and
-  leaves what they made alone.
+  The garbage collector, which slows the import of TensorFlow, is turned on here; it ignores all
+  objects that exist already.
   """
   if not gc.isenabled():
     _wake_collector()
@@ -110,7 +110,7 @@ def one_line_errors() -> Iterator[None]:
     _say("interrupted")
     sys.exit(_TERMINATED if isinstance(error, Terminated) else _INTERRUPTED)
   except BrokenPipeError as error:
-    # What is left in the buffer would fail again at exit.
+    # The rest of the buffer would fail again at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
     if error.filename:
       _fail(error)
@@ -133,8 +133,8 @@ class Terminated(KeyboardInterrupt):  # noqa: N818
 
 @contextlib.contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-  """Within it, SIGTERM raises `Terminated` in the main thread."""
-  if threading.current_thread() is not threading.main_thread():  # Only that one has handlers.
+  """In this context, SIGTERM raises `Terminated` in the main thread."""
+  if threading.current_thread() is not threading.main_thread():  # Others cannot set handlers.
     yield
     return
   before = signal.signal(signal.SIGTERM, _raise_terminated)
@@ -150,7 +150,7 @@ def _raise_terminated(number, frame):
 
 @contextlib.contextmanager
 def resting_collector() -> Iterator[None]:
-  """Keeps the garbage collector off during imports; it leaves what they made alone afterwards."""
+  """Keeps the garbage collector off during imports; later it ignores the imported objects."""
   gc.disable()
   try:
     yield
@@ -166,21 +166,24 @@ def _wake_collector():
 def parse_known(flags: Any, argv: list[str]) -> list[str]:
   """Parses the flags that a program knows, and returns the other arguments, which are for Beam.
 
-  A wrong value costs a line and exit status 1. absl's own parser, which would print one too, takes
-  no arguments that it does not know.
+  A wrong value prints one line, and exits with status 1. absl's own parser also does, but refuses
+  arguments that it does not know.
 
   Args:
     flags: absl's `FLAGS`.
     argv: the command line.
+
+  Returns:
+    The name of the program, and the arguments that are not its flags.
   """
   try:
     return flags(argv, known_only=True)
-  except Exception as error:  # absl's, of a flag, or a validator's.
+  except Exception as error:  # From a flag of absl, or from a validator.
     _fail(error)
 
 
 def _is_of_files(error):
-  # If it is one of TensorFlow's, that is imported already.
+  # If the error is TensorFlow's, TensorFlow is imported already.
   errors = getattr(sys.modules.get("tensorflow"), "errors", None)
   return bool(errors) and isinstance(error, tuple(getattr(errors, name) for name in _FILE_ERRORS))
 
@@ -191,5 +194,5 @@ def _fail(error):
 
 
 def _say(line):
-  with contextlib.suppress(OSError):  # Nobody listens.
+  with contextlib.suppress(OSError):  # Stderr is closed.
     print(line, file=sys.stderr)

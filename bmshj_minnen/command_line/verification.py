@@ -1,4 +1,4 @@
-"""Whether compressed files are what they should be: intact, decodable, and of their photographs."""
+"""Checks that compressed files are intact, can be decoded, and match their photographs."""
 
 import dataclasses
 import os
@@ -18,19 +18,22 @@ MODES = ("checksum", "decode")
 
 
 class WrongFileError(ValueError):
-  """A compressed file is whole, but not what it should be; the message goes on from its name."""
+  """A compressed file is intact, but does not match its photograph.
+
+  The message continues a sentence that begins with the name of the file.
+  """
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-  """How one file is verified.
+  """Verifies one file.
 
   Attributes:
-    mode: one of `MODES`: the checksum alone, or the picture, too.
-    codec_for: the content of a file -> the codec that decodes it; not called by "checksum".
-    sources: compressed file -> its photograph, for those that have one; None: not compared.
-    min_psnr: dB that a picture must have beside its photograph.
-    alpha: how transparency of the photographs was read, see `images.read_image`.
+    mode: one of `MODES`: only the checksum, or also the decoded picture.
+    codec_for: content of a file -> the codec that decodes it; not called in mode "checksum".
+    sources: compressed file -> its photograph, if it has one; None: photographs are not compared.
+    min_psnr: minimum PSNR of a picture against its photograph, in dB.
+    alpha: treatment of transparency in photographs, see `images.read_image`.
   """
 
   mode: str
@@ -43,14 +46,15 @@ class Check:
     """Verifies a file.
 
     Args:
-      path: of the file.
+      path: path of the file.
       progress: called with the fraction that is done.
       facts: receives figures of the file, as far as they are known.
 
     Raises:
-      BitstreamError: it is damaged.
-      OSError: it, or its photograph, cannot be read.
-      ValueError: no model that ships wrote it, it is not of its photograph, or that is not read.
+      BitstreamError: the file is damaged.
+      OSError: the file, or its photograph, cannot be read.
+      ValueError: no shipped model wrote the file, it does not match its photograph, or the
+        photograph is not supported.
     """
     source = None
     if self.sources is not None:
@@ -69,7 +73,7 @@ class Check:
       self.codec_for(data).decompress(data, progress=progress)
 
   def _compare(self, path, source, data, header, progress, facts):
-    """Holds a file against its photograph: time, size and, in mode "decode", pixels."""
+    """Compares a file with its photograph: time and, in mode "decode", size and pixels."""
     if not outputs.has_time_of(path, source):
       raise WrongFileError(f"is not of {source} as that is now: their times differ")
     if self.mode == "checksum":
@@ -91,11 +95,11 @@ def sources_of(paths: Iterable[str], roots: Iterable[str], source_root: str) -> 
 
   Args:
     paths: compressed files.
-    roots: folders that these were found in.
-    source_root: folder of the photographs, looked into at every depth.
+    roots: folders in which the compressed files were found.
+    source_root: folder of the photographs, searched with all its subfolders.
 
   Returns:
-    Compressed file -> photograph, for those that have one.
+    Compressed file -> photograph, for files that have one.
   """
   photographs = dict(_photographs(source_root))
   result = {}
@@ -108,7 +112,7 @@ def sources_of(paths: Iterable[str], roots: Iterable[str], source_root: str) -> 
 
 
 def missing(verified: Iterable[str], source_root: str) -> list[str]:
-  """Photographs of a folder that are not among those that were compared."""
+  """Photographs of a folder that are not among the verified ones."""
   return sorted(set(dict(_photographs(source_root)).values()) - set(verified))
 
 

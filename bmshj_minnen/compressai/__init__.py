@@ -1,1 +1,1 @@
-"""Weights that CompressAI trained."""
+"""Reads weights that CompressAI trained."""

@@ -1,4 +1,4 @@
-"""The arrays of a PyTorch checkpoint, read without running anything that it holds."""
+"""Reads the arrays of a PyTorch checkpoint without running code in it."""
 
 import importlib
 import pathlib
@@ -12,21 +12,21 @@ from bmshj_minnen.compressai import names
 
 __all__ = ["read"]
 
-_USUAL = ("", "state_dict", "model_state_dict", "model", "model.state_dict")  # Keys of states.
+_USUAL = ("", "state_dict", "model_state_dict", "model", "model.state_dict")  # Keys of a state.
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """The arrays of a checkpoint; nothing in the file is run.
+  """The arrays of a checkpoint, by name; no code in the file is run.
 
   Args:
-    path: what `torch.save` wrote, a state or dictionaries that have it somewhere, as "state_dict"
-      or "model"; or an .npz file of its arrays, which needs no PyTorch.
+    path: a file of `torch.save` with a state, or with dictionaries that contain one, for example as
+      "state_dict" or "model"; or an .npz file of the arrays, which needs no PyTorch.
 
   Raises:
-    OSError: there is no such file.
-    ValueError: it holds no such arrays, is damaged, or PyTorch is missing.
+    OSError: the file does not exist.
+    ValueError: the file does not contain such arrays or is damaged, or PyTorch is missing.
   """
-  with path.open("rb"):  # A missing file is told from a damaged one.
+  with path.open("rb"):  # Distinguishes a missing file from a damaged one.
     pass
   content = _read_npz(path) if path.suffix == ".npz" else _read_torch(path)
   content = _state_in(path, content)
@@ -36,7 +36,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _state_in(path, content):
-  """The state that dictionaries hold, or the content itself; says which it is if there are many."""
+  """The state within dictionaries, or the content itself; logs the choice among several states."""
   found = dict(_states(content))
   if not found:
     return content.get("state_dict", content) if isinstance(content, dict) else content
@@ -47,7 +47,7 @@ def _state_in(path, content):
 
 
 def _states(content, key=""):
-  """Keys, with points between them, and states."""
+  """States in nested dictionaries, with their keys, joined by points."""
   if not isinstance(content, dict):
     return
   if names.is_state(content):
@@ -75,7 +75,7 @@ def _read_torch(path):
   try:
     _check_sums(path)
     return torch.load(path, map_location="cpu", weights_only=True)
-  except Exception as error:  # Whatever unpickling of arbitrary bytes comes to.
+  except Exception as error:  # Unpickling arbitrary bytes may raise anything.
     reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
     raise ValueError(
       f"{path} is not a PyTorch checkpoint of weights alone, or is damaged ({reason})"
@@ -83,7 +83,7 @@ def _read_torch(path):
 
 
 def _check_sums(path):
-  """PyTorch's files are archives since 1.6, but it does not look at their checksums."""
+  """Checks the checksums of an archive; PyTorch has written archives since 1.6, without checks."""
   if zipfile.is_zipfile(path):
     with zipfile.ZipFile(path) as archive:
       damaged = archive.testzip()
@@ -95,8 +95,8 @@ def _array(path, name, value: Any):
   if isinstance(value, (np.ndarray, int, float)):
     return np.asarray(value)
   try:
-    # float32 holds bfloat16, which NumPy lacks.
+    # float32 represents bfloat16, which NumPy lacks.
     return (value.float() if value.is_floating_point() else value).numpy()
-  except (AttributeError, RuntimeError, TypeError) as error:  # No tensor, or no ordinary one.
+  except (AttributeError, RuntimeError, TypeError) as error:  # Not a dense tensor.
     kind = type(value).__name__
     raise ValueError(f"{path} is not a checkpoint: {name} is a {kind}") from error

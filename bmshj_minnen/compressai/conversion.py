@@ -1,9 +1,9 @@
-"""CompressAI's checkpoints -> a configuration and weights, by the names of `model_files.weights`.
+"""Converts CompressAI's checkpoints to a config and weights, by the names of `model_files.weights`.
 
-Read are mbt2018, mbt2018-mean, bmshj2018-hyperprior and bmshj2018-factorized. Their convolutions
-have the strides and the padding of ours, so that kernels change the order of their axes only.
-Medians are moved to where symbols are counted: CompressAI's z (or y of the factorized model) is
-ours plus `median`.
+The supported models are mbt2018, mbt2018-mean, bmshj2018-hyperprior and bmshj2018-factorized. Their
+convolutions have the same strides and padding as ours, so kernels need only another order of axes.
+Here symbols are counted from the median: CompressAI's z (or y of the factorized model) is ours plus
+`median`.
 """
 
 import re
@@ -24,10 +24,10 @@ _NAMES = {
   "factorized": "bmshj2018-factorized",
 }
 _LEAKY_SLOPE = 0.01  # PyTorch's default.
-# Of `NonNegativeParametrizer`: values are the squares of parameters, less this.
+# CompressAI's `NonNegativeParametrizer`: values are squares of parameters, minus this number.
 _PEDESTAL = 2.0**-36
 _BETA_MIN = 1e-6
-# Tables, bounds and masks that follow from the rest, or are looked at on their own.
+# Tables, bounds and masks that follow from other arrays, or are checked separately.
 _DERIVED = re.compile(
   r"entropy_bottleneck\.(_offset|_quantized_cdf|_cdf_length|target|likelihood_lower_bound\.bound)"
   r"|gaussian_conditional\..*"
@@ -37,15 +37,21 @@ _DERIVED = re.compile(
 
 
 def name_of(prior: str) -> str:
-  """What CompressAI calls a model with one of `config.PRIORS`."""
+  """CompressAI's name of a model with one of `config.PRIORS`."""
   return _NAMES[prior]
 
 
 def convert(state: dict[str, np.ndarray]) -> tuple[cfg.ModelConfig, dict[str, np.ndarray]]:
-  """The configuration and the weights of a state of any of the four models, see `names`.
+  """The config and the weights of a state of one of the four models.
+
+  Args:
+    state: name -> array, see `names`.
+
+  Returns:
+    The config, and float32 weights by the names of `model_files.weights`.
 
   Raises:
-    ValueError: it is of another model.
+    ValueError: the state belongs to another model, or contains NaN or infinity.
   """
   source = _Source(state)
   prior = source.prior()
@@ -77,13 +83,13 @@ def convert(state: dict[str, np.ndarray]) -> tuple[cfg.ModelConfig, dict[str, np
 
 
 class _Source:
-  """Takes arrays out of a state."""
+  """Removes arrays from a state while they are converted."""
 
   def __init__(self, state):
     self._arrays = names.canonical(state)
 
   def prior(self):
-    """Which model it is."""
+    """The prior of the model, one of `config.PRIORS`."""
     if "context_prediction.weight" in self._arrays:
       return "joint"
     if "h_s.4.weight" not in self._arrays:
@@ -99,7 +105,7 @@ class _Source:
     return array.shape[axis]
 
   def take(self, name, shape):
-    """Removes an array, float64."""
+    """Removes an array of this shape and returns it as float64."""
     array = self._get(name)
     if array.shape != shape:
       raise ValueError(_foreign(f"{name} has shape {array.shape}, not {shape}"))
@@ -115,7 +121,7 @@ class _Source:
     return tuple(self.size(f"{prefix}{i}", 3, 1) for i in range(count - 1))
 
   def check_scales(self, table):
-    """Refuses other scales than those of the tables here."""
+    """Refuses scales that differ from `table`."""
     found = self._arrays.get("gaussian_conditional.scale_table", np.empty(0))
     if found.size and (found.shape != table.shape or not np.allclose(found, table, rtol=1e-3)):
       raise ValueError("gaussian_conditional.scale_table is not that of 64 scales from 0.11 to 256")
@@ -125,8 +131,8 @@ class _Source:
         raise ValueError(f"gaussian_conditional.{name} is {found}, not {table[0]:g}")
 
   def check_rest(self):
-    """Refuses a state with more than was taken."""
-    # Single numbers are counters, such as of the weights that were averaged.
+    """Refuses a state with further arrays."""
+    # Scalars are counters, for example of averaged weights.
     rest = [k for k, array in self._arrays.items() if array.ndim and not _DERIVED.fullmatch(k)]
     if rest:
       raise ValueError(_foreign(f"it has {rest[0]}"))
@@ -143,7 +149,7 @@ def _foreign(reason):
 
 
 def _convolution(source, name, channels, support, transposed=False):
-  """Kernel [support, support, in, out] and bias of a layer."""
+  """Kernel [support, support, in, out] and bias [out] of a layer."""
   axes = channels if transposed else channels[::-1]
   kernel = source.take(f"{name}.weight", (*axes, support, support))
   kernel = kernel.transpose(2, 3, 0, 1) if transposed else kernel.transpose(2, 3, 1, 0)
@@ -160,7 +166,7 @@ def _gdn(source, name, channels):
 
 
 def _transform(source, part, channels, transposed):
-  """g_a or g_s: convolutions at even places of the sequence, GDNs between them."""
+  """Weights of g_a or g_s: convolutions at even places of the sequence, GDNs between them."""
   layers = {}
   for i in range(4):
     layers[i] = _convolution(source, f"{part}.{2 * i}", channels[i : i + 2], 5, transposed)
@@ -181,7 +187,7 @@ def _hyper_transforms(source, h_a, h_s):
 
 
 def _context(source, m):
-  """g_cm, and g_ep, whose input is (psi, phi) here and there."""
+  """Weights of g_cm and g_ep; the input of g_ep is (psi, phi) in both implementations."""
   channels = (4 * m, m * 10 // 3, m * 8 // 3, 2 * m)
   g_ep = {
     i: _convolution(source, f"entropy_parameters.{2 * i}", channels[i : i + 2], 1) for i in range(3)
@@ -193,19 +199,19 @@ def _context(source, m):
 
 
 def _put_means_first(weights, layer):
-  """The last layer gives scales, then means, there."""
+  """Swaps the outputs of the last layer, which are scales, then means, in CompressAI."""
   for name in ("kernel", "bias"):
     scales, means = np.split(weights[f"{layer}/{name}"], 2, -1)
     weights[f"{layer}/{name}"] = np.concatenate([means, scales], -1)
 
 
 def _symbols(parts, n, m):
-  """The density here, its channels, and the layer whose outputs it is of."""
+  """Name of the density, its number of channels, and the layer whose outputs it describes."""
   return ("z_density", n, "h_a/2") if parts.hyperprior else ("y_density", m, "g_a/3")
 
 
 def _density(source, weights, part, channels, layer):
-  """Adds the density of what a layer gives, both counted from the medians; returns its filters."""
+  """Adds the density of a layer's outputs, both relative to the medians; returns its filters."""
   filters = source.filters()
   median = source.take("entropy_bottleneck.quantiles", (channels, 1, 3))[:, 0, 1]
   sizes = (1, *filters, 1)
@@ -213,7 +219,7 @@ def _density(source, weights, part, channels, layer):
     outputs = sizes[i + 1]
     matrix = source.take(f"entropy_bottleneck.matrices.{i}", (channels, outputs, sizes[i]))
     bias = source.take(f"entropy_bottleneck.biases.{i}", (channels, outputs, 1))
-    if i == 0:  # p(z) of z - median.
+    if i == 0:  # The density takes z - median.
       bias += np.logaddexp(0, matrix) * median[:, None, None]
     weights[f"{part}/matrix_{i}"], weights[f"{part}/bias_{i}"] = matrix, bias
     if i < len(filters):

@@ -1,7 +1,8 @@
-"""Names in a PyTorch checkpoint -> CompressAI's own of today.
+"""Maps names in a PyTorch checkpoint to CompressAI's present names.
 
-Programs that wrap a model, or one of its networks, put words into the names of its arrays:
-`torch.compile`, data-parallel training, moving averages, a Lightning module that has it as `model`.
+Programs that wrap a model, or one of its networks, add words to the names of its arrays:
+`torch.compile`, data-parallel training, moving averages, a Lightning module with an attribute
+`model`.
 """
 
 import re
@@ -10,27 +11,27 @@ from typing import Any
 
 __all__ = ["canonical", "is_state"]
 
-# Those that PyTorch puts in, wherever they stand.
+# Words that PyTorch adds anywhere in a name.
 _WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _FIRST = "g_a.0.weight"  # All four models have it.
-# The generations of names of the density's parameters: `_matrices.0`, `_matrix0`, `matrices.0`.
+# Old and new names of the density's parameters: `_matrices.0`, `_matrix0`, `matrices.0`.
 _DENSITY = re.compile(r"entropy_bottleneck\._?(matri|bias|factor)(?:x|ces|es|s)?\.?(\d+)")
 _DENSITY_NAMES = {"matri": "matrices", "bias": "biases", "factor": "factors"}
 
 
 def is_state(names: Iterable[Any]) -> bool:
-  """Whether these are the names of a state: of a model, or of something that contains one."""
+  """Whether these are names of the state of a model, or of a module that contains a model."""
   return bool(_places(map(_unwrapped, map(str, names))))
 
 
 def canonical(state: dict[str, Any]) -> dict[str, Any]:
-  """The state of the model, by its names of today.
+  """The state of a model, by CompressAI's present names.
 
   Args:
-    state: name -> array. Of a model that is a part of something else, the other parts are left out.
+    state: name -> array; if the model is part of a module, other parts are left out.
 
   Raises:
-    ValueError: there are several models, or two arrays of one name.
+    ValueError: the state contains several models, or two arrays with the same name.
   """
   arrays: dict[str, Any] = {}
   for name, array in state.items():
@@ -58,7 +59,7 @@ def _unwrapped(name):
 
 
 def _places(names):
-  """The words, with a point at their end, before the names of each model."""
+  """Prefixes of the names of each model, which end with a point unless they are empty."""
   return {name[: -len(_FIRST)] for name in names if name == _FIRST or name.endswith(f".{_FIRST}")}
 
 

@@ -1,4 +1,4 @@
-"""One file of a corpus: its result is there already, or is made."""
+"""Converts one file of a corpus, or keeps its existing result."""
 
 import hashlib
 from typing import Any, NamedTuple, Optional, Protocol
@@ -16,44 +16,51 @@ __all__ = ["Convert", "Task"]
 
 
 class Task(Protocol):
-  """How files are converted; travels to the workers, so it holds settings only."""
+  """Conversion of files; sent to the workers, so it holds settings only."""
 
-  suffixes: frozenset[str]  # Of the files that are taken from folders, in lower case.
+  suffixes: frozenset[str]  # Suffixes of the files that are taken from folders, in lower case.
   new_suffix: str
   compresses: bool  # Whether the results are the compressed files, rather than the sources.
 
   def load(self) -> Any:
-    """The codec, once a worker process; used by several threads."""
+    """The codec, loaded once per worker process and used by several threads."""
 
   def convert(self, codec: Any, path: str, content: bytes) -> tuple[bytes, int, int]:
-    """The result, and height and width of its image; raises whatever is wrong with the file."""
+    """The result, and height and width of its image; raises if the file cannot be converted."""
 
   def request(self, codec: Any) -> str:
-    """All that results depend on but their sources, as text."""
+    """All settings that results depend on, apart from their sources, as text."""
 
   def is_own(self, content: bytes) -> bool:
-    """Whether a file that is there was written by this task for certain."""
+    """Whether this task certainly wrote an existing file with this content."""
 
   def finished(
     self, codec: Any, path: str, content: bytes, result: bytes
   ) -> Optional[tuple[int, int]]:
-    """Height and width if `result` is whole and answers the request for `content`, of `path`.
+    """Height and width if `result` is complete and satisfies the request for the source; else None.
 
-    Raises whatever is wrong with the content.
+    Raises an error if the content is not valid.
+
+    Args:
+      codec: the codec of `load`.
+      path: path of the source.
+      content: content of the source.
+      result: content of an existing result.
     """
 
 
 class Convert(beam.DoFn):
   """Files, by number -> rows, all under one key.
 
-  A result that is there is kept if it is of its source as that is now, and of this request: because
-  its row in the manifest has the source's hash and the request; or because, where a run was killed
-  before it wrote its manifest, the times say so, the result is whole and answers the request.
+  An existing result is kept if it belongs to the present source and to this request. Its row in the
+  manifest then has the source's hash and the request. If a run was killed before it wrote its
+  manifest, the times of the files must match, and the result must be complete and satisfy the
+  request.
 
   Args:
-    task: what is done to each.
-    output: the folder for results.
-    overwrite: whether they replace what other programs wrote.
+    task: the conversion of each file.
+    output: folder for results.
+    overwrite: whether results replace files of other programs.
   """
 
   def __init__(self, task: Task, output: str, overwrite: bool):
@@ -71,14 +78,14 @@ class Convert(beam.DoFn):
     try:
       return self._converted(work, FileSystems.join(self._output, work.place))
     except storage.WriteError:
-      raise  # Not this file's fault: the runner tries again, or gives up.
-    except Exception as error:  # A defect that one file meets must not cost the others theirs.
+      raise  # The file is not the cause: the runner tries again, or gives up.
+    except Exception as error:  # A defect met by one file must not end the run.
       return outcome.Row(outcome.FAILED, (work.source, reason(work.path, error)))
 
   def _converted(self, work, target):
     version, content = outputs.version_of(work.path), storage.read_file(work.path)
     there = storage.read_file(target) if FileSystems.exists(target) else b""
-    # Of another file at that place the row says nothing.
+    # The row does not apply to another file at that place.
     record = work.record if work.record.get("sha256") == _digest(there) else {}
     origin = {"source_sha256": _digest(content), "request": self._task.request(self._codec)}
     case = _Case(work, version, content, target, there, record, origin)
@@ -90,12 +97,12 @@ class Convert(beam.DoFn):
     return outcome.Row(state, cells)
 
   def _existing(self, case):
-    """State, result, height and width, if that need not be made; else None."""
+    """State, result, height and width, if the existing result is kept; else None."""
     if not case.there:
       return None
     state, record = outcome.EXISTING, case.record
     if storage.last_changed(case.target) != case.work.before:
-      # An engine does a task again whose worker has died: that it finds results of this run.
+      # An engine repeats the task of a worker that died, and finds results of this run.
       state = outcome.MADE
     elif record.get("source_sha256"):
       same = all(record[column] == cell for column, cell in case.origin.items())
@@ -126,16 +133,16 @@ class Convert(beam.DoFn):
 
 
 class _Case(NamedTuple):
-  """A file in hand.
+  """The file that is being converted.
 
   Attributes:
-    work: what is to be done.
-    version: of the source, see `outputs.version_of`.
-    content: of the source.
-    target: where the result goes.
-    there: what is there now.
-    record: its row in the manifest; empty: it has none.
-    origin: what that row has to say about the source and the request.
+    work: source and place of the result.
+    version: version of the source, see `outputs.version_of`.
+    content: content of the source.
+    target: path of the result.
+    there: content of the existing result; empty without one.
+    record: row of that result in the manifest; empty without one.
+    origin: expected `source_sha256` and `request` of that row.
   """
 
   work: finding.Work

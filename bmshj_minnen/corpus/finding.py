@@ -1,4 +1,4 @@
-"""Which files the inputs of a corpus mean, and where their results go."""
+"""Finds the source files of a corpus and the places of their results."""
 
 import dataclasses
 import os
@@ -21,11 +21,11 @@ class Pattern:
   """Files on any of Beam's file systems.
 
   Attributes:
-    path: the input that asks for them.
-    glob: what the file systems match.
-    root: the folder that places are below.
-    suffixes: of the files that are meant, in lower case; none: all are.
-    file: the one file that is meant; empty: all that are neither hidden nor below the output.
+    path: the input of the user.
+    glob: the pattern that Beam's file systems match.
+    root: the folder that places are relative to.
+    suffixes: suffixes of the files that are taken, in lower case; empty: all files are taken.
+    file: the only file to take; empty: all files that are neither hidden nor below the output.
   """
 
   path: str
@@ -36,20 +36,20 @@ class Pattern:
 
 
 def patterns_of(path: str, suffixes: frozenset[str]) -> list[Pattern]:
-  """What an input stands for: a file or a folder of that name if there is one, else a glob.
+  """Patterns of an input: a file or a folder of that name if there is one, else a glob.
 
   Args:
     path: the input.
-    suffixes: of the files that are taken from folders, in lower case.
+    suffixes: suffixes of the files that are taken from folders, in lower case.
 
   Raises:
-    ValueError: it matches nothing.
+    ValueError: the input matches no file.
   """
   if _GLOB.search(path) and not FileSystems.exists(path):
     fixed = path[: _GLOB.search(path).start()].rpartition("/")[0]
     root = fixed or ("/" if path.startswith("/") else ".")
     glob = _from_here(path)
-    # Here ** also stands for no folder at all, as it does in a shell; in Beam it does not.
+    # Here ** also matches zero folders, as in a shell; in Beam it does not.
     result = [Pattern(path, g, root) for g in dict.fromkeys((glob, glob.replace("/**/", "/")))]
   elif not os.path.isdir(path) and _matches(_literal(path)):
     return [Pattern(path, _literal(path), posixpath.dirname(path), file=_plain(path))]
@@ -62,12 +62,12 @@ def patterns_of(path: str, suffixes: frozenset[str]) -> list[Pattern]:
 
 
 def _literal(path):
-  """Beam quotes nothing, so this matches others too, which are left out later."""
+  """A glob for a path; Beam has no quotes, so it may match other files, which are removed later."""
   return _from_here(_GLOB.sub("?", path))
 
 
 def _from_here(glob):
-  """Beam looks nowhere for a glob without a folder before its first wildcard."""
+  """A glob with a folder before its first wildcard, without which Beam finds no file."""
   return glob if "/" in _GLOB.split(glob)[0] else f"./{glob}"
 
 
@@ -80,14 +80,14 @@ def _matches(glob):
 
 
 class Work(NamedTuple):
-  """A file and what becomes of it; travels to the workers.
+  """A source and the place of its result; sent to the workers.
 
   Attributes:
-    source: the file, as its pattern names it.
-    path: the same, absolute.
-    place: of the result, below the output.
-    before: when that result was last changed, if it was there already, in seconds.
-    record: its row in the manifest of earlier runs, by column; empty: it has none.
+    source: path of the source, as its pattern names it.
+    path: absolute path of the source.
+    place: path of the result, relative to the output.
+    before: time of the last change of an existing result, in seconds; None without one.
+    record: row of that result in the manifest of earlier runs, by column; empty without one.
   """
 
   source: str
@@ -98,11 +98,11 @@ class Work(NamedTuple):
 
 
 class Found(NamedTuple):
-  """What there is to do.
+  """Files to convert, and files that cannot be converted.
 
   Attributes:
-    works: sorted by place.
-    failures: sources that nothing can be made of, each with the reason.
+    works: files to convert, sorted by place.
+    failures: sources that cannot be converted, each with the reason.
   """
 
   works: list[Work]
@@ -116,17 +116,17 @@ def find(
   problem: Callable[[str], Optional[str]] = lambda target: None,
   manifest: Optional[dict[str, dict[str, str]]] = None,
 ) -> Found:
-  """Finds the files that are meant, and what is at the places of their results.
+  """Finds the source files and their existing results.
 
   Args:
-    patterns: of the files.
-    output: the folder for results.
-    new_suffix: of results.
-    problem: target -> why no result can go there.
-    manifest: of earlier runs, see `tables.Tables`.
+    patterns: patterns of the source files.
+    output: folder for results.
+    new_suffix: suffix of results.
+    problem: target -> why no result can be written to it; None if one can.
+    manifest: manifest of earlier runs, see `tables.Tables`.
 
   Raises:
-    ValueError: an input stands for no file.
+    ValueError: an input matches no file, or only files below the output.
   """
   works, failures = [], []
   jobs: dict[planning.Job, str] = {}  # -> Place.
@@ -151,7 +151,7 @@ def find(
 
 
 def _meant(patterns, output):
-  """Patterns, and the files that are meant by each."""
+  """Pairs of a pattern and a file that it takes."""
   below = absolute(output) + "/"
   found = [(p, _plain(f.path)) for p in patterns for f in _match(p.glob)]
   meant = [(pattern, source) for pattern, source in found if _is_meant(pattern, source)]
@@ -167,7 +167,7 @@ def _meant(patterns, output):
 
 
 def _times(output):
-  """Absolute path -> when it was last changed, of all files below the output."""
+  """Absolute path -> time of the last change, for all files below the output."""
   found = {absolute(f.path): f for f in _match(_literal(output.rstrip("/") + "/") + "**")}
   return {p: storage.last_changed(p, f.last_updated_in_seconds) for p, f in found.items()}
 
@@ -177,7 +177,7 @@ def _is_meant(pattern, source):
     return False
   if pattern.file:
     return source == pattern.file
-  # Places outside the root begin with "..", as if they were hidden.
+  # Places outside the root begin with "..", and count as hidden.
   place = _place(pattern, source)
   if any(part.startswith(".") for part in place.split("/")):
     return False
@@ -185,20 +185,20 @@ def _is_meant(pattern, source):
 
 
 def _place(pattern, source):
-  """A source's place below the folder of its pattern."""
+  """Path of a source, relative to the folder of its pattern."""
   return posixpath.relpath(source, pattern.root) if pattern.root else source
 
 
 def _real(path):
-  """One path for all names of a file."""
+  """One path for all names of the same file."""
   return os.path.realpath(path) if storage.is_local(path) else path
 
 
 def _plain(path):
-  """Without needless parts; the // of a scheme stays."""
+  """A path without needless parts; the // of a scheme stays."""
   return posixpath.normpath(path) if storage.is_local(path) else path.rstrip("/")
 
 
 def absolute(path: str) -> str:
-  """A path as workers find it, whose working directory may be another one."""
+  """An absolute path, for workers whose working directory may differ."""
   return _plain(os.path.abspath(path) if storage.is_local(path) else path)

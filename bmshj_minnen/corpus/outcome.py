@@ -1,4 +1,4 @@
-"""Outcomes of the files of a corpus: rows that travel, and their counts."""
+"""Outcomes of the files of a corpus: rows that workers send, and their counts."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ _SOURCE, _FILE, _SOURCE_BYTES, _BYTES = map(
 
 
 class Row(NamedTuple):
-  """What became of a file.
+  """Outcome of one file.
 
   Attributes:
     state: MADE, EXISTING (the result was there already) or FAILED.
-    cells: of the failures if it failed, else of the manifest.
+    cells: cells of the table of failures if the file failed, else of the manifest.
   """
 
   state: str
@@ -30,13 +30,13 @@ class Row(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What a run did.
+  """Counts of a run.
 
   Attributes:
-    files: results made.
-    existing: results that were there already.
-    failures: files that could not be converted.
-    bytes_in, bytes_out: of the results made.
+    files: number of results made.
+    existing: number of results that were there already.
+    failures: number of files that could not be converted.
+    bytes_in, bytes_out: total bytes of the sources and of the results made.
   """
 
   files: int = 0
@@ -46,7 +46,7 @@ class Outcome:
   bytes_out: int = 0
 
   def summary(self, verb: str) -> str:
-    """One line; the verb says what was done."""
+    """A line with the counts; it begins with the verb, such as "compressed"."""
     return (
       f"{verb} {self.files} files, {self.bytes_in} bytes -> {self.bytes_out}; "
       f"{self.existing} were there already, {self.failures} failed"
@@ -54,7 +54,7 @@ class Outcome:
 
   @classmethod
   def of(cls, rows: Iterable[Row]) -> "Outcome":
-    """What these rows say."""
+    """Counts of these rows."""
     cells = {MADE: [], EXISTING: [], FAILED: []}
     for row in rows:
       cells[row.state].append(row.cells)
@@ -70,20 +70,21 @@ class Outcome:
 def write_tables(
   rows: Iterable[Row], output: str, run: str, overwrite: bool, earlier_failures: dict[str, str]
 ) -> None:
-  """Writes manifest.csv, failures.csv and, last, the counts; each is whole or not there.
+  """Writes manifest.csv, failures.csv and, last, the counts; each is written completely or not.
 
-  The manifest is that of all results that are there: rows of earlier runs stay, unless this run has
-  one for their file, or it is gone.
+  The manifest lists all results in the folder: rows of earlier runs stay, unless this run has a row
+  for the same file, or the file is gone.
 
   Args:
-    rows: of all files; an engine that does a task again may give some of them twice.
-    output: the folder.
-    run: names the run.
-    overwrite: see `tables.read`.
-    earlier_failures: reasons by source; those that this run has to do with are left out.
+    rows: rows of all files; an engine that repeats a task may return some rows twice.
+    output: folder of the results.
+    run: name of the run.
+    overwrite: whether tables of other programs are replaced.
+    earlier_failures: source -> reason; sources of this run are left out.
 
   Raises:
-    WriteError: one of them cannot be written.
+    WriteError: a table cannot be written.
+    ValueError: another program may have written a table that would be replaced.
   """
   rows = list(set(rows))
   outcome = Outcome.of(rows)

@@ -1,12 +1,12 @@
-"""A corpus of files through the codec with Apache Beam, on one machine or on a cluster.
+"""Converts a corpus of files with Apache Beam, on one machine or on a cluster.
 
-    here          files ──► places of results, and what cannot be done
-    workers                 convert, or there already ──► rows: made, existing or failed
+    here          files ──► places of results, and refusals
+    workers                 convert, or keep the result ──► rows: made, existing or failed
     one worker              all rows ──► manifest.csv, failures.csv, counts.json
     here                    counts
 
-What becomes what is as in `planning`. Paths are any that Beam's file systems know, such as gs://.
-Steps are only those that every engine has: no side outputs, no metrics, no writing of Beam's own.
+Results are named as in `planning`. Paths are any that Beam's file systems know, such as gs://. The
+pipeline uses only steps that every engine has: no side outputs, no metrics, no writers of Beam.
 """
 
 import dataclasses
@@ -25,22 +25,22 @@ from bmshj_minnen.corpus import converting, finding, outcome, storage, tables
 
 __all__ = ["Corpus", "run"]
 
-# In the process itself: Beam's own choice for DirectRunner may download a runner first.
+# These run in this process: Beam's own choice for DirectRunner may download a runner first.
 _RUNNERS = {
   "DirectRunner": "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
   "DaskRunner": "apache_beam.runners.dask.dask_runner.DaskRunner",
 }
-# Parts that Dask divides files among. They grow with the corpus, but more slowly: what it costs to
-# send files from part to part grows faster than their number.
+# Dask divides the files among parts. Their number grows more slowly than the corpus, because the
+# cost of sending files from part to part grows faster than the number of parts.
 _MIN_DASK_PARTS, _MAX_DASK_PARTS = 32, 1024
 _FILES_OF_DASK_PART = 200
-# What the error of a pipeline says about `storage.write_file`.
+# Message of `storage.write_file` in the error of a pipeline.
 _UNWRITTEN = re.compile(r"WriteError: (.*?) \[while running '")
-# Beam prints the trace of whatever ends a pipeline; for a full disk one line is enough.
+# Beam prints the traceback of any error that ends a pipeline; for a full disk one line is enough.
 logging.getLogger("apache_beam.runners.common").addFilter(
   lambda record: "WriteError" not in str(record.exc_info)
 )
-# It warns of arguments that nothing knows, too, which are refused here.
+# Beam also warns of unknown arguments, which are refused here.
 logging.getLogger("apache_beam.options.pipeline_options").addFilter(
   lambda record: "unparseable args" not in str(record.msg)
 )
@@ -48,14 +48,15 @@ logging.getLogger("apache_beam.options.pipeline_options").addFilter(
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-  """Which files are meant.
+  """Sources and output of a run.
 
   Attributes:
-    inputs: files, folders (all in them whose suffix is the task's) and globs (all that match;
-      `**` stands for any folders). What is hidden or lies below `output` is left out of them.
-    output: the folder for results, which keep the places that their sources have below the folder
-      or the fixed part of the glob, and for manifest.csv and failures.csv.
-    overwrite: whether results and tables replace what other programs wrote.
+    inputs: files, folders (all files in them with a suffix of the task) and globs (all files that
+      match; `**` matches any folders). Folders and globs leave out files that are hidden or below
+      `output`.
+    output: folder for manifest.csv, failures.csv and the results, which keep the places of their
+      sources below the folder or the fixed part of the glob.
+    overwrite: whether results and tables replace files of other programs.
   """
 
   inputs: tuple[str, ...]
@@ -68,24 +69,24 @@ def run(
 ) -> outcome.Outcome:
   """Runs the pipeline to its end.
 
-  Results appear whole or not at all, and those that need not be made are kept, see `Convert`: a run
-  that was killed goes on when it is started again. The manifest has all results in the output.
+  Each result is written completely or not at all, and valid results are kept, see `Convert`: a
+  killed run continues when it is started again. The manifest lists all results in the output.
 
   Args:
-    corpus: which files.
-    task: what is done to them.
-    runner: Beam's name of it, such as DirectRunner.
-    arguments: of Beam and its runner, as on a command line.
+    corpus: sources and output.
+    task: conversion of each file.
+    runner: Beam's name of the engine, such as DirectRunner.
+    arguments: arguments of Beam and its runner, as on a command line.
 
   Raises:
-    ValueError: there is no such model, an input stands for no file, the output is no folder or has
-      tables of another program, or Beam does not know the runner or an argument.
+    ValueError: the model does not exist, an input matches no file, the output is not a folder or
+      has tables of another program, or Beam does not know the runner or an argument.
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
   """
   output = finding.absolute(corpus.output)
   problem = _problem_in(output, task)
-  task.load()  # Tells of a wrong model before workers start.
+  task.load()  # Reports a wrong model before workers start.
   _import_runner(runner)
   options = PipelineOptions(arguments, runner=_RUNNERS.get(runner, runner))
   _refuse_unknown(arguments, runner, options)
@@ -100,8 +101,8 @@ def run(
     if runner == "DaskRunner":
       options = PipelineOptions(_with_parts(arguments, len(works)), runner=_RUNNERS[runner])
     pipeline = beam.Pipeline(options=options)
-    # The first groups let engines hand out the files that they would keep in one place else; the
-    # second is all rows. Whole numbers are keys that every process groups alike.
+    # The first groups let engines distribute the files, which they would otherwise keep in one
+    # place; the second group is all rows. Every process groups integer keys in the same way.
     _ = (
       pipeline
       | "Files" >> beam.Create(list(enumerate(works)))
@@ -111,16 +112,16 @@ def run(
       | "Write tables" >> beam.ParDo(_WriteTables(failures, of_tables))
     )
     _finish(pipeline)
-  else:  # Nothing would reach the last step.
+  else:  # Without files, the last step would not run.
     outcome.write_tables(failures, *of_tables)
   return outcome.Outcome(**tables.read_counts(output, name))
 
 
 def _problem_in(output, task):
-  """A function: target -> why no result can go there, as far as this machine can tell.
+  """A function: target -> why no result can be written to it, as far as this machine can check.
 
   Raises:
-    ValueError: none can, because the output is no folder.
+    ValueError: no result can be written, because the output is not a folder.
   """
   if not storage.is_local(output):
     return lambda target: None
@@ -141,14 +142,14 @@ def _finish(pipeline):
       raise
     raise OSError(f"cannot write: {found[1]}") from error
   finally:
-    if hasattr(result, "client"):  # Of Dask.
+    if hasattr(result, "client"):  # Only Dask has one.
       result.client.close()
   if state not in (None, PipelineState.DONE):
     raise RuntimeError(f"the pipeline ended as {state}")
 
 
 def _import_runner(runner):
-  """Lets Beam know the runner's arguments."""
+  """Imports a runner, so that Beam knows the runner's arguments."""
   if runner not in _RUNNERS:
     return
   try:
@@ -160,7 +161,7 @@ def _import_runner(runner):
 
 
 def _with_parts(arguments, files):
-  """Arguments of Dask, which would make so large parts that few workers get any."""
+  """Arguments with a number of parts; Dask's default would leave most workers without files."""
   if any(argument.startswith(("--dask_npart", "--dask_part")) for argument in arguments):
     return arguments
   parts = max(_MIN_DASK_PARTS, min(_MAX_DASK_PARTS, files // _FILES_OF_DASK_PART))
@@ -168,7 +169,7 @@ def _with_parts(arguments, files):
 
 
 def _refuse_unknown(arguments, runner, options):
-  """Raises for what Beam would drop with a warning; other runners may know more than it does."""
+  """Refuses arguments that Beam would drop with a warning; other runners may know more of them."""
   parsers, before = [], ""
   options.get_all_options(add_extra_args_fn=parsers.append)
   for argument in parsers[0].parse_known_args(arguments)[1]:

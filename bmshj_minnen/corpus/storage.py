@@ -17,7 +17,7 @@ class WriteError(OSError):
 
 
 def is_local(path: str) -> bool:
-  """Whether a path is on a file system that this machine has mounted."""
+  """Whether a path is on a mounted file system of this machine."""
   return "://" not in path
 
 
@@ -28,11 +28,11 @@ def read_file(path: str) -> bytes:
 
 
 def last_changed(path: str, last_updated: Optional[float] = None) -> float:
-  """When a file was written, in seconds; on mounted file systems also renamed or replaced.
+  """Time in seconds when a file was last written, or, on mounted file systems, renamed or replaced.
 
   Args:
-    path: the file.
-    last_updated: what its file system says about it; None: that is looked up.
+    path: path of the file.
+    last_updated: time from the file system of the file; None: it is looked up.
   """
   if is_local(path):
     status = os.stat(path)
@@ -41,9 +41,10 @@ def last_changed(path: str, last_updated: Optional[float] = None) -> float:
 
 
 def is_made_of(path: str, source: str) -> bool:
-  """Whether a result is of a source as that is now, as far as times tell.
+  """Whether a result was made from the present source, judged by the times of both files.
 
-  On mounted file systems as `outputs.is_made_of`, elsewhere if it is not older than the source.
+  On mounted file systems see `outputs.is_made_of`; elsewhere the result must not be older than the
+  source.
   """
   if is_local(path) and is_local(source):
     return outputs.is_made_of(path, source)
@@ -55,15 +56,15 @@ def _last_updated(path):
 
 
 def write_file(path: str, content: bytes, like: Optional[str] = None) -> None:
-  """Writes a file that is whole or not there; its folder is made.
+  """Writes a file completely or not at all; creates its folder.
 
   Args:
-    path: where to.
-    content: of the file.
-    like: the file that it was made of, see `outputs.write_atomically`.
+    path: path of the file.
+    content: content of the file.
+    like: the source that the file was made from, see `outputs.write_atomically`.
 
   Raises:
-    WriteError: that cannot be done.
+    WriteError: the file cannot be written.
   """
   try:
     if is_local(path):

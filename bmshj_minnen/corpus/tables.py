@@ -1,4 +1,4 @@
-"""The tables of a corpus: manifest.csv, failures.csv, counts.json. Later runs go on from them."""
+"""The tables of a corpus: manifest.csv, failures.csv, counts.json. Later runs continue them."""
 
 import csv
 import io
@@ -37,8 +37,9 @@ class Tables(NamedTuple):
   """The tables of earlier runs.
 
   Attributes:
-    manifest: rows by `file`, each by column; a former layout leaves the last columns empty.
-    failures: reasons by source.
+    manifest: `file` -> row, which maps columns to cells; the last columns are empty in rows of the
+      former layout.
+    failures: source -> reason.
   """
 
   manifest: dict[str, dict[str, str]]
@@ -46,14 +47,14 @@ class Tables(NamedTuple):
 
 
 def read(output: str, overwrite: bool = False) -> Tables:
-  """Reads the tables that are there.
+  """Reads the existing tables.
 
   Args:
-    output: the folder of a corpus.
-    overwrite: whether other programs' tables count as none.
+    output: output folder of a corpus.
+    overwrite: whether tables of other programs are ignored.
 
   Raises:
-    ValueError: another program may have written one of them, which this run would replace.
+    ValueError: another program may have written a table that this run would replace.
   """
   contents = {name: _content(output, name) for name in (_MANIFEST, _FAILURES, _COUNTS)}
   for name, content in contents.items():
@@ -69,30 +70,34 @@ def read(output: str, overwrite: bool = False) -> Tables:
 
 
 def write_manifest(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
-  """Writes manifest.csv; like the others whole or not at all.
+  """Writes manifest.csv completely or not at all.
+
+  Args:
+    output: output folder of a corpus.
+    rows: cells of each row, in the order of `MANIFEST_COLUMNS`.
 
   Raises:
-    WriteError: that cannot be done.
+    WriteError: the table cannot be written.
   """
   _write(output, _MANIFEST, MANIFEST_COLUMNS, rows)
 
 
 def write_failures(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
-  """Writes failures.csv; raises as `write_manifest`."""
+  """Writes failures.csv; raises `WriteError` if it cannot be written."""
   _write(output, _FAILURES, FAILURE_COLUMNS, rows)
 
 
 def write_counts(output: str, run: str, counts: dict[str, int]) -> None:
-  """Writes the counts of the run of that name; raises as `write_manifest`."""
+  """Writes the counts of the run of that name; raises `WriteError` if they cannot be written."""
   content = json.dumps({"run": run, **counts}).encode()
   storage.write_file(FileSystems.join(output, _COUNTS), content)
 
 
 def read_counts(output: str, run: str) -> dict[str, int]:
-  """The counts that a run wrote, wherever it did.
+  """The counts that a run wrote, on any machine.
 
   Raises:
-    RuntimeError: the run of that name has not written any.
+    RuntimeError: the run of that name has not written its counts.
   """
   counts = json.loads(_content(output, _COUNTS) or b"{}")
   if counts.pop("run", None) != run:
@@ -113,11 +118,11 @@ def _is_own(name, content):
 
 
 def _rows(name, content):
-  """The rows of a table, by column; None: it has none of the layouts that are written."""
+  """The rows of a table, by column; None: the table has another layout."""
   try:
     # Spreadsheets add a byte order mark.
     header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-  except (ValueError, csv.Error):  # Nothing in it, among others.
+  except (ValueError, csv.Error):  # For example an empty file.
     return None
   rows = list(filter(None, rows))
   whole = tuple(header) in _LAYOUTS[name] and all(len(row) == len(header) for row in rows)
@@ -132,6 +137,6 @@ def _write(output, name, columns, rows):
 
 def _csv_line(cells):
   buffer = io.StringIO()
-  end = "\r\n"  # Cells that hold one of its characters are quoted.
+  end = "\r\n"  # Cells that contain one of these characters are quoted.
   csv.writer(buffer, lineterminator=end).writerow(cells)
   return buffer.getvalue()[: -len(end)] + "\n"

@@ -1,4 +1,4 @@
-"""What a corpus goes through: compressing and decompressing, as on the command line."""
+"""Tasks for a corpus: compressing and decompressing, as on the command line."""
 
 import dataclasses
 import functools
@@ -30,14 +30,15 @@ _PNG_END = bytes(4) + b"IEND" + bytes.fromhex("ae426082")  # The last chunk, who
 
 @dataclasses.dataclass(frozen=True)
 class Compression:
-  """A photograph becomes the file that `compress` writes.
+  """Compresses photographs to the files that `compress` writes.
 
   Attributes:
-    model: a directory, on any of Beam's file systems, or the name of a model that ships; see
+    model: a model directory, on any of Beam's file systems, or the name of a shipped model; see
       `model_for_workers`.
-    alpha: see `images.read_image`.
-    memory, precision: as of `Codec`.
-    quality: what `Codec.compress` is given: a quality, a target, or nothing.
+    alpha: treatment of transparency, see `images.read_image`.
+    memory: bytes that the networks may take per file.
+    precision: precision of g_a and g_s, one of `CODEC_PRECISIONS`.
+    quality: keyword arguments of `Codec.compress`: a quality, a target, or none.
   """
 
   model: str
@@ -55,25 +56,25 @@ class Compression:
     return _load(self.model, reading.DEFAULT_MAX_PIXELS, self.memory, self.precision)
 
   def convert(self, codec: Codec, path: str, content: bytes) -> tuple[bytes, int, int]:
-    """The compressed file, and height and width."""
+    """The compressed file, and height and width of the image."""
     image = images.read_image(path, self.alpha, _LOG.warning, content)
     return codec.compress(image, **self.quality), *image.shape[:2]
 
   def request(self, codec: Codec) -> str:
-    """The model and all that results depend on otherwise, for the manifest."""
+    """The model and all other settings that results depend on, for the manifest."""
     default = {"quality": DEFAULT_QUALITY} if codec.config.gain_lambdas else {}
     asked = {name: float(value) for name, value in (self.quality or default).items()}
     settings = {"model": codec.fingerprint.hex(), **asked, "alpha": self.alpha}
     return " ".join(f"{name}={value}" for name, value in settings.items() if value is not None)
 
   def is_own(self, content: bytes) -> bool:
-    """Whether it is a compressed file, whole or not."""
+    """Whether the content is a compressed file, complete or not."""
     return reading.is_start_of_file(content)
 
   def finished(
     self, codec: Codec, path: str, content: bytes, result: bytes
   ) -> Optional[tuple[int, int]]:
-    """Height and width, if the result is whole and answers the request."""
+    """Height and width, if the result is complete and satisfies the request; else None."""
     if self.alpha and not existing.is_opaque(path, content):
       return None
     read_source = functools.partial(images.read_image, path, self.alpha, _ignore, content)
@@ -83,12 +84,14 @@ class Compression:
 
 @dataclasses.dataclass(frozen=True)
 class Decompression:
-  """A compressed file becomes a PNG.
+  """Decompresses files to PNGs.
 
   Attributes:
-    model: as of `Compression`; empty: the shipped one that wrote each file.
-    max_pixels: the largest image that is accepted.
-    memory, precision: as of `Codec`.
+    model: a model directory, on any of Beam's file systems, or the name of a shipped model; empty:
+      the shipped model that wrote each file.
+    max_pixels: maximum number of pixels; larger images are refused.
+    memory: bytes that the networks may take per file.
+    precision: precision of g_s, one of `CODEC_PRECISIONS`.
   """
 
   model: str = ""
@@ -101,34 +104,34 @@ class Decompression:
   compresses: ClassVar = False
 
   def load(self) -> "_Codecs":
-    """The codecs that are needed."""
+    """The codec of the model, or codecs of shipped models, loaded when a file needs them."""
     return _Codecs(self)
 
   def convert(self, codecs: "_Codecs", path: str, content: bytes) -> tuple[bytes, int, int]:
-    """The photograph as PNG, and height and width."""
+    """The picture as PNG, and its height and width."""
     image = codecs.of(content).decompress(content)
     return images.encode_image(image), *image.shape[:2]
 
   def request(self, codecs: "_Codecs") -> str:
-    """The same for all files."""
+    """A constant: results depend on their sources only."""
     return "png"
 
   def is_own(self, content: bytes) -> bool:
-    """A picture does not say who wrote it."""
+    """False, because a picture does not record which program wrote it."""
     return False
 
   def finished(
     self, codecs: "_Codecs", path: str, content: bytes, result: bytes
   ) -> Optional[tuple[int, int]]:
-    """Height and width, if the result is a whole PNG of the size that the source declares."""
+    """Height and width, if the result is a complete PNG of the size in the source; else None."""
     header, _ = reading.parse(content)
     size = header.height, header.width
     try:
-      # Not `PIL.Image.open`, which takes large ones for an attack.
+      # `PIL.Image.open` would refuse large images as an attack.
       with PIL.PngImagePlugin.PngImageFile(io.BytesIO(result)) as image:
         if (image.height, image.width) != size or not result.endswith(_PNG_END):
           return None
-        image.verify()  # Checksums, some of which loading passes over; it can be done once.
+        image.verify()  # Loading skips some checksums; an open image can be verified only once.
       with PIL.PngImagePlugin.PngImageFile(io.BytesIO(result)) as image:
         image.load()
         return size
@@ -137,11 +140,11 @@ class Decompression:
 
 
 def _ignore(note):
-  """Notes on a source were given when its result was made."""
+  """Drops a note; notes on a source were printed when its result was made."""
 
 
 class _Codecs:
-  """One codec, or for each file that of the shipped model that wrote it."""
+  """One codec for all files, or for each file the codec of the shipped model that wrote it."""
 
   def __init__(self, settings: Decompression):
     self._settings = settings.max_pixels, settings.memory, settings.precision
@@ -155,13 +158,13 @@ class _Codecs:
 
 
 def model_for_workers(model: str) -> str:
-  """A model as workers find it, whose working directory may be another one; names stay names."""
+  """A model for workers in another working directory: an absolute path, or a name unchanged."""
   is_here = storage.is_local(model) and os.path.isdir(model) and model not in catalogue.names()
   return os.path.abspath(model) if is_here else model
 
 
 def _load(model, *settings):
-  """A codec; a model that is elsewhere is copied first."""
+  """A codec; a model on a remote file system is copied first."""
   if storage.is_local(model):
     return model_directory.load(model, *settings)
   with tempfile.TemporaryDirectory() as folder:

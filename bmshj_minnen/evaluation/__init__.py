@@ -1,1 +1,1 @@
-"""Measuring codecs through files, ours and classical ones."""
+"""Measures learned and classical codecs through files."""

@@ -1,4 +1,4 @@
-"""What codecs are called and how they are drawn, the same in plots, tables and the page."""
+"""Titles and line styles of codecs, the same in plots, tables and the page."""
 
 import collections
 import dataclasses
@@ -11,12 +11,12 @@ REFINED = "+refine"  # After the name of a model, before the number of steps.
 
 @dataclasses.dataclass(frozen=True)
 class Appearance:
-  """Of one curve.
+  """Title and style of one curve.
 
   Attributes:
-    title: for people.
-    colour: as in CSS.
-    dash, symbol: of the line and its points, as Matplotlib calls them.
+    title: title in plots and tables.
+    colour: CSS colour.
+    dash, symbol: style of the line and of its points, by Matplotlib's names.
   """
 
   title: str
@@ -26,7 +26,7 @@ class Appearance:
 
 
 # The colours that Okabe and Ito (2008) chose for all kinds of colour vision, without yellow, which
-# is too light for lines. Dashes and symbols tell those apart that share one.
+# is too light for lines. Dashes and symbols distinguish curves of the same colour.
 _BLUE, _SKY, _GREEN, _ORANGE, _PURPLE = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7"
 _VERMILION, _BLACK = "#d55e00", "#000000"
 COLOURS = (_BLUE, _GREEN, _ORANGE, _PURPLE, _VERMILION, _SKY, _BLACK)
@@ -45,7 +45,7 @@ _MODELS = (_VERMILION, _BLACK)
 
 
 def appearances(codecs: Sequence[str]) -> dict[str, Appearance]:
-  """Of each codec. Models take colours in turn; with refined latents they keep their colour."""
+  """Codec -> appearance. Models take colours in turn; refined latents keep the model's colour."""
   result, colours, lines = {}, {}, collections.Counter()
   for codec in codecs:
     if codec in _CLASSICAL:

@@ -1,4 +1,4 @@
-"""Sentences on what averages, curves and rates of an evaluation leave out, and why."""
+"""Sentences on settings and images that averages, curves and rates leave out, and the reasons."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,16 +8,16 @@ from bmshj_minnen.evaluation import curves, measurements
 __all__ = ["of_averages", "of_rates", "too_few_curves"]
 
 _NAMES = {"psnr_db": "PSNR", "ms_ssim": "MS-SSIM"}
-# Why settings have a figure of no photograph.
+# Reasons why a setting has no figure at all.
 _WITHOUT = {
   "psnr_db": "all photographs come back exactly",
   "ms_ssim": f"all photographs have a side below {config.MS_SSIM_MIN_SIZE} pixels",
 }
-_MOST = 10  # Names in a sentence.
+_MOST = 10  # Maximum number of names in a sentence.
 
 
 def of_averages(rows: Sequence[measurements.Row]) -> list[str]:
-  """A sentence each on settings and photographs that averages and their curves leave out."""
+  """Sentences on settings and photographs that averages and their curves leave out."""
   sentences = []
   count = len({row.image for row in rows})
   incomplete = [f"{codec} {setting}" for codec, setting in measurements.incomplete(rows)]
@@ -52,12 +52,17 @@ def _reason(own, column):
 
 
 def of_rates(named: Mapping[str, curves.Curve], pairs: Iterable[tuple[str, str]]) -> str:
-  """Why some of these pairs of curves have no Bjøntegaard rate; empty: all have one."""
+  """Sentence on pairs of curves without a Bjøntegaard rate; empty if all pairs have one.
+
+  Args:
+    named: curves by name.
+    pairs: pairs of names.
+  """
   reasons = {}
   for pair in pairs:
     shared = curves.overlap(*(named[name] for name in pair))
     if shared < curves.MIN_OVERLAP:
-      # Digits enough for what is little; 0 if nothing is shared.
+      # Two significant digits show a small overlap; without overlap this prints 0.
       reasons[tuple(sorted(pair))] = f"{' and '.join(sorted(pair))} {shared:.2g} dB"
   if not reasons:
     return ""
@@ -66,7 +71,7 @@ def of_rates(named: Mapping[str, curves.Curve], pairs: Iterable[tuple[str, str]]
 
 
 def too_few_curves(metric: str) -> str:
-  """Why there is no table of Bjøntegaard rates."""
+  """Sentence in place of a table of Bjøntegaard rates by a metric."""
   title = curves.METRICS[metric].title
   return (
     f"No Bjøntegaard rates by {title}: they need two codecs with figures at two or more settings."

@@ -1,22 +1,22 @@
-"""Classical codecs, run as well as they can be for PSNR, behind the interface of the learned one.
+"""Classical codecs, set for the best PSNR, with the interface of the learned codec.
 
     name            encoder                                       quality
     jpeg420         libjpeg-turbo, optimized Huffman codes        1..100, higher is better
     jpeg444         the same without chroma subsampling           1..100, higher is better
     jpeg2000        OpenJPEG, 9/7 wavelet, bare code stream       compression ratio, 24 / bpp
-    jpeg2000_psnr   the same, every photograph equally good       about its PSNR in dB
+    jpeg2000_psnr   the same, equal PSNR of every image           about its PSNR in dB
     webp            libwebp, slowest method                       0..100, higher is better
     avif            libaom intra 4:4:4, speed 4, tuned for PSNR   0..100, higher is better
     hevc444         x265 intra 4:4:4, 8 bit, preset veryslow      QP 0..51, lower is better
 
-The two of JPEG 2000 are one curve for one photograph, but far apart when several are averaged:
-jpeg2000 alone spends as much on an easy photograph as on a hard one. BPG is x265 intra in a smaller
-container; hevc444 stands in for it where no BPG encoder is at hand. None writes metadata: an ICC
-profile alone can be a tenth of a small file.
+The two variants of JPEG 2000 have the same curve for one image, but very different curves for
+averages: only jpeg2000 spends as many bits on an easy image as on a hard one. BPG is x265 intra in
+a smaller container; hevc444 takes its place if no BPG encoder is available. No codec writes
+metadata: an ICC profile alone can be a tenth of a small file.
 
 JPEG keeps the quantization tables of its standard (annex K), as in published curves; flat tables,
-which suit PSNR better, save 10 to 22 % (findings/jpeg_flat_tables_psnr.sh). x265 codes a still 3 QP
-below the one that it is given, so QP 32 here is QP 29 in its stream.
+which suit PSNR better, save 10 to 22 % (findings/jpeg_flat_tables_psnr.sh). x265 codes a still
+image at 3 QP below the given one, so QP 32 here is QP 29 in its stream.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ import PIL.Image
 
 __all__ = ["FORMATS", "REMEDY", "Codec", "Format", "PillowCodec", "nearest_in_size"]
 
-# For what is not installed.
+# Installs missing packages.
 REMEDY = "pip install 'bmshj_minnen[evaluation]'"
 
 
 class Codec(Protocol):
-  """What can be evaluated; `bmshj_minnen.Codec` is one, too."""
+  """Interface of codecs that can be evaluated, such as `bmshj_minnen.Codec`."""
 
   def compress(self, image: np.ndarray) -> bytes:
     """[H, W, 3] uint8 -> the bytes of a file."""
@@ -46,14 +46,14 @@ class Codec(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-  """How Pillow writes a format.
+  """Settings with which Pillow writes a format.
 
   Attributes:
-    pillow_format: its name in Pillow.
-    suffix: of its files, with the dot.
-    library: of what `PIL.features` tells the version; x265 is asked of pillow-heif.
+    pillow_format: name of the format in Pillow.
+    suffix: suffix of files, with the dot.
+    library: encoder whose version `PIL.features` returns; pillow-heif returns the version of x265.
     limits: the lowest and the highest quality.
-    qualities: a list that spans the useful rates.
+    qualities: qualities that span the useful rates.
     options: quality -> arguments of Pillow's `save`.
   """
 
@@ -68,7 +68,7 @@ class Format:
     """The encoder and its version.
 
     Raises:
-      ValueError: it is not installed.
+      ValueError: the encoder is not installed.
     """
     if self.library == "x265":
       return _pillow_heif().libheif_info()["HEIF"].replace(" HEVC encoder", "")
@@ -87,8 +87,8 @@ def _jpeg(subsampling):
 
 def _jpeg2000(mode):
   def options(quality):
-    # Over 12 Kodak images, mct, the colour transform, is worth 4.0 dB (1.8 to 6.2), irreversible,
-    # the 9/7 wavelet, 0.9 dB (0.3 to 1.9).
+    # Over 12 Kodak images, mct (the colour transform) gains 4.0 dB (1.8 to 6.2), and irreversible
+    # (the 9/7 wavelet) gains 0.9 dB (0.3 to 1.9).
     return {
       "quality_mode": mode,
       "quality_layers": [quality],
@@ -101,8 +101,8 @@ def _jpeg2000(mode):
 
 
 def _avif(quality):
-  # libavif tunes for the eye by default, at 10 % of the bits. Tiles and more threads cost 0.5 to
-  # 1.4 % more, and make a file depend on the machine's processors.
+  # By default, libavif tunes for visual quality, which costs 10 % of the bits. Tiles and more
+  # threads cost another 0.5 to 1.4 %, and files would depend on the number of processors.
   return {
     "quality": quality,
     "subsampling": "4:4:4",
@@ -115,8 +115,8 @@ def _avif(quality):
 
 
 def _hevc(qp):
-  # YCbCr of BT.709, which pillow-heif writes in full range. In 4:4:4, psy-rd would raise the QP of
-  # chroma by 6.
+  # Matrix 1 is YCbCr of BT.709, which pillow-heif writes in full range. In 4:4:4, psy-rd would
+  # raise the QP of chroma by 6.
   encoder = {"preset": "veryslow", "tune": "ssim", "x265:psy-rd": 0, "x265:qp": qp}
   return {"chroma": 444, "matrix_coefficients": 1, "enc_params": encoder}
 
@@ -160,8 +160,12 @@ FORMATS = {
 class PillowCodec:
   """One of `FORMATS` at one quality.
 
+  Args:
+    name: a name in `FORMATS`.
+    quality: quality of the format, within its limits.
+
   Raises:
-    ValueError: an unknown name, a quality out of range, or an encoder that is not installed.
+    ValueError: the name is unknown, the quality out of range, or the encoder not installed.
   """
 
   def __init__(self, name: str, quality: int):
@@ -178,24 +182,33 @@ class PillowCodec:
     """[H, W, 3] uint8 -> the bytes of a file.
 
     Raises:
-      OSError, ValueError: the format has no place for an image of this size.
+      OSError, ValueError: the format does not support images of this size.
     """
     buffer = io.BytesIO()
     PIL.Image.fromarray(image).save(buffer, self._format.pillow_format, **self._options)
     return buffer.getvalue()
 
   def decompress(self, data: bytes) -> np.ndarray:
-    """What `compress` returned -> [H, W, 3] uint8."""
+    """A file from `compress` -> [H, W, 3] uint8."""
     with PIL.Image.open(io.BytesIO(data), formats=[self._format.pillow_format]) as image:
       return np.asarray(image.convert("RGB"))
 
 
 def nearest_in_size(name: str, image: np.ndarray, num_bytes: int) -> tuple[int, bytes]:
-  """Searches by bisection, as sizes only grow, or only shrink, with the quality.
+  """The quality at which a classical codec compresses an image nearest to a number of bytes.
+
+  Searches by bisection, because the size is monotonic in the quality.
+
+  Args:
+    name: a name in `FORMATS`.
+    image: [H, W, 3] uint8.
+    num_bytes: the wanted size.
 
   Returns:
-    The quality of one of `FORMATS` that compresses `image`, [H, W, 3] uint8, to nearest
-    `num_bytes`, and the file.
+    The quality, and the file.
+
+  Raises:
+    ValueError: the name is unknown, or the encoder is not installed.
   """
 
   @functools.cache
@@ -215,7 +228,7 @@ def nearest_in_size(name: str, image: np.ndarray, num_bytes: int) -> tuple[int, 
 
 
 def _pillow_heif():
-  """The module, with its format known to Pillow."""
+  """The module pillow_heif, after registering its format with Pillow."""
   try:
     import pillow_heif
   except ImportError as error:

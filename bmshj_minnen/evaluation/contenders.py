@@ -1,4 +1,4 @@
-"""What is measured: codecs at settings, and photographs."""
+"""Codecs at settings, and photographs: the subjects of an evaluation."""
 
 import dataclasses
 import functools
@@ -24,29 +24,31 @@ from bmshj_minnen.quality import check_quality
 
 __all__ = ["Contender", "EvaluationConfig", "Photograph", "find_contenders", "find_photographs"]
 
-_QUALITIES = tuple(range(1, 101, 9))  # Of models for many rates.
-# What a directory's name ends in if it is one of several: joint-mse-1, joint-0.01.
+_QUALITIES = tuple(range(1, 101, 9))  # Default qualities of models for many rates.
+# Number at the end of the name of one of several directories: joint-mse-1, joint-0.01.
 _NUMBER = re.compile(r"-\d[\d.]*(e-?\d+)?$")
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-  """What is measured.
+  """Settings of an evaluation.
 
   Attributes:
-    images: a pattern of photographs; they are known by their file names.
-    output: the folder of the results.
-    models: model directories, patterns of them, or names of shipped ones, also several with commas
-      between; each is one setting, or if it is for many rates one for each quality.
-    label: what the models are called as a codec, that is, as one curve; empty: by the names of
-      their directories without the number at the end, and those of directories above where these
-      are the same.
-    codecs: names of `classical.FORMATS`.
-    qualities: settings of models for many rates; if there are none among `models`, of all `codecs`;
-      empty: twelve from 1 to 100, and for codecs those of `classical.FORMATS`.
-    precision: of the models' codecs; models in bfloat16 are settings of their own.
-    refine, lmbda: as of `model_directory.load`; refined models are another codec.
-    alpha: see `images.read_image`.
+    images: a glob of photographs; file names identify them.
+    output: folder for the results.
+    models: model directories, globs of them, or names of shipped models, also several separated by
+      commas. Each model is one setting; a model for many rates is one setting per quality.
+    label: name of the codec, that is, of the curve, of the models; empty: the names of their
+      directories without the number at the end, with parent directories where these names are
+      equal.
+    codecs: names in `classical.FORMATS`.
+    qualities: qualities of models for many rates, or of all `codecs` without such a model; empty:
+      twelve from 1 to 100, and for codecs the qualities of `classical.FORMATS`.
+    precision: precision of g_a and g_s, one of `config.CODEC_PRECISIONS`; models in bfloat16 are
+      separate settings.
+    refine: steps of gradient descent on the latents per image; refined models are separate codecs.
+    lmbda: λ of the refinement; None: the λ of the training, or of the quality.
+    alpha: treatment of transparency, see `images.read_image`.
     keep_files: whether the compressed files stay in the output folder.
   """
 
@@ -68,10 +70,10 @@ class Contender:
   """A codec at one setting.
 
   Attributes:
-    codec, setting, version: as in `measurements.Row`.
-    suffix: of its files, with the dot.
+    codec, setting, version: see `measurements.Row`.
+    suffix: suffix of compressed files, with the dot.
     make: loads the codec.
-    model: the directory of a model, or None.
+    model: the model directory; None for classical codecs.
   """
 
   codec: str
@@ -84,7 +86,14 @@ class Contender:
 
 @dataclasses.dataclass(frozen=True)
 class Photograph:
-  """A file, its name, and the checksum of `measurements.Row`."""
+  """A photograph that is measured.
+
+  Attributes:
+    path: path of the file.
+    name: name of the file.
+    crc32: checksum, see `measurements.Row`.
+    alpha: treatment of transparency, see `images.read_image`.
+  """
 
   path: str
   name: str
@@ -92,16 +101,16 @@ class Photograph:
   alpha: Optional[str]
 
   def read(self) -> np.ndarray:
-    """[H, W, 3] uint8."""
+    """The pixels, [H, W, 3] uint8."""
     return images.read_image(self.path, self.alpha)
 
 
 def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
-  """The photographs that match a pattern; for `alpha` see `images.read_image`.
+  """The photographs that match a glob; for `alpha` see `images.read_image`.
 
   Raises:
-    ValueError: none match, two are of the same name or one of a name that tables cannot hold, or
-      some cannot be read.
+    ValueError: no file matches, two have the same name, tables cannot store a name, or a file
+      cannot be read.
   """
   found, unreadable = {}, []
   paths = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
@@ -111,7 +120,7 @@ def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
     if name in found:
       raise ValueError(f"two photographs are called {name}: rename one of them")
     content = pathlib.Path(path).read_bytes()
-    # Read in another way, it is another photograph.
+    # The checksum covers `alpha`, which changes the pixels.
     crc32 = zlib.crc32((alpha or "").encode(), zlib.crc32(content))
     found[name] = Photograph(path, name, f"{crc32:08x}", alpha)
     try:
@@ -120,14 +129,14 @@ def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
       unreadable.append(str(error))
   if not found:
     raise ValueError(f"no file matches {pattern}")
-  if unreadable:  # Averages over fewer photographs than were meant would mislead.
+  if unreadable:  # Averages over only some of the photographs would mislead.
     counts = f"{len(unreadable)} of {len(paths)} files cannot be measured"
     raise ValueError(f"{counts}, leave them out of {pattern}: {'; '.join(unreadable)}")
   return list(found.values())
 
 
 def _check_name(name):
-  """Raises ValueError if tables cannot hold a name."""
+  """Raises ValueError if tables cannot store a name."""
   shown = ascii(name)
   try:
     name.encode()
@@ -138,11 +147,11 @@ def _check_name(name):
 
 
 def find_contenders(config: EvaluationConfig) -> list[Contender]:
-  """What a configuration names, in its order; nothing is loaded yet.
+  """Models and codecs of a configuration, in its order; none is loaded yet.
 
   Raises:
-    ValueError: nothing is named, or not a model, not a codec or quality, something twice, or by a
-      name that tables cannot hold.
+    ValueError: the configuration has neither models nor codecs; a model, codec or quality is not
+      valid; a setting occurs twice; or tables cannot store a name.
   """
   directories = [
     catalogue.find(directory)
@@ -155,7 +164,7 @@ def find_contenders(config: EvaluationConfig) -> list[Contender]:
   contenders = []
   for directory in directories:
     contenders += _model(directory, config.label or labels[directory], config)
-  # A quality means another thing to each; a model's are out of the range of some codecs.
+  # Qualities of models and codecs have different meanings, and sometimes different ranges.
   dialled = any(_model_config(directory).gain_lambdas for directory in directories)
   for name in config.codecs:
     contenders += _classical(name, () if dialled else config.qualities)
@@ -172,11 +181,11 @@ def find_contenders(config: EvaluationConfig) -> list[Contender]:
 
 
 def _labels(directories):
-  """Directory -> what its curve is called; those of one family in one directory share it."""
+  """Directory -> name of its curve, shared by one family of models in one parent directory."""
   families = {}
   for directory in directories:
     path = directory.resolve()
-    if _model_config(directory).gain_lambdas:  # A curve by itself.
+    if _model_config(directory).gain_lambdas:  # A separate curve.
       name = f"{path.name} many rates"
     else:
       name = _NUMBER.sub("", path.name)
@@ -221,8 +230,8 @@ def _model(directory, codec, config):
     return [Contender(codec, setting, digest[:8], ".tfci", load, directory)]
   qualities = config.qualities or _QUALITIES
   for quality in qualities:
-    check_quality(quality, model_config)  # Before anything is measured.
-  load = functools.cache(load)  # Once for all qualities.
+    check_quality(quality, model_config)  # Raises before any measurement.
+  load = functools.cache(load)  # Loads once for all qualities.
   return [
     Contender(
       codec,
@@ -238,7 +247,7 @@ def _model(directory, codec, config):
 
 @dataclasses.dataclass(frozen=True)
 class _AtQuality:
-  """A codec for many rates at one of them."""
+  """A codec for many rates at one quality."""
 
   codec: Codec
   quality: int
@@ -256,7 +265,7 @@ class _AtQuality:
 def _classical(name, qualities):
   contenders = []
   for quality in qualities or getattr(classical.FORMATS.get(name), "qualities", (0,)):
-    codec = classical.PillowCodec(name, quality)  # Complains before anything is measured.
+    codec = classical.PillowCodec(name, quality)  # Raises before any measurement.
     form = classical.FORMATS[name]
     contenders.append(
       Contender(name, str(quality), form.version(), form.suffix, lambda codec=codec: codec)

@@ -28,11 +28,11 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-  """A measure of quality, always in decibels.
+  """A measure of image quality, always in decibels.
 
   Attributes:
-    title: for people.
-    column: of `measurements.Row`.
+    title: title in plots and tables.
+    column: column of `measurements.Row` with the decibels.
     averaged: the column that is averaged, one of `measurements.AVERAGED`.
   """
 
@@ -45,17 +45,17 @@ METRICS = {
   "psnr": Metric("PSNR (dB)", "psnr_db", "psnr_db"),
   "ms_ssim": Metric("MS-SSIM (dB)", "ms_ssim_db", "ms_ssim"),
 }
-# A Bjøntegaard rate over less, dB, would follow from the ends of two curves.
+# In dB. With less overlap, only the ends of two curves would determine a Bjøntegaard rate.
 MIN_OVERLAP = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """Points of one codec, each better and larger than the one before.
+  """Points of one codec, both coordinates increasing.
 
   Attributes:
-    bpp: [n] bits per pixel.
-    quality: [n] dB.
+    bpp: [n] float64, bits per pixel.
+    quality: [n] float64, dB.
   """
 
   bpp: np.ndarray
@@ -65,8 +65,8 @@ class Curve:
 def curve(points: Iterable[tuple[float, float]]) -> Curve:
   """Points (bpp, dB) in any order -> a curve.
 
-  Left out are points that are no better than a smaller one, which nobody would choose, and those
-  of infinite or undefined quality.
+  Leaves out points that are not better than a smaller one, because they are never useful, and
+  points of infinite or undefined quality.
   """
   kept: list[tuple[float, float]] = []
   for bpp, quality in sorted(points, key=lambda point: (point[0], -point[1])):
@@ -76,10 +76,14 @@ def curve(points: Iterable[tuple[float, float]]) -> Curve:
 
 
 def averages(rows: Sequence[measurements.Row], metric: str) -> list[dict[str, Any]]:
-  """`measurements.averages` of what is compared by a metric.
+  """`measurements.averages` of the rows that a metric compares.
 
-  Left out are photographs without a figure, whose bits would count otherwise, and settings that
-  were not measured on all photographs.
+  Leaves out photographs without a figure, whose bits would count otherwise, and settings that were
+  not measured on all photographs.
+
+  Args:
+    rows: rows of all codecs.
+    metric: a name in `METRICS`.
   """
   left_out = measurements.without_figure(rows, METRICS[metric].averaged)
   incomplete = measurements.incomplete(rows)
@@ -93,7 +97,7 @@ def averages(rows: Sequence[measurements.Row], metric: str) -> list[dict[str, An
 
 
 def measured(rows: Sequence[measurements.Row], metric: str) -> dict[str, Curve]:
-  """By codec that was measured on all photographs, a curve through its `averages`."""
+  """Codec -> curve through its `averages`, for codecs that were measured on all photographs."""
   incomplete = measurements.incomplete(rows)
   points = {row.codec: [] for row in rows if (row.codec, row.setting) not in incomplete}
   for entry in averages(rows, metric):
@@ -102,7 +106,7 @@ def measured(rows: Sequence[measurements.Row], metric: str) -> dict[str, Curve]:
 
 
 def measured_by_image(rows: Sequence[measurements.Row], metric: str) -> dict[str, dict[str, Curve]]:
-  """By image and codec, a curve through the settings."""
+  """Image -> codec -> curve through the settings."""
   points: dict[str, dict[str, list[tuple[float, float]]]] = {}
   for row in sorted(rows, key=lambda row: row.image):
     own = points.setdefault(row.image, {}).setdefault(row.codec, [])
@@ -113,20 +117,21 @@ def measured_by_image(rows: Sequence[measurements.Row], metric: str) -> dict[str
 
 
 def overlap(anchor: Curve, test: Curve) -> float:
-  """The range of qualities that both curves reach, dB; 0 if there is none."""
+  """Length of the range of qualities that both curves reach, in dB; 0 without overlap."""
   low = max(own.quality.min(initial=np.inf) for own in (anchor, test))
   high = min(own.quality.max(initial=-np.inf) for own in (anchor, test))
   return max(0.0, float(high - low))
 
 
 def bd_rate(anchor: Curve, test: Curve) -> float:
-  """The Bjøntegaard rate: how many per cent more bits `test` needs for equal quality.
+  """The Bjøntegaard rate: additional bits that `test` needs for equal quality, in per cent.
 
   Bjøntegaard (VCEG-M33, 2001): the mean difference of log rates over the qualities that both curves
   reach, here between piecewise cubic Hermite (PCHIP) interpolants through all points.
 
   Returns:
-    Negative where `test` needs fewer bits; nan if the curves overlap by less than `MIN_OVERLAP`.
+    Per cent, negative if `test` needs fewer bits; NaN if the curves overlap by less than
+    `MIN_OVERLAP`.
 
   Raises:
     ValueError: the package `bjontegaard` is not installed.
@@ -148,7 +153,15 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
 
 
 def rate_at(anchor: Curve, quality: np.ndarray) -> np.ndarray:
-  """Bits per pixel of a curve at qualities, interpolated as for `bd_rate`; nan beyond its ends."""
+  """Bits per pixel of a curve at given qualities, with the interpolation of `bd_rate`.
+
+  Args:
+    anchor: the curve.
+    quality: array of dB, of any shape.
+
+  Returns:
+    float64 of the shape of `quality`; NaN beyond the ends of the curve.
+  """
   quality = np.asarray(quality, np.float64)
   if len(anchor.bpp) < 2:
     return np.full(quality.shape, np.nan)
@@ -157,5 +170,14 @@ def rate_at(anchor: Curve, quality: np.ndarray) -> np.ndarray:
 
 
 def relative_rate(anchor: Curve, bpp: np.ndarray, quality: np.ndarray) -> np.ndarray:
-  """How many per cent more bits points need than `anchor` does at their quality."""
+  """Additional bits of points against `anchor` at equal quality, in per cent.
+
+  Args:
+    anchor: the curve.
+    bpp: [n] bits per pixel of the points.
+    quality: [n] dB.
+
+  Returns:
+    [n] float64; NaN beyond the ends of the curve.
+  """
   return 100 * (bpp / rate_at(anchor, quality) - 1)

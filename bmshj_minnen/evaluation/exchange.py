@@ -1,11 +1,11 @@
-"""Rate-distortion curves of other projects, read, and ours in CompressAI's format, written.
+"""Reads rate-distortion curves of other projects, and writes ours in CompressAI's format.
 
-CompressAI's results are JSON, one file for each codec: `name`, `description`, and `results` with
-lists of equal length, a value for each point: `bpp`, and `psnr-rgb` in dB and `ms-ssim-rgb` in 0..1
-(`psnr` and `ms-ssim` in older files). Curves of any other origin may be a CSV file with the columns
-`codec`, `bpp`, `psnr_db` and `ms_ssim`, a row for each point; a figure may be empty.
+CompressAI's results are JSON, one file per codec: `name`, `description`, and `results` with lists
+of equal length, one value per point: `bpp`, and `psnr-rgb` in dB and `ms-ssim-rgb` in 0..1 (`psnr`
+and `ms-ssim` in older files). Other curves can be given as a CSV file with the columns `codec`,
+`bpp`, `psnr_db` and `ms_ssim`, one row per point; a figure may be empty.
 
-Nothing in these files names the images: averages over other images than ours mislead.
+These files do not name their images: averages over other images than ours mislead.
 """
 
 import csv
@@ -22,7 +22,7 @@ from bmshj_minnen.photographs import outputs
 
 __all__ = ["Curves", "read", "write_compressai"]
 
-# {codec: {metric of `curves.METRICS`: its curve}}
+# {codec: {metric of `curves.METRICS`: curve}}
 Curves = dict[str, dict[str, curves.Curve]]
 
 _COMPRESSAI = {"psnr": ("psnr-rgb", "psnr"), "ms_ssim": ("ms-ssim-rgb", "ms-ssim")}
@@ -34,11 +34,11 @@ def read(paths: Sequence[str]) -> Curves:
   """The curves of some files.
 
   Args:
-    paths: of files that end in `.json` or `.csv`, see above.
+    paths: paths of `.json` and `.csv` files, see above.
 
   Raises:
     OSError: a file cannot be read.
-    ValueError: a file has no such content, or two have curves of one name.
+    ValueError: the content of a file is not valid, or two curves have the same name.
   """
   result: Curves = {}
   for path in paths:
@@ -106,16 +106,16 @@ def _check(where, bpp, found):
 
 
 def write_compressai(rows: Sequence[measurements.Row], folder: pathlib.Path) -> list[pathlib.Path]:
-  """Writes the averages of each codec as CompressAI's plots read them, in order of the rates.
+  """Writes the averages of each codec for CompressAI's plots, in order of the rates.
 
-  A metric that has no finite average at some setting is left out.
+  Leaves out a metric without a finite average at some setting.
 
   Args:
-    rows: of all codecs.
-    folder: receives `CODEC.json`; made if it is missing.
+    rows: rows of all codecs.
+    folder: folder for the files `CODEC.json`; created if it is missing.
 
   Returns:
-    The paths.
+    The paths of the files.
   """
   folder.mkdir(parents=True, exist_ok=True)
   groups: dict[str, list[dict[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""A table of measurements: one row a codec, setting and photograph, and averages of them."""
+"""Measurements, one row per codec, setting and photograph, and their averages."""
 
 import csv
 import dataclasses
@@ -24,24 +24,23 @@ __all__ = [
   "without_figure",
 ]
 
-AVERAGED = ("psnr_db", "ms_ssim")  # Columns that some photographs have no finite figure in.
-DIGITS = 6  # After the point, of all figures.
+AVERAGED = ("psnr_db", "ms_ssim")  # Columns in which some photographs have no finite figure.
+DIGITS = 6  # Digits after the decimal point of all figures.
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One photograph through one file.
+  """Measurement of one photograph through one file.
 
   Attributes:
     codec, setting: the curve and the point on it.
-    version: of a model, a hash of its weights; else the encoder's version.
-    image, crc32: the photograph's file name and the checksum of that file, which goes on over how
-      its transparency was read, if that was said.
-    width, height: pixels.
+    version: hash of a model's weights, or version of a classical encoder.
+    image, crc32: file name of the photograph, and checksum of the file and of `alpha`, if given.
+    width, height: size of the photograph in pixels.
     bytes: size of the compressed file.
-    bpp: its bits, headers and all, for each pixel.
-    psnr_db: of 8-bit RGB, the error averaged over all channels.
-    ms_ssim, ms_ssim_db: of 8-bit RGB, averaged over channels; see `metrics.ms_ssim_db`.
+    bpp: bits per pixel of the whole compressed file, including headers.
+    psnr_db: PSNR of 8-bit RGB in dB, the error averaged over all channels.
+    ms_ssim, ms_ssim_db: MS-SSIM of 8-bit RGB, averaged over channels; see `metrics.ms_ssim_db`.
     encode_s, decode_s: seconds between pixels and bytes, after a first run to warm up.
   """
 
@@ -66,12 +65,12 @@ _NAMES = [field.name for field in _FIELDS]
 
 
 def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
-  """Averages over the photographs, one entry a codec and setting, in order of appearance.
+  """Averages over the photographs, one entry per codec and setting, in order of appearance.
 
-  PSNR is averaged in decibels. `ms_ssim_db` is that of the average MS-SSIM, which is the only thing
-  that publications give. Both are averaged over the photographs that `without_figure` does not
-  name, `psnr_images` and `ms_ssim_images` of them; all else over all. What has no finite figure has
-  no finite average.
+  PSNR is averaged in decibels. `ms_ssim_db` is computed from the average MS-SSIM, the only value
+  that publications give. Both are averaged without the photographs of `without_figure`;
+  `psnr_images` and `ms_ssim_images` count the others. All other columns are averaged over all
+  photographs. A setting without finite figures has no finite average.
   """
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
@@ -85,7 +84,7 @@ def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
     psnrs = [row.psnr_db for row in group if row.image not in left_out["psnr_db"]]
     entry["psnr_db"] = _mean(psnrs)
     entry["psnr_images"] = sum(map(math.isfinite, psnrs))
-    # 1 - MS-SSIM by its decibels, since rounded MS-SSIM of good pictures has few digits of it.
+    # 1 - MS-SSIM is computed from decibels, because rounded MS-SSIM near 1 has few digits of it.
     missing = [
       10 ** (-row.ms_ssim_db / 10) for row in group if row.image not in left_out["ms_ssim"]
     ]
@@ -102,15 +101,15 @@ def _mean(values):
 
 
 def without_figure(rows: Sequence[Row], column: str) -> dict[str, list[Row]]:
-  """Photographs that are left out of averages, for all codecs alike: those without some figure.
+  """Photographs without some figure, which are left out of the averages of all codecs.
 
   Args:
-    rows: of all codecs and settings.
+    rows: rows of all codecs and settings.
     column: one of `AVERAGED`.
 
   Returns:
-    By photograph, its rows that are not finite there: PSNR of what comes back exactly, MS-SSIM of
-    what is too small. Settings that have no finite figure at all are no reason.
+    Photograph -> its rows whose figure is not finite: the PSNR of an exact reconstruction, or the
+    MS-SSIM of a photograph that is too small. Settings without any finite figure are ignored.
   """
   settings = settings_without_figures(rows, column)
   result: dict[str, list[Row]] = {}
@@ -121,7 +120,7 @@ def without_figure(rows: Sequence[Row], column: str) -> dict[str, list[Row]]:
 
 
 def settings_without_figures(rows: Sequence[Row], column: str) -> list[tuple[str, str]]:
-  """Codecs and settings that have a finite figure of no photograph."""
+  """Codecs and settings without a finite figure for any photograph."""
   found: dict[tuple[str, str], bool] = {}
   for row in rows:
     key = (row.codec, row.setting)
@@ -130,7 +129,7 @@ def settings_without_figures(rows: Sequence[Row], column: str) -> list[tuple[str
 
 
 def incomplete(rows: Sequence[Row]) -> list[tuple[str, str]]:
-  """Codecs and settings that lack some photograph of the rows: their averages mislead."""
+  """Codecs and settings without rows for some photographs; their averages would mislead."""
   images = {row.image for row in rows}
   measured: dict[tuple[str, str], set[str]] = {}
   for row in rows:
@@ -139,18 +138,18 @@ def incomplete(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def read_rows(path: pathlib.Path) -> list[Row]:
-  """The whole rows of a table; none if there is no such file.
+  """The complete rows of a table; empty if the file does not exist.
 
   Raises:
-    ValueError: the file is something else.
+    ValueError: the file is not a table of evaluations, or a line is damaged.
   """
   if not path.exists():
     return []
   try:
     # Spreadsheets put a byte order mark first.
     text = path.read_bytes().decode("utf-8-sig")
-    # A line that was cut off would still parse, with wrong digits at its end. Names may hold what
-    # `splitlines` takes for line ends.
+    # A truncated line would still parse, with wrong digits at its end. Names may contain characters
+    # that `splitlines` treats as line ends.
     lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
     reader = csv.DictReader(lines)
     names = reader.fieldnames
@@ -165,13 +164,13 @@ def read_rows(path: pathlib.Path) -> list[Row]:
 
 
 class Table:
-  """Rows in memory and in a file, which is usable whenever the program ends.
+  """Rows in memory and in a file; the file is usable whenever the program ends.
 
   Args:
-    path: of the file; its rows are read if it is there.
+    path: path of the file; its rows are read if it exists.
 
   Raises:
-    ValueError: the file is something else.
+    ValueError: the file is not a table of evaluations, or a line is damaged.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -179,18 +178,18 @@ class Table:
     self.rows = read_rows(path)
 
   def has(self, codec: str, setting: str, image: str) -> bool:
-    """Whether there is such a row."""
+    """Whether the table has a row of this codec, setting and image."""
     key = (codec, setting, image)
     return any((row.codec, row.setting, row.image) == key for row in self.rows)
 
   def drop_outdated(
     self, versions: Mapping[tuple[str, str], str], checksums: Mapping[str, str]
   ) -> None:
-    """Forgets rows of other versions of codecs and photographs, and rewrites the file.
+    """Removes rows of other versions of codecs and photographs, and rewrites the file.
 
     Args:
-      versions: of codecs and settings; rows of others are kept.
-      checksums: of photographs; rows of others are kept.
+      versions: (codec, setting) -> version; rows of other settings are kept.
+      checksums: photograph -> checksum; rows of other photographs are kept.
     """
     self.rows = [
       row
@@ -202,7 +201,7 @@ class Table:
     outputs.write_atomically(str(self._path), text.encode())
 
   def add(self, row: Row) -> None:
-    """Appends a row to the file, too."""
+    """Appends a row, also to the file."""
     self.rows.append(row)
     with open(self._path, "a", newline="", encoding="utf-8") as file:
       file.write(_csv_line(dataclasses.astuple(row)))

@@ -1,14 +1,14 @@
-"""Photographs through real files: size, quality and time of codecs, one row a photograph.
+"""Measures size, quality and time of codecs through real files, one row per photograph.
 
-An output folder holds
+An output folder contains
 
-    images.csv       one row a codec, setting and photograph (see `measurements.Row`)
-    averages.json    averages over the photographs, one entry a codec and setting
+    images.csv       one row per codec, setting and photograph (see `measurements.Row`)
+    averages.json    averages over the photographs, one entry per codec and setting
     files/           the compressed files, if they are kept
 
-Rows that are there already are not measured again, so that an evaluation that was interrupted goes
-on, and one table collects many codecs. A folder without such a table, but with a file of another
-name that an evaluation writes, is of another program, and refused.
+Existing rows are not measured again, so that an interrupted evaluation can continue, and one table
+can collect many codecs. A folder without such a table, but with another file that an evaluation
+would write, belongs to another program, and is refused.
 """
 
 import json
@@ -38,15 +38,15 @@ _FILES = "files"
 
 
 def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
-  """Measures what is missing from the output folder, and logs its progress.
+  """Measures the rows that the output folder lacks, and logs progress.
 
   Returns:
     The averages of the whole table.
 
   Raises:
-    ValueError: the output is of another program; no photographs, or files that are none; not a
-      model, an unknown or missing codec, or one that cannot code a photograph. But for the last,
-      nothing was measured yet.
+    ValueError: the output belongs to another program; the photographs are missing or not valid; a
+      model is not valid; a codec is unknown or not installed, or cannot code a photograph. Only the
+      last error occurs after measurements have begun.
   """
   photographs = find_photographs(config.images, config.alpha)
   contenders = find_contenders(config)
@@ -80,8 +80,8 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
 
 
 def _refuse_other(output, keep_files):
-  """Raises where results would take the place of what another program wrote."""
-  if (output / TABLE).exists():  # `Table` looks into it.
+  """Raises ValueError if results would replace files of another program."""
+  if (output / TABLE).exists():  # `Table` checks its content.
     return
   names = (_AVERAGES, *summary.FILES, *([_FILES] if keep_files else []))
   found = [name for name in names if (output / name).exists()]
@@ -92,7 +92,7 @@ def _refuse_other(output, keep_files):
 
 
 def _measure(contender, photographs, output, keep_files):
-  """Yields a row a photograph."""
+  """Yields one row per photograph."""
   if not photographs:
     return
   codec = contender.make()
@@ -101,7 +101,7 @@ def _measure(contender, photographs, output, keep_files):
     if keep_files:
       folder = output / _FILES / contender.codec / contender.setting
       folder.mkdir(parents=True, exist_ok=True)
-    # The first run of a learned codec traces its graphs.
+    # The first run of a learned codec traces graphs, so it is not timed.
     _measure_one(contender, codec, photographs[0], folder)
     for photograph in photographs:
       yield _measure_one(contender, codec, photograph, folder)

@@ -1,7 +1,7 @@
-"""Pictures of a report: photographs, what codecs make of them at nearest bytes, where bits go.
+"""Pictures of a report: originals, reconstructions of nearly equal sizes, and maps of bits.
 
-Photographs are lossless WebP. What codecs decode is AVIF 4:4:4 of high quality: as lossless files
-they would be many times as large. Bits are PNG.
+Originals are lossless WebP. Reconstructions are AVIF 4:4:4 of high quality: lossless files would be
+many times as large. Maps of bits are PNG.
 """
 
 import functools
@@ -26,12 +26,12 @@ from bmshj_minnen.photographs import outputs
 
 __all__ = ["BITS_COLOURS", "MAX_BITS", "Pictures", "levels", "position_bits"]
 
-MAX_BITS = 576  # A position; the colours of more are those of this.
-# Of no bits to `MAX_BITS`, equal steps of their square root: Cividis, made for all kinds of colour
-# vision.
+MAX_BITS = 576  # Bits per position at the end of the colour scale; larger values are clipped.
+# Colours of 0 to `MAX_BITS` bits, in equal steps of the square root: Cividis, made for all kinds of
+# colour vision.
 BITS_COLOURS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
 
-_SIZES = 4  # A photograph.
+_SIZES = 4  # Sizes per photograph.
 _DECODED = {
   "format": "AVIF",
   "quality": 72,
@@ -42,11 +42,11 @@ _DECODED = {
 
 
 def levels(rows: Sequence[Row], codecs: Sequence[str]) -> list[dict[str, Row]]:
-  """What is shown beside each other: sizes that span those of the first codec.
+  """Rows that are shown side by side, at sizes that span the sizes of the first codec.
 
   Args:
-    rows: of one photograph.
-    codecs: names, those of the rows that are shown.
+    rows: rows of one photograph.
+    codecs: names of the codecs that are shown.
 
   Returns:
     For each size, from small to large, the row of each codec that is nearest in bytes.
@@ -67,16 +67,16 @@ def _nearest(rows, size):
 
 
 def position_bits(model: Model, latents: Latents) -> np.ndarray:
-  """[h, w] float32: estimated bits of ŷ at each position, over all channels, ẑ not counted."""
+  """Estimated bits of ŷ at each position, over all channels, without ẑ: [h, w] float32."""
   y_hat, z_hat = latents.y_hat[None], latents.z_hat[None]
   return model.latent_bits(y_hat, z_hat).numpy()[0].sum(-1)
 
 
 class Pictures:
-  """A folder of pictures; those that are there already are not made again.
+  """A folder of pictures; existing pictures are not made again.
 
   Args:
-    folder: made if it is not there.
+    folder: the folder; created if it is missing.
 
   Raises:
     ValueError: this Pillow cannot write AVIF.
@@ -88,7 +88,7 @@ class Pictures:
     self._folder = folder
 
   def original(self, photograph: Photograph) -> str:
-    """The name of the file."""
+    """Writes a photograph and returns the name of the file."""
     name = f"{_slug(photograph.name)}-{photograph.crc32}.webp"
     if not (self._folder / name).exists():
       self._write(name, photograph.read(), format="WEBP", lossless=True)
@@ -97,11 +97,11 @@ class Pictures:
   def decoded(
     self, contender: Contender, photographs: Sequence[Photograph]
   ) -> list[tuple[str, str]]:
-    """What a codec makes of photographs.
+    """Writes the reconstructions of photographs by a codec.
 
     Returns:
-      For each the name of its file and that of a picture of the bits a position; empty if it is
-      not a model.
+      For each photograph the name of the reconstruction and the name of the map of bits per
+      position; the latter is empty for classical codecs.
     """
     names = [self._names(contender, photograph) for photograph in photographs]
     missing = [
@@ -143,18 +143,18 @@ class Pictures:
     outputs.write_atomically(str(self._folder / name), buffer.getvalue())
 
 
-@functools.lru_cache(1)  # Of many settings of one model.
+@functools.lru_cache(1)  # A model may have many settings.
 def _load_model(directory):
   return model_directory.load_model(str(directory))
 
 
 def _slug(text):
-  """What is safe in file names and addresses."""
+  """A text without characters that are unsafe in file names and URLs."""
   return re.sub(r"[^A-Za-z0-9_.]+", "_", text).strip("_.") or "_"
 
 
 def _levels_of(bits, height, width):
-  """Bits [h, w] -> indices of colours [height, width] uint8."""
+  """Bits per position [h, w] -> indices of colours [height, width] uint8."""
   fraction = np.sqrt(np.minimum(bits, MAX_BITS) / MAX_BITS)
   levels_ = np.round(255 * fraction).astype(np.uint8)
   stride = cfg.LATENT_STRIDE
@@ -162,7 +162,7 @@ def _levels_of(bits, height, width):
 
 
 def _palette():
-  """[256, 3] uint8."""
+  """The colour scale, [256, 3] uint8."""
   stops = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in BITS_COLOURS])
   at = np.linspace(0, 1, len(stops))
   channels = [np.interp(np.linspace(0, 1, 256), at, channel) for channel in stops.T]

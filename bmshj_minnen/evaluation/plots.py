@@ -1,4 +1,4 @@
-"""Plots of rate-distortion curves, by Matplotlib."""
+"""Plots of rate-distortion curves, drawn by Matplotlib."""
 
 import pathlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _MAX_BPP = 2.0
 def averages(
   named: Mapping[str, curves.Curve], looks: Mapping[str, Appearance], metric: str
 ) -> Any:
-  """A `matplotlib.figure.Figure` with one curve a name.
+  """A `matplotlib.figure.Figure` with one curve per name.
 
   Raises:
     ValueError: Matplotlib is not installed.
@@ -44,7 +44,7 @@ def savings(
   draw_savings(axes, named, looks, named[anchor])
   title = f"Bits saved against {looks[anchor].title}"
   axes.set(xlabel=curves.METRICS[metric].title, ylabel="per cent", title=title)
-  # Beside the curves, which may run anywhere.
+  # The legend is beside the axes, where it hides no curve.
   figure.legend(fontsize=8, loc="outside right upper")
   return figure
 
@@ -55,7 +55,7 @@ def draw_savings(
   looks: Mapping[str, Appearance],
   anchor: curves.Curve,
 ) -> None:
-  """Draws the bits that curves save at equal quality into a `matplotlib.axes.Axes`, per cent."""
+  """Draws the bits that curves save at equal quality, in per cent, into `matplotlib.axes.Axes`."""
   for name, own in named.items():
     if len(own.bpp) > 1:
       quality = np.linspace(own.quality[0], own.quality[-1], 400)
@@ -70,7 +70,12 @@ def draw_savings(
 def images(
   named: Mapping[str, Mapping[str, curves.Curve]], looks: Mapping[str, Appearance], metric: str
 ) -> Any:
-  """A figure with the curves of each image, by image and codec.
+  """A figure with one plot per image and one curve per codec.
+
+  Args:
+    named: image -> codec -> curve.
+    looks: codec -> appearance.
+    metric: a name in `curves.METRICS`.
 
   Raises:
     ValueError: Matplotlib is not installed.
@@ -113,7 +118,7 @@ def _style(look):
 
 
 def _draw_curves(axes, named, looks):
-  """Draws up to `_MAX_BPP`, and fits the heights to what is shown."""
+  """Draws curves up to `_MAX_BPP`, and fits the vertical range to the visible points."""
   shown = []
   for name, own in named.items():
     axes.plot(own.bpp, own.quality, **_style(looks[name]))

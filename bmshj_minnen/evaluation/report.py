@@ -1,7 +1,7 @@
-"""An evaluation as a page: `index.html` and a folder of pictures beside it.
+"""Writes an evaluation as a page: `index.html` and a folder of pictures beside it.
 
-It is opened from disk, without server or network. `page/` holds its parts; the plots are drawn by
-Plotly, whose script the page contains.
+The page opens from disk, without server or network. `page/` contains its parts; Plotly draws the
+plots, and its script is included in the page.
 """
 
 import html
@@ -40,19 +40,19 @@ def write(
   photographs: Sequence[Photograph],
   folder: pathlib.Path,
 ) -> pathlib.Path:
-  """Writes the page and the pictures that it lacks.
+  """Writes the page and its missing pictures.
 
   Args:
-    rows: all are in the curves and tables.
-    contenders: of these, measured on all photographs, there are pictures; models first.
-    photographs: those of the pictures.
-    folder: made if it is not there.
+    rows: rows of the curves and tables.
+    contenders: codecs of the pictures, measured on all photographs; models first.
+    photographs: photographs of the pictures.
+    folder: folder of the page; created if it is missing.
 
   Returns:
     The path of the page.
 
   Raises:
-    ValueError: a package is not installed, or another page is there.
+    ValueError: a package is not installed, or the folder contains another page.
   """
   refuse_other(folder)
   script = _plotly()
@@ -78,9 +78,9 @@ def write(
 
 
 def refuse_other(folder: pathlib.Path) -> None:
-  """Raises ValueError where the page would take the place of one that is no report."""
+  """Raises ValueError if the page would replace a page that is not a report."""
   path = folder / _PAGE
-  head = _template().partition("{{")[0].encode()  # As of every report.
+  head = _template().partition("{{")[0].encode()  # The beginning of every report.
   if path.exists() and path.read_bytes()[: len(head)] != head:
     raise ValueError(f"{path} is there already, and no report: give another folder")
 
@@ -99,7 +99,7 @@ def _plotly():
 
 
 def _bits_ticks():
-  """Figures at equal distances below the scale of colours."""
+  """Figures at equal distances below the colour scale."""
   return "".join(f"<span>{MAX_BITS * (i / 6) ** 2:.0f}</span>" for i in range(7))
 
 
@@ -109,7 +109,7 @@ def _count(rows):
 
 
 def _json(value):
-  """JSON that may stand within a script."""
+  """JSON that can be embedded in a script element."""
   text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
   return text.replace("<", "\\u003c")
 
@@ -136,7 +136,7 @@ def _data(rows, codecs, contenders, photographs, pictures):
 
 
 def _figures(entry: dict[str, Any]) -> list[Any]:
-  """Those of `_FIGURES`; JSON has neither nan nor inf."""
+  """Values of `_FIGURES`, with None for NaN and infinity, which JSON lacks."""
   values = [entry[name] for name in _FIGURES]
   return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
 
@@ -173,7 +173,7 @@ def _images(rows, contenders, photographs, pictures):
 
 
 def _files(chosen, contenders, photographs, pictures):
-  """(photograph, codec, setting) -> addresses of its picture and bits; a codec is loaded once."""
+  """(photograph, codec, setting) -> URLs of picture and map of bits; loads each codec once."""
   needed = {
     (name, codec, row.setting)
     for name, own in chosen.items()
@@ -197,7 +197,7 @@ def _note(sentence):
 
 
 def _rates(rows, codecs, metric):
-  """An HTML table: a row's bits against a column's, of averages and the mean of single images."""
+  """An HTML table of rates, row against column: rates of averages, and mean rates of images."""
   named = curves.measured(rows, metric)
   named = {codec: named[codec] for codec in codecs if codec in named and len(named[codec].bpp) > 1}
   if len(named) < 2:

@@ -1,4 +1,4 @@
-"""Tables and plots beside the measurements of an evaluation."""
+"""Writes tables and plots beside the measurements of an evaluation."""
 
 import importlib.util
 import pathlib
@@ -34,11 +34,11 @@ def write(
 ) -> None:
   """Writes the tables `summary.md` and plots of averages such as `summary_psnr.png`.
 
-  Without the packages of the extra `evaluation` it writes nothing, and logs how to get them.
+  Without the packages of the extra `evaluation`, it writes nothing, and logs how to install them.
 
   Args:
-    rows: measured ones.
-    folder: receives the files.
+    rows: measured rows.
+    folder: folder for the files.
     others: curves that were not measured here, see `exchange.read`.
     plot_formats: some of `PLOT_FORMATS`.
     table_formats: some of `TABLE_FORMATS`.

@@ -1,4 +1,4 @@
-"""Tables of an evaluation, in Markdown."""
+"""Tables of an evaluation, in Markdown and LaTeX."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def models(rows: Sequence[measurements.Row]) -> list[str]:
-  """Codecs of a table that are not classical ones."""
+  """Codecs of a table that are not classical codecs."""
   return list(dict.fromkeys(row.codec for row in rows if row.codec not in classical.FORMATS))
 
 
@@ -40,10 +40,10 @@ def named_curves(
 
 
 def summary(rows: Sequence[measurements.Row], others: _Others = None) -> str:
-  """All codecs against each other, on average and image by image, and the averages, in Markdown.
+  """Rates of all codecs against each other, of averages and per image, and averages, in Markdown.
 
   Args:
-    rows: measured ones.
+    rows: measured rows.
     others: {codec: {metric: curve}} of codecs that were not measured here.
 
   Raises:
@@ -62,7 +62,15 @@ def summary(rows: Sequence[measurements.Row], others: _Others = None) -> str:
 
 
 def latex_summary(rows: Sequence[measurements.Row], others: _Others = None) -> str:
-  """Bjøntegaard rates and averages as `tabular` environments of LaTeX; arguments of `summary`."""
+  """Bjøntegaard rates and averages as `tabular` environments of LaTeX.
+
+  Args:
+    rows: measured rows.
+    others: {codec: {metric: curve}} of codecs that were not measured here.
+
+  Raises:
+    ValueError: the package `bjontegaard` is not installed.
+  """
   parts = []
   for metric in curves.METRICS:
     named = named_curves(rows, others, metric)
@@ -77,7 +85,14 @@ def latex_summary(rows: Sequence[measurements.Row], others: _Others = None) -> s
 def bjontegaard(
   named: Mapping[str, curves.Curve], tests: Sequence[str], anchors: Sequence[str], metric: str
 ) -> str:
-  """Bjøntegaard rates of each of `tests` against each of `anchors`, names of curves."""
+  """Bjøntegaard rates of each of `tests` against each of `anchors`, in Markdown.
+
+  Args:
+    named: curves by name.
+    tests: names of curves, the rows of the table.
+    anchors: names of curves, the columns of the table.
+    metric: a name in `curves.METRICS`.
+  """
   title = f"## Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
   caution = cautions.of_rates(named, itertools.product(tests, anchors))
   parts = [title, markdown(["", *anchors], _rates(named, tests, anchors)), caution]
@@ -94,7 +109,7 @@ def _rates(named, tests, anchors):
 def image_rates(
   images: Mapping[str, Mapping[str, curves.Curve]], anchor: str, test: str
 ) -> list[float]:
-  """Bjøntegaard rates on the images that have both codecs and where their qualities overlap."""
+  """Bjøntegaard rates on the images that have both curves and enough overlap of their qualities."""
   rates = [
     curves.bd_rate(own[anchor], own[test])
     for own in images.values()
@@ -104,7 +119,7 @@ def image_rates(
 
 
 def by_image(rows: Sequence[measurements.Row], metric: str, anchor: str) -> str:
-  """Rates against one codec over single images: mean and range."""
+  """Rates of all codecs against `anchor` on single images, in Markdown: mean and range."""
   means = curves.measured(rows, metric)
   images = curves.measured_by_image(rows, metric)
   lines = []
@@ -130,7 +145,7 @@ def by_image(rows: Sequence[measurements.Row], metric: str, anchor: str) -> str:
 
 
 def averages(rows: Sequence[measurements.Row]) -> str:
-  """The averages of each codec and setting."""
+  """The averages of each codec and setting, in Markdown."""
   parts = ["## Averages over images", markdown(_AVERAGES, _average_lines(rows))]
   if any(
     entry[f"{metric}_images"] < entry["images"]
@@ -158,12 +173,12 @@ def _average_lines(rows):
 
 
 def per_cent(value: float) -> str:
-  """Such as `+3.1 %`; a dash if it is not finite."""
+  """A value as text, such as `+3.1 %`; a dash if it is not finite."""
   return f"{value:+.1f} %" if np.isfinite(value) else "–"
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-  """A table whose first column is text; cells may hold bars and line ends."""
+  """A table whose first column is text; cells may contain bars and line ends."""
   rule = ["---", *["---:"] * (len(head) - 1)]
   rows = [[_cell(text) for text in line] for line in [head, *lines]]
   return "\n".join("| " + " | ".join(line) + " |" for line in [rows[0], rule, *rows[1:]])

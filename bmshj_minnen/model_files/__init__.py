@@ -1,1 +1,1 @@
-"""A model on disk: its directory, those that ship, weights as named arrays."""
+"""Models on disk: model directories, shipped models, weights as named arrays."""

@@ -23,12 +23,12 @@ def read(
   """The arrays of a file in a model directory.
 
   Args:
-    directory: of the model.
-    name: of the file.
-    wanted: whether an array of a name is read; None: all are.
+    directory: the model directory.
+    name: name of the file.
+    wanted: name of an array -> whether it is read; None: all arrays are read.
 
   Raises:
-    ValueError: it is missing or damaged, or numbers in it are not finite.
+    ValueError: the file is missing or damaged, or contains NaN or infinity.
   """
   arrays = _read(directory, name, wanted)
   bad = not_finite(arrays)
@@ -41,7 +41,7 @@ def read(
 
 
 def not_finite(arrays: dict[str, np.ndarray]) -> Optional[str]:
-  """The name of an array that holds an infinity or a NaN; None if all numbers are finite."""
+  """The name of an array that contains NaN or infinity; None if all numbers are finite."""
   floats = (name for name, array in arrays.items() if array.dtype.kind == "f")
   return next((name for name in floats if not np.isfinite(arrays[name]).all()), None)
 
@@ -57,19 +57,18 @@ def _read(directory, name, wanted):
 
 
 def write(directory: pathlib.Path, files: dict[str, dict[str, np.ndarray]]) -> None:
-  """Writes what `read` reads; the directory must be there.
+  """Writes files of named arrays for `read`; the directory must exist.
 
-  Files that belong together are written together: where there is no space for one, all stay as they
-  were.
+  The files are replaced together: if the disk is full, all keep their old contents.
 
   Args:
-    directory: of the model.
+    directory: the model directory.
     files: file name -> named arrays.
 
   Raises:
-    OSError: they cannot be written; names the file.
+    OSError: a file cannot be written; the message names it.
   """
-  # Links are followed, and what is renamed lies beside what it replaces.
+  # Links are followed, and each new file is staged beside the file that it replaces.
   targets = {name: pathlib.Path(os.path.realpath(directory / name)) for name in files}
   staged = {name: target.with_name(f".{name}.new") for name, target in targets.items()}
   try:

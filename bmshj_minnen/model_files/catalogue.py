@@ -1,4 +1,4 @@
-"""The trained models that ship, by name, such as `joint-mse`: PRIOR-DISTORTION."""
+"""The shipped trained models, by name, such as `joint-mse`: PRIOR-DISTORTION."""
 
 import functools
 import pathlib
@@ -16,7 +16,7 @@ _DEFAULT_NAME = "joint-mse"
 
 
 def names() -> list[str]:
-  """All names, in order of the alphabet."""
+  """Names of all shipped models, in alphabetical order."""
   return sorted(path.parent.name for path in _FOLDER.glob("*/config.json"))
 
 
@@ -24,10 +24,11 @@ def find(model: Union[str, pathlib.Path]) -> pathlib.Path:
   """The directory of a model.
 
   Args:
-    model: a name; `default` or nothing, for the one for every rate; or a directory.
+    model: a name; `default` or an empty string, for the default model, which covers all rates; or a
+      directory.
 
   Raises:
-    ValueError: there is neither such a name nor such a directory.
+    ValueError: there is neither a shipped model of this name nor such a directory.
   """
   model = str(model)
   if model in ("", DEFAULT):
@@ -41,10 +42,10 @@ def find(model: Union[str, pathlib.Path]) -> pathlib.Path:
 
 @functools.cache
 def fingerprint(model: str) -> bytes:
-  """The 4 bytes of a model that ships, by its name."""
+  """The fingerprint (4 bytes) of a shipped model, by its name."""
   return fingerprints.fingerprint(array_files.read(find(model), array_files.CODER))
 
 
 def name_of(wanted: bytes) -> Optional[str]:
-  """The name of the model that ships and has this fingerprint, if there is one."""
+  """The name of the shipped model with this fingerprint (4 bytes), or None."""
   return next((name for name in names() if fingerprint(name) == wanted), None)

@@ -1,4 +1,4 @@
-"""What a codec reads of a model directory, with any runtime; TensorFlow is not needed."""
+"""Files that a codec reads from a model directory, with any runtime; needs no TensorFlow."""
 
 import logging
 import os
@@ -16,14 +16,14 @@ from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
 
 __all__ = ["BOND", "Shipped", "place", "read_prior", "read_weights"]
 
-BOND = "coder"  # Among the weights: the fingerprint of the coder that was saved with them.
+BOND = "coder"  # Array among the weights: fingerprint of the coder that was saved with them.
 
 
 def read_prior(directory: pathlib.Path) -> FrozenPrior:
-  """The integer prior.
+  """The integer prior of a model.
 
   Raises:
-    ValueError: it is missing or damaged.
+    ValueError: the prior is missing or damaged.
   """
   return FrozenPrior.from_arrays(array_files.read(directory, CODER))
 
@@ -31,15 +31,15 @@ def read_prior(directory: pathlib.Path) -> FrozenPrior:
 def read_weights(
   directory: pathlib.Path, fingerprint: bytes, parts: Optional[tuple[str, ...]] = None
 ) -> dict[str, np.ndarray]:
-  """The weights that were saved with the prior of a fingerprint.
+  """The weights that were saved with the prior of this fingerprint, by name.
 
   Args:
-    directory: of the model.
-    fingerprint: 4 bytes.
-    parts: such as "g_s"; None: all.
+    directory: the model directory.
+    fingerprint: fingerprint of the prior, 4 bytes.
+    parts: networks whose weights are read, such as "g_s"; None: all.
 
   Raises:
-    ValueError: they are missing, damaged, or of another model.
+    ValueError: the weights are missing, damaged, or of another model.
   """
   wanted = None if parts is None else lambda name: name.split("/")[0] in (*parts, BOND)
   arrays = array_files.read(directory, WEIGHTS, wanted)
@@ -60,17 +60,20 @@ def read_weights(
 
 
 def place(directory: pathlib.Path) -> str:
-  """What another process knows a model by; elsewhere the package may lie in another folder."""
+  """Argument that loads a model in another process: the name of a shipped model, else a path.
+
+  Names are portable: the package may be in another folder on other machines.
+  """
   if directory.name in catalogue.names() and directory == catalogue.find(directory.name):
     return directory.name
   return os.path.abspath(directory)
 
 
 class Shipped:
-  """The codecs of the models that ship, each made once; for several threads.
+  """The codecs of the shipped models, each made once; may be used by several threads.
 
   Args:
-    make: a directory, its prior and options -> a codec.
+    make: function of a model directory, its prior and options that returns a codec.
   """
 
   def __init__(self, make: Callable[..., Codec]):
@@ -94,7 +97,7 @@ class Shipped:
 
   def _new(self, fingerprint, options):
     for directory in map(catalogue.find, catalogue.names()):
-      # Reading this is quick, other than the prior.
+      # Reading the fingerprint is quick; reading the prior is not.
       bond = array_files.read(directory, WEIGHTS, lambda name: name == BOND)[BOND]
       if bond.tobytes() == fingerprint:
         prior = read_prior(directory)

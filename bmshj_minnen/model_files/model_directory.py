@@ -1,6 +1,6 @@
 """A model on disk: its configuration, its weights and its frozen entropy coder.
 
-Wherever a model directory is read, the name of one that ships does as well, see `catalogue`.
+Instead of a model directory, the name of a shipped model can be given, see `catalogue`.
 """
 
 import dataclasses
@@ -37,8 +37,8 @@ __all__ = [
   "save",
 ]
 
-RECORD = "train.json"  # Flags, versions and data of the run that made it.
-CODEC_FILES = (WEIGHTS, CODER)  # What `load` reads.
+RECORD = "train.json"  # Flags, versions and data of the training run.
+CODEC_FILES = (WEIGHTS, CODER)  # Files that `load` reads.
 
 
 def model_for_coding(
@@ -46,17 +46,18 @@ def model_for_coding(
   arrays: dict[str, np.ndarray],
   precision: str = cfg.CODEC_PRECISIONS[0],
 ) -> Model:
-  """A model whose g_a, g_s and h_a can be computed, and nothing else.
+  """A model that can compute only g_a, g_s and h_a.
 
   Args:
-    config: of the model.
-    arrays: its weights, by the names of `weights`.
-    precision: of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. With "bfloat16" processors
-      that have it (AVX512-BF16, AMX) take half the time, for pixels that differ by rounding; "auto"
-      is that on those and "float32" on others. Files of either are read with either.
+    config: config of the model.
+    arrays: weights of the model, by the names of `weights`.
+    precision: precision of most of g_a and g_s, one of `config.CODEC_PRECISIONS`. "bfloat16" halves
+      the time on processors that support it (AVX512-BF16, AMX), and pixels differ by rounding;
+      "auto" is "bfloat16" on those processors and "float32" on others. Files written with one
+      precision can be read with the other.
 
   Raises:
-    ValueError: there is no such precision, or the weights are of another model.
+    ValueError: the precision is unknown, or the weights are of another model.
   """
   policy = _policy(precision)
   with precision_policy(policy):
@@ -71,22 +72,23 @@ def _policy(precision):
 
 
 def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> None:
-  """Writes a model that `load` and `load_model` read; each file is whole or not there.
+  """Writes a model for `load` and `load_model`; each file is written completely or not at all.
 
   Args:
     model: a built model.
-    directory: made if it is missing.
-    typical_images: [B, H, W, 3], see `freeze`.
+    directory: the model directory; created if it is missing.
+    typical_images: [B, H, W, 3] in 0..255, see `freeze`.
 
   Raises:
-    NotFiniteError: a weight or an activation is not finite; nothing was written.
-    ValueError: a layer of h_s or g_ep is not for entropy coding; nothing was written.
+    NotFiniteError: a weight or an activation is not finite; nothing is written.
+    OSError: a file cannot be written; an older model in the directory stays.
+    ValueError: entropy coding does not support a layer of h_s or g_ep; nothing is written.
   """
   snapshots.take(model, typical_images).write(directory)
 
 
 def has_weights(directory: pathlib.Path) -> bool:
-  """Whether a directory holds a model, trained or on its way."""
+  """Whether a directory contains a model, with or without finished training."""
   return (directory / WEIGHTS).exists()
 
 
@@ -102,17 +104,18 @@ def load(
   """The codec of a model.
 
   Args:
-    model: a directory that training wrote, or the name of a model that ships.
-    max_pixels, memory: as of `Codec`.
-    precision: as of `model_for_coding`.
-    refine: steps of gradient descent that `compress` takes for each image, see `refinement`.
-    lmbda: their λ; if nothing is said, what the model was trained for, or that of the quality.
-    quality: of a model for many rates, where none is given; None: the default one, see `quality`.
+    model: a directory that training wrote, or the name of a shipped model.
+    max_pixels: maximum number of pixels of an image that `decompress` accepts.
+    memory: bytes that the networks may take in one call, approximately.
+    precision: precision of most of g_a and g_s, see `model_for_coding`.
+    refine: steps of gradient descent that `compress` takes per image, see `refinement`.
+    lmbda: λ of the refinement; None: the λ of the training, or of the quality.
+    quality: default quality of a model for many rates; None: `quality.DEFAULT_QUALITY`.
 
   Raises:
-    TypeError: the quality or λ is no number.
-    ValueError: there is no such model, quality or λ; its files are of different models; or nothing
-      says for which λ it is to be refined.
+    TypeError: the quality or λ is not a number.
+    ValueError: the model does not exist; the quality or λ is not valid; the files are of different
+      models; or the λ of the refinement is unknown.
   """
   refuse_forked()
   directory = catalogue.find(model)
@@ -133,7 +136,7 @@ def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=Non
 
 
 def _load_again(fingerprint, model, *options):
-  """The codec of `load` in another process."""
+  """Loads the same codec in another process."""
   codec = load(model, *options)
   if codec.fingerprint != fingerprint:
     raise ValueError(f"the model in {model} is no longer the one that was loaded")
@@ -144,7 +147,7 @@ def _refiner(directory, config, precision, steps, lmbda):
   trained_for, distortion = _objective(directory)
   lmbda = None if lmbda is None else checks.positive("lmbda", lmbda)
   if config.gain_lambdas:
-    trained_for = None  # What the quality says.
+    trained_for = None  # The quality determines λ.
   elif lmbda is None and trained_for is None:
     raise ValueError(
       f"{directory} has no {RECORD} that says for which λ it was trained: give --lambda"
@@ -155,7 +158,7 @@ def _refiner(directory, config, precision, steps, lmbda):
 
 
 def _objective(directory):
-  """λ, if it is known, and the distortion that a model was trained for."""
+  """λ (None if unknown) and the distortion that a model was trained for."""
   try:
     flags = json.loads((directory / RECORD).read_text())["flags"]
     lmbda = flags.get("lmbda")
@@ -174,6 +177,12 @@ def load_for(
 ) -> Codec:
   """The codec of the shipped model that wrote a file.
 
+  Args:
+    file: content of a compressed file.
+    max_pixels: maximum number of pixels of an image that `decompress` accepts.
+    memory: bytes that the networks may take in one call, approximately.
+    precision: precision of most of g_a and g_s, see `model_for_coding`.
+
   Raises:
     BitstreamError: the file is damaged.
     ValueError: no shipped model wrote it.
@@ -183,13 +192,13 @@ def load_for(
 
 
 def load_config(model: str) -> cfg.ModelConfig:
-  """What the weights of a model depend on.
+  """The config of a model, which determines names and shapes of the weights.
 
   Args:
-    model: a directory that training wrote, or the name of a model that ships.
+    model: a directory that training wrote, or the name of a shipped model.
 
   Raises:
-    ValueError: there is no such model.
+    ValueError: the model does not exist.
   """
   directory = catalogue.find(model)
   if not (directory / snapshots.CONFIG).exists():
@@ -198,7 +207,14 @@ def load_config(model: str) -> cfg.ModelConfig:
 
 
 def load_model(model: str) -> Model:
-  """Builds a model and gives it its weights; arguments and errors as of `load_config`."""
+  """Builds a model and loads its weights.
+
+  Args:
+    model: a directory that training wrote, or the name of a shipped model.
+
+  Raises:
+    ValueError: the model does not exist, or its weights are missing or damaged.
+  """
   refuse_forked()
   result = Model(load_config(model))
   load_weights(result, model)
@@ -206,13 +222,18 @@ def load_model(model: str) -> Model:
 
 
 def load_weights(model: Model, source: str) -> None:
-  """Gives a built model the weights of another one, a directory or the name of one that ships.
+  """Assigns the weights of another model to a built model.
 
-  A model that has more latents but the same shape otherwise gets them embedded, see `widening`. A
-  model for many rates that gets the weights of one for one rate has gains of 1 at that rate.
+  If `model` has more latent channels, but the same shape otherwise, the weights are embedded, see
+  `widening`. A model for many rates that gets weights of a model for one rate has gains of 1 at
+  that rate.
+
+  Args:
+    model: a built model.
+    source: model directory of the weights, or the name of a shipped model.
 
   Raises:
-    ValueError: there are no such weights, or they are of a model of another shape.
+    ValueError: the weights do not exist, or belong to a model of another shape.
   """
   directory = catalogue.find(source)
   arrays, config = array_files.read(directory, WEIGHTS), load_config(source)

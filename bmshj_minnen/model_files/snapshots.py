@@ -1,4 +1,4 @@
-"""Writing a model: frozen first, so that nothing is written of one that cannot be coded with."""
+"""Writes a model; it is frozen first, so that a model that cannot code is not written."""
 
 import dataclasses
 import pathlib
@@ -25,9 +25,9 @@ class Snapshot:
   """A model at one step of its training.
 
   Attributes:
-    config: what its weights depend on.
-    arrays: the weights, by the names of `weights`.
-    frozen: what entropy coding reads.
+    config: config of the model.
+    arrays: weights of the model, by the names of `weights`.
+    frozen: the integer prior for entropy coding.
   """
 
   config: cfg.ModelConfig
@@ -35,10 +35,13 @@ class Snapshot:
   frozen: FrozenPrior
 
   def write(self, directory: pathlib.Path) -> None:
-    """Writes what `model_directory` reads; makes the directory; each file is whole or not there.
+    """Writes the files that `model_directory` reads, each completely or not at all.
+
+    Args:
+      directory: the model directory; created if it is missing.
 
     Raises:
-      OSError: it cannot be written, as on a full disk; a model that was there stays.
+      OSError: a file cannot be written, for example on a full disk; an older model stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_config(self.config, directory)
@@ -51,15 +54,16 @@ class Snapshot:
 
 
 def take(model: Model, typical_images: tf.Tensor) -> Snapshot:
-  """Freezes a model and checks that its codec is the model, see `check_codec`; writes nothing.
+  """Freezes a model and checks that the codec matches it, see `check_codec`; writes nothing.
 
   Args:
     model: a built model.
-    typical_images: [B, H, W, 3], see `freeze`.
+    typical_images: [B, H, W, 3] in 0..255, see `freeze`.
 
   Raises:
     NotFiniteError: a weight or an activation is not finite.
-    ValueError: a layer of h_s or g_ep is not for entropy coding, or files would be another model's.
+    ValueError: entropy coding does not support a layer of h_s or g_ep, or the codec does not match
+      the model.
   """
   arrays = weights.to_arrays(model)
   name = array_files.not_finite(arrays)
@@ -71,5 +75,5 @@ def take(model: Model, typical_images: tf.Tensor) -> Snapshot:
 
 
 def write_config(config: cfg.ModelConfig, directory: pathlib.Path) -> None:
-  """Writes what `load_config` reads, whole or not at all; the directory must be there."""
+  """Writes the config for `load_config`, completely or not at all; the directory must exist."""
   outputs.write_atomically(str(directory / CONFIG), config.to_json().encode())

@@ -1,8 +1,8 @@
-"""A model's weights as named arrays: the paper's quantities, free of any parametrisation.
+"""A model's weights as named arrays: the paper's quantities, independent of the parametrisation.
 
 Names are `part/layer/quantity`, such as `g_a/0/kernel`, `g_s/2/gamma`, `z_density/matrix_1`.
-Kernels are [height, width, in, out]; those of 1x1 convolutions are [in, out]. What layers of other
-kinds have learned is named by their variables, see `layers.parametrisation`.
+Kernels are [height, width, in, out]; kernels of 1x1 convolutions are [in, out]. Weights of other
+kinds of layers have the names of their variables, see `layers.parametrisation`.
 """
 
 from collections.abc import Mapping
@@ -33,31 +33,35 @@ _HOLDING = (Convolution, TransposedConvolution, PolyphaseConvolution, PhaseConvo
 
 
 def to_arrays(model: Model) -> dict[str, np.ndarray]:
-  """All weights of a built model, float32."""
+  """All weights of a built model, by name, float32."""
   return {name: np.asarray(get(), np.float32) for name, (get, _) in _weights(model).items()}
 
 
 def assign(model: Model, arrays: dict[str, np.ndarray]) -> None:
-  """Gives a built model the weights that `to_arrays` returned for another one.
+  """Assigns weights to a built model.
+
+  Args:
+    model: a built model.
+    arrays: weights that `to_arrays` returned for another model.
 
   Raises:
-    ValueError: names or shapes are not those of this model.
+    ValueError: names or shapes do not match this model.
   """
   _assign(_weights(model), arrays)
 
 
 def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
-  """Gives a new model those weights that do not become integers in a codec.
+  """Assigns to a new model the weights that a codec computes with in floating point.
 
   These are g_a, g_s, h_a, the gains and the medians of y. The paper's layers hold them as
-  constants, which takes less time to make and to run; others as variables.
+  constants, which are faster to create and to run; other layers hold them as variables.
 
   Args:
-    model: not built.
-    arrays: of `to_arrays`.
+    model: a model that is not built.
+    arrays: weights from `to_arrays`.
 
   Raises:
-    ValueError: names or shapes are not those of this model.
+    ValueError: names or shapes do not match this model.
   """
   rest = {}
   for part in CODED_IN_FLOAT:
@@ -76,7 +80,7 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
 
 
 def held(part: str, network: tf.keras.layers.Layer) -> list[str]:
-  """Names of the arrays that `hold_network` takes; none if the network has variables."""
+  """Names of the arrays that `hold_network` assigns; empty if the network has variables."""
   if not isinstance(network, Chain) or not all(map(_holds_all, network.layers)):
     return []
   return [f"{part}/{i}/{name}" for i, layer in enumerate(network.layers) for name in _names(layer)]
@@ -88,16 +92,16 @@ def hold_network(
   config: cfg.ModelConfig,
   arrays: Mapping[str, Union[np.ndarray, tf.Tensor]],
 ) -> None:
-  """Gives a network constants, in place of variables or other constants.
+  """Assigns constants to a network, in place of variables or other constants.
 
   Args:
-    part: its name.
-    network: with `held` arrays.
-    config: of its model.
-    arrays: at least these.
+    part: name of the network, such as "g_a".
+    network: a network for which `held` returns names.
+    config: config of the model.
+    arrays: weights by name; at least the names that `held` returns.
 
   Raises:
-    ValueError: names or shapes are not those of this network.
+    ValueError: names or shapes do not match this network.
   """
   shape = _input_shape(part, config)
   channels = shape[-1]
@@ -118,19 +122,19 @@ def hold_network(
 
 
 def _holds_all(layer):
-  # Subclasses, and other activations that are layers, may have weights of their own.
+  # Subclasses, and other activations that are layers, may have other weights.
   activation = layer.activation if type(layer) in _HOLDING else layer
   return type(activation) is GDN or not isinstance(activation, tf.Module)
 
 
 def _names(layer):
-  """Of the quantities of a layer."""
+  """Names of the quantities of a layer."""
   of_gdn = ("beta", "gamma") if isinstance(layer.activation, GDN) else ()
   return ("kernel", "bias", *of_gdn)
 
 
 def _input_shape(part, config):
-  """Of the smallest input."""
+  """Shape of the smallest input of a network, (B, H, W, C)."""
   side = cfg.HYPER_STRIDE
   if part == "g_a":
     return 1, cfg.LATENT_STRIDE * side, cfg.LATENT_STRIDE * side, 3

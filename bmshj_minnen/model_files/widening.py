@@ -1,8 +1,8 @@
-"""More latents for a trained model, which goes on from what it has learned.
+"""Adds latent channels to a trained model, which keeps the function that it has learned.
 
-What a model of more latents computes from the old ones is at first what the old model did: its
-weights are embedded, and the zeros around them keep the new latents out (a case of Chen, Goodfellow
-& Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016).
+The weights of the old model are embedded, with zeros around them that keep the new latents out. At
+first the wider model therefore computes the same from the old latents as the old model did (a case
+of Chen, Goodfellow & Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016).
 """
 
 import dataclasses
@@ -15,13 +15,13 @@ __all__ = ["can_widen", "widen", "widened"]
 
 
 def widened(source: ModelConfig, latent_channels: int) -> ModelConfig:
-  """The configuration with other latents; the hidden layers of h_s stay as they are."""
+  """The config with another number of latent channels; hidden layers of h_s keep their widths."""
   hidden = source.h_s_hidden if source.parts.hyperprior else None
   return dataclasses.replace(source, latent_channels=latent_channels, h_s_channels=hidden)
 
 
 def can_widen(source: ModelConfig, target: ModelConfig) -> bool:
-  """Whether `target` is `source` with more latents, and the networks are the paper's."""
+  """Whether `target` is `source` with more latent channels, and the networks are the paper's."""
   is_more = source.latent_channels < target.latent_channels
   is_more = is_more and source.networks == PAPERS_NETWORKS
   return is_more and widened(source, target.latent_channels) == target
@@ -33,16 +33,16 @@ def widen(
   initial: dict[str, np.ndarray],
   target: ModelConfig,
 ) -> dict[str, np.ndarray]:
-  """Embeds weights.
+  """Embeds trained weights in a model with more latent channels.
 
   Args:
-    arrays: the trained ones, named as in `bmshj_minnen.model_files.weights`.
-    source: their model.
-    initial: of a new model, random; what concerns new latents is taken from there.
-    target: the new model, see `can_widen`.
+    arrays: trained weights, by the names of `bmshj_minnen.model_files.weights`.
+    source: config of the trained model.
+    initial: random weights of the new model, by the same names; used for new latents.
+    target: config of the new model, see `can_widen`.
 
   Returns:
-    Arrays like `initial`.
+    Weights of the new model, float32, with the names and shapes of `initial`.
   """
   inputs, outputs = _places(source, target)
   result = {name: np.array(array, np.float32) for name, array in initial.items()}
@@ -61,11 +61,11 @@ def widen(
 
 
 def _places(source, target):
-  """Layer -> where its old inputs, and its old outputs, are now, unless they come first."""
+  """Layer -> new indices of its old inputs, and of its old outputs, unless these come first."""
   old, new = np.arange(source.latent_channels), target.latent_channels
   means_and_scales = np.concatenate([old, new + old])
   if not source.parts.context:
-    return {}, {"h_s/2": means_and_scales}  # Or scales alone.
+    return {}, {"h_s/2": means_and_scales}  # Or only scales.
   inputs = {}
   if source.parts.hyperprior:
     psi, phi = np.arange(source.parameter_channels), np.arange(2 * len(old))

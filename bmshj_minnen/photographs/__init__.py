@@ -1,1 +1,1 @@
-"""Files <-> 8-bit sRGB pixels: reading and writing, finding, crops, datasets."""
+"""Photographs: reading and writing files as 8-bit sRGB pixels, finding, crops, datasets."""

@@ -10,8 +10,8 @@ class Box(NamedTuple):
   """A box.
 
   Attributes:
-    name: of four bytes.
-    body: what is in it.
+    name: name of four bytes.
+    body: content of the box.
   """
 
   name: bytes
@@ -19,7 +19,7 @@ class Box(NamedTuple):
 
 
 def boxes(content: bytes) -> Iterator[Box]:
-  """The boxes that stand one behind another, up to the first that is cut off."""
+  """The consecutive boxes of a file or a body, up to the first truncated one."""
   start = 0
   while start + 8 <= len(content):
     size, body = int.from_bytes(content[start : start + 4], "big"), start + 8
@@ -33,14 +33,14 @@ def boxes(content: bytes) -> Iterator[Box]:
 
 
 def find(content: bytes, *path: bytes) -> bytes:
-  """The body of the first box at a path of names, empty if there is none."""
+  """The body of the first box at a path of names; empty if it does not exist."""
   for name in path:
     content = next((body for found, body in boxes(content) if found == name), b"")
   return content
 
 
 def brands(content: bytes) -> frozenset[bytes]:
-  """What an ISO file says that it is; empty for other files."""
+  """The brands that an ISO file declares; empty for other files."""
   if content[4:8] != b"ftyp":
     return frozenset()
   body = find(content, b"ftyp")

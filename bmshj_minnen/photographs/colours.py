@@ -1,4 +1,4 @@
-"""ICC profiles -> sRGB."""
+"""Converts colours from ICC profiles to sRGB."""
 
 import io
 from typing import Callable
@@ -17,9 +17,17 @@ _SRGB_TOLERANCE = 1  # Levels.
 
 
 def to_srgb(path: str, image: PIL.Image.Image, note: Callable[[str], None]) -> PIL.Image.Image:
-  """Converts the colours of an image by its ICC profile to 8-bit sRGB, without its alpha channel.
+  """Converts the colours of an image by its ICC profile to 8-bit sRGB, without the alpha channel.
 
-  A profile that is broken or for other pixels is ignored, and `note` is called with one line.
+  A profile that is broken or for other pixels is ignored.
+
+  Args:
+    path: name of the file, for notes.
+    image: a decoded image.
+    note: called with one line if the profile is ignored or has a wrong checksum.
+
+  Returns:
+    An image of mode RGB.
   """
   plain = image.convert("L" if image.mode in GREY_MODES else "RGB")
   profile = image.info.get("icc_profile")
@@ -52,7 +60,7 @@ def to_srgb(path: str, image: PIL.Image.Image, note: Callable[[str], None]) -> P
 
 
 def _is_identity(transform, mode):
-  """Whether a transform leaves RGB as it is, so that rounding need not spoil it."""
+  """Whether a transform keeps RGB up to one level; applying it would only add rounding errors."""
   if mode != "RGB":
     return False
   levels = np.arange(0, 256, 15, np.uint8)

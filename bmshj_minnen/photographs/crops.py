@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 _WHOLE = tf.distribute.InputContext()  # One machine with one device.
-_MEMORY = 2**31  # Decoded photographs of up to so many bytes together are kept.
+_MEMORY = 2**31  # Decoded photographs are kept in memory up to this number of bytes.
 
 
 def photograph_crops(
@@ -32,7 +32,17 @@ def photograph_crops(
   part: tf.distribute.InputContext = _WHOLE,
   downscale: bool = False,
 ) -> tf.data.Dataset:
-  """Random crops of usable photographs, flipped at random; see `indexed_crops`."""
+  """Random crops of usable photographs, flipped at random.
+
+  Args:
+    paths: usable photographs, see `finding.find_photographs`.
+    crop: side of the crops in pixels.
+    batch, seed, first_step, last_step, part: see `indexed_examples`.
+    downscale: see `indexed_crops`.
+
+  Returns:
+    Batches [batch / devices, crop, crop, 3] uint8, one per device for each step.
+  """
   args = (crop, batch, seed, first_step, last_step, part, downscale)
   return indexed_crops(_reader(paths), len(paths), *args)
 
@@ -48,19 +58,19 @@ def indexed_crops(
   part: tf.distribute.InputContext = _WHOLE,
   downscale: bool = False,
 ) -> tf.data.Dataset:
-  """Random crops, flipped at random, as a function of the seed and the step alone.
+  """Random crops, flipped at random; they depend only on the seed and the step.
 
   Args:
     photograph_at: index -> photograph [H, W, 3] uint8, and whether it was stored as JPEG.
     count: number of photographs.
-    crop: side of the crops, pixels.
-    batch, seed, first_step, last_step, part: see `indexed_examples`; the seed sets the places and
-      the flips, too.
-    downscale: whether JPEGs are made smaller before they are cropped, which hides their blocks:
-      by a factor between 1 and the one that makes the crop of the whole of the shorter side.
+    crop: side of the crops in pixels.
+    batch, seed, first_step, last_step, part: see `indexed_examples`; the seed also determines
+      places and flips.
+    downscale: whether JPEGs are downscaled before they are cropped, which hides their blocks. The
+      factor is between 1 and the one at which the crop covers the whole shorter side.
 
   Returns:
-    Batches [batch / devices, crop, crop, 3] uint8, for each step one a device.
+    Batches [batch / devices, crop, crop, 3] uint8, one per device for each step.
   """
 
   def crop_at(index, crop_seed):
@@ -78,21 +88,21 @@ def indexed_examples(
   last_step: int,
   part: tf.distribute.InputContext = _WHOLE,
 ) -> tf.data.Dataset:
-  """Examples in an order that is a function of the seed and the step alone.
+  """Examples in an order that depends only on the seed and the step.
 
-  A run that resumes at a step sees the examples that it would have seen without the interruption:
-  epoch e visits all in a permutation that depends on (seed, e) only.
+  A run that resumes at a step sees the same examples as a run without the interruption: epoch e
+  visits all examples in a permutation that depends only on (seed, e).
 
   Args:
     example_at: index, and a seed [2] int32 that differs at each visit -> one example.
     count: number of examples.
     batch: examples per step, of all devices together.
-    seed: of the order.
-    first_step, last_step: the steps for which there are examples, the last one exclusive.
-    part: the devices whose examples these are.
+    seed: seed of the order.
+    first_step, last_step: the steps that need examples; `last_step` is exclusive.
+    part: the devices that receive the examples.
 
   Returns:
-    Batches of batch / devices examples, for each step one per device.
+    Batches of batch / devices examples, one per device for each step.
   """
 
   def example(position):
@@ -116,7 +126,17 @@ def streamed_crops(
   part: tf.distribute.InputContext = _WHOLE,
   downscale: bool = False,
 ) -> tf.data.Dataset:
-  """As `indexed_crops`, of endless (photograph, whether JPEG) in the order in which they come."""
+  """Random crops, flipped at random, of a stream of photographs, in the order of the stream.
+
+  Args:
+    photographs: endless pairs of a photograph [H, W, 3] uint8 and whether it was stored as JPEG.
+    crop: side of the crops in pixels.
+    batch, seed, first_step, part: see `indexed_examples`.
+    downscale: see `indexed_crops`.
+
+  Returns:
+    Batches [batch / devices, crop, crop, 3] uint8, one per device for each step.
+  """
   examples = _part_of(photographs.enumerate(first_step * batch), batch, part).map(
     lambda position, photograph: _random_crop(*photograph, crop, _seed(seed, position), downscale),
     num_parallel_calls=tf.data.AUTOTUNE,
@@ -130,7 +150,7 @@ def _seed(seed, position):
 
 
 def _part_of(examples, batch, part):
-  """Those of the examples of all steps that one machine trains on."""
+  """The examples of one machine, from the examples of all steps."""
   machines = part.num_input_pipelines
   if machines == 1:
     return examples
@@ -142,10 +162,10 @@ def _batches(examples, batch, part):
 
 
 def _reader(paths):
-  """A function from an index to that photograph, [H, W, 3] uint8, and whether it is a JPEG.
+  """A function: index -> photograph [H, W, 3] uint8, and whether it is a JPEG.
 
-  Photographs that fit are decoded once; decoding them again for every crop takes as long as
-  training a small model.
+  Photographs that fit in memory are decoded once; decoding them again for every crop takes as long
+  as training a small model.
   """
   files = tf.constant(paths)
   is_jpeg = tf.constant([_is_jpeg(path) for path in paths])
@@ -171,7 +191,7 @@ def _is_jpeg(path):
 
 
 def _fit(paths):
-  """Whether photographs can be kept in memory, decoded."""
+  """Whether all decoded photographs can be kept in memory."""
   left = _MEMORY
   for path in paths:
     with formats.open_picture(pathlib.Path(path).read_bytes()) as image:
@@ -182,7 +202,7 @@ def _fit(paths):
 
 
 def _read(path):
-  """As `finding.find_photographs` has read it."""
+  """Reads a photograph with the options of `finding.find_photographs`."""
   return images.read_image(os.fsdecode(path), alpha="drop", note=lambda text: None)
 
 
@@ -207,9 +227,9 @@ def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.D
 
 
 def for_every_device(batches: tf.data.Dataset, part: tf.distribute.InputContext) -> tf.data.Dataset:
-  """Batches such that each device of a machine gets all of them, and none a part of one.
+  """Repeats batches so that each device of a machine gets all of them, undivided.
 
-  Convolutions fail where a device gets nothing of a last batch.
+  If a last batch were divided, convolutions would fail on devices without examples.
   """
   devices = part.num_replicas_in_sync // part.num_input_pipelines
   return batches.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(devices))
@@ -225,10 +245,10 @@ def _random_crop(image, is_jpeg, crop, seed, downscale):
 
 
 def _side_to_downscale(shape, is_jpeg, crop, seed):
-  """The side of the square that becomes a crop, for a factor drawn uniformly.
+  """The side of the square that is downscaled to a crop, for a uniformly drawn factor.
 
-  To scale this square down is to scale the photograph down and crop it, but for the square's edges,
-  and costs no more than the crop.
+  Apart from the square's edges, downscaling this square equals downscaling the photograph and
+  cropping it, but is much cheaper.
   """
   shorter = tf.minimum(shape[0], shape[1])
   smallest = tf.cast(crop / shorter, tf.float32)

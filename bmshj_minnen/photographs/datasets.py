@@ -1,4 +1,4 @@
-"""Training on tensorflow-datasets: any by name, and one's own photographs, prepared once."""
+"""Training on tensorflow-datasets: any dataset by name, or prepared photographs."""
 
 import concurrent.futures
 import io
@@ -20,13 +20,13 @@ __all__ = ["dataset_crops", "prepare"]
 
 _LOG = logging.getLogger(__name__)
 _VERSION = "1.0.0"
-_MIN_SIZE = "min_size"  # Metadata of what `prepare` writes: the shortest side in it.
-_AT_ONCE = 64  # Photographs in memory while preparing.
+_MIN_SIZE = "min_size"  # Metadata of prepared datasets: the shortest side in it.
+_AT_ONCE = 64  # Number of photographs in memory during preparation.
 _ENCODED = {"image": tfds.decode.SkipDecoding()}
 
 
 class _Photographs(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """Encoded photographs under the name that the user chose."""
+  """Dataset of encoded photographs, with a name chosen by the user."""
 
   VERSION = tfds.core.Version(_VERSION)
 
@@ -59,25 +59,25 @@ def prepare(
   alpha: Optional[str] = None,
   skip: Callable[[str, str], None] = lambda path, reason: None,
 ) -> int:
-  """Writes photographs as a dataset: sharded, shuffled, and with access to each of them.
+  """Writes photographs as a dataset that is sharded, shuffled and allows random access.
 
-  A photograph is stored byte for byte if TensorFlow reads it as `images.read_image` does (8-bit RGB
-  as PNG or JPEG that needs no turning and no other colours), else as a PNG of what that returns.
-  Interrupted, it leaves nothing that would be taken for a dataset.
+  A photograph is stored byte for byte if TensorFlow reads the same pixels as `images.read_image`
+  (8-bit RGB as PNG or JPEG that needs no rotation and no colour conversion), else as a PNG of these
+  pixels. After an interruption, the folder contains nothing that could pass for a dataset.
 
   Args:
-    patterns: of photographs, as of `finding.find_files`.
-    name: of the dataset, in lower case with underscores.
+    patterns: globs or paths of photographs, see `finding.find_files`.
+    name: name of the dataset, in lower case with underscores.
     data_dir: the folder of tensorflow-datasets.
-    min_size: the shortest side that is taken, pixels; the largest crop to train with.
-    alpha: see `images.read_image`.
-    skip: is told of each file that is left out, and why.
+    min_size: minimum of the shorter side in pixels, and the largest crop for training.
+    alpha: treatment of transparency, see `images.read_image`.
+    skip: called with each file that is left out, and the reason.
 
   Returns:
-    How many photographs are in it.
+    The number of photographs in the dataset.
 
   Raises:
-    DataError: there is nothing to write, or such a dataset already, or the name is none.
+    DataError: no photograph is usable, the dataset exists already, or the name is not valid.
   """
   paths = finding.find_files(patterns)
   if not re.fullmatch("[a-z_][a-z0-9_]*", name):
@@ -85,7 +85,7 @@ def prepare(
       f"{name!r} is no name for a dataset: use a-z, 0-9 and _, such as my_photos"
     )
   examples = _examples(paths, min_size, alpha, skip)
-  # Looked at now, so that a dataset without photographs is not begun.
+  # Read the first example now, so that a dataset without photographs is not begun.
   first = next(examples, None)
   if first is None:
     raise finding.DataError(f"none of the {len(paths)} files of {', '.join(patterns)} is usable")
@@ -99,7 +99,7 @@ def prepare(
 
 
 def _examples(paths, min_size, alpha, skip) -> Iterator[tuple[str, bytes]]:
-  """Paths and contents to be stored."""
+  """Paths, and contents that are stored."""
 
   def load(path):
     try:
@@ -132,7 +132,7 @@ def _stored(path, min_size, alpha):
 
 
 def _reads(content):
-  """Whether TensorFlow reads a photograph, too, as other users of a dataset do."""
+  """Whether TensorFlow can also read a photograph, for other users of the dataset."""
   try:
     tf.io.decode_image(content, channels=3, expand_animations=False)
     return True
@@ -153,25 +153,25 @@ def dataset_crops(
 ) -> tf.data.Dataset:
   """Random crops of the training split of a dataset with an RGB `image` feature.
 
-  What `prepare` wrote gives crops that are a function of the seed and the step alone, see
-  `crops.indexed_crops`. Any other is read in its own order, roughly shuffled, and by a run that
-  resumes in another one; images smaller than the crop are left out.
+  Crops of a dataset from `prepare` depend only on the seed and the step, see `crops.indexed_crops`.
+  Any other dataset is read in its own order, roughly shuffled; a run that resumes reads it in
+  another order. Images smaller than the crop are left out.
 
   Args:
-    name, data_dir: as tensorflow-datasets takes them.
+    name, data_dir: name of the dataset, and folder of tensorflow-datasets (empty: its default).
     crop, batch, seed, first_step, last_step, part, downscale: see `crops.indexed_crops`.
 
   Returns:
-    Batches [batch / devices, crop, crop, 3] uint8, for each step one a device of `part`.
+    Batches [batch / devices, crop, crop, 3] uint8, one per device of `part` for each step.
 
   Raises:
-    DataError: the dataset is unknown, not on disk and not to be had, has no images, or was prepared
-      for smaller crops.
+    DataError: the dataset is unknown, cannot be downloaded, has no RGB images, or was prepared for
+      smaller crops.
   """
   try:
     builder = tfds.builder(name, data_dir=data_dir or None)
     builder.download_and_prepare()
-  except Exception as error:  # tfds raises many kinds, all of them about this dataset.
+  except Exception as error:  # tfds raises many kinds, which all concern this dataset.
     reason = (str(error) or type(error).__name__).splitlines()[0]
     raise finding.DataError(f"cannot load dataset {name!r}: {reason}") from error
   feature = dict(builder.info.features.items()).get("image")
@@ -197,7 +197,7 @@ def dataset_crops(
 
 
 def _photographs(builder, name, crop, seed):
-  """Endless photographs of at least the size of a crop; they are shuffled before being decoded."""
+  """Endless photographs not smaller than a crop, shuffled before they are decoded."""
   contents = builder.as_dataset(split="train", shuffle_files=True, decoders=_ENCODED)
   contents = contents.map(lambda example: example["image"])
 
@@ -211,9 +211,9 @@ def _photographs(builder, name, crop, seed):
 
 
 def _decode(content):
-  """The encoded photograph -> [H, W, 3] uint8, and whether it is a JPEG.
+  """Encoded photograph -> [H, W, 3] uint8, and whether it is a JPEG.
 
-  One that cannot be read has no pixels.
+  A photograph that cannot be read has the shape [0, 0, 3].
   """
   image = tf.ensure_shape(tf.numpy_function(_pixels, [content], tf.uint8), [None, None, 3])
   return image, tf.io.is_jpeg(content)

@@ -1,9 +1,9 @@
 """The colours that a file declares, as an ICC profile.
 
-PNG says them in four ways, of which the first counts (third edition, 4.3): cICP, iCCP, sRGB, gAMA
-with cHRM. AVIF and HEIC have code points of ITU-T H.273, as cICP has, and both may stand at the
-parts of a picture alone. Cameras name Adobe RGB in EXIF alone. BMP and JPEG 2000 hold profiles that
-Pillow does not read.
+PNG declares them in four ways, of which the first has priority (third edition, 4.3): cICP, iCCP,
+sRGB, gAMA with cHRM. AVIF and HEIC have a profile or, like cICP, code points of ITU-T H.273,
+sometimes only at the parts of a picture. Cameras name Adobe RGB only in EXIF. BMP and JPEG 2000
+contain profiles that Pillow does not read.
 """
 
 import struct
@@ -32,7 +32,7 @@ _PRIMARIES = {
   12: icc.Chromaticities(icc.D65, (0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
   22: icc.Chromaticities(icc.D65, (0.630, 0.340), (0.295, 0.605), (0.155, 0.077)),
 }
-# Table 3, from values to light.
+# H.273, table 3, from values to light.
 _CAMERA = icc.Curve(1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 _TRANSFERS = {
   **dict.fromkeys((1, 6, 14, 15), _CAMERA),
@@ -43,7 +43,7 @@ _TRANSFERS = {
   8: icc.gamma(1.0),
   13: icc.SRGB_CURVE,
 }
-# Pictures of ordinary video are made for the screens that sRGB describes.
+# Pictures with primaries of ordinary video are made for the screens that sRGB describes.
 _ORDINARY_VIDEO = frozenset((1, 2, 5, 6, 7))
 _HDR = {16: "PQ", 18: "HLG"}
 _LONGEST_PROFILE = 2**26  # Bytes.
@@ -52,15 +52,15 @@ _INTEROPERABILITY, _EXIF, _COLOR_SPACE = 0xA005, 0x8769, 0xA001
 
 
 def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None]) -> Optional[bytes]:
-  """An ICC profile of the colours of a picture; None if they are sRGB or not said.
+  """An ICC profile of the colours of a picture; None if they are sRGB or not declared.
 
   Args:
-    image: opened.
-    content: its file.
-    note: called with one line for what is damaged and not heeded.
+    image: the opened picture.
+    content: content of the file.
+    note: called with one line for damaged declarations, which are ignored.
 
   Raises:
-    NotReadError: the colours cannot be shown in sRGB by a matrix and a curve.
+    NotReadError: a matrix and a curve cannot convert the colours to sRGB.
   """
   find = {
     "PNG": _of_png,
@@ -80,7 +80,7 @@ def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None])
 
 
 def _coded(primaries, transfer):
-  """The profile of code points of H.273."""
+  """An ICC profile for code points of H.273."""
   _refuse_hdr(transfer)
   if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
     raise NotReadError(
@@ -101,7 +101,7 @@ def _refuse_hdr(transfer):
 
 
 def _made(chromaticities, *curves):
-  """A profile, or None for sRGB, whose pixels need no conversion."""
+  """An ICC profile; None for sRGB, whose pixels need no conversion."""
   if chromaticities == icc.SRGB and set(curves) == {icc.SRGB_CURVE}:
     return None
   return icc.profile(chromaticities, curves)
@@ -148,7 +148,7 @@ def _chromaticities(places):
 
 
 def _of_bmp(image, content, note):
-  """Of headers of version 4 and 5, from byte 14 of a file on."""
+  """The profile of a BMP; headers of versions 4 and 5, from byte 14 on, declare colours."""
   del image, note
   size = int.from_bytes(content[14:18], "little")
   kind = content[70:74]
@@ -169,7 +169,7 @@ def _of_bmp(image, content, note):
   ends = [value / 2**30 for value in struct.unpack_from("<9I", content, 74)]
   gammas = [value / 65536 for value in struct.unpack_from("<3I", content, 110)]
   if not any(ends) or not all(gammas):
-    return None  # Nothing is said.
+    return None  # The header declares no colours.
   places = [(x / (x + y + z), y / (x + y + z)) for x, y, z in zip(*[iter(ends)] * 3) if x + y + z]
   if len(places) != 3:
     raise ValueError("the primaries are no colours")
@@ -191,14 +191,14 @@ def _of_jpeg2000(image, content, note):
 
 
 def _of_boxes(image, content, note):
-  """Of AVIF and HEIC: a profile counts before code points.
+  """The profile of AVIF and HEIC: profiles have priority over code points.
 
-  What stands at the parts of a picture counts like what stands at the whole.
+  Declarations at the parts of a picture count like declarations at the whole picture.
   """
   colours = [_of_item(item) for item in items.shown(content)]
   profiles = {profile for profile, _ in colours if profile}
   points = [coded for _, coded in colours if coded]
-  # 2 is unknown in the first three: primaries, transfer and matrix; the last one is the range.
+  # Primaries, transfer, matrix and range; 2 means unknown in the first three.
   known = [set(values) - ({2} if i < 3 else set()) for i, values in enumerate(zip(*points))]
   if len(profiles) > 1 or any(len(values) > 1 for values in known[:2]):
     raise NotReadError(
@@ -217,7 +217,7 @@ def _of_boxes(image, content, note):
 
 
 def _of_item(item):
-  """The profile of a part of AVIF or HEIC, and its code points of H.273 with matrix and range."""
+  """The profile of an item of AVIF or HEIC, and its code points of H.273 with matrix and range."""
   bodies = [box.body for box in item.properties if box.name == b"colr"]
   profile_of_item = next((body[4:] for body in bodies if body[:4] in (b"prof", b"rICC")), None)
   coded = next((body[4:11] for body in bodies if body[:4] == b"nclx"), None)
@@ -244,6 +244,6 @@ def _of_exif(image, content, note):
     found = image.getexif()
     index = str(found.get_ifd(_INTEROPERABILITY).get(1, "")).rstrip("\0 ")
     is_adobe = index == "R03" or found.get_ifd(_EXIF).get(_COLOR_SPACE) == 2
-  except Exception:  # Broken EXIF data do not spoil the pixels.
+  except Exception:  # Pixels are readable in spite of broken EXIF data.
     return None
   return icc.profile(icc.ADOBE_RGB, (_ADOBE_GAMMA,)) if is_adobe else None

@@ -1,4 +1,4 @@
-"""Arrays -> files of the kinds that are written, with metadata."""
+"""Encodes arrays as picture files with metadata."""
 
 import io
 import pathlib
@@ -16,7 +16,7 @@ __all__ = ["DEFAULT_QUALITY", "LOSSLESS", "LOSSY", "encode", "fitting", "format_
 # Pillow's names, by suffix.
 LOSSLESS = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 LOSSY = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
-DEFAULT_QUALITY = 95  # Of the latter: what they lose then is hardly to be seen.
+DEFAULT_QUALITY = 95  # Quality of the lossy formats; the loss is hardly visible.
 
 _OPTIONS = {
   "JPEG": {"subsampling": "4:4:4", "optimize": True},
@@ -25,7 +25,7 @@ _OPTIONS = {
 }
 _MAX_SIDES = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65535}
 _UNBOUNDED = (2**31, 2**31)
-# The most bytes of EXIF and of XMP; none of those that are not here.
+# Maximum bytes of EXIF and of XMP; other formats store no metadata.
 _ROOM = {
   "PNG": _UNBOUNDED,
   "WEBP": _UNBOUNDED,
@@ -36,15 +36,15 @@ _XMP_OF_PNG = "XML:com.adobe.xmp"
 
 
 def names() -> list[str]:
-  """All suffixes, without their dots."""
+  """All suffixes of the formats that are written, without dots."""
   return [suffix[1:] for suffix in {**LOSSLESS, **LOSSY}]
 
 
 def format_of(path: str) -> str:
-  """Pillow's name of the format that the suffix of a path asks for; PNG if it has none.
+  """Pillow's name of the format for the suffix of a path; PNG without a suffix.
 
   Raises:
-    ValueError: it is not one of those that are written.
+    ValueError: files with this suffix are not written.
   """
   suffix = pathlib.Path(path).suffix.lower()
   known = {"": "PNG", **LOSSLESS, **LOSSY}
@@ -54,7 +54,7 @@ def format_of(path: str) -> str:
 
 
 def fitting(metadata: Metadata, image_format: str) -> tuple[Metadata, list[str]]:
-  """Those metadata that files of a format have room for, and a line for each of the others."""
+  """The metadata that fit into files of a format, and a line for each kind that is left out."""
   rooms = _ROOM.get(image_format, (0, 0))
   kept, lines = {}, []
   for name, value, room in zip(Metadata._fields, metadata, rooms):
@@ -74,13 +74,13 @@ def encode(
   quality: Optional[int] = None,
   metadata: Metadata = Metadata(),  # noqa: B008
 ) -> bytes:
-  """The file of a picture.
+  """Encodes a picture as a file.
 
   Args:
     image: [H, W, 3] uint8, sRGB, upright.
-    image_format: one of the names of `LOSSLESS` and `LOSSY`.
-    quality: of `LOSSY` formats, 1 to 100, as Pillow takes it; by default `DEFAULT_QUALITY`.
-    metadata: as `fitting` leaves them.
+    image_format: one of the values of `LOSSLESS` and `LOSSY`.
+    quality: Pillow's quality of `LOSSY` formats, 1 to 100; None: `DEFAULT_QUALITY`.
+    metadata: metadata that fit into the format, see `fitting`.
 
   Raises:
     ValueError: the picture is too large for the format, or this Pillow cannot write it.

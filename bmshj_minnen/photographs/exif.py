@@ -1,6 +1,6 @@
-"""EXIF of photographs whose pixels were turned upright and converted to sRGB.
+"""Changes EXIF of photographs whose pixels were turned upright and converted to sRGB.
 
-All else stays byte for byte, for the notes of cameras' makers point to places in it.
+All other bytes stay in their places, because makers' notes contain offsets into the data.
 """
 
 import struct
@@ -22,28 +22,28 @@ _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 class _Entry(NamedTuple):
   kind: int
-  place: int  # Of the value.
+  place: int  # Offset of the value.
   end: int
 
 
 class _Directory(NamedTuple):
   entries: dict[int, _Entry]
-  next: int  # Place of the next directory's place.
+  next: int  # Offset of the field with the offset of the next directory.
 
   @property
   def end(self):
-    """Of its last byte, values included."""
+    """Offset behind the last byte of the directory and its values."""
     return max([self.next + 4, *(entry.end for entry in self.entries.values())])
 
 
 def of_upright_srgb(exif: bytes) -> bytes:
-  """EXIF that says so: with orientation 1 and of sRGB, without the thumbnail, which was not turned.
+  """EXIF with orientation 1 and colour space sRGB, without the thumbnail, which was not turned.
 
   Args:
-    exif: from its TIFF header on.
+    exif: EXIF data from the TIFF header on.
 
   Raises:
-    ValueError: it is damaged.
+    ValueError: the data are damaged.
   """
   try:
     return _Exif(exif).of_upright_srgb()
@@ -57,7 +57,7 @@ class _Exif:
     self._order = _ORDERS[bytes(exif[:4])]
 
   def of_upright_srgb(self):
-    """As above."""
+    """The changed data, see the function `of_upright_srgb`."""
     main = self._directory(self._number("I", 4))
     parts = [main]
     self._put(main, _ORIENTATION, 1)
@@ -81,7 +81,7 @@ class _Exif:
       tag, kind, length = struct.unpack_from(f"{self._order}HHI", self._data, place)
       size = _SIZES.get(kind, 1) * length
       value = place + 8 if size <= 4 else self._number("I", place + 8)
-      if value + size <= len(self._data):  # Others point nowhere, which cameras do write.
+      if value + size <= len(self._data):  # Some cameras write offsets beyond the data.
         entries[tag] = _Entry(kind, value, value + size)
     self._number("I", at + 2 + 12 * count)
     return _Directory(entries, at + 2 + 12 * count)
@@ -101,7 +101,7 @@ class _Exif:
       self._data[entry.place : entry.end] = _SRGB_INDEX
 
   def _drop_thumbnail(self, main, end):
-    """Its bytes stay if others come behind them."""
+    """Removes the thumbnail; its bytes stay if other data follow them."""
     at = self._number("I", main.next)
     if not at:
       return

@@ -1,4 +1,4 @@
-"""Photographs for training: finding and checking them."""
+"""Finds and checks photographs for training."""
 
 import concurrent.futures
 import dataclasses
@@ -35,23 +35,23 @@ _HELD_OUT = {"skimage": ("data/chelsea.png",)}
 
 
 class DataError(ValueError):
-  """There is nothing to train on; the message is one line that says why."""
+  """The training data cannot be used; the message is one line with the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PhotographList:
-  """Photographs that can be cropped, and how many could not.
+  """Photographs that can be cropped, and the number of other files.
 
   Attributes:
-    paths: usable files, sorted.
-    skipped: reason -> number of files.
+    paths: paths of the usable files, sorted.
+    skipped: reason -> number of files that are not usable.
   """
 
   paths: tuple[str, ...]
   skipped: dict[str, int]
 
   def summary(self) -> str:
-    """One line for the log."""
+    """A line for the log, with the numbers of files."""
     skipped = "".join(f", {count} skipped: {reason}" for reason, count in self.skipped.items())
     return f"{len(self.paths)} photographs{skipped}"
 
@@ -69,17 +69,17 @@ def held_out_photographs() -> list[str]:
 def _in_packages(files):
   paths = []
   for package, names in files.items():
-    # Not imported: finding a file needs neither package's seconds of start-up.
+    # Importing the packages would take seconds; finding a file does not need it.
     folder = pathlib.Path(importlib.util.find_spec(package).origin).parent
     paths += [str(folder / name) for name in names]
   return paths
 
 
 def find_files(patterns: list[str]) -> list[str]:
-  """The files that glob patterns or plain paths stand for, sorted; `**` matches folders.
+  """The files that globs or plain paths match, sorted; `**` matches folders.
 
   Raises:
-    DataError: nothing matches.
+    DataError: no file matches.
   """
   paths = sorted({p for pattern in patterns for p in globs.expand(os.path.expanduser(pattern))})
   paths = [p for p in paths if os.path.isfile(p)]
@@ -89,17 +89,17 @@ def find_files(patterns: list[str]) -> list[str]:
 
 
 def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
-  """Expands patterns and reads every file once, to see whether it can be cropped.
+  """Expands patterns and reads every file once, to check whether it can be cropped.
 
-  What `images.read_image` reads can, unless it is small or grey. Each file that it does not read
-  is named in the log, with the reason.
+  A file is usable if `images.read_image` reads it and it is neither small nor grey. The log names
+  each file that cannot be read, with the reason.
 
   Args:
-    patterns: glob patterns or plain paths; `**` matches folders.
-    min_size: the shortest side that is still usable, pixels.
+    patterns: globs or plain paths; `**` matches folders.
+    min_size: minimum of the shorter side in pixels.
 
   Raises:
-    DataError: nothing matches, or nothing that matches is usable.
+    DataError: no file matches, or no matching file is usable.
   """
   paths = find_files(patterns)
   with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -115,7 +115,7 @@ def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
 
 
 def _defect(path: str, min_size: int) -> Optional[str]:
-  """Why a file cannot be cropped, or None."""
+  """Why a file cannot be cropped; None if it can."""
   try:
     image = images.read_image(path, alpha="drop", note=lambda text: None)
   except (ValueError, OSError) as error:

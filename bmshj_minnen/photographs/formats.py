@@ -1,4 +1,4 @@
-"""The kinds of files that are read; all others are refused by name."""
+"""Formats of pictures that are read; other formats are refused by name."""
 
 import ctypes
 import functools
@@ -20,7 +20,7 @@ _READ = (
   *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF", "QOI", "TGA"),
   "JPEG2000",
 )
-# Of the photographs that are looked for in folders.
+# Suffixes of the photographs that are found in folders.
 SUFFIXES = frozenset(
   f".{suffix}"
   for suffix in (
@@ -31,14 +31,14 @@ SUFFIXES = frozenset(
 _AVIF = frozenset((b"avif", b"avis"))
 _HEIC = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
 _TURNS = frozenset((b"clap", b"irot", b"imir"))
-# Properties that the decoders of AVIF and HEIC know, or that are about other things than pixels.
+# Properties that the decoders of AVIF and HEIC know, or that do not concern pixels.
 _PROPERTIES = frozenset(
   (
     *(b"a1lx", b"a1op", b"amve", b"auxC", b"av1C", b"cclv", b"clap", b"clli", b"colr", b"hvcC"),
     *(b"imir", b"irot", b"ispe", b"lhvC", b"lsel", b"mdcv", b"pasp", b"pixi"),
   )
 )
-# Signatures that Pillow does not know, or takes for others, and where they stand.
+# Offsets and signatures of formats that Pillow does not know, or mistakes for others.
 _OTHERS = (
   (0, b"\xff\x0a", "JPEG XL"),
   (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
@@ -64,15 +64,15 @@ _OTHERS = (
   (6, b"HEAPCCDR", "raw"),
   (4, b"ftypcrx ", "raw"),
 )
-_LONGEST_PROLOGUE = 2**12  # Bytes of XML before its first element.
+_LONGEST_PROLOGUE = 2**12  # Bytes of XML before the first element.
 
 
 def open_picture(content: bytes) -> PIL.Image.Image:
   """Opens a picture of one of the formats that are read, without decoding it.
 
   Raises:
-    NotReadError: it is of another format, or of a kind within it that Pillow does not read.
-    Exception: whatever Pillow raises for damaged files.
+    NotReadError: the picture has another format, or is of a kind that Pillow does not read.
+    Exception: any error of Pillow for damaged files.
   """
   PIL.Image.init()
   _silence_libtiff()
@@ -90,19 +90,19 @@ def open_picture(content: bytes) -> PIL.Image.Image:
     _refuse_kind(content)
     reason = "of no known format" if content else "the file is empty"
     if content.startswith(b"\xff\xd8"):
-      reason = "a damaged JPEG picture"  # With other bytes before its first marker.
+      reason = "a damaged JPEG picture"  # There are other bytes before its first marker.
     raise NotReadError(f"not a readable image ({reason})") from error
 
 
 def _without_side_data(content):
-  """A JPEG or AVIF file whose side data that Pillow may fail on have unknown names."""
+  """A JPEG or AVIF file with new names for side data, so that Pillow skips damaged ones."""
   if content.startswith(b"\xff\xd8"):
     return content.replace(b"MPF\0", b"----")
   return re.sub(rb"(infe.{8})Exif", rb"\1----", content, flags=re.S)
 
 
 def _refuse_other(content):
-  """Raises for the signatures of other formats."""
+  """Raises NotReadError for the signatures of other formats."""
   head = content[:16]
   if head.startswith(fields.MAGIC):
     raise NotReadError("a compressed file, not a photograph: decompress reads it")
@@ -123,7 +123,7 @@ def _refuse_other(content):
 
 
 def _refuse_items(content, picture):
-  """Raises for AVIF and HEIC that the decoders would not show as it is meant."""
+  """Raises NotReadError for AVIF and HEIC files that the decoders would show wrongly."""
   whole, *parts = items.shown(content) or [items.Item(b"")]
   problem = None
   if picture == "an AVIF picture":
@@ -140,12 +140,12 @@ def _refuse_items(content, picture):
 
 
 def _is_svg(content):
-  """Behind a byte order mark, declarations and comments."""
+  """Whether the first element, after a byte order mark, declarations and comments, is svg."""
   text = content[:_LONGEST_PROLOGUE].removeprefix(b"\xef\xbb\xbf").lstrip()
   while text.startswith((b"<?", b"<!")):
     end = b"-->" if text.startswith(b"<!--") else b">"
     if b"[" in text.partition(b">")[0]:
-      end = b"]>"  # Of a document type with definitions.
+      end = b"]>"  # The end of a document type with definitions.
     text = text.partition(end)[2].lstrip()
   return re.match(rb"<(\w+:)?svg\b", text) is not None
 
@@ -164,11 +164,11 @@ def _register_heif():
 
 
 def _name_by_pillow(head) -> Optional[str]:
-  """The format of a signature that is not read; None if one may be that is."""
+  """The name of a format that is not read, by its signature; None if the file may be readable."""
   if any(_accepts(name, head) for name in _READ):
     return None
   if head[:6] == b"\0\0\2\0\0\0":
-    return None  # TGA, which has no signature; a cursor has a number of pictures there.
+    return None  # TGA, which has no signature; a cursor file has a number of pictures there.
   others = (name for name in PIL.Image.ID if name not in _READ and _accepts(name, head))
   return next(others, None)
 
@@ -182,7 +182,7 @@ def _accepts(name, head):
 
 
 def _refuse_kind(content):
-  """Raises for a file whose signature is known, with Pillow's reason."""
+  """Raises NotReadError with Pillow's reason for a file whose signature is known."""
   for name in _READ:
     if not _accepts(name, content[:16]):
       continue
@@ -192,16 +192,16 @@ def _refuse_kind(content):
       text = " ".join(str(error).split())
       if isinstance(error, SyntaxError) and str(error.__cause__) != str(error):
         why = f"not a readable image ({name}: {text}); convert it to 8-bit RGB first"
-      else:  # Pillow speaks of its own code.
+      else:  # The message is about Pillow's own code.
         why = f"not a readable image (a damaged {name} picture)"
       raise NotReadError(why) from error
 
 
 @functools.cache
 def _silence_libtiff():
-  """Libtiff prints what it finds, with names that nobody gave; Pillow raises what matters."""
+  """Turns off libtiff's messages, which name internal files; Pillow raises the errors."""
   try:
-    library = ctypes.CDLL(PIL._imaging.__file__)  # Or a library that it is linked with.
+    library = ctypes.CDLL(PIL._imaging.__file__)  # Finds symbols of linked libraries, too.
     for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
       getattr(library, name).restype = ctypes.c_void_p
       getattr(library, name)(None)

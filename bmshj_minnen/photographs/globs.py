@@ -1,4 +1,4 @@
-"""What globs stand for, where links may lead round in circles."""
+"""Expands globs, also if links form circles."""
 
 import glob
 import os
@@ -10,10 +10,11 @@ _FOLDERS = "**"
 
 
 def expand(pattern: str) -> list[str]:
-  """The paths that a glob stands for, sorted; `**` stands for any folders or none.
+  """The paths that match a glob, sorted; `**` matches any number of folders.
 
-  Links to folders are followed. What `**` reaches in several ways, as by a link to a folder above,
-  is taken once, by the shortest. Hidden names are left out unless their dots are given.
+  Links to folders are followed. A file that `**` reaches by several paths, for example through a
+  link to a parent folder, is taken once, by the shortest path. Hidden names are left out unless the
+  glob contains their dots.
   """
   parts = pattern.split(os.sep)
   if _FOLDERS not in parts:
@@ -33,7 +34,7 @@ def expand(pattern: str) -> list[str]:
 
 
 def _folders(root: str) -> Iterator[str]:
-  """The root and all that are not hidden below it, each once, the nearest first."""
+  """The root and all folders below it that are not hidden, each once, the nearest first."""
   seen, coming = set(), [root]
   for folder in coming:
     place = os.path.realpath(folder or os.curdir)
@@ -43,6 +44,6 @@ def _folders(root: str) -> Iterator[str]:
     yield folder
     try:
       names = sorted(os.listdir(place))
-    except OSError:  # As for `glob`, what cannot be looked into is empty.
+    except OSError:  # A folder that cannot be read counts as empty, as in `glob`.
       continue
     coming += [os.path.join(folder, name) for name in names if not name.startswith(".")]

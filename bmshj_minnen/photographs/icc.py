@@ -1,4 +1,4 @@
-"""ICC profiles of three primaries and a curve, for colours that files declare in other ways."""
+"""ICC profiles of three primaries and a curve, for files that declare colours in other ways."""
 
 import struct
 from typing import NamedTuple
@@ -7,14 +7,14 @@ import numpy as np
 
 __all__ = ["ADOBE_RGB", "Chromaticities", "Curve", "D65", "SRGB", "SRGB_CURVE", "gamma", "profile"]
 
-_D50 = np.array([0.9642, 1.0, 0.8249])  # Of the profile connection space.
+_D50 = np.array([0.9642, 1.0, 0.8249])  # White of the profile connection space.
 _BRADFORD = np.array(
   [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
 
 
 class Chromaticities(NamedTuple):
-  """x and y of the white point and of the primaries."""
+  """Chromaticities (x, y) of the white point and of the primaries."""
 
   white: tuple[float, float]
   red: tuple[float, float]
@@ -23,7 +23,7 @@ class Chromaticities(NamedTuple):
 
 
 class Curve(NamedTuple):
-  """Light of a value: (a v + b)^g from d on, c v below."""
+  """Light as a function of a value v: (a v + b)^g for v >= d, else c v."""
 
   g: float
   a: float = 1.0
@@ -47,11 +47,11 @@ def profile(chromaticities: Chromaticities, curves: tuple[Curve, ...]) -> bytes:
   """An ICC profile of version 4.
 
   Args:
-    chromaticities: of the colours.
-    curves: one for red, green and blue, or one for each.
+    chromaticities: chromaticities of white point and primaries.
+    curves: one curve for all channels, or three for red, green and blue.
 
   Raises:
-    ValueError: there are no such colours.
+    ValueError: the primaries or the exponent of a curve are not valid.
   """
   curves = curves * 3 if len(curves) == 1 else curves
   columns = _to_d50(chromaticities)
@@ -72,7 +72,7 @@ def profile(chromaticities: Chromaticities, curves: tuple[Curve, ...]) -> bytes:
 
 
 def _to_d50(chromaticities):
-  """[3, 3]: X, Y and Z of the primaries, adapted to the white of profiles."""
+  """X, Y and Z of the primaries, adapted to the white of profiles: [XYZ, primary], [3, 3]."""
   with np.errstate(all="ignore"):
     white, *primaries = (
       np.array([x / y, 1, (1 - x - y) / y]) for x, y in _non_zero(chromaticities)

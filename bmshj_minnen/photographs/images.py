@@ -1,4 +1,4 @@
-"""Files <-> 8-bit sRGB arrays."""
+"""Reads and writes photographs as 8-bit sRGB arrays."""
 
 import functools
 import io
@@ -35,13 +35,13 @@ __all__ = [
   "write_image",
 ]
 
-# What `write_image` writes, by suffix.
+# Formats that `write_image` writes, by suffix.
 _FORMATS = {"": "PNG", **encoding.LOSSLESS}
-# What may become of transparency.
+# Treatments of transparency.
 ALPHA = ("white", "black", "drop")
 
 _MODES = frozenset(("1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
-# Pillow unpacks the high byte of 16-bit colour; with the other byte order it unpacks the low one.
+# Pillow unpacks the high byte of 16-bit colours; with the other byte order it unpacks the low byte.
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B"}
 
 
@@ -55,29 +55,29 @@ def read_image(
   note: Callable[[str], None] = logging.getLogger(__name__).warning,
   content: Optional[bytes] = None,
 ) -> np.ndarray:
-  """Reads a photograph in any of the usual formats, as it is meant to be seen.
+  """Reads a photograph in any of the usual formats, upright and in sRGB.
 
-  The EXIF orientation is applied. Colours with an embedded ICC profile are converted to sRGB,
-  relative to the white point and with black point compensation, unless the profile means sRGB up
-  to one level. Grey, palette and CMYK pixels become RGB, and 16 bits are rounded to 8.
+  The EXIF orientation is applied. Colours with an embedded ICC profile are converted to sRGB, with
+  relative colorimetric intent and black point compensation, unless the profile equals sRGB up to
+  one level. Grey, palette and CMYK pixels become RGB, and 16 bits are rounded to 8.
 
   Args:
-    path: of the file, or a file that is open for bytes, which is read from its beginning; of
-      several pictures in it, the first is read.
-    alpha: what becomes of transparency: laid on "white" or "black", or "drop" for the colours
-      without it; None refuses it. A channel that is opaque throughout is dropped in any case.
-    note: called with one line for whatever is lost: further pictures, bits, a broken profile.
-    content: of the file, bytes or a buffer, where it was read already; then `path` is for messages
-      only.
+    path: path of the file, or a file opened for bytes, which is read from its beginning. Only the
+      first of several pictures is read.
+    alpha: treatment of transparency: "white" or "black" is the background, "drop" keeps the colours
+      and ignores transparency, None refuses it. An opaque alpha channel is always dropped.
+    note: called with one line for each loss: further pictures, bits, a broken profile.
+    content: content of the file, bytes or a buffer, if it is read already; `path` is then only used
+      in messages.
 
   Returns:
     [H, W, 3] uint8.
 
   Raises:
-    ImageError: the file is missing, damaged, not an image, of a kind that is not supported, has
-      transparency where `alpha` is None, or so many pixels that Pillow takes it for an attack.
-    TypeError: `path` or `content` is of a kind that is not taken.
-    ValueError: `alpha` is none of these.
+    ImageError: the file is missing, damaged, not an image or not supported; has transparency while
+      `alpha` is None; or has so many pixels that Pillow suspects an attack.
+    TypeError: the type of `path` or `content` is not supported.
+    ValueError: `alpha` has another value.
   """
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
@@ -87,12 +87,12 @@ def read_image(
     return _flattened(name, image, alpha, note)
   except (ImageError, MemoryError):
     raise
-  except Exception as error:  # A palette that is missing shows only here.
+  except Exception as error:  # A missing palette is detected only here.
     raise ImageError(f"{name}: not a readable image ({_reason(error)})") from error
 
 
 def _content(path, name, content):
-  """The bytes of a file."""
+  """The content of a file."""
   try:
     return sources.content_of(path, content)
   except FileNotFoundError as error:
@@ -102,7 +102,7 @@ def _content(path, name, content):
 
 
 def _flattened(path, image, alpha, note):
-  """8-bit sRGB levels of a decoded image, without transparency."""
+  """8-bit sRGB levels of a decoded image without transparency, [H, W, 3] uint8."""
   if not image.has_transparency_data:
     return np.asarray(colours.to_srgb(path, image, note))
   image = image.convert("LA" if image.mode in colours.GREY_MODES else "RGBA")
@@ -117,13 +117,13 @@ def _flattened(path, image, alpha, note):
 
 
 def _load(path, content, note):
-  """Decodes the first picture of a file, upright, with 8 bits a channel, in one of `_MODES`."""
+  """Decodes the first picture of a file, upright, with 8 bits per channel, in one of `_MODES`."""
   try:
     with formats.open_picture(content) as image:
       layouts.mend(image, content)
       _refuse_unsupported(image)
       image.info["icc_profile"] = declared.profile(image, content, note)
-      # The further pictures of phones' files (MPO) are previews and depths.
+      # The other pictures of phones' files (MPO) are previews and depth maps.
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
       tiles, deep = list(image.tile), is_deep(image)
@@ -143,16 +143,16 @@ def _load(path, content, note):
 
 def _reason(error):
   if isinstance(error, (TypeError, AssertionError, RecursionError, LookupError, struct.error)):
-    return "it is damaged"  # Their words are about code.
+    return "it is damaged"  # The messages of these errors are about code.
   return " ".join(str(error).split()) or type(error).__name__
 
 
 def _refuse_unsupported(image):
-  """Raises for files that Pillow would open, but not read rightly or safely."""
+  """Raises NotReadError for files that Pillow would open, but read wrongly or unsafely."""
   raw_modes = [_raw_mode(tile) for tile in image.tile]
   problem = None
   if image.mode == "I" and image.format in ("PNG", "PPM"):
-    pass  # These are 16 bits, in 32.
+    pass  # These are 16 bits, stored in 32.
   elif image.mode not in _MODES and not image.mode.startswith("I;16"):
     problem = f"of Pillow's mode {image.mode}"
   elif any(mode.endswith(";12") for mode in raw_modes):
@@ -170,7 +170,7 @@ def _raw_mode(tile):
 
 
 def is_deep(image: PIL.Image.Image) -> bool:
-  """Whether a file that is not yet decoded has more than 8 bits a channel."""
+  """Whether an opened, but not decoded, image has more than 8 bits per channel."""
   return image.mode.startswith("I") or any(
     _raw_mode(tile)[-4:] in _OTHER_BYTE or (tile[0].startswith("ppm") and _highest(tile) > 255)
     for tile in image.tile
@@ -178,7 +178,7 @@ def is_deep(image: PIL.Image.Image) -> bool:
 
 
 def _highest(tile):
-  """The highest level of PPM, which bitmaps do not give."""
+  """The highest level of a PPM tile; 1 for bitmaps, which do not declare it."""
   args = tile[3]
   return args[1] if isinstance(args, tuple) and isinstance(args[1], int) else 1
 
@@ -186,16 +186,16 @@ def _highest(tile):
 def _rounded(open_again, image, tiles):
   """The 8-bit image whose levels are nearest to v * 255 / 65535 = v / 257."""
   if tiles[0][0].startswith("ppm") and image.mode == "RGB":
-    return image  # Pillow's reader has rounded.
+    return image  # Pillow's reader has rounded it already.
   key = image.info.pop("transparency", None)  # A colour of 16 bits.
   if image.mode.startswith("I"):
     deep = np.asarray(image, np.uint32)
     levels = (deep + 128) // 257
     if image.format == "TIFF" and image.tag_v2.get(262) == 0:
-      levels = 255 - levels  # White is zero, which Pillow heeds for 8 bits only.
+      levels = 255 - levels  # White is zero, which Pillow handles only for 8 bits.
     return _like(image, levels, "L", None if key is None else deep == key)
   if _raw_mode(tiles[0]) == "LA;16B":
-    # As long as RGBA; v = 256 * high + low = 257 * high + (low - high).
+    # LA of 16 bits is as long as RGBA; v = 256 * high + low = 257 * high + (low - high).
     high_and_low = np.asarray(_reread(open_again, {"LA;16B": "RGBA"}), np.int16)
     return _like(image, _nearest(high_and_low[..., ::2], high_and_low[..., 1::2]), "LA")
   names = {_raw_mode(tile) for tile in tiles}
@@ -222,7 +222,7 @@ def _like(image, levels, mode, clear=None):
 
 
 def _reread(open_again, raw_modes):
-  """Decodes a file again, unpacking its bytes in other ways."""
+  """Decodes a file again, with other raw modes."""
   with open_again() as image:
     tiles = []
     for codec, box, offset, args in image.tile:
@@ -235,20 +235,24 @@ def _reread(open_again, raw_modes):
 
 
 def write_image(path: str, image: np.ndarray) -> None:
-  """Writes [H, W, 3] uint8 in the lossless format of the path's suffix, PNG if it has none.
+  """Writes an image in the lossless format of the path's suffix; PNG without a suffix.
+
+  Args:
+    path: path of the file.
+    image: [H, W, 3] uint8, sRGB.
 
   Raises:
-    OSError: as `outputs.write_atomically`.
-    ValueError: as `lossless_format`.
+    OSError: the file cannot be written.
+    ValueError: the suffix is not of a lossless format, or the image is too large for it.
   """
   outputs.write_atomically(path, encode_image(image, lossless_format(path)))
 
 
 def lossless_format(path: str) -> str:
-  """Pillow's name of the format that the suffix of a path asks for.
+  """Pillow's name of the lossless format for the suffix of a path; PNG without a suffix.
 
   Raises:
-    ValueError: it is not one of those that are written.
+    ValueError: the suffix is not of a lossless format that is written.
   """
   suffix = pathlib.Path(path).suffix.lower()
   if suffix not in _FORMATS:
@@ -258,15 +262,15 @@ def lossless_format(path: str) -> str:
 
 
 def encode_image(image: np.ndarray, image_format: str = "PNG") -> bytes:
-  """The file that `write_image` writes."""
+  """Encodes an image, [H, W, 3] uint8, as the file that `write_image` writes."""
   return encoding.encode(image, image_format)
 
 
 def size_of_whole_picture(path: str) -> Optional[tuple[int, int]]:
-  """Height and width of a picture that can be decoded to its end; None for anything else."""
+  """Height and width of a picture that can be decoded completely; None for other files."""
   try:
     content = pathlib.Path(path).read_bytes()
-    # Not `PIL.Image.open`, which takes large ones for an attack.
+    # `PIL.Image.open` would refuse large PNGs as an attack.
     is_png = content.startswith(b"\x89PNG")
     opened = PIL.PngImagePlugin.PngImageFile if is_png else PIL.Image.open
     with opened(io.BytesIO(content)) as image:
@@ -274,5 +278,5 @@ def size_of_whole_picture(path: str) -> Optional[tuple[int, int]]:
       return image.height, image.width
   except MemoryError:
     raise
-  except Exception:  # As above.
+  except Exception:  # Damaged files make Pillow raise nearly anything.
     return None

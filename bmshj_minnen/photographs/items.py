@@ -1,4 +1,4 @@
-"""Items of AVIF and HEIC files (ISO 23008-12): the picture that is shown, and its parts."""
+"""Items of AVIF and HEIC files (ISO 23008-12): the displayed picture and its parts."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from bmshj_minnen.photographs.boxes import Box
 __all__ = ["Item", "shown"]
 
 _FULL = 4  # Bytes of version and flags at the beginning of some boxes.
-# Of sample descriptions: version, flags and a count; then of a description of pictures: its fields.
+# Bytes before the sample descriptions (version, flags, a count), and of fields of a description.
 _DESCRIPTIONS = 8
 _PICTURE = 78
 
@@ -18,9 +18,9 @@ class Item(NamedTuple):
   """A picture in a file.
 
   Attributes:
-    kind: four bytes: how it is coded, how it is derived from others, or `trak` for a sequence.
-    properties: in the order in which they are applied.
-    essential: names of those without which a picture may not be shown.
+    kind: four bytes: a coding format, a derivation from other items, or `trak` for a sequence.
+    properties: properties in the order in which they are applied.
+    essential: names of the properties that a reader must support.
   """
 
   kind: bytes
@@ -29,16 +29,16 @@ class Item(NamedTuple):
 
 
 def shown(content: bytes) -> list[Item]:
-  """The picture that is shown, and behind it all pictures that it is derived from, each once.
+  """The displayed picture, followed by all pictures that it is derived from, each once.
 
-  A sequence has both an item and a track; the one that its first brand names comes first.
+  A sequence has both an item and a track; the first brand of the file determines which comes first.
   """
   meta = boxes.find(content, b"meta")[_FULL:]
   kinds, inputs, properties = _kinds(meta), _inputs(meta), _properties(meta)
   primary = boxes.find(meta, b"pitm")
   numbers = [int.from_bytes(primary[_FULL:], "big")] if primary else []
   seen = set(numbers)
-  for number in numbers:  # Which grows.
+  for number in numbers:  # The list grows meanwhile.
     new = [one for one in dict.fromkeys(inputs.get(number, ())) if one not in seen]
     numbers += new
     seen.update(new)
@@ -48,13 +48,13 @@ def shown(content: bytes) -> list[Item]:
 
 
 def _numbers(data, at, size, count=1):
-  """Whole numbers of `size` bytes each, as far as they are there."""
+  """Up to `count` integers of `size` bytes each, as far as the data reach."""
   places = range(at, min(at + count * size, len(data) - size + 1), size)
   return [int.from_bytes(data[place : place + size], "big") for place in places]
 
 
 def _kinds(meta):
-  """Number of an item -> its kind."""
+  """Number of an item -> kind of the item."""
   table = boxes.find(meta, b"iinf")
   found = {}
   for box in boxes.boxes(table[_FULL + (4 if table[:1] > b"\0" else 2) :]):
@@ -66,7 +66,7 @@ def _kinds(meta):
 
 
 def _inputs(meta):
-  """Number of an item -> those that it is derived from."""
+  """Number of an item -> numbers of the items that it is derived from."""
   table = boxes.find(meta, b"iref")
   size, found = 4 if table[:1] > b"\0" else 2, {}
   for box in boxes.boxes(table[_FULL:]):
@@ -77,7 +77,7 @@ def _inputs(meta):
 
 
 def _properties(meta):
-  """Number of an item -> its properties, and the names of the essential ones."""
+  """Number of an item -> properties of the item, and names of the essential properties."""
   tables = boxes.find(meta, b"iprp")
   known, found = list(boxes.boxes(boxes.find(tables, b"ipco"))), {}
   for box in boxes.boxes(tables):
@@ -88,7 +88,7 @@ def _properties(meta):
     while at + id_size < len(box.body):
       (number,), count = _numbers(box.body, at, id_size), box.body[at + id_size]
       at += id_size + 1
-      # Places count from 1; the highest bit marks a property as essential.
+      # Indices count from 1; the highest bit marks a property as essential.
       bit = 1 << 8 * size - 1
       marked = [(place % bit, place >= bit) for place in _numbers(box.body, at, size, count)]
       marked = [(known[place - 1], mark) for place, mark in marked if 0 < place <= len(known)]
@@ -100,7 +100,7 @@ def _properties(meta):
 
 
 def _track(content):
-  """The first track of a sequence."""
+  """Items for the sample descriptions in the first track of a sequence."""
   media = boxes.find(content, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
   for description in boxes.boxes(media[_DESCRIPTIONS:]):
     yield Item(b"trak", list(boxes.boxes(description.body[_PICTURE:])))

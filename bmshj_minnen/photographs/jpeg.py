@@ -1,4 +1,4 @@
-"""JPEG files (ITU-T T.81) that lack only the marker at their end."""
+"""Completes JPEG files (ITU-T T.81) that lack only the end marker."""
 
 import io
 import re
@@ -9,29 +9,29 @@ import PIL.Image
 __all__ = ["with_end"]
 
 _START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
-# Markers but for the stuffed zeros and the restarts within a scan.
+# All markers except stuffed zeros and restarts within a scan.
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # Table B.1.
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
 _COEFFICIENTS = 64
-# Bytes that would be read if the last scan went on; their bits differ from the first on.
+# Bytes that a decoder would read if the last scan continued; their first bits differ.
 _TAILS = [bytes([byte, *range(1, 64)]) for byte in (0x00, 0x55, 0x9A, 0xAA, 0xD6, 0xFE)]
 
 
 def with_end(content: bytes) -> bytes:
-  """A file with its end marker, if that is all that is missing; any other file as it is.
+  """A file with an end marker, if only the marker is missing; other files unchanged.
 
-  Pillow waits for it where there are several scans, and in some files of one.
+  Pillow needs the marker in files of several scans, and in some files of one scan.
   """
   if not content.startswith(b"\xff\xd8\xff"):
     return content
   scan = content.rfind(_START_OF_SCAN)
   if scan < 0 or content.find(_END, scan) >= 0:
     return content
-  cut = content.rstrip(b"\xff")  # Half of a marker.
+  cut = content.rstrip(b"\xff")  # Removes half of a marker.
   try:
     return cut + _END if _has_all_scans(cut) and _last_scan_is_whole(cut) else content
-  except (KeyError, OSError, ValueError):  # It ends within a header.
+  except (KeyError, OSError, ValueError):  # The file ends within a header.
     return content
 
 
@@ -58,7 +58,7 @@ def _has_all_scans(content):
 
 
 def _last_scan_is_whole(content):
-  """Whether nothing of what would stand behind a scan is read."""
+  """Whether the last scan is complete: bytes behind it do not change the picture."""
   pictures = set()
   for tail in _TAILS:
     with PIL.Image.open(io.BytesIO(content + tail + _END), formats=["JPEG"]) as image:

@@ -1,4 +1,4 @@
-"""What Pillow would misread within the formats that are read: mended, or refused."""
+"""Corrects or refuses layouts of known formats that Pillow would misread."""
 
 import struct
 
@@ -23,10 +23,14 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def mend(image: PIL.Image.Image, content: bytes) -> None:
-  """Changes an opened file such that it is decoded rightly.
+  """Changes an opened image so that Pillow decodes it correctly.
+
+  Args:
+    image: an opened image that is not decoded yet; changed in place.
+    content: content of the file.
 
   Raises:
-    NotReadError: it would be decoded wrongly all the same.
+    NotReadError: the image would still be decoded wrongly.
   """
   change = {
     "TIFF": _mend_tiff,
@@ -58,18 +62,18 @@ def _mend_tiff(image, content):
   if any(kind not in (1, 4) for kind in tags.get(_SAMPLE_FORMAT, ())):
     return "a TIFF picture of signed or floating-point samples"
   if photometric == _PALETTE and _COLOUR_MAP in tags and max(tags[_COLOUR_MAP], default=0) < 256:
-    # Of 16 bits each they should be; some writers fill in 8, which libtiff finds out likewise.
+    # Entries should have 16 bits; some writers use 8, which libtiff detects in the same way.
     image.palette = PIL.ImagePalette.raw("RGB;L", bytes(tags[_COLOUR_MAP]))
   _drop_damaged_directories(image.getexif())
   return None
 
 
 def _drop_damaged_directories(exif):
-  """Pillow reads the directories of EXIF when it decodes, and ends if there are none."""
+  """Removes damaged directories of EXIF, which would end Pillow's decoding."""
   for tag in PIL.TiffTags.TAGS_V2_GROUPS:
     try:
       exif.get_ifd(tag)
-    except Exception:  # Damaged ones make Pillow raise nearly anything.
+    except Exception:  # Damaged directories make Pillow raise nearly anything.
       exif.pop(tag, None)
 
 
@@ -78,7 +82,7 @@ def _mend_png(image, content):
   raw_mode = str(image.tile[0][3]) if image.tile else ""
   level = image.info.get("transparency")
   if isinstance(level, int) and image.mode in ("1", "L"):
-    # Pillow scales the levels of few bits to 255, but not the one that is transparent.
+    # Pillow scales levels of fewer than 8 bits to 255, but not the transparent level.
     bits = 1 if image.mode == "1" else int(raw_mode.partition(";")[2] or 8)
     image.info["transparency"] = (level & 2**bits - 1) * 255 // (2**bits - 1)
 
@@ -95,7 +99,7 @@ def _mend_bmp(image, content):
 
 
 def _mend_palette_of_bmp(image, content):
-  """Pillow takes some grey palettes for pixels of 1 or of 8 bits, whatever their bits are."""
+  """Restores grey palettes that Pillow replaces by pixels of 1 or 8 bits, whatever the depth is."""
   header = content[14]
   bits = content[24 if header == 12 else 28]
   if image.mode not in ("1", "L") or (bits, image.mode) in ((1, "1"), (8, "L")):
@@ -126,7 +130,7 @@ def _check_jpeg2000(image, content):
 
 
 def _jp2_problem(content, count):
-  """Why the channels in a JP2 file are not those that Pillow takes them for."""
+  """Why Pillow would misread the channels of a JP2 file; None if it would not."""
   header = boxes.find(content, b"jp2h")
   if any(box.name in (b"pclr", b"cmap") for box in boxes.boxes(header)):
     return "a JPEG 2000 picture with a palette"

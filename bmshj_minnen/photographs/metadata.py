@@ -1,4 +1,4 @@
-"""What a photograph says besides its pixels, as far as it is kept: EXIF and XMP."""
+"""Metadata of photographs that are kept: EXIF and XMP."""
 
 import re
 from typing import Callable, NamedTuple
@@ -10,7 +10,7 @@ from bmshj_minnen.photographs import exif, formats
 
 __all__ = ["Metadata", "read"]
 
-# Of TIFF files, whose other tags are about how their pixels are stored.
+# Tags that are kept from TIFF files; the others describe how pixels are stored.
 _OF_PHOTOGRAPHS = frozenset(
   getattr(PIL.ExifTags.Base, name).value
   for name in (
@@ -22,26 +22,31 @@ _TIFF_XMP = 700
 
 
 class Metadata(NamedTuple):
-  """EXIF, from its TIFF header on, and XMP, an XML packet in UTF-8; empty where there is none."""
+  """Metadata of a photograph.
+
+  Attributes:
+    exif: EXIF data from the TIFF header on; may be empty.
+    xmp: XMP, an XML packet in UTF-8; may be empty.
+  """
 
   exif: bytes = b""
   xmp: bytes = b""
 
   @property
   def size(self) -> int:
-    """Bytes."""
+    """Size in bytes."""
     return len(self.exif) + len(self.xmp)
 
 
 def read(content: bytes, note: Callable[[str], None] = lambda text: None) -> Metadata:
-  """The metadata of a photograph as they are of the pixels that `images.read_image` gives.
+  """The metadata of a photograph, adapted to the pixels that `images.read_image` returns.
 
-  These are upright, so the orientation is 1, and sRGB, so there is no profile; a thumbnail would
-  not have been turned, and goes.
+  These pixels are upright and sRGB, so the orientation becomes 1, and the profile is left out. The
+  thumbnail is removed, because it was not turned.
 
   Args:
-    content: of a file that `read_image` reads.
-    note: called with one line for what is lost because it is damaged.
+    content: content of a file that `read_image` reads.
+    note: called with one line if damaged metadata are lost.
   """
   try:
     with formats.open_picture(content) as image:
@@ -59,7 +64,7 @@ def read(content: bytes, note: Callable[[str], None] = lambda text: None) -> Met
 
 
 def _exif(image):
-  found = image.getexif()  # Of PNG reads to the end, where they may stand.
+  found = image.getexif()  # Reads PNG to the end, where EXIF may be.
   data = image.info.get("exif", b"")
   if image.format == "TIFF":
     for tag in list(found):

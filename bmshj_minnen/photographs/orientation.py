@@ -1,7 +1,8 @@
-"""From the stored pixels of a file to those that are to be seen: turned upright, and cut out.
+"""Turns and crops the stored pixels of a file for display.
 
-EXIF names an orientation; where it names none, XMP may. In AVIF and HEIC neither counts, but
-properties of the picture (ISO 23008-12, 6.5): pillow-heif applies them all, Pillow some of AVIF's.
+EXIF or, without an orientation there, XMP contains an orientation. AVIF and HEIC instead use
+properties of the picture (ISO 23008-12, 6.5): pillow-heif applies them all, Pillow only some of
+AVIF's.
 """
 
 import fractions
@@ -27,7 +28,7 @@ _TURNS = dict(
     2,
   )
 )
-# By the anticlockwise quarters of an irot property, and by the axis of imir.
+# By the anticlockwise quarter turns of an irot property, and by the axis of imir.
 _ROTATIONS = (None, _TURN.ROTATE_90, _TURN.ROTATE_180, _TURN.ROTATE_270)
 _MIRRORS = (_TURN.FLIP_TOP_BOTTOM, _TURN.FLIP_LEFT_RIGHT)
 
@@ -37,16 +38,16 @@ _ADVICE = "convert it to 8-bit RGB first"
 def steps(
   image: PIL.Image.Image, content: bytes, note: Callable[[str], None]
 ) -> list[Callable[[PIL.Image.Image], PIL.Image.Image]]:
-  """The changes of the pixels of a file, in order.
+  """Functions that turn and crop the decoded pixels of a file, in order.
 
   Args:
-    image: decoded.
-    content: its file.
-    note: called with one line for what is damaged and ignored.
+    image: the decoded image.
+    content: content of the file.
+    note: called with one line if damaged data are ignored.
 
   Raises:
-    NotReadError: when the steps are made or done: a clean aperture has borders within pixels or
-      outside the picture.
+    NotReadError: here or in a step: a clean aperture has borders within pixels or outside the
+      picture.
   """
   if image.format == "HEIF":
     return []
@@ -61,11 +62,11 @@ def steps(
 
 
 def _turn(image, note):
-  """The turn that makes pixels stand upright; None if they do."""
+  """The turn that makes pixels upright; None if they are upright already."""
   try:
-    # Pillow looks into XMP where EXIF names none.
+    # Pillow reads XMP if EXIF has no orientation.
     value = image.getexif().get(PIL.ExifTags.Base.Orientation, 1)
-    if isinstance(value, (bytes, tuple)):  # A type that it should not have.
+    if isinstance(value, (bytes, tuple)):  # The type is not valid, but occurs.
       value = value[0]
     return _TURNS.get(value)
   except Exception:  # Damaged EXIF makes Pillow raise nearly anything.
@@ -74,7 +75,7 @@ def _turn(image, note):
 
 
 def _step_of_property(box):
-  """The change of the pixels by a property of an AVIF picture; None if there is none."""
+  """Function that applies a property of an AVIF picture to pixels; None if it changes nothing."""
   if box.name == b"clap":
     return lambda image: image.crop(_clean_aperture(box.body, image.size))
   turn = None
@@ -86,7 +87,7 @@ def _step_of_property(box):
 
 
 def _clean_aperture(body, size):
-  """Left, top, right and bottom of the part of a picture that is to be seen."""
+  """Left, top, right and bottom of the displayed part of a picture."""
   values = struct.unpack(">4IiIiI", body[:32])
   if not all(values[1::2]):
     raise NotReadError(f"an AVIF picture whose clean aperture is damaged: {_ADVICE}")

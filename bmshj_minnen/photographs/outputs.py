@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all where that can be, through links, to devices and pipes."""
+"""Writes files atomically where possible, through links, and to devices and pipes."""
 
 import contextlib
 import errno
@@ -19,30 +19,31 @@ __all__ = [
   "write_to",
 ]
 
-_MAX_LINKS = 40  # As of Linux.
+_MAX_LINKS = 40  # The limit of Linux.
 _ANYBODY = 0o666
-# Of a folder that takes no further file, and of files that others hold, such as mount points.
+# Errors of folders that accept no new file, and of files in use, such as mount points.
 _NOT_RENAMED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-# Nanoseconds that times are whole multiples of: on ext4, NTFS, exFAT, ext3 and FAT.
+# Resolution of file times in nanoseconds: ext4, NTFS, exFAT, ext3 and FAT.
 _TIME_UNITS = (1, 100, 10**7, 10**9, 2 * 10**9)
 
 
 def write_atomically(path: str, data: bytes, like: Optional[str] = None) -> None:
-  """Writes a file that is either whole or not there: to a temporary name, synced, then renamed.
+  """Writes a file completely or not at all: to a temporary name, synced, then renamed.
 
-  Links are followed. Devices, pipes and open files, such as /dev/stdout, are written to directly;
-  and so is a file that cannot be renamed onto, such as a mount point. A process that is killed may
-  leave .NUMBER.tmp behind, in the same folder.
+  Links are followed. Devices, pipes, open files such as /dev/stdout, and files that cannot be
+  replaced, such as mount points, are written directly. A killed process may leave .NUMBER.tmp
+  behind, in the same folder.
 
   Args:
-    path: where to.
-    data: the content.
-    like: the file that it was made of. Its time is taken over, and who may neither read nor write
-      it, nor what was at `path` before, may not do so with the result. The umask holds in any case.
+    path: path of the file.
+    data: content of the file.
+    like: the source that the file was made from. The result gets its time of modification, and is
+      accessible only to users who have access to the source and to the file that was at `path`
+      before. The umask applies in any case.
 
   Raises:
-    OSError: it cannot be written; names the path, not the temporary one.
+    OSError: the file cannot be written; the message names `path`, not the temporary file.
   """
   data = memoryview(data)
   try:
@@ -63,15 +64,15 @@ def write_atomically(path: str, data: bytes, like: Optional[str] = None) -> None
 
 
 def is_made_of(path: str, like: str) -> bool:
-  """Whether a file is what `write_atomically` made of another one, as that one is now.
+  """Whether `write_atomically` made a file from the present content of a source.
 
-  As for rsync, the two must have the same time of modification, as far as the file system of the
-  result keeps it. Other files may have that time, too, such as compressed files that have it from
-  one photograph; so the source must not have been written, replaced or renamed (ctime) since.
+  As in rsync, both must have the same time of modification, up to the resolution of the result's
+  file system. Other files may have the same time, for example compressed files of one photograph;
+  so the source must also not have been written, replaced or renamed (ctime) since.
 
   Args:
-    path: the result.
-    like: its source.
+    path: path of the result.
+    like: path of the source.
   """
   try:
     return has_time_of(path, like) and os.stat(like).st_ctime_ns <= os.stat(path).st_ctime_ns
@@ -80,48 +81,48 @@ def is_made_of(path: str, like: str) -> bool:
 
 
 def has_time_of(path: str, like: str) -> bool:
-  """Whether two files have one time of modification, as far as the file system of `path` keeps it.
+  """Whether two files have the same time of modification, up to the resolution at `path`.
 
-  Copies of both keep that, while `is_made_of` holds only where the file was made.
+  This also holds for copies of both files, while `is_made_of` holds only where the file was made.
 
   Raises:
-    OSError: a file is not there.
+    OSError: a file does not exist.
   """
   time = os.stat(like).st_mtime_ns
   return os.stat(path).st_mtime_ns in [time // unit * unit for unit in _TIME_UNITS]
 
 
 def version_of(path: str) -> Optional[tuple[int, ...]]:
-  """A value that changes whenever the content of a file does; None of pipes and the like."""
+  """A value that changes whenever the content of a file changes; None for pipes and devices."""
   status = _stat_of_file(path)
   return status and (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def refuse_change(path: str, version: Optional[tuple[int, ...]]) -> None:
-  """Raises for a source that was changed since it was read.
+  """Raises if a source was changed since it was read.
 
-  Its result would get the time of the new content, and would be taken for that of it.
+  Its result would get the time of the new content, and would pass for a result of it.
 
   Args:
-    path: the source.
-    version: of it before it was read.
+    path: path of the source.
+    version: `version_of` the source before it was read.
 
   Raises:
-    ValueError: it was changed.
+    ValueError: the source was changed.
   """
   if version_of(path) != version:
     raise ValueError("was changed while it was read: try again")
 
 
 def write_to(descriptor: int, data: bytes) -> None:
-  """Writes all of the data to an open file, which it leaves open."""
+  """Writes all data to an open file descriptor, and leaves it open."""
   rest = memoryview(data)
   while rest:
     rest = rest[os.write(descriptor, rest) :]
 
 
 def open_file_of(path: str) -> Optional[int]:
-  """The number of the open file that a path such as /dev/stdout leads to; None for all others."""
+  """The descriptor of the open file that a path such as /dev/stdout leads to; else None."""
   for _ in range(_MAX_LINKS):
     folder, name = os.path.split(path)
     if re.fullmatch(rf"/proc/{os.getpid()}(/task/\d+)?/fd", os.path.realpath(folder or os.curdir)):
@@ -135,14 +136,14 @@ def open_file_of(path: str) -> Optional[int]:
 def _stat_of_file(path):
   if path is None:
     return None
-  with contextlib.suppress(OSError):  # It may be gone by now.
+  with contextlib.suppress(OSError):  # The file may not exist any more.
     status = os.stat(path)
     return status if stat.S_ISREG(status.st_mode) else None
   return None
 
 
 def _write_file(place, data, source):
-  # Short, for the file's own name may be as long as names can be.
+  # The name is short, because the name of the file may already have the maximum length.
   temporary = os.path.join(os.path.dirname(place), f".{secrets.randbits(48)}.tmp")
   old = _stat_of_file(place)
   try:
@@ -159,7 +160,7 @@ def _write_file(place, data, source):
 
 
 def _created(temporary, old, source):
-  """A new file that nobody can read, at any moment, who is not to read the result."""
+  """A new file that never has wider permissions than the result."""
   mode = _ANYBODY if source is None else source.st_mode & _ANYBODY | stat.S_IWUSR
   descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
   if old is not None:

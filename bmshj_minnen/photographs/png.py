@@ -19,15 +19,15 @@ __all__ = [
   "without_bad_side_data",
 ]
 
-# What writers of sRGB put into gAMA, 100000 / 2.2, and into cHRM, and how near is taken for it.
+# Values of sRGB in gAMA (100000 / 2.2) and in cHRM, and tolerances for values that count as sRGB.
 SRGB_GAMMA, GAMMA_TOLERANCE = 45455, 2272
 SRGB_PLACES, PLACE_TOLERANCE = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000), 500
-SRGB_CODE_POINTS = bytes((1, 13, 0, 1))  # In cICP.
+SRGB_CODE_POINTS = bytes((1, 13, 0, 1))  # Body of cICP.
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 LONGEST_TEXT = 2**20  # Bytes that Pillow inflates.
-_ALL_TEXTS = 2**25  # Of one file.
-# The pixels are not as meant without these.
+_ALL_TEXTS = 2**25  # Bytes of all texts in one file.
+# Chunks that decoding the pixels needs.
 _OF_PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
 _OF_ANIMATIONS = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _KEPT = frozenset((*_OF_PIXELS, *_OF_ANIMATIONS, *_TEXTS, b"eXIf"))
@@ -37,10 +37,10 @@ class Chunk(NamedTuple):
   """A chunk.
 
   Attributes:
-    name: four bytes.
-    body: what is in it.
-    start, end: where it stands in the file, its length and its checksum included.
-    whole: whether its checksum is right.
+    name: name of four bytes.
+    body: content of the chunk.
+    start, end: offsets in the file, including length and checksum.
+    whole: whether the checksum is right.
   """
 
   name: bytes
@@ -51,7 +51,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(content: bytes) -> Iterator[Chunk]:
-  """The chunks of a PNG file, up to the first that is cut off; none of other files."""
+  """The chunks of a PNG file, up to the first truncated one; empty for other files."""
   at = len(SIGNATURE) if content.startswith(SIGNATURE) else len(content)
   while at + 12 <= len(content):
     end = at + 12 + int.from_bytes(content[at : at + 4], "big")
@@ -65,7 +65,7 @@ def chunks(content: bytes) -> Iterator[Chunk]:
 
 
 def inflated(stream: bytes, limit: int) -> Optional[bytes]:
-  """What a zlib stream holds; None if it is damaged or longer than a limit."""
+  """The content of a zlib stream; None if it is damaged or longer than `limit` bytes."""
   try:
     inflate = zlib.decompressobj()
     result = inflate.decompress(stream, limit)
@@ -75,9 +75,9 @@ def inflated(stream: bytes, limit: int) -> Optional[bytes]:
 
 
 def without_bad_side_data(content: bytes) -> bytes:
-  """A PNG file without what Pillow would fail on beside its pixels; other files as they are.
+  """A PNG file without side data on which Pillow would fail; other files unchanged.
 
-  Of what is not about pixels, texts and EXIF are left; `declared` reads what is said of colours.
+  Valid texts and EXIF are kept; chunks about colours are removed, because `declared` reads them.
   """
   kept, start, left = [], 0, _ALL_TEXTS
   for chunk in chunks(content):
@@ -91,7 +91,7 @@ def without_bad_side_data(content: bytes) -> bytes:
 
 
 def _size_beside_pixels(chunk):
-  """How many bytes of text there are in a chunk; None if it is not kept."""
+  """Number of bytes of text in a chunk; None if the chunk is not kept."""
   if not chunk.whole or chunk.name not in _KEPT:
     return None
   if chunk.name not in _TEXTS:
@@ -105,5 +105,5 @@ def _size_beside_pixels(chunk):
 
 
 def profile_stream(chunk: Chunk) -> bytes:
-  """The compressed profile in an iCCP chunk, behind its name and its method."""
+  """The compressed profile in an iCCP chunk, without its name and its method."""
   return chunk.body.partition(b"\0")[2][1:]

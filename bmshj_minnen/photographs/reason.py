@@ -1,14 +1,14 @@
-"""Why a file could not be done, in a line."""
+"""Reasons why a file could not be processed, in one line."""
 
 __all__ = ["NotReadError", "reason"]
 
 
 class NotReadError(ValueError):
-  """A picture is of a kind that is not read; the message goes on from the name of its file."""
+  """A kind of picture is not supported; the message continues the name of the file."""
 
 
 def reason(source: str, error: Exception) -> str:
-  """What went wrong with a file, in a line that does not repeat its name."""
+  """The reason of an error in one line, without the name of the file."""
   text = str(error)
   if isinstance(error, OSError) and error.filename:
     text = f"{error.filename}: {error.strerror}"

@@ -1,8 +1,8 @@
-"""Whether an ICC profile gives colours: dark for the least of light, light for the most of it.
+"""Checks that an ICC profile is plausible: the lowest levels are dark, the highest are light.
 
-Profiles with primaries or curves that say nothing load like others, and make a picture black,
-white or noise. The bounds are wide: they are far from all profiles of displays, working spaces and
-presses that were tried (experiments/robustness/README.md).
+Profiles with meaningless primaries or curves load without errors, and make a picture black, white
+or noise. The bounds are wide: they are far from all tested profiles of displays, working spaces and
+presses (experiments/robustness/README.md).
 """
 
 import hashlib
@@ -14,23 +14,23 @@ import PIL.ImageCms
 __all__ = ["has_wrong_checksum", "is_sound"]
 
 _LEVELS = 256
-# Levels of sRGB.
+# Bounds, in levels of sRGB.
 _LIGHTEST_BLACK, _DARKEST_WHITE = 64, 192
 _DARKEST_MIDDLE, _LIGHTEST_MIDDLE = 32, 240
-_RISE, _FALL = 16, 8  # Over the middle half of a curve, at least; and anywhere, at most.
-_COLOUR = 64  # From black to the end of one channel.
-_VOLUME = 0.02  # Of the primaries, where sRGB's is 0.161 in XYZ and 1 in linear sRGB.
-# White of D50, and how far the sum of the primaries may be from it: as far as daylight and lamps.
+_RISE, _FALL = 16, 8  # Minimum rise over the middle half of a curve, maximum fall anywhere.
+_COLOUR = 64  # Minimum distance from black to the end of one channel.
+_VOLUME = 0.02  # Minimum volume of the primaries; sRGB's is 0.161 in XYZ and 1 in linear sRGB.
+# White of D50, and tolerance for the sum of the primaries, wide enough for daylight and lamps.
 _WHITE, _WHITE_TOLERANCE = (0.9642, 1, 0.8249), (0.15, 0.15, 0.45)
 
 
 def is_sound(profile, transform: PIL.ImageCms.ImageCmsTransform, mode: str) -> bool:
-  """Whether colours are those of a picture.
+  """Whether a profile gives plausible colours.
 
   Args:
     profile: Pillow's core profile.
-    transform: from it to RGB of sRGB.
-    mode: of the pixels: RGB, L or CMYK.
+    transform: transform from the profile to RGB of sRGB.
+    mode: mode of the pixels: RGB, L or CMYK.
   """
   ramps = np.zeros([len(mode) + 1, _LEVELS, len(mode)], np.uint8)
   for channel in range(len(mode)):
@@ -38,7 +38,7 @@ def is_sound(profile, transform: PIL.ImageCms.ImageCmsTransform, mode: str) -> b
   image = PIL.Image.frombytes(mode, ramps.shape[1::-1], ramps.tobytes())
   levels = np.asarray(PIL.ImageCms.applyTransform(image, transform), np.int16)
   if mode == "CMYK":
-    levels = 255 - levels  # Ink takes light away.
+    levels = 255 - levels  # More ink is darker.
   grey, distances = levels[-1], np.abs(levels - levels[:, :1]).max(-1).T
   return (
     grey[0].max() <= _LIGHTEST_BLACK
@@ -57,7 +57,7 @@ def _is_middle(levels):
 
 
 def _fall(values):
-  """How far values fall again along the first axis, at most."""
+  """The largest fall of values along the first axis, from an earlier maximum."""
   return (np.maximum.accumulate(values) - values).max()
 
 
@@ -66,7 +66,7 @@ def _are_primaries(profile, levels):
 
   Args:
     profile: Pillow's core profile.
-    levels: [3, 3], of sRGB, of each of them alone.
+    levels: [primary, RGB], [3, 3]: levels in sRGB of each primary alone.
   """
   is_space = abs(np.linalg.det((levels / 255) ** 2.2)) >= _VOLUME
   if not profile.is_matrix_shaper:
@@ -80,7 +80,7 @@ def _are_primaries(profile, levels):
 
 
 def has_wrong_checksum(profile: bytes) -> bool:
-  """Whether a profile of version 4 holds a checksum, of MD5, and it is another one's (7.2.18)."""
+  """Whether a profile of version 4 contains an MD5 checksum that is wrong (ICC.1, 7.2.18)."""
   held = profile[84:100]
   if profile[8:9] < b"\4" or not any(held):
     return False

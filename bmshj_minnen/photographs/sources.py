@@ -1,4 +1,4 @@
-"""Photographs as they are handed over: a path, an open file, or the bytes of one."""
+"""Sources of photographs: a path, an open file, or the content of a file."""
 
 import os
 import pathlib
@@ -14,20 +14,20 @@ def name_of(source: Source) -> str:
   """The name of a file in messages."""
   if isinstance(source, (str, bytes, os.PathLike)):
     return os.fsdecode(source)
-  name = getattr(source, "name", None)  # A number, for those that were opened by one.
+  name = getattr(source, "name", None)  # A number, if the file was opened by its descriptor.
   return os.fsdecode(name) if isinstance(name, (str, bytes)) else f"a {type(source).__name__}"
 
 
 def content_of(source: Source, content: Optional[bytes] = None) -> bytes:
-  """The bytes of a file.
+  """The content of a file.
 
   Args:
-    source: a path, or an open file, which is read from its beginning where it can be wound back.
-    content: the bytes, or a buffer of them, where they are there already.
+    source: a path, or an open file, which is read from its beginning if it is seekable.
+    content: the content, bytes or a buffer, if it is read already.
 
   Raises:
-    OSError: as `open`.
-    TypeError: neither is of a kind that is taken.
+    OSError: the file cannot be read.
+    TypeError: the type of `source` or `content` is not supported.
   """
   if content is not None:
     try:

@@ -1,1 +1,1 @@
-"""The model and the codec as SavedModels, which run without any Python of this package."""
+"""The model and the codec as SavedModels and ONNX graphs, which run without this package."""

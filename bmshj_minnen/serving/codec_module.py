@@ -17,14 +17,14 @@ __all__ = ["CodecModule"]
 
 
 class CodecModule(tf.Module):
-  """What `Codec` does, on batches, in graphs alone; they need tensorflow-compression's ops.
+  """The operations of `Codec` on batches, as graphs that need tensorflow-compression's ops.
 
-  The images of a batch are coded one after another, and all of its files are checked before the
-  first is decoded. One bad item ends the call with an InvalidArgument status that names it.
+  The images of a batch are coded one after another, and all files of a batch are checked before the
+  first is decoded. A bad item ends the call with an InvalidArgument status that names the item.
 
   Args:
-    codec: whose files these are; its `max_pixels` bounds each image, and what the files of one
-      batch declare together.
+    codec: the codec; its `max_pixels` limits each image, and the total pixels that the files of a
+      batch declare.
   """
 
   def __init__(self, codec: Codec):
@@ -33,7 +33,7 @@ class CodecModule(tf.Module):
     self._variables = codec.graphs.variables
 
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Traces them all; names of byte strings end in `_bytes`, which REST needs for base64."""
+    """Traces all signatures; names of byte strings end in `_bytes`, which REST needs for base64."""
     strings = tf.TensorSpec([None], tf.string)
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8)
     compress = _trace(self.compress, image_bytes=strings)
@@ -45,7 +45,7 @@ class CodecModule(tf.Module):
       "decompress_png": _trace(self.decompress_png, file_bytes=strings),
     }
     if self._codec.config.gain_lambdas:
-      # Signatures of their own, because not every server has inputs that may be left out.
+      # These are separate signatures, because not every server supports optional inputs.
       at = {"quality": tf.TensorSpec([None], tf.float32)}
       signatures["compress_at_quality"] = _trace(self.compress, image_bytes=strings, **at)
       signatures["compress_pixels_at_quality"] = _trace(self.compress_pixels, pixels=pixels, **at)
@@ -54,11 +54,17 @@ class CodecModule(tf.Module):
   def compress(
     self, image_bytes: tf.Tensor, quality: Optional[tf.Tensor] = None
   ) -> dict[str, tf.Tensor]:
-    """PNG or JPEG files [B] string, of any sizes -> `file_bytes` [B] string.
+    """Compresses PNG or JPEG files of any sizes.
 
     Args:
-      image_bytes: the files.
-      quality: [B] float32, 1 to 100 in halves, of a model for many rates; None: the codec's.
+      image_bytes: [B] string, the files.
+      quality: [B] float32, 1 to 100 in halves, for a model for many rates; None: the codec's.
+
+    Returns:
+      `file_bytes` [B] string.
+
+    Raises:
+      InvalidArgumentError: when run, for a file or a quality that is not valid.
     """
 
     def one(item):
@@ -72,16 +78,27 @@ class CodecModule(tf.Module):
   def compress_pixels(
     self, pixels: tf.Tensor, quality: Optional[tf.Tensor] = None
   ) -> dict[str, tf.Tensor]:
-    """[B, H, W, 3] uint8 -> `file_bytes` [B] string; the quality as of `compress`."""
+    """Compresses images of one size.
+
+    Args:
+      pixels: [B, H, W, 3] uint8.
+      quality: [B] float32, 1 to 100 in halves, for a model for many rates; None: the codec's.
+
+    Returns:
+      `file_bytes` [B] string.
+
+    Raises:
+      InvalidArgumentError: when run, for a size or a quality that is not valid.
+    """
     size = tf.shape(pixels, tf.int64)[1:3]
     pixels = refuse_size(size, self._codec.max_pixels, "", pixels)
     batch = (pixels, self._qualities(quality, pixels))
     return {"file_bytes": _each(lambda item: self._compress(*item[1:]), batch, tf.string)}
 
   def _qualities(self, quality, batch):
-    """One for each item of the batch, all of them possible."""
+    """Checked qualities of the items of a batch, [B] float32."""
     count = tf.shape(batch)[0]
-    if quality is None:  # For one rate it is not read.
+    if quality is None:  # A model for one rate does not read it.
       return tf.fill([count], float(self._codec.quality or 0))
     found = tf.strings.as_string(tf.shape(quality)[0])
     message = ["a quality for each item: expected ", tf.strings.as_string(count), ", found ", found]
@@ -97,7 +114,11 @@ class CodecModule(tf.Module):
     return refuse_if(tf.reduce_any(bad), message, quality)
 
   def decompress(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Files [B] string of images of one size -> `pixels` [B, H, W, 3] uint8."""
+    """Files [B] string of images of one size -> `pixels` [B, H, W, 3] uint8.
+
+    Raises:
+      InvalidArgumentError: when run, for a file that is not valid, or for different sizes.
+    """
     parts = self._unpack(file_bytes)
     sizes = tf.stack([parts.height, parts.width], 1)
     odd = tf.reduce_any(sizes != sizes[:1], 1)
@@ -112,7 +133,11 @@ class CodecModule(tf.Module):
     return {"pixels": _each(self._decompress, parts._replace(payload=payload), spec)}
 
   def decompress_png(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Files [B] string, of any sizes -> `png_bytes` [B] string."""
+    """Files [B] string of images of any sizes -> `png_bytes` [B] string.
+
+    Raises:
+      InvalidArgumentError: when run, for a file that is not valid.
+    """
 
     def one(item):
       return tf.io.encode_png(self._decompress(item))
@@ -127,7 +152,7 @@ class CodecModule(tf.Module):
     return pack_graph(self._codec.fingerprint, shape[0], shape[1], payload, quality)
 
   def _unpack(self, file_bytes):
-    """Checked `Parts` of a batch, [B] each."""
+    """Checked `Parts` of a batch, each [B]."""
     limit = self._codec.max_pixels
     has_quality = self._codec.config.gain_lambdas is not None
 
@@ -160,13 +185,13 @@ class CodecModule(tf.Module):
 
 
 def _trace(function, **signature):
-  """A graph whose arguments have these names, which are those of the requests."""
+  """A graph whose arguments have these names, which requests use."""
   specs = [tf.TensorSpec(s.shape, s.dtype, name) for name, s in signature.items()]
   with tensors.graphs_of_other_processes():
     return tf.function(function, specs).get_concrete_function()
 
 
 def _each(function, batch, specs):
-  """`function` of (index, item...) for one item of a batch after another."""
+  """Applies `function` to (index, item...) for one item of a batch after another."""
   items = (tf.range(tf.shape(batch[0])[0]), *batch)
   return tf.map_fn(function, items, fn_output_signature=specs, parallel_iterations=1)

@@ -6,21 +6,25 @@ from bmshj_minnen.serving.octets import matches, number
 
 __all__ = ["has_orientation", "is_adobe_rgb", "orientation"]
 
-# The first one, in bytes that need not be UTF-8, as Pillow looks for it.
+# The first orientation, in bytes that need not be UTF-8; Pillow uses the same pattern.
 _ORIENTATION_OF_XMP = r'(?s)\C*?tiff:Orientation(?:="|>)([0-9])\C*'
-# Tags of Exif 2.3, and Adobe RGB as they tell it.
+# Tags of Exif 2.3, and their values for Adobe RGB.
 _ORIENTATION, _EXIF, _INTEROPERABILITY, _COLOUR_SPACE, _INDEX = 0x0112, 0x8769, 0xA005, 0xA001, 1
 _ADOBE_SPACE, _ADOBE_INDEX = 2, b"R03"
-_SIZES = {1: 1, 3: 2, 4: 4, 7: 1}  # Of values, by type: BYTE, SHORT, LONG, UNDEFINED.
+_SIZES = {1: 1, 3: 2, 4: 4, 7: 1}  # Bytes of a value by type: BYTE, SHORT, LONG, UNDEFINED.
 
 
 def orientation(octets: tf.Tensor, end: tf.Tensor, start: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
-  """The orientation, int64, of the first directory of Exif data, or else of XMP, or 1.
+  """The orientation in the first directory of Exif data, or else in XMP, or else 1.
 
   Args:
-    octets, end: as of `headers.png_header`.
-    start: int64, of the TIFF header; 0: there is none.
-    xmp: scalar string, the packet.
+    octets: [n] uint8, the file followed by at least one zero.
+    end: scalar int64, size of the file.
+    start: scalar int64, position of the TIFF header; 0 without Exif data.
+    xmp: scalar string, the XMP packet.
+
+  Returns:
+    Scalar int64.
   """
   exif = _Exif(octets, end, start)
   digit = tf.strings.regex_replace(xmp, _ORIENTATION_OF_XMP, r"\1")
@@ -35,13 +39,13 @@ def orientation(octets: tf.Tensor, end: tf.Tensor, start: tf.Tensor, xmp: tf.Ten
 
 
 def has_orientation(octets: tf.Tensor, end: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-  """Whether Exif data name an orientation; arguments as of `orientation`; bool."""
+  """Whether Exif data contain an orientation, scalar bool; for the arguments see `orientation`."""
   exif = _Exif(octets, end, start)
   return exif.place(exif.first, _ORIENTATION) > 0
 
 
 def is_adobe_rgb(octets: tf.Tensor, end: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-  """Whether Exif data, as of `orientation`, name Adobe RGB; bool."""
+  """Whether Exif data name Adobe RGB, scalar bool; for the arguments see `orientation`."""
   exif = _Exif(octets, end, start)
   part = exif.part(exif.first, _EXIF)
   of_other_index = exif.place(exif.part(part, _INTEROPERABILITY), _INDEX)
@@ -50,7 +54,7 @@ def is_adobe_rgb(octets: tf.Tensor, end: tf.Tensor, start: tf.Tensor) -> tf.Tens
 
 
 class _Exif:
-  """Directories of Exif data; position 0 stands for one that is not there."""
+  """Directories of Exif data; position 0 means that a directory is missing."""
 
   def __init__(self, octets, end, start):
     self._octets, self._end, self._start = octets, end, start
@@ -62,14 +66,14 @@ class _Exif:
     return tf.where(self._is_little, little, big)
 
   def place(self, directory, tag):
-    """Where the value of an entry stands, or the number that points to it; 0: nowhere."""
+    """Position of the value of an entry, or of the offset to it; 0 if the entry is missing."""
     room = tf.maximum((self._end - directory - 2) // 12, 0)
     entries = directory + 2 + 12 * tf.range(tf.clip_by_value(self._field(directory, 2), 0, room))
     found = (self._field(entries, 2) == tag) & (directory > 0)
     return tf.concat([tf.boolean_mask(entries + 8, found), [0]], 0)[0]
 
   def value(self, directory, tag, otherwise):
-    """The first value of an entry of whole numbers."""
+    """The first value of an integer entry, or `otherwise`."""
     place = self.place(directory, tag)
     kind, result = self._field(tf.maximum(place - 6, 0), 2), tf.constant(otherwise, tf.int64)
     for one, size in _SIZES.items():
@@ -77,6 +81,6 @@ class _Exif:
     return result
 
   def part(self, directory, tag):
-    """The directory that an entry points to."""
+    """Position of the directory that an entry points to; 0 if it is missing."""
     at = self.value(directory, tag, 0)
     return tf.where(at > 0, self._start + at, 0)

@@ -1,4 +1,4 @@
-"""What stands before the pixels in PNG and JPEG files, within a graph."""
+"""Reads the headers of PNG and JPEG files within a graph."""
 
 from typing import NamedTuple
 
@@ -11,29 +11,30 @@ from bmshj_minnen.serving.octets import matches, number
 __all__ = ["PNG", "Header", "jpeg_header", "png_header"]
 
 PNG = b"\x89PNG\r\n\x1a\n"
-# Photographs have a few dozen segments, and their pixels some thousand parts in PNG; a loop over
+# Photographs have a few dozen segments, and in PNG some thousand chunks of pixels; a loop over
 # millions would take minutes.
 _MAX_SEGMENTS, _MAX_PARTS = 1000, 2**14
 _START_OF_SCAN = 0xDA
 _NO_FRAME = (0xC4, 0xC8, 0xCC)  # ITU-T T.81, table B.1: all others of C0 to CF start a frame.
-_ICC = b"ICC_PROFILE\0\1\1"  # The first part of one.
+_ICC = b"ICC_PROFILE\0\1\1"  # Start of a profile in one part.
 _XMP_OF_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_OF_PNG, _EXIF_IN_TEXT = b"XML:com.adobe.xmp\0", b"Raw profile type exif\0"
 
 
 class Header(NamedTuple):
-  """Scalars; positions and sizes are int64 and 0 for what is not there.
+  """Header of a file, as scalars; positions and sizes are int64, 0 for missing parts.
 
   Attributes:
-    height, width: of the pixels as they are stored, int64; 0 if they cannot be known.
-    depth, channels: bits a channel, and channels as far as they tell of CMYK, int64.
-    alpha: bool, whether there is transparency.
-    profile, profile_size: of the ICC profile: in JPEG files as it is, in PNG files a chunk.
-    more_profile: bool, whether the profile has further parts, or there are several.
-    other_colours: bool, whether colours other than sRGB are declared without a profile.
-    exif: where the TIFF header of the Exif data begins.
-    xmp, xmp_size: of an XMP packet.
-    packed: bool, whether compressed text may hold Exif data or XMP.
+    height, width: size of the stored pixels, int64; 0 if it is unknown.
+    depth, channels: bits per channel, and number of channels (above 3 only for CMYK), int64.
+    alpha: whether there is transparency, bool.
+    profile, profile_size: position and size of the ICC profile: in JPEG files the profile itself,
+      in PNG files a chunk.
+    more_profile: whether the profile has further parts, or there are several profiles, bool.
+    other_colours: whether colours other than sRGB are declared without a profile, bool.
+    exif: position of the TIFF header of the Exif data.
+    xmp, xmp_size: position and size of an XMP packet.
+    packed: whether compressed text may contain Exif data or XMP, bool.
   """
 
   height: tf.Tensor
@@ -52,7 +53,7 @@ class Header(NamedTuple):
 
 
 class _PngChunks(NamedTuple):
-  """The contents of the chunks before a position, as in `Header`; `pixels`: whether of pixels."""
+  """Header fields from the chunks before a position; `pixels`: whether there are pixels, bool."""
 
   position: tf.Tensor
   pixels: tf.Tensor
@@ -68,11 +69,11 @@ class _PngChunks(NamedTuple):
 
 
 def png_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
-  """Of a PNG file (ISO/IEC 15948): chunks of length, type, data and checksum.
+  """Header of a PNG file (ISO/IEC 15948), which has chunks of length, type, data and checksum.
 
   Args:
-    octets: [n] uint8, the file and zeros behind it, one at least.
-    end: int64, the size of the file.
+    octets: [n] uint8, the file followed by at least one zero.
+    end: scalar int64, size of the file.
   """
 
   def has_more(found):
@@ -88,7 +89,7 @@ def png_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
   )
   height, width, depth = (number(octets, at, size) for at, size in ((20, 4), (16, 4), (24, 1)))
   return Header(
-    # Among chunks that were not looked at, there may be an orientation.
+    # Chunks beyond the limit are not read and may contain an orientation, so the size is unknown.
     *(tf.where(has_more(found), zero, height), width, depth, zero + 3, found.alpha),
     *(found.profile, found.profile_size, found.profiles > 1, found.other_colours),
     *(found.exif, found.xmp, found.xmp_size, found.packed),
@@ -101,12 +102,12 @@ def _is_type(octets, position, *names):
 
 
 def _behind(octets, position):
-  """The end of a chunk of PNG."""
+  """Position behind a chunk of PNG."""
   return position + 12 + number(octets, position, 4)
 
 
 def _with_chunk(octets, end, found):
-  """A further chunk of PNG, or all that hold pixels, which stand together."""
+  """Adds the next chunk of PNG, or all chunks of pixels, which are consecutive."""
   at, size = found.position, number(octets, found.position, 4)
   body = at + 8
   is_pixels = _is_type(octets, at, b"IDAT") & ~found.pixels
@@ -119,7 +120,7 @@ def _with_chunk(octets, end, found):
   is_profile = _is_type(octets, at, b"iCCP") & ~found.pixels
   is_text = _is_type(octets, at, b"tEXt", b"zTXt", b"iTXt") & (size < png.LONGEST_TEXT)
   is_xmp = is_text & matches(octets, body, _XMP_OF_PNG)
-  # Behind the keyword, iTXt has a flag, which is 1 for compressed text.
+  # After the keyword, iTXt has a flag, which is 1 for compressed text.
   flag = number(octets, body + len(_XMP_OF_PNG), 1)
   is_packed = _is_type(octets, at, b"zTXt") | (_is_type(octets, at, b"iTXt") & (flag == 1))
   return _PngChunks(
@@ -138,9 +139,9 @@ def _with_chunk(octets, end, found):
 
 
 def _declares_other_colours(octets, position):
-  """Whether a chunk of PNG declares something else than sRGB.
+  """Whether a chunk of PNG declares colours other than sRGB.
 
-  The chunk sRGB would count before some of these, but a file that has both contradicts itself.
+  The chunk sRGB has priority over some of these chunks, but a file with both contradicts itself.
   """
 
   def is_near(*expected, tolerance):
@@ -160,7 +161,12 @@ def _declares_other_colours(octets, position):
 
 
 def jpeg_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
-  """Of a JPEG file: segments of a marker, a length and data; arguments as of `png_header`."""
+  """Header of a JPEG file (ITU-T T.81), which has segments of a marker, a length and data.
+
+  Args:
+    octets: [n] uint8, the file followed by at least one zero.
+    end: scalar int64, size of the file.
+  """
 
   def marker(position):
     return number(octets, position + 1, 1)
@@ -191,7 +197,7 @@ def jpeg_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
   found = tf.while_loop(more, step, state, maximum_iterations=_MAX_SEGMENTS)
   _, frame, profile, profile_size, parts, exif, xmp, xmp_size = found
   fields = [number(octets, frame + at, size) for at, size in ((1, 2), (3, 2), (0, 1), (5, 1))]
-  # Without a frame there is no size.
+  # Without a frame the size is unknown.
   fields[0] = tf.where(frame > 0, fields[0], 0)
   more_profile = parts != tf.cast(profile > 0, tf.int64)
   other_colours = (parts == 0) & exif_data.is_adobe_rgb(octets, end, exif)

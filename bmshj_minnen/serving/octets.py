@@ -1,4 +1,4 @@
-"""Numbers in bytes, and bytes of numbers, within a graph."""
+"""Converts bytes to numbers and numbers to bytes within a graph."""
 
 import tensorflow as tf
 
@@ -6,18 +6,18 @@ __all__ = ["matches", "number", "stored_gzip"]
 
 _BYTES = [bytes([i]) for i in range(256)]
 _GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
-_LARGEST_PART = 2**16 - 1  # Bytes of what is stored, not compressed.
+_LARGEST_PART = 2**16 - 1  # Maximum bytes of a stored (not compressed) part.
 
 
 def number(
   octets: tf.Tensor, position: tf.Tensor, size: int, little_endian: bool = False
 ) -> tf.Tensor:
-  """Unsigned numbers.
+  """Unsigned numbers at positions of a file.
 
   Args:
-    octets: [n] uint8; positions beyond it read its last one, which should be a zero.
-    position: [...] int64, where the numbers begin.
-    size: of each, 1 to 7 bytes.
+    octets: [n] uint8; positions beyond the end read the last byte, which should be zero.
+    position: [...] int64, positions of the numbers.
+    size: size of each number, 1 to 7 bytes.
     little_endian: whether the lowest byte comes first.
 
   Returns:
@@ -32,7 +32,16 @@ def number(
 
 
 def matches(octets: tf.Tensor, position: tf.Tensor, text: bytes) -> tf.Tensor:
-  """Whether a text begins at a position, bool; both as of `number`."""
+  """Whether a text begins at a position.
+
+  Args:
+    octets: [n] uint8; positions beyond the end read the last byte, which should be zero.
+    position: scalar int64.
+    text: the text.
+
+  Returns:
+    Scalar bool.
+  """
   parts = [text[i : i + 4] for i in range(0, len(text), 4)]
   tests = [
     number(octets, position + 4 * i, len(part)) == int.from_bytes(part, "big")
@@ -42,11 +51,13 @@ def matches(octets: tf.Tensor, position: tf.Tensor, text: bytes) -> tf.Tensor:
 
 
 def stored_gzip(data: tf.Tensor, checksum: tf.Tensor) -> tf.Tensor:
-  """A gzip file (RFC 1952) that only unpacks if a CRC-32 is right; TensorFlow has no op for those.
+  """A gzip file (RFC 1952) that can be unpacked only if a CRC-32 is right.
+
+  This replaces an op for CRC-32, which TensorFlow lacks.
 
   Args:
     data: scalar string, the content.
-    checksum: scalar string, its CRC-32 in 4 bytes, the low one first.
+    checksum: scalar string, CRC-32 of the content in 4 bytes, the lowest byte first.
 
   Returns:
     Scalar string.
@@ -56,7 +67,7 @@ def stored_gzip(data: tf.Tensor, checksum: tf.Tensor) -> tf.Tensor:
   copies, lengths = (tf.fill(tf.shape(starts), value) for value in (data, _LARGEST_PART))
   parts = tf.strings.substr(copies, starts, lengths)
   is_last = tf.cast(tf.equal(starts, starts[-1]), tf.int32)
-  # Of each part (RFC 1951, 3.2.4) its size and the complement of that.
+  # The head of each part (RFC 1951, 3.2.4) has its size and the complement of the size.
   low, high = tf.strings.length(parts) % 256, tf.strings.length(parts) // 256
   heads = tf.stack([is_last, low, high, 255 - low, 255 - high], -1)
   stored = tf.strings.join([tf.strings.reduce_join(tf.gather(_BYTES, heads), -1), parts])

@@ -25,14 +25,14 @@ def export(model: str, output: pathlib.Path) -> pathlib.Path:
   """Writes a directory that `portable.load` reads: graphs, integer prior, gains and a manifest.
 
   Args:
-    model: a model directory, or the name of a model that ships.
-    output: the directory; whole or not at all.
+    model: a model directory, or the name of a shipped model.
+    output: the new directory; written completely or not at all.
 
   Returns:
-    The directory.
+    The new directory.
 
   Raises:
-    ValueError: no such model; the directory exists; or a network has no graph, and why.
+    ValueError: the model does not exist; `output` exists; or a network has no ONNX graph.
   """
   if output.exists():
     raise ValueError(f"{output} exists: take another directory")
@@ -55,10 +55,13 @@ def write_graphs(model: str, folder: pathlib.Path, inside: bool = True) -> None:
   """Writes the graphs and their manifest into a folder.
 
   Args:
-    model: as of `export`.
-    folder: that there is.
-    inside: whether weights are in the graphs; if not, programs give them from `weights.npz`, and
-      the graphs of the prior are left out.
+    model: a model directory, or the name of a shipped model.
+    folder: an existing folder.
+    inside: whether the graphs contain the weights; if not, programs pass them from `weights.npz`,
+      and the graphs of the prior are left out.
+
+  Raises:
+    ValueError: the model does not exist, or a network has no ONNX graph.
   """
   directory = catalogue.find(model)
   prior = read_prior(directory)
@@ -77,7 +80,7 @@ def write_graphs(model: str, folder: pathlib.Path, inside: bool = True) -> None:
 
 
 def _of_transforms(config, arrays):
-  """Name -> graph, names of its weights, and its field."""
+  """Name -> graph, names of its weights, and receptive field."""
   model = Model(config, has_variables=False)
   if isinstance(model.g_s, Chain):
     model.g_s = model.g_s.in_phases()
@@ -107,7 +110,7 @@ def _of_transforms(config, arrays):
     held = weights.held(name, network)
 
     def compute(x, *constants, name=name, network=network, held=held, target=target):
-      if held:  # Arranged within the graph, so that initializers are the model's weights.
+      if held:  # Rearranged within the graph, so that initializers are the model's weights.
         weights.hold_network(name, network, config, dict(zip(held, constants)))
       return {target: getattr(transforms, f"{name}_graph")(x)}
 
@@ -124,7 +127,7 @@ def _gdns(network):
 
 
 class _Operations:
-  """The namespace `tensors`, but for an operation that ONNX has no counterpart of."""
+  """The namespace `tensors`, except for an operation that ONNX lacks."""
 
   def __getattr__(self, name):
     return getattr(tensors, name)
@@ -135,7 +138,7 @@ class _Operations:
 
 
 def _of_prior(prior):
-  """The same of "h_s", which gives what the other takes of psi, and "step", as far as there are."""
+  """The same for the prior: "h_s", which prepares psi, and "step", which uses it, if they exist."""
   config, result = prior.config, {}
   if not config.parts.is_conditional:
     return result

@@ -1,4 +1,4 @@
-"""Functions of tensors as ONNX graphs, by tf2onnx."""
+"""Converts functions of tensors to ONNX graphs with tf2onnx."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -13,9 +13,9 @@ from onnx import helper, numpy_helper
 
 __all__ = ["OPSET", "described", "graph", "without"]
 
-OPSET = 17  # Of June 2022; ONNX Runtime has it from 1.13 on.
-_OUTSIDE = "weights.npz"  # Where values are said to be that are not inside; programs give them.
-_TOLERANCE = 1e-3  # Of floats, as a fraction of the largest.
+OPSET = 17  # June 2022; ONNX Runtime supports it from 1.13 on.
+_OUTSIDE = "weights.npz"  # Declared location of values outside the graph; programs pass them.
+_TOLERANCE = 1e-3  # Tolerance of floats, as a fraction of the largest.
 
 
 def graph(
@@ -24,16 +24,16 @@ def graph(
   axes: Mapping[str, str],
   weights: Mapping[str, np.ndarray],
 ) -> onnx.ModelProto:
-  """A function as a graph, which was run and compared.
+  """Converts a function to a graph, runs the graph, and compares the results.
 
   Args:
     function: tensors of the inputs, then of the weights, in order -> outputs by name.
-    samples: inputs by name, to compare results on.
-    axes: of inputs and outputs by name: sizes, and names of those that vary, as in "h w 192".
+    samples: inputs by name, on which results are compared.
+    axes: axes of inputs and outputs by name: sizes, or names of variable sizes, as in "h w 192".
     weights: initializers by name, float32.
 
   Raises:
-    ValueError: ONNX has no operations for it, and which; or results differ.
+    ValueError: ONNX lacks an operation, which the message names; or results differ.
   """
   signature = [tf.TensorSpec(_sizes(axes[name]), x.dtype, name) for name, x in samples.items()]
   names = {f"weight_{i}": name for i, name in enumerate(weights)}
@@ -42,7 +42,7 @@ def graph(
   ]
   traced, concrete = _traced(function, signature)
   model = _converted(traced, signature)
-  # tf2onnx makes inputs of constants that a function captures.
+  # tf2onnx turns constants that a function captures into inputs.
   captured = dict(
     zip([x.name for x in concrete.inputs[len(signature) :]], concrete.captured_inputs)
   )
@@ -69,7 +69,7 @@ def _traced(function, signature):
   try:
     traced = tf.function(function, signature, autograph=False)
     return traced, traced.get_concrete_function()
-  except tf.errors.OperatorNotAllowedInGraphError:  # Python's conditions in layers of one's own.
+  except tf.errors.OperatorNotAllowedInGraphError:  # Custom layers may use Python conditions.
     traced = tf.function(function, signature)
     return traced, traced.get_concrete_function()
 
@@ -78,7 +78,7 @@ def _converted(traced, signature):
   logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
   try:
     model, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET)
-  except Exception as error:  # Of many kinds.
+  except Exception as error:  # tf2onnx raises many kinds.
     raise ValueError(f"tf2onnx failed: {' '.join(str(error).split())}") from error
   known = {schema.name for schema in onnx.defs.get_all_schemas()}
   unknown = sorted({node.op_type for node in model.graph.node} - known)
@@ -96,20 +96,20 @@ def _compare(model, expected, samples):
   found = session.run(list(expected), dict(samples))
   for (name, tensor), array in zip(expected.items(), found):
     reference = tensor.numpy().astype(np.float64)
-    # Pixels and ẑ are rounded, which may tip over.
+    # Pixels and ẑ are rounded, and may differ by one.
     allowed = max(_TOLERANCE * np.abs(reference).max(initial=0), array.dtype.kind in "iu")
     if reference.shape != array.shape or np.abs(array - reference).max(initial=0) > allowed:
       raise ValueError(f"{name} differs between TensorFlow and ONNX Runtime")
 
 
 def _rename(graph, old, new):
-  """Of an input of nodes."""
+  """Renames an input of nodes."""
   for node in graph.node:
     node.input[:] = [new if name == old else name for name in node.input]
 
 
 def without(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
-  """The graph without the values of some initializers; see `_OUTSIDE`."""
+  """A copy of a graph without the values of some initializers; see `_OUTSIDE`."""
   result = onnx.ModelProto.FromString(model.SerializeToString())
   for tensor in result.graph.initializer:
     if tensor.name in names:
@@ -120,7 +120,7 @@ def without(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
 
 
 def described(values: list[onnx.ValueInfoProto]) -> dict[str, str]:
-  """Name -> dtype and axes of inputs or outputs, such as "float32 h w 192"."""
+  """Name -> dtype and axes, such as "float32 h w 192", of inputs or outputs."""
   result = {}
   for value in values:
     tensor = value.type.tensor_type

@@ -1,6 +1,7 @@
-"""PNG and JPEG files -> pixels within a graph, as `images.read_image` reads them.
+"""Decodes PNG and JPEG files within a graph, to the same pixels as `images.read_image`.
 
-What the graph cannot read alike, such as colour profiles, is refused, not read otherwise.
+Files that the graph cannot decode to the same pixels, such as files with colour profiles, are
+refused.
 """
 
 import tensorflow as tf
@@ -12,9 +13,9 @@ from bmshj_minnen.serving.refusal import refuse_if, refuse_size
 __all__ = ["read"]
 
 _JPEG = b"\xff\xd8\xff"
-_MARGIN = 32  # Zeros behind a file, for what reads fields before it is known to be whole.
+_MARGIN = 32  # Zeros behind a file, so that fields of a truncated file can be read.
 _HINT = "; send its pixels to compress_pixels"
-_MAX_PROFILE = 2**16  # Bytes, compressed; profiles that mean sRGB have at most a few thousand.
+_MAX_PROFILE = 2**16  # Bytes, compressed; profiles of sRGB have at most a few thousand.
 
 
 def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
@@ -22,15 +23,15 @@ def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
   Args:
     data: scalar string, a PNG or JPEG file.
-    where: scalar string that messages begin with.
-    max_pixels: the largest photograph that is accepted; checked before it is decoded.
+    where: scalar string, the beginning of messages.
+    max_pixels: maximum number of pixels, checked before the photograph is decoded.
 
   Returns:
     [H, W, 3] uint8.
 
   Raises:
-    InvalidArgumentError: when run, for a file that is damaged, too large, or neither of the two,
-      or with a colour profile, transparency, CMYK, more than 8 bits a channel, or EXIF or XMP with
+    InvalidArgumentError: when run, for a file that is damaged, too large, or neither PNG nor JPEG;
+      or has a colour profile, transparency, CMYK, more than 8 bits per channel, or EXIF or XMP with
       a wrong checksum, which the programs ignore.
   """
   is_png = tf.strings.substr(data, 0, len(headers.PNG)) == headers.PNG
@@ -76,11 +77,11 @@ def _refuse_unsupported(header, has_orientation, data, where, is_png):
 
 
 def _is_damaged(data, octets, body):
-  """Whether the chunk of a PNG file with a body at `body`, 0 for none, has a wrong checksum."""
+  """Whether the PNG chunk with a body at `body` has a wrong checksum; False if `body` is 0."""
 
   def differs():
     size = tf.minimum(number(octets, body - 8, 4), tf.size(octets, tf.int64))
-    content = _part(data, body - 4, size + 4)  # Its type counts, too.
+    content = _part(data, body - 4, size + 4)  # Includes the type.
     checksum = _part(data, body + size, 4)
     low_first = tf.strings.reduce_join(tf.reverse(tf.strings.bytes_split(checksum), [0]))
     unpacked = _or_else(
@@ -94,7 +95,7 @@ def _is_damaged(data, octets, body):
 
 
 def _has_colours(header, data, is_png):
-  """Whether colours may not mean sRGB."""
+  """Whether colours may differ from sRGB."""
   content = _part(data, header.profile, tf.minimum(header.profile_size, _MAX_PROFILE))
 
   def is_srgb():
@@ -106,13 +107,13 @@ def _has_colours(header, data, is_png):
 
 
 def _part(data, start, size):
-  """Bytes of a file, as far as they are there."""
+  """Up to `size` bytes of a file, as far as the file reaches."""
   start = tf.minimum(tf.cast(start, tf.int32), tf.strings.length(data))
   return tf.strings.substr(data, start, tf.cast(tf.maximum(size, 0), tf.int32))
 
 
 def _inflated(chunk):
-  """The profile in an iCCP chunk, behind a name, a zero and a method; empty if it is damaged."""
+  """The profile in an iCCP chunk, after a name, a zero and a method; empty if it is damaged."""
   # The name has at most 79 bytes.
   name = tf.io.decode_raw(tf.strings.join([tf.strings.substr(chunk, 0, 80), bytes(1)]), tf.uint8)
   behind = tf.minimum(tf.argmax(name == 0, output_type=tf.int32) + 2, tf.strings.length(chunk))
@@ -121,12 +122,12 @@ def _inflated(chunk):
 
 
 def _decode(data, is_png, size):
-  """[H, W, 4] uint8, or no pixels if TensorFlow's decoder fails or sees another size."""
+  """Pixels [H, W, 4] uint8; [0, 0, 4] if TensorFlow's decoder fails or finds another size."""
 
   def jpeg(one):
     same = tf.reduce_all(tf.io.extract_jpeg_shape(one, tf.int64)[:2] == size)
     one = refuse_if(~same, ["two sizes"], one)
-    # The method is Pillow's default, but not TensorFlow's.
+    # This method is Pillow's default, but not TensorFlow's.
     rgb = tf.io.decode_jpeg(one, channels=3, dct_method="INTEGER_ACCURATE")
     return tf.concat([rgb, tf.fill(tf.shape(rgb[..., :1]), tf.constant(255, tf.uint8))], -1)
 
@@ -137,16 +138,16 @@ def _decode(data, is_png, size):
 
 
 def _or_else(function, data, otherwise):
-  """The function's result, or something else if it fails.
+  """The result of `function`, or `otherwise` if it fails.
 
-  A failing op ends a call and names no item of the batch; a data set can leave out what fails.
+  A failing op would end the call without naming the item of the batch; a dataset can skip errors.
   """
   results = tf.data.Dataset.from_tensors(data).map(function).ignore_errors()
   return results.reduce(otherwise, lambda _, result: result)
 
 
 def _upright(image, orientation):
-  """Applies an Exif orientation, 1 to 8, as Pillow's `exif_transpose` does."""
+  """Applies an Exif orientation, 1 to 8, to pixels [H, W, 3], like Pillow's `exif_transpose`."""
 
   def turn(image, when, otherwise):
     return tf.cond(when, lambda: otherwise(image), lambda: image)

@@ -1,4 +1,4 @@
-"""Whether an ICC profile means sRGB, within a graph."""
+"""Checks within a graph whether an ICC profile describes sRGB."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,13 +7,13 @@ from bmshj_minnen.serving.octets import number
 
 __all__ = ["means_srgb"]
 
-# ICC.1:2010: a header, the number of tags, then name, offset and size of each.
+# ICC.1:2010: a header, the number of tags, then name, offset and size of each tag.
 _TAGS = 128
-_TABLES = b"A2B", b"D2B"  # Of a number, 0 to 3, behind; they would precede the matrix.
+_TABLES = b"A2B", b"D2B"  # Followed by a digit, 0 to 3; they have priority over the matrix.
 _MAX_TAGS = 100
-# The columns of red, green and blue that usual sRGB profiles hold: the primaries of IEC 61966-2-1,
-# adapted to D50, in 1/65536. Profiles round them differently; a distance of 0.0002 moves no colour
-# by a whole level.
+# The columns of red, green and blue in usual sRGB profiles: the primaries of IEC 61966-2-1, adapted
+# to D50, in 1/65536. Profiles round them differently; a difference of 0.0002 changes every colour
+# by less than a level.
 _COLUMNS = (
   (0x6FA2, 0x38F5, 0x0390),
   (0x6299, 0xB785, 0x18DA),
@@ -21,17 +21,20 @@ _COLUMNS = (
 )
 _COLUMN_TOLERANCE = 13
 _LEVELS = 256
-_FUNCTION = 3  # Of `para` curves: (a x + b)^g from d on, c x below.
+_FUNCTION = 3  # Type of `para` curves: (a x + b)^g for x >= d, else c x.
 
 
 def means_srgb(profile: tf.Tensor) -> tf.Tensor:
-  """Scalar bool: whether the colours are those of sRGB up to rounding.
+  """Whether a profile describes sRGB up to rounding.
 
-  Only profiles of a matrix and curves (a table or sRGB's formula) are understood; those that
-  cannot be told from sRGB with certainty are not taken for it.
+  Only profiles of a matrix and curves (a table or sRGB's formula) are supported; for all other
+  profiles the result is false.
 
   Args:
-    profile: scalar string.
+    profile: scalar string, the ICC profile.
+
+  Returns:
+    Scalar bool.
   """
   octets = tf.io.decode_raw(tf.strings.join([profile, bytes(1)]), tf.uint8)
   count = tf.minimum(number(octets, _TAGS, 4), _MAX_TAGS)
@@ -56,7 +59,7 @@ def means_srgb(profile: tf.Tensor) -> tf.Tensor:
 
 
 def _is_srgb_curve(octets, start):
-  """Whether each level becomes what sRGB's curve makes of it, give or take half a level."""
+  """Whether the curve maps each level like sRGB's curve, up to half a level."""
   kind = number(octets, start, 4)
   table = _table(octets, start)
   curve = tf.where(kind == int.from_bytes(b"para", "big"), _formula(octets, start), table)
@@ -67,14 +70,14 @@ def _is_srgb_curve(octets, start):
 
 
 def _srgb(levels):
-  """IEC 61966-2-1: levels 0..255 -> linear 0..1; straight on below."""
+  """IEC 61966-2-1: levels 0..255 -> linear 0..1; the linear part continues below 0."""
   x = levels / (_LEVELS - 1)
   return np.where(x <= 0.04045, x / 12.92, (np.maximum(x, 0) / 1.055 + 0.055 / 1.055) ** 2.4)
 
 
 def _table(octets, start):
-  """A `curv` table at the levels, between its entries linearly, float64; junk for other curves."""
-  # Fewer entries mean a power.
+  """A `curv` table at the levels, linearly interpolated, [256] float64; junk for other curves."""
+  # Tables of fewer entries are exponents.
   last = tf.maximum(number(octets, start + 8, 4), 2) - 1
   at = np.arange(_LEVELS) / (_LEVELS - 1) * tf.cast(last, tf.float64)
   below = tf.minimum(tf.cast(at, tf.int64), last - 1)
@@ -85,7 +88,7 @@ def _table(octets, start):
 
 
 def _formula(octets, start):
-  """A `para` curve of sRGB's form at the levels, float64; zeros for other curves."""
+  """A `para` curve of sRGB's form at the levels, [256] float64; zeros for other curves."""
   g, a, b, c, d = tf.unstack(_fixed(number(octets, start + 12 + 4 * np.arange(5), 4)))
   x = np.arange(_LEVELS) / (_LEVELS - 1)
   values = tf.where(x >= d, tf.pow(tf.maximum(a * x + b, 0), g), c * x)

@@ -1,4 +1,4 @@
-"""Refusing bad input from within a graph."""
+"""Refuses bad input from within a graph."""
 
 import tensorflow as tf
 
@@ -8,17 +8,17 @@ __all__ = ["label", "refuse_if", "refuse_size"]
 
 
 def label(name: str, index: tf.Tensor) -> tf.Tensor:
-  """How messages begin: `name[index]: `; the item of a batch that is meant."""
+  """The beginning of messages about an item of a batch, `name[index]: `, scalar string."""
   return tf.strings.join([name, "[", tf.strings.as_string(index), "]: "])
 
 
 def refuse_if(bad: tf.Tensor, message: list, value: tf.Tensor) -> tf.Tensor:
-  """`value`; but the call ends with an InvalidArgument status if something is bad.
+  """Returns `value`, but ends the call with an InvalidArgument status if `bad` is true.
 
   Args:
     bad: scalar bool.
-    message: scalar strings, of which the status is made; TensorFlow escapes quotes in it.
-    value: what may be used only if all is well.
+    message: scalar strings, joined to the message; TensorFlow escapes quotes in it.
+    value: tensor that may be used only if `bad` is false.
   """
   text = tf.strings.join([tf.convert_to_tensor(part) for part in message])
   with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(bad), [text])]):
@@ -26,13 +26,13 @@ def refuse_if(bad: tf.Tensor, message: list, value: tf.Tensor) -> tf.Tensor:
 
 
 def refuse_size(size: tf.Tensor, max_pixels: int, where: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-  """`value`; but the call ends with an InvalidArgument status if no image may have this size.
+  """Returns `value`, but ends the call with an InvalidArgument status if a size is not allowed.
 
   Args:
     size: [2] int64, height and width in pixels.
-    max_pixels: the largest image that is accepted.
-    where: scalar string that the message begins with.
-    value: as of `refuse_if`.
+    max_pixels: maximum number of pixels.
+    where: scalar string, the beginning of the message.
+    value: tensor that may be used only if the size is allowed.
   """
   text = tf.strings.reduce_join(tf.strings.as_string(size), separator="x")
   outside = tf.reduce_any((size < 1) | (size > MAX_SIDE))

@@ -27,21 +27,21 @@ def export(
   with_warm_up: bool,
   quality: Optional[float] = None,
 ) -> list[pathlib.Path]:
-  """Writes BASE/codec/VERSION and BASE/stock/VERSION, each whole or not at all.
+  """Writes BASE/codec/VERSION and BASE/stock/VERSION, each completely or not at all.
 
   Args:
-    model: a model directory, or the name of a model that ships.
-    output: BASE/VERSION; TensorFlow Serving wants a positive whole number as the version.
-    max_pixels: see `CodecModule`.
-    with_warm_up: whether requests are added that TensorFlow Serving warms up with.
-    quality: of a model for many rates, where a request gives none; None: the default one.
+    model: a model directory, or the name of a shipped model.
+    output: BASE/VERSION; TensorFlow Serving needs a positive integer as the version.
+    max_pixels: maximum number of pixels per image, and of the files in a batch together.
+    with_warm_up: whether to add requests with which TensorFlow Serving warms up.
+    quality: default quality of a model for many rates; None: `quality.DEFAULT_QUALITY`.
 
   Returns:
     The two directories.
 
   Raises:
-    ValueError: no such model or quality; no such version, or it exists; or warm-up requests cannot
-      be made.
+    ValueError: the model, the quality or the version is not valid; the version exists; or warm-up
+      requests cannot be made.
   """
   version = output.name
   if not version.isdecimal() or int(version) < 1:
@@ -59,7 +59,7 @@ def export(
 
 
 def _write(target, module: Union[CodecModule, StockModule], requests):
-  # TensorFlow Serving takes a directory whose name is a number as soon as it is there.
+  # TensorFlow Serving loads a directory whose name is a number as soon as it exists.
   temporary = target.with_name(f".{secrets.randbits(48)}.tmp")
   try:
     tf.saved_model.save(module, str(temporary), signatures=module.signatures())
@@ -71,7 +71,7 @@ def _write(target, module: Union[CodecModule, StockModule], requests):
 
 
 def _requests(codec: Codec):
-  """For each module, signature -> input -> batch of one."""
+  """Requests for each module: signature -> input -> batch of one."""
   image = images.read_image(finding.bundled_photographs()[0])[:_WARM_UP_SIDE, :_WARM_UP_SIDE]
   file = codec.compress(image)
   pixels = {"pixels": image[None]}

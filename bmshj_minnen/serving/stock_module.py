@@ -15,32 +15,32 @@ __all__ = ["StockModule"]
 
 
 class StockModule(tf.Module):
-  """What the Keras model computes with rounding, on batches of images of one size.
+  """Operations of the Keras model with rounding, on batches of images of one size.
 
-  Bits are those of the float model, which files come close to (see `Model.forward_rounded`).
-  Images are continued to whole latents by their last row and column, as in files.
+  Bits are estimates of the float model, close to the size of files (see `Model.forward_rounded`).
+  Images are padded to whole latents by repeating their last row and column, as in files.
 
-  A model for many rates has each signature twice: at one quality, and with `quality`, [B] float32
-  in 1..100, as `…_at_quality`. Numbers that are not finite end the call with an InvalidArgument
-  status.
+  A model for many rates has each signature twice: at the default quality, and as `…_at_quality`
+  with the input `quality`, [B] float32 in 1..100. Numbers that are not finite end the call with an
+  InvalidArgument status.
 
   Args:
     model: a built model.
-    quality: of a model for many rates, where none is given; None: the default one.
+    quality: default quality of a model for many rates; None: `quality.DEFAULT_QUALITY`.
 
   Raises:
-    ValueError: there is no such quality.
+    ValueError: the quality is not valid.
   """
 
   def __init__(self, model: Model, quality: Optional[float] = None):
     super().__init__()
     self._quality = check_quality(quality, model.config)
     self._weights = model.variables
-    # Behind a function, or Keras would trace and save the calls of training as well.
+    # Hidden in a function; otherwise Keras would also trace and save calls for training.
     self._get_model = lambda: model
 
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Traces them all."""
+    """Traces all signatures."""
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")
     channels = self._get_model().config.latent_channels
     y_hat = tf.TensorSpec([None, None, None, channels], tf.float32, "y_hat")
@@ -75,7 +75,11 @@ class StockModule(tf.Module):
   def reconstruct(
     self, pixels: tf.Tensor, quality: Optional[tf.Tensor] = None
   ) -> dict[str, tf.Tensor]:
-    """[B, H, W, 3] uint8 -> `pixels` like it, `bits_per_pixel` and `psnr` in dB, [B] float32."""
+    """Reconstructs images [B, H, W, 3] uint8.
+
+    Returns:
+      `pixels` [B, H, W, 3] uint8, `bits_per_pixel` [B] float32 and `psnr` [B] float32, in dB.
+    """
     height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
     lmbda = self._lambda(quality, pixels)
     x_hat, rate = self._get_model().forward_rounded(pad_to_latents(pixels), lmbda)
@@ -88,7 +92,7 @@ class StockModule(tf.Module):
     }
 
   def _lambda(self, quality, batch):
-    """λ of each item, [B] float32; None for one rate."""
+    """λ of each item, [B] float32; None for a model for one rate."""
     config = self._get_model().config
     if not config.gain_lambdas:
       return None

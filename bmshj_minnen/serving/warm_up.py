@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving runs when it loads a model, before it says that it is ready."""
+"""Requests that TensorFlow Serving runs when it loads a model, before it is ready."""
 
 import pathlib
 
@@ -7,16 +7,16 @@ import tensorflow as tf
 
 __all__ = ["write"]
 
-# Where TensorFlow Serving looks for them.
+# Path at which TensorFlow Serving finds the requests.
 _FOLDER = "assets.extra"
 _FILE = "tf_serving_warmup_requests"
 
 
 def write(saved_model: pathlib.Path, requests: dict[str, dict[str, np.ndarray]]) -> None:
-  """Adds a request for each of some signatures to a SavedModel.
+  """Adds one request per signature to a SavedModel.
 
   Args:
-    saved_model: its directory.
+    saved_model: directory of the SavedModel.
     requests: signature -> input -> batch.
 
   Raises:

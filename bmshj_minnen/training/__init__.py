@@ -1,1 +1,1 @@
-"""Training: the step, the loop around it, optimizers, several machines."""
+"""Training: the training step, the loop, optimizers, several machines."""

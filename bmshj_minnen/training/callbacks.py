@@ -1,4 +1,4 @@
-"""Around the training steps: guarding, saving, drawing for TensorBoard."""
+"""Keras callbacks of a run: guarding, saving, TensorBoard."""
 
 import contextlib
 import pathlib
@@ -18,14 +18,17 @@ from bmshj_minnen.training.failures import TrainingError
 __all__ = ["Board", "Guard", "Record"]
 
 # Choices of this project; the paper has none.
-_WINDOW = 100  # Steps that the training metrics are averaged over.
-_COLLAPSED_BPP = 1e-4  # 7 bits a crop of 256x256: below it nothing of an image is sent.
+_WINDOW = 100  # Steps over which the training metrics are averaged.
+_COLLAPSED_BPP = 1e-4  # 7 bits per crop of 256x256; with fewer, files carry no image at all.
 _NUM_IMAGES = 4  # Reconstructions shown in TensorBoard.
 _FIRST = 10  # Steps of a run after which TensorBoard gets its first pictures.
 
 
 class Guard(tf.keras.callbacks.Callback):
-  """Stops a run that has lost its way before it overwrites a good checkpoint."""
+  """Stops a diverged or collapsed run before it overwrites a good checkpoint.
+
+  Raises `TrainingError` during training if losses are not finite or the rate collapsed.
+  """
 
   def __init__(self, checkpoints: Checkpoints):
     super().__init__()
@@ -55,10 +58,10 @@ class Guard(tf.keras.callbacks.Callback):
 
 
 class Record(tf.keras.callbacks.Callback):
-  """Saves, with a row of metrics.csv; on all machines, see `Checkpoints.save`.
+  """Saves the run, with a row of metrics.csv, after each epoch, on all machines.
 
-  Ctrl-C during the validation before it ends the run after the row, which no later run would write;
-  a second one ends it at once.
+  Ctrl-C during the validation ends the run after the row is written, because no later run would
+  write that row. A second Ctrl-C ends the run at once.
   """
 
   def __init__(self, checkpoints: Checkpoints):
@@ -69,7 +72,7 @@ class Record(tf.keras.callbacks.Callback):
 
   @contextlib.contextmanager
   def taking_interrupts(self) -> Iterator[None]:
-    """Within it Ctrl-C does what the class says; other handlers than Python's own stay."""
+    """In this context, Ctrl-C is handled as described above, unless a custom handler is set."""
     is_own = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     if is_own or threading.current_thread() is not threading.main_thread():
       yield
@@ -102,7 +105,7 @@ class Record(tf.keras.callbacks.Callback):
 
 
 class Board(tf.keras.callbacks.Callback):
-  """Scalars and reconstructions for TensorBoard, by step: soon after the start, too."""
+  """Writes scalars and reconstructions for TensorBoard by step, first soon after the start."""
 
   def __init__(self, folder: pathlib.Path, held_out: tf.data.Dataset):
     super().__init__()
@@ -140,6 +143,6 @@ class Board(tf.keras.callbacks.Callback):
         "psnr", np.mean([*map(metrics.psnr, self._images.numpy(), reconstructions.numpy())])
       )
       ms_ssim = tf.reduce_mean(metrics.ms_ssim(self._images, reconstructions))
-      if not np.isnan(ms_ssim):  # Of crops that are too small.
+      if not np.isnan(ms_ssim):  # NaN if the crops are too small.
         tf.summary.scalar("ms_ssim", ms_ssim)
     self._writer.flush()

@@ -1,4 +1,4 @@
-"""The files of a run: written at each save, read when it resumes."""
+"""Files of a run, which are written at each save and read when the run resumes."""
 
 import pathlib
 from typing import Any, Optional
@@ -14,22 +14,22 @@ from bmshj_minnen.training.metrics_table import MetricsTable
 
 __all__ = ["Checkpoints"]
 
-_KEPT = 2  # Should the newest be damaged, there is the one before.
+_KEPT = 2  # If the newest checkpoint is damaged, the one before is used.
 
 
 class Checkpoints:
-  """Weights and optimizer state, and beside them the files that a codec is made from.
+  """Weights and optimizer state, and beside them the files of the codec.
 
-  All that is saved is finite, and so is all that a run resumes from.
+  A run saves, and resumes from, only finite values.
   """
 
   def __init__(self, trainer: tf.keras.Model, directory: pathlib.Path, typical_images: tf.Tensor):
-    """All machines must make theirs.
+    """Must be called on all machines.
 
     Args:
-      trainer: a compiled `Trainer` with all variables made, the optimizer's too.
-      directory: the model directory; made if it is missing.
-      typical_images: [B, H, W, 3] in 0..255; they set the ranges of the integer networks, see
+      trainer: a compiled `Trainer` with all variables created, including the optimizer's.
+      directory: the model directory; created if it is missing.
+      typical_images: [B, H, W, 3] in 0..255; they determine the ranges of the integer networks, see
         `freeze`.
     """
     self._trainer = trainer
@@ -37,7 +37,7 @@ class Checkpoints:
     self._typical_images = typical_images
     self._table = MetricsTable(directory / "metrics.csv")
     self._checkpoint = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
-    # Made now, by all machines: a variable that one alone made later would wait for the others.
+    # Created now, on all machines: creating a variable on only one machine would wait for the rest.
     self._checkpoint.save_counter  # noqa: B018
     self._last_good = ""
     self._open()
@@ -49,17 +49,18 @@ class Checkpoints:
 
   @property
   def step(self) -> int:
-    """How many steps the weights have taken."""
+    """Number of steps that the weights have taken."""
     return int(self._trainer.optimizer.iterations.numpy())
 
   def restore(self) -> int:
-    """Goes back to the newest checkpoint that is whole and finite.
+    """Restores the newest checkpoint that is intact and finite.
 
     Returns:
-      Its step; 0 if there is none.
+      The step of the checkpoint; 0 without checkpoints.
 
     Raises:
-      ValueError: the checkpoint has other variables than the trainer, or none is whole and finite.
+      ValueError: the variables of checkpoint and trainer differ, or no checkpoint is intact and
+        finite.
     """
     paths = self._manager.checkpoints[::-1]
     path = next(filter(self._is_good, paths), None)
@@ -76,10 +77,10 @@ class Checkpoints:
     return self.step
 
   def _is_good(self, path):
-    """Restores a checkpoint; says what is wrong with it."""
+    """Restores a checkpoint; returns whether it is intact and finite, and logs why not."""
     try:
       self._restore(path)
-    except (IndexError, tf.errors.OpError) as error:  # What truncated files give.
+    except (IndexError, tf.errors.OpError) as error:  # Raised for truncated files.
       logging.warning("%s is damaged: %s", path, " ".join(str(error).split()))
       return False
     problem = self._problem()
@@ -94,15 +95,15 @@ class Checkpoints:
       status.assert_consumed()
     except (AssertionError, ValueError) as error:
       if status is not None:
-        status.expect_partial()  # Or TensorFlow, too, lists at its end what did not fit.
-      # Of a model with the same configuration only the optimizer can have others.
+        status.expect_partial()  # Otherwise TensorFlow also lists the variables at its end.
+      # For a model with the same config, only variables of the optimizer can differ.
       raise ValueError(
         f"{self.directory} was trained with another --schedule, --average or "
         "--precision_policy: give the same, or another --model_dir"
       ) from error
 
   def _forget_first(self, others, good):
-    """Makes the manager remove all others before the good one; it goes by the order in its file."""
+    """Makes the manager remove all others before the good one, by reordering its state file."""
     if self._manager.checkpoints[-1] == good or not self._is_chief:
       return
     paths = [*others, good]
@@ -110,7 +111,7 @@ class Checkpoints:
       self._manager.directory,
       good,
       all_model_checkpoint_paths=paths,
-      # Any will do, but without them the manager takes no notice of these paths.
+      # Any times will do, but without them the manager ignores these paths.
       all_model_checkpoint_timestamps=[float(i + 1) for i in range(len(paths))],
     )
     self._open()
@@ -120,10 +121,10 @@ class Checkpoints:
     return distribution.is_chief(self._trainer.distribute_strategy)
 
   def check_codec(self) -> None:
-    """Refuses before the first step a model that could not be saved.
+    """Refuses, before the first step, a model that could not be saved.
 
     Raises:
-      TrainingError: weights, or activations that they cause, are not finite.
+      TrainingError: weights or activations are not finite.
       ValueError: see `snapshots.take`.
     """
     self._snapshot()
@@ -136,15 +137,15 @@ class Checkpoints:
       raise self.diverged(str(error)) from error
 
   def save(self, row: Optional[dict[str, Any]] = None) -> None:
-    """Writes a row of metrics.csv, if it is given, a checkpoint and the model, in this order.
+    """Writes a row of metrics.csv (if given), a checkpoint and the model, in this order.
 
-    Interrupted anywhere, what was saved before stays whole. Of several machines all must call this,
-    for all find what is not finite, but only the chief writes.
+    An interruption at any point leaves the previous save intact. All machines must call this
+    method, because all check for values that are not finite; only the chief writes.
 
     Raises:
-      TrainingError: weights, or activations that they cause, are not finite; nothing was written.
-      ValueError: see `snapshots.take`; nothing was written.
-      OSError: it cannot be written, as on a full disk.
+      TrainingError: weights or activations are not finite; nothing is written.
+      ValueError: see `snapshots.take`; nothing is written.
+      OSError: a file cannot be written, for example on a full disk.
     """
     problem = self._problem()
     if problem:
@@ -167,20 +168,20 @@ class Checkpoints:
 
   @property
   def kept(self) -> str:
-    """Where the last good checkpoint is, in words."""
+    """Path of the last good checkpoint, as a clause for messages."""
     if not self._last_good:
       return "no checkpoint was saved before"
     return f"the last good checkpoint is {self._last_good}"
 
   def diverged(self, problem: str) -> failures.TrainingError:
-    """The error of a run that has lost its way; names the step and the checkpoint that is kept."""
+    """The error of a diverged run, with the step, a remedy and the checkpoint that is kept."""
     remedy = "lower --learning_rate or --clip_norm"
     if not self._trainer.train_config.clip_norm:
       remedy = "lower --learning_rate, or bound the gradients, as with --clip_norm=1"
     return failures.TrainingError(f"step {self.step}: {problem}: {remedy}; {self.kept}")
 
   def _problem(self):
-    """Names a variable, or else the loss, that is not finite; None if all are finite."""
+    """Names a variable that is not finite, or the loss; None if all are finite."""
     for variable in self._trainer.saved_variables:
       if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
         return f"the weights are not finite ({variable.name})"

@@ -1,7 +1,7 @@
-"""The machines of TF_CONFIG: which they are, and waiting until all are there.
+"""The machines of TF_CONFIG: parses them, and waits until all are present.
 
-TensorFlow waits for them in native code, prints nothing and ignores signals; so it is started when
-all are there.
+TensorFlow would wait in native code, print nothing and ignore signals; so it is started only when
+all machines are present.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ _EXAMPLE = (
   """TF_CONFIG='{"cluster": {"worker": ["a:2222", "b:2222"]}, """
   """"task": {"type": "worker", "index": 0}}'"""
 )
-_PAUSE = 1.0  # Seconds between two looks at the machines that are absent.
-_REMINDER = 30.0  # Seconds between two lines that name them.
+_PAUSE = 1.0  # Seconds between two checks of the absent machines.
+_REMINDER = 30.0  # Seconds between two log lines that name them.
 _CONNECTION = 3.0  # Seconds after which a machine that does not answer counts as absent.
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-  """One of a cluster; printed as `worker 1 at b:2222`."""
+  """One machine of a cluster; printed as `worker 1 at b:2222`."""
 
   role: str
   index: int
@@ -39,10 +39,10 @@ class Machine:
     return f"{self.role} {self.index} at {self.host}:{self.port}"
 
   def resolve(self) -> None:
-    """Looks its name up.
+    """Looks up the name of the host.
 
     Raises:
-      ValueError: it has no address.
+      ValueError: the host has no address.
     """
     try:
       socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
@@ -51,7 +51,7 @@ class Machine:
       raise ValueError(f"TF_CONFIG: the host of {self} cannot be resolved: {reason}") from error
 
   def answers(self) -> bool:
-    """Whether something listens there."""
+    """Whether the port of the machine accepts connections."""
     try:
       socket.create_connection((self.host, self.port), _CONNECTION).close()
     except OSError:
@@ -61,7 +61,7 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-  """All machines, and the one that this is."""
+  """All machines of a cluster, and the present one."""
 
   machines: tuple[Machine, ...]
   this: Machine
@@ -71,7 +71,8 @@ class Cluster:
     """The cluster that a value of TF_CONFIG describes.
 
     Raises:
-      ValueError: it does not describe workers, with or without a chief; names what is wrong.
+      ValueError: the value does not describe workers, with or without a chief; the message names
+        the fault.
     """
     try:
       return _parse(text)
@@ -82,7 +83,7 @@ class Cluster:
       ) from error
 
   def wait(self) -> None:
-    """Returns when all machines are there; logs for which it waits, at once and now and then.
+    """Returns when all machines are present; logs the absent ones at once and now and then.
 
     Raises:
       ValueError: a host cannot be resolved.
@@ -150,7 +151,7 @@ def _machine(role, index, address):
 
 @contextlib.contextmanager
 def _listening(port) -> Iterator[socket.socket]:
-  """Answers in place of TensorFlow's server, which is not there yet."""
+  """Accepts connections in place of TensorFlow's server, which is not started yet."""
   try:
     listener = socket.create_server(("", port), backlog=128)
   except OSError as error:
@@ -163,7 +164,7 @@ def _listening(port) -> Iterator[socket.socket]:
 
 
 def _answer(listener, seconds):
-  """Takes connections for so long; if their queue were full, this machine would seem absent."""
+  """Accepts connections for some seconds; with a full queue this machine would seem absent."""
   end = time.monotonic() + seconds
   while select.select([listener], [], [], max(0.0, end - time.monotonic()))[0]:
     with contextlib.suppress(BlockingIOError):

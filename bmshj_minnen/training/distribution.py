@@ -1,7 +1,7 @@
-"""Training on several devices and machines: what a run must know of `tf.distribute`.
+"""Training on several devices and machines with `tf.distribute`.
 
 Replicas are devices that share a batch. Machines (workers) find each other through the environment
-variable TF_CONFIG; all write and read one model directory, on a file system that they share.
+variable TF_CONFIG; all write and read the same model directory, on a shared file system.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from bmshj_minnen.training import cluster
 __all__ = ["WorkerLostError", "check_batch", "is_chief", "lost_workers", "make_strategy"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# The errors of the workers that are left when one dies.
+# Errors in the remaining workers when one worker dies.
 _LOST_WORKER = (
   tf.errors.AbortedError,
   tf.errors.CancelledError,
@@ -30,7 +30,7 @@ _LOST_WORKER = (
 
 
 class WorkerLostError(RuntimeError):
-  """Another machine is gone, and with it the group: every machine has to start again."""
+  """Another machine of the cluster is lost; all machines must be started again."""
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def lost_workers() -> Iterator[None]:
   """Distinguishes the loss of a machine from other errors.
 
   Raises:
-    WorkerLostError: in place of what TensorFlow raises then.
+    WorkerLostError: in place of TensorFlow's errors for a lost machine.
   """
   try:
     yield
@@ -49,14 +49,14 @@ def lost_workers() -> Iterator[None]:
 
 
 def make_strategy(config: cfg.TrainConfig) -> tf.distribute.Strategy:
-  """The strategy of a run; must come before anything else that TensorFlow does.
+  """The strategy of a run; must be called before any other use of TensorFlow.
 
-  That of several machines waits for all of them.
+  With several machines it waits until all are present.
 
   Raises:
     ValueError: TF_CONFIG does not describe a cluster, or a host cannot be resolved.
     OSError: the port of this machine is taken.
-    WorkerLostError: a machine was there and is gone.
+    WorkerLostError: a machine was present and is lost.
   """
   if config.strategy == "mirrored":
     return tf.distribute.MirroredStrategy()
@@ -69,8 +69,8 @@ def make_strategy(config: cfg.TrainConfig) -> tf.distribute.Strategy:
 
 @contextlib.contextmanager
 def _signals_that_end():
-  """Ctrl-C and SIGTERM end the process at once, for native code takes no KeyboardInterrupt."""
-  if threading.current_thread() is not threading.main_thread():  # Signals are the main thread's.
+  """Ctrl-C and SIGTERM end the process at once; native code would ignore a KeyboardInterrupt."""
+  if threading.current_thread() is not threading.main_thread():  # Others cannot set handlers.
     yield
     return
   before = [(number, signal.signal(number, signal.SIG_DFL)) for number in _SIGNALS]
@@ -82,10 +82,10 @@ def _signals_that_end():
 
 
 def check_batch(strategy: tf.distribute.Strategy, batch: int) -> None:
-  """A batch must divide among the replicas.
+  """Checks that a batch can be divided equally among the replicas.
 
   Raises:
-    ValueError: it does not.
+    ValueError: `batch` is not a multiple of the number of replicas.
   """
   replicas = strategy.num_replicas_in_sync
   if batch % replicas:

@@ -1,4 +1,4 @@
-"""How a training ends early: errors whose one line says what to change."""
+"""Errors that end a training early; their messages are one line with a remedy."""
 
 import contextlib
 import errno
@@ -17,21 +17,21 @@ _FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 class TrainingError(RuntimeError):
-  """Training cannot go on; the message says what to change."""
+  """Training cannot continue; the message names a remedy."""
 
 
 def reason(error: tf.errors.OpError) -> str:
-  """The cause at the end of a message of TensorFlow, such as `No space left on device`."""
+  """The cause at the end of TensorFlow's message, such as `No space left on device`."""
   return " ".join(str(error.message).split()).partition(" [Op:")[0].rpartition("; ")[2]
 
 
 @contextlib.contextmanager
 def named_shortages(config: cfg.TrainConfig) -> Iterator[None]:
-  """Says in plain words where a disk is full, or which settings need more memory than there is.
+  """Replaces TensorFlow's errors for a full disk, or for too little memory, by clear ones.
 
   Raises:
-    TrainingError: there is too little memory.
-    OSError: there is too little space on the disk.
+    TrainingError: the memory is too small; the message names the settings to change.
+    OSError: the disk is full.
   """
   try:
     yield
@@ -50,14 +50,15 @@ def _too_little_memory(config):
 
 
 def refuse_too_large_a_batch(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> None:
-  """Refuses what cannot be, before native code fails to get its memory and ends the process.
+  """Refuses impossible settings, before native code runs out of memory and ends the process.
 
-  A step needs several times what is counted here: crops and reconstructions, and what the three
-  hidden layers of g_s keep for the gradient, the output of each convolution and of each inverse
-  GDN, at a half, a quarter and an eighth of the side. Memory of other devices is not known.
+  The estimate is a lower bound, several times below the real need. It counts crops,
+  reconstructions, and the arrays that the three hidden layers of g_s keep for the gradient: the
+  outputs of each convolution and of each inverse GDN, at a half, a quarter and an eighth of the
+  side. The memory of other devices is not known.
 
   Raises:
-    TrainingError: even so much is more than there is.
+    TrainingError: the estimate exceeds the memory.
   """
   on_cpu = config.strategy == "default" and not tf.config.list_physical_devices("GPU")
   kept = 2 * model_config.num_filters * (1 / 4 + 1 / 16 + 1 / 64)
@@ -68,12 +69,12 @@ def refuse_too_large_a_batch(model_config: cfg.ModelConfig, config: cfg.TrainCon
 
 
 def _memory():
-  """Bytes that this process may have at most."""
+  """Maximum number of bytes for this process."""
   limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
   address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
   if address_space != resource.RLIM_INFINITY:
     limits.append(address_space)
-  for name in ("memory.max", "memory/memory.limit_in_bytes"):  # Of a container.
+  for name in ("memory.max", "memory/memory.limit_in_bytes"):  # Limits of a container.
     with contextlib.suppress(OSError, ValueError):
       limits.append(int(pathlib.Path("/sys/fs/cgroup", name).read_text()))
   return min(limits)

@@ -1,11 +1,11 @@
-"""Training a model: the loop around the steps, and what a run leaves on disk.
+"""The training loop, and the files that a run writes.
 
-A model directory holds
+A model directory contains
 
     config.json      ModelConfig
     weights.npz      float weights, by layer path
-    coder.npz        what entropy coding reads: integer weights and tables
-    train.json       flags, versions and data of the run that made it
+    coder.npz        integer weights and tables for entropy coding
+    train.json       flags, versions and data of the training run
     metrics.csv      one row every `save_every` steps
     checkpoints/     weights and optimizer state, to resume from
     logs/            TensorBoard
@@ -37,23 +37,21 @@ __all__ = ["check_same_model", "find_validation", "train", "write_record"]
 
 
 def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Path:
-  """Trains, or goes on training, in `config.model_dir`; shows how far it is, see `progress.shown`.
+  """Trains, or continues training, in `config.model_dir`; shows progress, see `progress.shown`.
 
   Returns:
-    The model directory; `bmshj_minnen.load` reads it. What is there is finite, whatever became of
-    the run.
+    The model directory, for `bmshj_minnen.load`. Its weights are finite, even after a failed run.
 
   Raises:
-    DataError: nothing to train on.
-    TrainingError: losses or weights are not finite, the rate collapsed, or there is too little
-      memory.
-    OSError: something cannot be written, as on a full disk.
-    ValueError: the model cannot be coded with, `model_dir` or `init_from` hold a model of another
-      shape, `model_dir` has a checkpoint of another schedule or precision or a model without one,
-      another process trains there, the batch does not divide among the devices, or TF_CONFIG
-      describes no cluster.
-    KeyboardInterrupt: Ctrl-C; the run was saved, see `callbacks.Record`.
-    WorkerLostError: another machine is gone; starting this one again makes it wait for the other.
+    DataError: no photograph is usable.
+    TrainingError: losses or weights are not finite, the rate collapsed, or the memory is too small.
+    OSError: a file cannot be written, for example on a full disk.
+    ValueError: entropy coding does not support the model; `model_dir` or `init_from` contains a
+      model of another shape; `model_dir` has a checkpoint of another schedule or precision, or a
+      model without checkpoint; another process trains there; the batch cannot be divided among the
+      devices; or TF_CONFIG does not describe a cluster.
+    KeyboardInterrupt: Ctrl-C; the run is saved, see `callbacks.Record`.
+    WorkerLostError: another machine is lost; when this one is started again, it waits for it.
   """
   with progress.shown(), failures.named_shortages(config):
     return _train(model_config, config)
@@ -82,7 +80,7 @@ def _train_in(directory, model_config, trainer, photographs, validation, held_ou
   config, strategy = trainer.train_config, trainer.distribute_strategy
   checkpoints = Checkpoints(trainer, directory, next(iter(held_out)))
   first_step = checkpoints.restore()
-  if config.schedule == "constant":  # Else the checkpoint's would stay.
+  if config.schedule == "constant":  # Otherwise the checkpoint's learning rate would stay.
     trainer.set_learning_rate(config.learning_rate)
   if not first_step:
     _refuse_model_without_checkpoint(directory)
@@ -110,7 +108,7 @@ def _train_in(directory, model_config, trainer, photographs, validation, held_ou
 
 @contextlib.contextmanager
 def _alone(directory):
-  """Keeps other trainings out of a directory; the system lets go of it when the process ends."""
+  """Locks a directory against other trainings; the lock ends with the process."""
   directory.mkdir(parents=True, exist_ok=True)
   handle = os.open(directory, os.O_RDONLY)
   try:
@@ -126,7 +124,7 @@ def _alone(directory):
 
 
 def _refuse_model_without_checkpoint(directory):
-  """Raises where a run from the start would overwrite a model."""
+  """Raises ValueError if a run from the first step would overwrite a model."""
   if model_directory.has_weights(directory):
     raise ValueError(
       f"{directory} holds a trained model, but no checkpoint to go on from: "
@@ -135,7 +133,7 @@ def _refuse_model_without_checkpoint(directory):
 
 
 def _find_data(config):
-  """Photographs to train on (None for a tfds dataset) and to validate with."""
+  """Photographs for training (None for a tfds dataset) and for validation."""
   photographs = None
   if config.train_glob:
     photographs = finding.find_photographs([config.train_glob], config.crop)
@@ -153,20 +151,20 @@ def _find_data(config):
 
 
 def find_validation(config: cfg.TrainConfig) -> finding.PhotographList:
-  """The photographs of `validation_glob`, or else the bundled ones that training never sees.
+  """The photographs of `validation_glob`, or else bundled photographs that training never sees.
 
   Raises:
-    DataError: none is usable.
+    DataError: no photograph is usable.
   """
   patterns = [config.validation_glob] if config.validation_glob else finding.held_out_photographs()
   return finding.find_photographs(patterns, config.crop)
 
 
 def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> None:
-  """Refuses to put a model where there is another.
+  """Refuses a directory that contains a different model.
 
   Raises:
-    ValueError: `directory` holds a model of another configuration.
+    ValueError: `directory` contains a model with another config.
   """
   if not model_directory.has_weights(directory):  # Without weights there is nothing to overwrite.
     return
@@ -243,15 +241,16 @@ def _crops(config, photographs, first_step, part):
   settings = (config.crop, config.batch, config.seed, first_step, config.steps, part)
   if photographs:
     return crops.photograph_crops(photographs.paths, *settings, config.downscale)
-  from bmshj_minnen.photographs import datasets  # Seconds to import, and needed for this alone.
+  from bmshj_minnen.photographs import datasets  # Takes seconds to import; needed only here.
 
   return datasets.dataset_crops(config.dataset, config.data_dir, *settings, config.downscale)
 
 
 def _segments(first_step, last_step, every):
-  """Splits a run into (start, steps an epoch, epochs), epochs ending at multiples of `every`.
+  """Splits a run into (start, steps per epoch, epochs); epochs end at multiples of `every`.
 
-  Up to three: the rest of an epoch that was interrupted, whole epochs, and a shorter last one.
+  There are up to three segments: the rest of an interrupted epoch, whole epochs, and a shorter last
+  epoch.
   """
   step = first_step
   while step < last_step:
@@ -269,8 +268,8 @@ def write_record(
 ) -> None:
   """Writes config.json and train.json: flags, versions, and `details` of the run.
 
-  Each file is whole or not there. Flags of earlier runs in the directory stay, as `earlier_flags`,
-  if they were others.
+  Each file is written completely or not at all. Flags of earlier runs in the directory are kept as
+  `earlier_flags`, if they differ.
   """
   directory.mkdir(parents=True, exist_ok=True)
   snapshots.write_config(model_config, directory)
@@ -283,7 +282,7 @@ def write_record(
 
 
 def _earlier_flags(path, flags):
-  """Flags of the runs that are recorded; says where the new ones differ from the last of them."""
+  """Flags of the recorded runs; logs the differences between the last of them and the new flags."""
   if not path.exists():
     return []
   record = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""metrics.csv: one row for each save of a run, ordered by step."""
+"""metrics.csv: one row per save of a run, ordered by step."""
 
 import csv
 import io
@@ -14,29 +14,29 @@ __all__ = ["MetricsTable"]
 class MetricsTable:
   """The rows of a run that may be interrupted at any time.
 
-  A row is written before its checkpoint, so that no checkpoint lacks its row; but those that Ctrl-C
-  makes between validations have none. Rows after the checkpoint that a run resumes from are of
-  steps that it takes again; the next update drops them.
+  A row is written before its checkpoint, so that no checkpoint lacks its row; only the checkpoints
+  that Ctrl-C makes between validations have no row. A resumed run repeats the steps after its
+  checkpoint; the next update drops their rows.
   """
 
   def __init__(self, path: pathlib.Path):
-    """All rows that are there stay, until `resume` says otherwise."""
+    """Keeps all existing rows, until `resume` is called."""
     self._path = path
     self._last = math.inf
 
   def resume(self, step: int) -> None:
-    """Rows up to this step are of the run; the others will be dropped."""
+    """Marks rows after this step, which the next update drops."""
     self._last = step
 
   def update(self, step: int, row: Optional[dict[str, Any]] = None) -> None:
-    """Makes the table that of a run which has come to a step.
+    """Updates the table to a step of the run.
 
     Args:
-      step: after which the run is saved.
-      row: column -> value, with `step` among them; None where nothing was validated.
+      step: step after which the run is saved.
+      row: column -> value, including `step`; None without a validation.
 
     Raises:
-      OSError: it cannot be written; the table is as it was.
+      OSError: the table cannot be written; it keeps its old content.
     """
     columns, found = self._read()
     rows = [old for old in found if _step(old) <= self._last]
@@ -60,7 +60,7 @@ class MetricsTable:
 
 
 def _step(row):
-  """Infinite for a row that was cut off, as programs before this one could leave it."""
+  """Step of a row; infinite for truncated rows, which older versions could leave behind."""
   try:
     return math.inf if None in row.values() else int(row["step"])
   except (KeyError, ValueError):

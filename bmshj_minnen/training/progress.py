@@ -1,4 +1,4 @@
-"""Progress of a run: the one place that decides where and how often it is shown."""
+"""Progress of a run: decides where and how often it is shown."""
 
 import contextlib
 import math
@@ -13,16 +13,16 @@ __all__ = ["Progress", "shown"]
 
 # Choices of this project; the paper has none.
 _FIRST = 10  # Steps of a run after which the first numbers are shown.
-_PATIENCE = 60.0  # Seconds after which the next ones are.
+_PATIENCE = 60.0  # Seconds between further numbers.
 _PEAK = 255.0
 
 
 @contextlib.contextmanager
 def shown() -> Iterator[None]:
-  """Shows what training logs, in programs as in Python, where absl shows warnings alone at first.
+  """Shows log lines of training, also in Python, where absl by default shows only warnings.
 
-  A caller who wants less sets the verbosity below that: `absl.logging.set_verbosity("error")`.
-  TensorFlow's notices, of which several machines get hundreds, are off meanwhile.
+  For fewer lines, a caller sets a lower verbosity: `absl.logging.set_verbosity("error")`.
+  TensorFlow's notices are off meanwhile, because several machines would print hundreds.
   """
   verbosity, tensorflows_level = logging.get_verbosity(), tf.get_logger().level
   if verbosity == logging.WARNING:
@@ -36,19 +36,25 @@ def shown() -> Iterator[None]:
 
 
 class Progress(tf.keras.callbacks.Callback):
-  """Shows how far the whole run is, and how long it will take; a context, which closes the bar.
+  """Shows the progress of the whole run and the remaining time; a context that closes the bar.
 
-  On a terminal that is a bar, elsewhere a line after the first few steps, after every save, and
-  after every minute.
+  Progress is a bar on a terminal, else a line after the first few steps, after every save, and
+  every minute.
   """
 
   def __init__(self, first_step: int, steps: int, distortion: str):
-    """For a run from `first_step` to `steps`, with one of `config.DISTORTIONS`."""
+    """Starts the bar.
+
+    Args:
+      first_step: first step of the run.
+      steps: step at which the run ends.
+      distortion: one of `config.DISTORTIONS`.
+    """
     super().__init__()
     self._first, self._last, self._distortion = first_step, steps, distortion
     self._step = first_step
     self._start = self._line_at = time.monotonic()
-    # disable=None: shown on a terminal only. smoothing=0: saves take their part of the time.
+    # disable=None: shown on a terminal only. smoothing=0: includes the time of saves.
     self._bar = tqdm.tqdm(
       total=steps, initial=first_step, unit="step", disable=None, smoothing=0, dynamic_ncols=True
     )
@@ -90,12 +96,12 @@ class Progress(tf.keras.callbacks.Callback):
       for name in ("loss", "bpp"):
         if prefix + name in logs:
           shown_logs.append(f"{prefix}{name} {float(logs[prefix + name]):.4g}")
-      if logs.get(prefix + "distortion"):  # 0 on stored latents, which show no picture.
+      if logs.get(prefix + "distortion"):  # 0 on stored latents, which are not reconstructed.
         shown_logs.append(prefix + self._picture(float(logs[prefix + "distortion"])))
     return ", ".join(shown_logs)
 
   def _picture(self, distortion):
-    """How good pictures are: the PSNR of the mean squared error in dB, or MS-SSIM."""
+    """Image quality as text: PSNR of the mean squared error in dB, or MS-SSIM."""
     if self._distortion == "ms_ssim":
       return f"ms_ssim {1 - distortion:.4f}"
     return f"psnr {10 * math.log10(_PEAK**2 / distortion):.2f}"

@@ -1,6 +1,6 @@
-"""Latents of a trained g_a, stored once, so that priors can be trained alone: g_a takes no step.
+"""Stores latents of a trained g_a once, so that priors can be trained alone while g_a is fixed.
 
-The file holds y before the gains of a model for many rates, so that it serves every λ.
+The file contains y before the gains of a model for many rates, so that it serves every λ.
 """
 
 import hashlib
@@ -20,18 +20,18 @@ from bmshj_minnen.photographs import crops
 
 __all__ = ["TRANSFORMS", "batches", "load_transforms", "path_of", "store"]
 
-TRANSFORMS = ("g_a", "g_s", "gains")  # Taken from the model whose latents are stored.
+TRANSFORMS = ("g_a", "g_s", "gains")  # Copied from the model whose latents are stored.
 
 
 def load_transforms(model: Model, source: str) -> None:
-  """Gives a built model g_a, g_s and the gains of another one, and keeps training off them.
+  """Copies g_a, g_s and the gains of another model, and excludes them from training.
 
   Args:
-    model: all other networks stay as they are.
-    source: a model directory, or the name of a model that ships.
+    model: a built model; its other networks do not change.
+    source: a model directory, or the name of a shipped model.
 
   Raises:
-    ValueError: there is no such model, or its transforms have other shapes.
+    ValueError: the source does not exist, or its transforms have other shapes.
   """
   config = model_directory.load_config(source)
   for name in ("num_filters", "latent_channels", "gain_lambdas"):
@@ -51,11 +51,14 @@ def _is_of_transforms(name):
 
 
 def path_of(config: cfg.TrainConfig, photographs: list[str]) -> pathlib.Path:
-  """The file of the latents of a run; runs that differ in nothing but the prior share it.
+  """The file of the latents of a run; runs that differ only in the prior share it.
 
   Args:
-    config: of the run.
-    photographs: their paths, or the name of the dataset.
+    config: config of the run.
+    photographs: paths of the photographs, or the name of the dataset.
+
+  Raises:
+    ValueError: the model of `latents_of` does not exist, or its weights are missing or damaged.
   """
   arrays = array_files.read(catalogue.find(config.latents_of), array_files.WEIGHTS)
   settings = [photographs, config.crop, config.seed, config.downscale, config.stored_crops]
@@ -66,16 +69,16 @@ def path_of(config: cfg.TrainConfig, photographs: list[str]) -> pathlib.Path:
 
 
 def store(config: cfg.TrainConfig, crop_batches: Iterable[tf.Tensor], path: pathlib.Path) -> None:
-  """Writes [stored_crops, h, w, M] float16, unless the file is there; it is whole or not there.
+  """Writes latents [stored_crops, h, w, M] float16, completely or not at all, unless they exist.
 
   Args:
-    config: of the run.
-    crop_batches: [B, crop, crop, 3] uint8, at least as many crops as are stored.
-    path: of the file.
+    config: config of the run.
+    crop_batches: batches [B, crop, crop, 3] uint8, at least `stored_crops` crops in total.
+    path: path of the file.
 
   Raises:
-    OSError: it cannot be written.
-    ValueError: there is no such model.
+    OSError: the file cannot be written.
+    ValueError: the model of `latents_of` does not exist.
   """
   if path.exists():
     logging.info("Latents of %s: %s.", config.latents_of, path)
@@ -109,10 +112,14 @@ def batches(
   last_step: int,
   part: tf.distribute.InputContext,
 ) -> tf.data.Dataset:
-  """Stored latents in the order of `crops.indexed_examples`, whose arguments these are.
+  """Stored latents in the order of `crops.indexed_examples`.
+
+  Args:
+    path: path of the file.
+    batch, seed, first_step, last_step, part: see `crops.indexed_examples`.
 
   Returns:
-    Batches [batch / devices, h, w, M] float16.
+    Batches [batch / devices, h, w, M] float16, one per device for each step.
   """
   latents = np.load(path, mmap_mode="r")
 

@@ -1,4 +1,4 @@
-"""The training step: one definition, for Keras's `fit` and for whoever else runs it."""
+"""The training step: one definition, for Keras's `fit` and for other loops."""
 
 import contextlib
 import itertools
@@ -20,10 +20,10 @@ from bmshj_minnen.training.muon import Muon
 
 __all__ = ["Trainer", "build", "learning_rate"]
 
-# Of a model for many rates: how many are validated, and what is shown of each.
+# Models for many rates: number of rates in a validation, and losses that are shown for each.
 _VALIDATION_RATES = 4
 _SHOWN = ("loss", "bpp", "distortion")
-_LAMBDA_STREAM = 1 << 30  # Away from the seeds of the noise.
+_LAMBDA_STREAM = 1 << 30  # Distinct from the seeds of the noise.
 _OPTIMIZERS = {"adam": tf.keras.optimizers.Adam, "muon": Muon}
 
 
@@ -42,10 +42,10 @@ class Trainer(tf.keras.Model):
 
   @property
   def validation_lambdas(self) -> list[float]:
-    """λ that a model for many rates is validated at; none for one rate."""
+    """Values of λ in the validation of a model for many rates; empty for one rate."""
     if not self.model.config.gain_lambdas:
       return []
-    # Inside the range, as far from its ends as half of their distance.
+    # The distance to the ends of the range is half the distance between values.
     parts = [(i + 0.5) / _VALIDATION_RATES for i in range(_VALIDATION_RATES)]
     return [self.model.config.lambda_at(part) for part in parts]
 
@@ -55,14 +55,14 @@ class Trainer(tf.keras.Model):
     return [*self._means, *itertools.chain(*self._means_of_rates.values())]
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
-    """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> the same, uint8."""
+    """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> [B, H, W, 3] uint8."""
     return to_uint8(self.model.forward_rounded(x)[0])
 
   def load_initial_weights(self) -> None:
-    """Takes the weights of `init_from`, if the run starts from any.
+    """Loads the weights of `init_from`, if it is set.
 
     Raises:
-      ValueError: the directory does not hold the weights of such a model.
+      ValueError: the directory does not contain weights of a model with this shape.
     """
     if self.train_config.init_from:
       model_directory.load_weights(self.model, self.train_config.init_from)
@@ -71,14 +71,14 @@ class Trainer(tf.keras.Model):
 
   @property
   def averages(self) -> list[tf.Variable]:
-    """Moving averages of the trainable variables, in their order; none without `average`."""
+    """Moving averages of the trainable variables, in their order; empty without `average`."""
     if not self.train_config.average:
       return []
     return list(self._inner_optimizer._model_variables_moving_average)
 
   @property
   def saved_variables(self) -> list[tf.Variable]:
-    """All variables of the model and of its optimizer, which a checkpoint holds."""
+    """All variables in a checkpoint: the variables of the model and of its optimizer."""
     return [*self.model.variables, *self._inner_optimizer.variables]
 
   @property
@@ -86,12 +86,12 @@ class Trainer(tf.keras.Model):
     return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
   def set_learning_rate(self, rate: float) -> None:
-    """In place of a constant one."""
+    """Replaces a constant learning rate."""
     self._inner_optimizer.learning_rate.assign(rate)
 
   @contextlib.contextmanager
   def averaged(self) -> Iterator[None]:
-    """Inside, the model has the average weights, if there are any."""
+    """In this context, the model has the averaged weights, if `average` is set."""
     variables = self.model.trainable_variables if self.averages else []
     last = [variable.numpy() for variable in variables]
     try:
@@ -103,12 +103,12 @@ class Trainer(tf.keras.Model):
         variable.assign(value)
 
   def evaluate(self, *args, **kwargs):
-    """Keras's, of the average weights if there are any."""
+    """Keras's `evaluate`, with the averaged weights if `average` is set."""
     with self.averaged():
       return super().evaluate(*args, **kwargs)
 
   def _evaluate(self, x, outputs, lmbda):
-    """The losses; with `lmbda` [B], weighted by it."""
+    """The losses; `lmbda` [B] weights them per image; None: the λ of the config."""
     distortion = self.train_config.distortion
     if lmbda is None:
       return losses(x, *outputs, self.train_config.lmbda, distortion)
@@ -118,21 +118,21 @@ class Trainer(tf.keras.Model):
     return (lmbda / self.model.config.middle_lambda) ** cfg.RATE_WEIGHT_EXPONENT
 
   def _draw_lambdas(self, x, seed):
-    """A λ for each image, log-uniform in the range of the model; None for one rate."""
+    """λ per image, [B], log-uniform in the range of the model; None for one rate."""
     if not self.model.config.gain_lambdas:
       return None
     seed = tf.bitwise.bitwise_xor(seed, [_LAMBDA_STREAM, 0])
     return self.model.config.lambda_at(noise.uniform(tf.shape(x)[:1], seed) + 0.5)
 
   def step(self, x: tf.Tensor) -> Losses:
-    """One step of gradient descent; the noise is a function of the seed and the step.
+    """Takes one step of gradient descent; the noise depends only on the seed and the step.
 
     All state is in the variables of the model and of the optimizer.
 
     Args:
       x: [B, H, W, 3] in 0..255, of any dtype, H and W multiples of 64; with `latents_of`, stored
-        latents [B, h, w, M]. Under a `tf.distribute` strategy a replica's part of the batch; all
-        replicas take the step of the whole.
+        latents [B, h, w, M]. Under a `tf.distribute` strategy, the replica's part of the batch; all
+        replicas take the same step, for the whole batch.
 
     Returns:
       The losses of `x`, scalars.
@@ -141,7 +141,7 @@ class Trainer(tf.keras.Model):
     seed = tf.stack([tf.constant(self.train_config.seed), step])
     with tf.GradientTape() as tape:
       result = self._training_losses(x, seed, self._draw_lambdas(x, seed))
-      # The optimizer adds up the gradients of the replicas before it clips them.
+      # The optimizer sums the gradients of the replicas before it clips them.
       loss = result.loss / tf.distribute.get_strategy().num_replicas_in_sync
       if self._scales_loss:
         loss = self.optimizer.get_scaled_loss(loss)
@@ -149,7 +149,7 @@ class Trainer(tf.keras.Model):
     gradients = tape.gradient(loss, variables)
     if self._scales_loss:
       gradients = self.optimizer.get_unscaled_gradients(gradients)
-    # On rounded latents g_a and h_a have none.
+    # On rounded latents, g_a and h_a have no gradients.
     self.optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables) if g is not None])
     return result
 
@@ -167,11 +167,14 @@ class Trainer(tf.keras.Model):
     return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
   def validate(self, x: tf.Tensor, lmbda: Optional[float] = None) -> Losses:
-    """The losses with rounding in place of noise; changes nothing.
+    """The losses with rounding instead of noise; changes no state.
 
     Args:
       x: [B, H, W, 3] in 0..255.
-      lmbda: of a model for many rates; None: the middle one.
+      lmbda: λ of a model for many rates; None: the middle of its range.
+
+    Returns:
+      The losses of `x`, scalars.
     """
     if not self.model.config.gain_lambdas:
       return self._evaluate(x, self.model.forward_rounded(x), None)
@@ -180,11 +183,18 @@ class Trainer(tf.keras.Model):
     return losses(x, *outputs, lmbda, self.train_config.distortion)
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`step`, as `fit` calls it."""
+    """The training step of `fit`; `x` as in `step`; returns metric name -> mean."""
     return self._update(self._means, self.step(x), 1)
 
   def validation_values(self, x: tf.Tensor) -> list[tf.Tensor]:
-    """What `validate` gives, and some of it at each of `validation_lambdas`; as `metrics`."""
+    """Losses for `metrics`: all of `validate`, and some at each of `validation_lambdas`.
+
+    Args:
+      x: [B, H, W, 3] in 0..255.
+
+    Returns:
+      Scalars in the order of `metrics`.
+    """
     values = list(self.validate(x))
     for lmbda in self.validation_lambdas:
       at_rate = self.validate(x, lmbda)
@@ -192,7 +202,7 @@ class Trainer(tf.keras.Model):
     return values
 
   def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`validation_values`, as `fit` calls it."""
+    """The validation step of `fit`: [B, H, W, 3] in 0..255 -> metric name -> mean."""
     return self._update(self.metrics, self.validation_values(x), tf.shape(x)[0])
 
   @staticmethod
@@ -205,7 +215,7 @@ class Trainer(tf.keras.Model):
 def learning_rate(
   config: cfg.TrainConfig,
 ) -> Union[float, tf.keras.optimizers.schedules.LearningRateSchedule]:
-  """The schedule as Keras takes it: a number, or a function of the step."""
+  """The learning-rate schedule for Keras: a number, or a function of the step."""
   if config.schedule == "cosine":
     return tf.keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.01)
   if config.schedule == "step":
@@ -216,13 +226,13 @@ def learning_rate(
 
 
 def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
-  """A compiled trainer with random weights and all variables made, the optimizer's too.
+  """A compiled trainer with random weights and all variables created, including the optimizer's.
 
-  Python, NumPy and TensorFlow are seeded on the way.
+  This also seeds Python, NumPy and TensorFlow.
 
   Raises:
-    ValueError: a network gives another shape than it must, or entropy coding cannot compute it;
-      or the transforms of `latents_of` are of another shape.
+    ValueError: the output of a network has a wrong shape, entropy coding cannot compute a network,
+      or the transforms of `latents_of` have another shape.
   """
   refuse_forked()
   tf.keras.utils.set_random_seed(config.seed)
@@ -237,10 +247,10 @@ def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
     use_ema=config.average > 0,
     ema_momentum=config.average,
   )
-  # Keras's `fit` would end with the average in place of the last weights, and then go on from it.
+  # Keras's `fit` would replace the weights by their averages at its end, and continue from these.
   optimizer.finalize_variable_values = lambda _: None
   if config.precision_policy == "mixed_float16":
-    # Gradients below float16's smallest number would be lost.
+    # Without scaling, gradients below float16's smallest number would be lost.
     optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
   optimizer.build(trainer.model.trainable_variables)
   trainer.compile(optimizer=optimizer)

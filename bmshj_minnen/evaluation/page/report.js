@@ -7,7 +7,7 @@ const chosen = (name) => document.querySelector(`input[name=${name}]:checked`)?.
 const ORIGINAL = "original";
 const METRIC_TITLES = { psnr_db: "PSNR (dB)", ms_ssim_db: "MS-SSIM (dB)" };
 const HEADS = {
-  codec: "codec", setting: "quality", bytes: "bytes", bpp: "bits a pixel", psnr_db: "PSNR, dB",
+  codec: "codec", setting: "quality", bytes: "bytes", bpp: "bits per pixel", psnr_db: "PSNR, dB",
   ms_ssim: "MS-SSIM", ms_ssim_db: "its dB", encode_s: "encode, s", decode_s: "decode, s",
 };
 const DIGITS = { bpp: 4, psnr_db: 2, ms_ssim: 5, ms_ssim_db: 2, encode_s: 3, decode_s: 3 };
@@ -33,7 +33,7 @@ function hover(row) {
     `PSNR ${text(row, "psnr_db")} dB<br>MS-SSIM ${text(row, "ms_ssim")}`;
 }
 
-/** Draws a curve a codec through rows; a ring around those that are shown. */
+/** Draws one curve per codec through rows, with rings around the rows that are shown. */
 function plot(element, rows, rings) {
   const metric = chosen("metric");
   const narrow = window.innerWidth < 600;
@@ -56,7 +56,7 @@ function plot(element, rows, rings) {
     margin: { l: 52, r: 12, t: 12, b: 44 }, font: { family: "system-ui, DejaVu Sans, sans-serif" },
     hovermode: "closest", dragmode: narrow ? false : "zoom", showlegend: true,
     xaxis: {
-      ...axis, title: { text: "bits a pixel" },
+      ...axis, title: { text: "bits per pixel" },
       range: [0, Math.min(2, 1.05 * Math.max(...traces.flatMap((trace) => trace.x)))],
     },
     yaxis: {

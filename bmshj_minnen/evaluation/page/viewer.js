@@ -1,6 +1,6 @@
 "use strict";
 
-/** Two pictures in one place, with a border between them that moves. */
+/** Two pictures in one place, with a movable border between them. */
 class Viewer {
   constructor(stage, slider, onZoom) {
     this.stage = stage;
@@ -9,9 +9,9 @@ class Viewer {
     this.sides = ["left", "right"].map((name) => document.getElementById(`${name}_side`));
     this.divider = document.getElementById("divider");
     this.size = [1, 1];
-    this.zoom = "fit"; // Or pixels of the screen for one of the picture.
-    this.centre = [0.5, 0.5]; // What of the picture is in the middle of the stage.
-    this.split = 50; // Per cent of the stage.
+    this.zoom = "fit"; // Or screen pixels per picture pixel.
+    this.centre = [0.5, 0.5]; // Point of the picture in the middle of the stage, in 0..1.
+    this.split = 50; // Position of the border, in per cent of the stage.
     slider.addEventListener("input", () => this.moveTo(Number(slider.value)));
     stage.addEventListener("keydown", (event) => this.onKey(event));
     stage.addEventListener("pointerdown", (event) => this.onDrag(event));
@@ -19,7 +19,7 @@ class Viewer {
     new ResizeObserver(() => this.place()).observe(stage.parentElement);
   }
 
-  /** Takes the size of a photograph, and shows all of it. */
+  /** Sets the size of the photograph, and shows the whole photograph. */
   fit(width, height) {
     this.size = [width, height];
     this.setZoom("fit");
@@ -32,7 +32,7 @@ class Viewer {
     const address = show === "bits" ? source.bits : source.picture;
     side.classList.toggle("difference", show === "difference");
     side.classList.toggle("empty", !address);
-    side.querySelector("p").textContent = "No bits a position: not a model";
+    side.querySelector("p").textContent = "No bits per position: not a model";
     const addresses = [show === "difference" ? source.original : "", address];
     [base, top].forEach((image, i) => {
       image.onerror = () => {
@@ -58,7 +58,7 @@ class Viewer {
     this.place();
   }
 
-  /** Moves what is shown by pixels of the screen. */
+  /** Moves the visible part by screen pixels. */
   pan(dx, dy) {
     this.centre[0] -= dx / (this.scale * this.size[0]);
     this.centre[1] -= dy / (this.scale * this.size[1]);
