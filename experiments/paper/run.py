@@ -1,7 +1,7 @@
 """Tables and plots: `python -m experiments.paper.run`.
 
-With `--images='kodak/*.png'` it first adds missing measurements to the results: of the classical
-codecs, and of the models given by `--model`. `side_by_side.py` makes pictures.
+With `--images='kodak/*.png'` it first adds missing measurements of the classical codecs and of the
+models given by `--model` to the results. `side_by_side.py` makes pictures.
 """
 
 import pathlib

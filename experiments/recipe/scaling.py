@@ -1,7 +1,7 @@
 """The fall of R + λD with training, and the number of steps that a further fall takes.
 
 `python -m experiments.recipe.scaling` reads the log of `joint-mse` on one H200, fits a straight
-line to the logarithm of R + λD over that of the steps, and draws both.
+line to the logarithm of R + λD over the logarithm of the steps, and draws both.
 """
 
 import collections

@@ -25,9 +25,9 @@ from bmshj_minnen.photographs import finding, images
 
 _TIMES = flags.DEFINE_integer("times", 100, "Kills of each program.", lower_bound=1)
 _FILES = flags.DEFINE_integer("files", 12, "Photographs in the folder.", lower_bound=2)
-_SIDE = 128  # Of the photographs, pixels.
+_SIDE = 128  # Side of the photographs, pixels.
 _SUFFIXES = {"compress": ".tfci", "decompress": ".tif"}
-_MOMENT = 0.06  # Seconds after a result at which the program is killed, at most.
+_MOMENT = 0.06  # Largest delay between a result and the kill, seconds.
 
 
 def _make_photographs(folder):

@@ -86,7 +86,7 @@ def _other_count(content, random):
 
 
 def _essential_stranger(content, random):
-  """Adds an essential property with an unknown name."""
+  """Gives an essential property an unknown name."""
   at = _any(content, random, (b"irot", b"imir", b"clap", b"hvcC", b"av1C"))
   return changed(content, at + 4, b"zzzz")
 

@@ -1,7 +1,7 @@
 """A scale hyperprior (Ballé et al., 2018) as tensorflow-compression's users train and use it.
 
-A stand-in for that project's example script, which is not in its wheel: same architecture and same
-loss, made from the library's layers and entropy models. There is no container around its strings.
+It stands in for that project's example script, which is not in its wheel: same architecture and
+same loss, built from the library's layers and entropy models. Its strings have no container.
 """
 
 import math
@@ -73,11 +73,11 @@ class HyperpriorCodec:
   Args:
     image: [H, W, 3] uint8.
     num_filters: N = M.
-    deviation: standard deviation that the latents of the image are scaled to, and of the first
-      scale that is predicted.
+    deviation: standard deviation that the latents of the image are scaled to, and first predicted
+      scale.
 
   Attributes:
-    bpp: of the strings.
+    bpp: bits per pixel of the strings.
   """
 
   def __init__(self, image: np.ndarray, num_filters: int, deviation: float):
