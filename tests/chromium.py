@@ -122,7 +122,11 @@ class Page:
     return time.perf_counter() - start
 
   def evaluate(self, expression: str) -> Any:
-    """The value of an expression of JavaScript; waits for promises."""
+    """The value of an expression of JavaScript; waits for promises.
+
+    Raises:
+      RuntimeError: the expression throws an exception.
+    """
     answer = self.call(
       "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
     )
@@ -131,7 +135,11 @@ class Page:
     return answer["result"].get("value")
 
   def wait(self, expression: str) -> None:
-    """Waits until an expression is true."""
+    """Waits until an expression is true.
+
+    Raises:
+      TimeoutError: it is still false after `_PATIENCE`.
+    """
     deadline = time.monotonic() + _PATIENCE
     while not self.evaluate(expression):
       if time.monotonic() > deadline:

@@ -110,7 +110,8 @@ def float_parameters(
 def in_time(function: Callable[[], Any], seconds: float = 60) -> Any:
   """The result of a function; fails the test if the function hangs.
 
-  TensorFlow's operations cannot be interrupted: the thread stays behind.
+  An error of the function is raised again. TensorFlow's operations cannot be interrupted: a thread
+  that hangs stays behind.
   """
   outcome: list[tuple[Any, Optional[BaseException]]] = []
 

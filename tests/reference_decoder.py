@@ -30,7 +30,7 @@ class Decoded(NamedTuple):
 
 
 def saturated(x: np.ndarray) -> np.ndarray:
-  """Clips values to 16 bits."""
+  """Clips values of any shape to 16 bits."""
   return np.clip(x, -32768, 32767)
 
 
@@ -91,7 +91,11 @@ def read_file(data: bytes, model: "Model", max_pixels: int = MAX_PIXELS) -> Pict
 
 
 def split_metadata(data: bytes) -> tuple[bytes, bytes, bytes]:
-  """EXIF, XMP and the bytes behind them; EXIF and XMP are empty without a metadata part."""
+  """EXIF, XMP and the bytes behind them; EXIF and XMP are empty without a metadata part.
+
+  Raises:
+    FormatError: the metadata part is truncated or damaged.
+  """
   if data[:4] != METADATA_MAGIC:
     return b"", b"", data
   if len(data) < METADATA_HEADER:
@@ -106,7 +110,11 @@ def split_metadata(data: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def read_quality(byte: int) -> float:
-  """The quality, from 1 to 100 in halves."""
+  """The quality, from 1 to 100 in halves.
+
+  Raises:
+    FormatError: the byte has no quality.
+  """
   if 1 <= byte <= 100:
     return float(byte)
   if 101 <= byte <= 199:
@@ -278,12 +286,12 @@ class Layer(NamedTuple):
   slope: float
 
   def outputs(self, sums: np.ndarray) -> np.ndarray:
-    """Scales sums of products and biases; negative sums are also multiplied by the slope."""
+    """Scales sums [..., C]; negative sums are also multiplied by the slope."""
     out = sums * self.scale
     return np.where(sums < 0, out * (self.slope / 256), out)
 
   def __call__(self, x: np.ndarray) -> np.ndarray:
-    """Applies the layer to vectors along the last axis; outputs are not rounded."""
+    """Applies the layer to vectors x [..., fan_in]; outputs [..., C] are not rounded."""
     return self.outputs(x.astype(np.float64) @ self.weights + self.bias)
 
 
@@ -317,7 +325,11 @@ class Model(NamedTuple):
 
 
 def read_model(directory: str) -> Model:
-  """Reads `coder.npz` and `weights.npz` of a model directory."""
+  """Reads `coder.npz` and `weights.npz` of a model directory.
+
+  Raises:
+    ValueError: the files do not belong together, or their arrays contradict the configuration.
+  """
   coder = read_arrays(os.path.join(directory, "coder.npz"))
   weights = read_arrays(os.path.join(directory, "weights.npz"))
   config = read_config(str(coder["config"]))
@@ -351,13 +363,17 @@ def read_model(directory: str) -> Model:
 
 
 def read_arrays(path: str) -> dict[str, np.ndarray]:
-  """Arrays of an archive by their names."""
+  """Reads the arrays of an archive, of any shapes, by their names."""
   with np.load(path, allow_pickle=False) as archive:
     return {name: archive[name] for name in archive.files}
 
 
 def read_config(text: str) -> Config:
-  """Reads JSON text; leaves out keys that a decoder does not need."""
+  """Reads JSON text; leaves out keys that a decoder does not need.
+
+  Raises:
+    ValueError: the prior, an option or the networks are unknown.
+  """
   values = json.loads(text)
   config = Config(**{key: values[key] for key in Config._fields if key in values})
   if config.prior not in PRIORS or config.scale_output not in ("index", "scale"):
@@ -368,7 +384,7 @@ def read_config(text: str) -> Config:
 
 
 def read_layer(coder: dict[str, np.ndarray], name: str) -> Layer:
-  """Reads an integer layer by its name."""
+  """Reads an integer layer by its name from the arrays of `coder.npz`."""
   weights, bias, scale, slope = (
     coder[f"{name}.{part}"].astype(np.float64) for part in ("weights", "bias", "scale", "slope")
   )
@@ -376,7 +392,7 @@ def read_layer(coder: dict[str, np.ndarray], name: str) -> Layer:
 
 
 def read_layers(coder: dict[str, np.ndarray], network: str) -> list[Layer]:
-  """Reads the integer layers of a network, numbered from 0."""
+  """Reads the integer layers of a network, numbered from 0, from the arrays of `coder.npz`."""
   layers = []
   while f"{network}/{len(layers)}.weights" in coder:
     layers.append(read_layer(coder, f"{network}/{len(layers)}"))
@@ -384,7 +400,11 @@ def read_layers(coder: dict[str, np.ndarray], network: str) -> list[Layer]:
 
 
 def read_tables(coder: dict[str, np.ndarray]) -> list[Table]:
-  """Splits the tables behind each 65536; a precision of 16 bits precedes each table."""
+  """Splits the tables behind each 65536; a precision of 16 bits precedes each table.
+
+  Raises:
+    ValueError: a table does not have the specified form.
+  """
   numbers = coder["tables.cdf"].tolist()
   tables, start = [], 0
   for offset, escape in zip(coder["tables.offset"].tolist(), coder["tables.escape"].tolist()):
@@ -445,7 +465,7 @@ class RangeDecoder:
     return s
 
   def run(self, tables: list[Table], indices: np.ndarray) -> np.ndarray:
-    """Decodes the values of a run, one for each index of a table; indices may have any shape."""
+    """Decodes a run, one int64 value for each index of a table; indices may have any shape."""
     used = [tables[i] for i in indices.ravel().tolist()]
     symbols = [self.symbol(table.cdf) for table in used]
     values = []
@@ -458,7 +478,11 @@ class RangeDecoder:
     return np.array(values, np.int64).reshape(indices.shape)
 
   def check_end(self) -> None:
-    """Refuses a payload with bytes left, or with another value than an encoder chooses."""
+    """Checks the end of the payload.
+
+    Raises:
+      FormatError: bytes are left, or the value differs from an encoder's choice.
+    """
     if self.base == 0 or self.base + self.size > 2**32:
       chosen = 0
     else:
@@ -483,7 +507,11 @@ def decode(data: bytes, model: Model, max_pixels: int = MAX_PIXELS) -> Decoded:
 
 
 def decode_latents(picture: Picture, model: Model) -> tuple[np.ndarray, Optional[np.ndarray]]:
-  """ŷ / y_step and ẑ of `Decoded`; FormatError if the payload has a wrong end."""
+  """ŷ / y_step, int32 [rows, columns, M], and ẑ, int32 [rows / 4, columns / 4, N], or None.
+
+  Raises:
+    FormatError: the payload has a wrong end.
+  """
   coder = RangeDecoder(picture.payload)
   rows, columns = ceil_div(picture.height, 16), ceil_div(picture.width, 16)
   z = decode_z(coder, model, rows, columns) if model.config.has_side_information else None
@@ -497,7 +525,7 @@ def decode_latents(picture: Picture, model: Model) -> tuple[np.ndarray, Optional
 
 
 def decode_z(coder: RangeDecoder, model: Model, rows: int, columns: int) -> np.ndarray:
-  """Side information of an image with this number of rows and columns of latents."""
+  """ẑ [rows / 4, columns / 4, N], both sides rounded up, for latents of this size."""
   channels = model.config.num_filters
   shape = (ceil_div(rows, 4), ceil_div(columns, 4), channels)
   return coder.run(model.z_tables, np.broadcast_to(np.arange(channels), shape))
@@ -506,7 +534,7 @@ def decode_z(coder: RangeDecoder, model: Model, rows: int, columns: int) -> np.n
 def decode_y_without_context(
   coder: RangeDecoder, model: Model, outputs: Optional[np.ndarray], rows: int, columns: int
 ) -> np.ndarray:
-  """Latents in raster order; `outputs` come from the last layer of h_s, if there is one."""
+  """Latents [rows, columns, M] in raster order; `outputs` of h_s, if any, are [rows, columns, C]."""
   channels, positions = model.config.latent_channels, rows * columns
   y = np.empty((positions, channels), np.int64)
   if outputs is not None:
@@ -525,7 +553,7 @@ def decode_y_without_context(
 def decode_y_with_context(
   coder: RangeDecoder, model: Model, psi: Optional[np.ndarray], rows: int, columns: int
 ) -> np.ndarray:
-  """Latents in steps; each step depends on the steps before it."""
+  """Latents [rows, columns, M] in steps that depend on earlier ones; psi is [rows, columns, C]."""
   support = model.config.context_support
   lead, margin = support // 2 + 1, support // 2
   padded = np.zeros((rows + margin, columns + 2 * margin, model.config.latent_channels), np.int64)
@@ -548,12 +576,12 @@ def decode_y_with_context(
 
 
 def activations(out: np.ndarray) -> np.ndarray:
-  """Rounds, then saturates, outputs of an integer layer that feed the next one."""
+  """Rounds, then saturates, outputs [..., C] of an integer layer that feed the next one."""
   return saturated(np.rint(out))
 
 
 def hyper_synthesis(z: np.ndarray, model: Model) -> np.ndarray:
-  """Outputs of the last layer of h_s, neither rounded nor cropped."""
+  """ẑ [h, w, N] -> outputs [4 h, 4 w, C] of the last layer of h_s, neither rounded nor cropped."""
   x = z.astype(np.float64)
   if model.config.medians:
     x = np.concatenate([x, np.ones(x.shape[:2] + (1,))], axis=-1)
@@ -565,7 +593,7 @@ def hyper_synthesis(z: np.ndarray, model: Model) -> np.ndarray:
 
 
 def hyper_layer(x: np.ndarray, layer: Layer, side: int, stride: int) -> np.ndarray:
-  """A layer of h_s with a kernel of this side; outputs are spread over the strides."""
+  """A layer of h_s with a kernel of this side: [h, w, C] -> [stride * h, stride * w, C']."""
   rows, columns, channels = x.shape
   reach = ceil_div(side // 2, stride)
   width = 2 * reach + 1
@@ -582,7 +610,10 @@ def hyper_layer(x: np.ndarray, layer: Layer, side: int, stride: int) -> np.ndarr
 def context_outputs(
   padded: np.ndarray, model: Model, psi: Optional[np.ndarray], i: np.ndarray, j: np.ndarray
 ) -> np.ndarray:
-  """Outputs of g_ep at positions (i, j); ŷ has a margin of zeros above and at both sides."""
+  """Outputs [n, C] of g_ep at n positions (i, j).
+
+  `padded` is ŷ [rows, columns, M] with a margin of zeros above and at both sides; psi is [n, C'].
+  """
   support = model.config.context_support
   taps = [(a, b) for a in range(support // 2 + 1) for b in range(support)]
   taps = taps[: (support**2 - 1) // 2]
@@ -596,7 +627,7 @@ def context_outputs(
 
 
 def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
-  """Means, in units of y_step, and indices of tables from the outputs of the last layer."""
+  """Outputs [..., C] of the last layer -> means, in units of y_step, and table indices [..., M]."""
   channels = model.config.latent_channels
   mean = np.zeros(outputs.shape[:-1] + (channels,), np.int64)
   if model.config.has_means:
@@ -612,7 +643,7 @@ def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, n
 
 
 def synthesis(y: np.ndarray, model: Model, quality: Optional[float]) -> np.ndarray:
-  """Pixels of all latents, uint8, not yet cropped to the image.
+  """ŷ / y_step [rows, columns, M] -> pixels [16 rows, 16 columns, 3] uint8, not yet cropped.
 
   Float32 would be enough, but in float64 latents beyond all tables do not overflow either.
   """
@@ -632,7 +663,7 @@ def synthesis(y: np.ndarray, model: Model, quality: Optional[float]) -> np.ndarr
 
 
 def inverse_gain(model: Model, quality: float) -> np.ndarray:
-  """A factor for each channel, at a quality."""
+  """Factors [M] of the channels at a quality."""
   log_lambdas = np.log(model.config.gain_lambdas)
   at = log_lambdas[0] + (log_lambdas[-1] - log_lambdas[0]) * (quality - 1) / 99
   log_inverse = model.weights["gains/log_inverse"].astype(np.float64)
@@ -640,7 +671,7 @@ def inverse_gain(model: Model, quality: float) -> np.ndarray:
 
 
 def upsample(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-  """A layer of g_s; it doubles rows and columns."""
+  """A layer of g_s: x [h, w, C], kernel [5, 5, C, C'] and bias [C'] -> [2 h, 2 w, C']."""
   rows, columns = x.shape[:2]
   result = np.zeros((2 * rows + 3, 2 * columns + 3, kernel.shape[-1]))
   for a in range(5):

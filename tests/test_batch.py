@@ -215,7 +215,7 @@ def test_what_was_made_is_skipped_if_asked(tree, capsys):
   inode = os.stat("out/a.bin").st_ino
   outcome = many_files.run(_plan("in", skip_existing=True), work, 1, "done")
   assert (outcome.done, outcome.failed, outcome.existing) == (2, 0, 1)
-  assert asked == ["in/B.JPG", "in/a.png"]  # Of the third one, what is there is of another source.
+  assert asked == ["in/B.JPG", "in/a.png"]  # odd[1].bin is older than its changed source.
   assert os.stat("out/a.bin").st_ino == inode
   assert pathlib.Path("out/odd[1].bin").read_bytes() == b"another photograph"
   last = capsys.readouterr().out.splitlines()[-1]

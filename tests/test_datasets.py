@@ -186,7 +186,7 @@ def test_a_run_that_resumes_sees_the_crops_it_would_have_seen(prepared):
 def test_each_epoch_visits_each_photograph_once(prepared, tmp_path):
   folder = tmp_path / "in"
   folder.mkdir()
-  for i in range(7):  # Of one colour each, which tells them apart.
+  for i in range(7):  # Each has one colour, which identifies it.
     PIL.Image.new("RGB", (40, 40), (30 * i, 0, 0)).save(folder / f"{i}.png")
   assert datasets.prepare([str(folder / "*")], "colours", str(tmp_path), 40) == 7
   crops = np.concatenate(list(_crops("colours", str(tmp_path), _CROP, 7, 0, 0, 5)))

@@ -23,7 +23,7 @@ all_priors = pytest.mark.parametrize("prior", list(_PARTS))
 
 
 def _photographs(batch=2, height=32, width=48, seed=0):
-  """Predictably smooth images [batch, height, width, 3] float32 in 0..255."""
+  """Images [batch, height, width, 3] float32 in 0..255, smooth enough to be predictable."""
   coarse = np.random.default_rng(seed).integers(0, 256, [batch, height // 8, width // 8, 3])
   return np.kron(coarse, np.ones([1, 8, 8, 1])).astype(np.float32)
 

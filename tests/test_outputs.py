@@ -247,7 +247,7 @@ def _replaced_by_one_of_its_time(source):
 
 
 def _swapped_with_its_folder(source):
-  """Replaces the source by an unchanged other file, which is older than the result."""
+  """Replaces the source by a link to another file, which is older than the result."""
   source.unlink()
   source.symlink_to("older")
 

@@ -240,7 +240,7 @@ def test_a_step_without_context_is_65536_positions(tmp_path):
   last = dataclasses.replace(last, weights=np.zeros_like(last.weights))
   frozen = dataclasses.replace(frozen, layers={**frozen.layers, "h_s/2": last})
   mean, index = np.split(np.clip(np.round(last.bias * last.scale), -(2**15), 2**15 - 1), 2)
-  table = np.clip(index, 0, 63).astype(np.int32) + codecs.N  # Behind those of z.
+  table = np.clip(index, 0, 63).astype(np.int32) + codecs.N  # Tables of z come first.
   height, width = 260, 265
   random = np.random.default_rng(0)
   symbols = random.integers(-30, 31, [height * width, codecs.M])  # Many are in no table.
@@ -288,7 +288,7 @@ print(peak(768), peak(1792))
 
 
 def test_memory_hardly_grows_with_the_image(codec, folder):
-  """Only the stored pixels and latents add to it."""
+  """Only data that is kept per pixel and latent adds to it."""
   command = [sys.executable, "-c", _PEAK, str(folder / "joint"), str(2**24)]
   result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT)
   small, large = map(int, result.stdout.split())

@@ -29,7 +29,7 @@ _ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def photographs() -> dict[str, np.ndarray]:
-  """Parts, of odd sizes, of three photographs that scikit-image and scikit-learn contain."""
+  """Parts [H, W, 3] uint8, of odd sizes, of three photographs in scikit-image and scikit-learn."""
   chelsea, coffee = finding.held_out_photographs()[0], finding.bundled_photographs()[1]
   china = finding.bundled_photographs()[4]
   sizes = {"chelsea": (chelsea, 141, 203), "coffee": (coffee, 187, 125), "china": (china, 97, 261)}

@@ -39,12 +39,12 @@ class Anatomy:
 
   @property
   def error(self) -> np.ndarray:
-    """The error of the prediction."""
+    """The error of the prediction, [h, w, M]."""
     return self.y_hat - self.mean
 
   @property
   def normalized(self) -> np.ndarray:
-    """The error in units of the scale."""
+    """The error in units of the scale, [h, w, M]."""
     return self.error / self.scale
 
 

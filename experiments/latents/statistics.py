@@ -91,7 +91,7 @@ class _Moments:
       return (d - 4 * a * c + 6 * a**2 * b - 3 * a**4) / (b - a**2) ** 2
 
   def across(self, chosen: np.ndarray) -> float:
-    """The mean |correlation| of all pairs of the chosen channels."""
+    """The mean |correlation| of all pairs of channels whose indices [n] are chosen."""
     mean = self.powers[0] / self.count
     covariance = (self.products / self.count - np.outer(mean, mean))[np.ix_(chosen, chosen)]
     deviation = np.sqrt(np.diag(covariance))

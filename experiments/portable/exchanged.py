@@ -56,7 +56,7 @@ def read_files(
 
 
 def compare(picture: np.ndarray, other: np.ndarray) -> dict[str, int]:
-  """Compares two uint8 arrays of one shape: samples, differing samples, largest difference."""
+  """Compares two [H, W, 3] uint8: samples, differing samples, largest difference."""
   levels = np.abs(picture.astype(np.int16) - other)
   largest = int(levels.max(initial=0))
   return {"samples": levels.size, "differing": int(np.count_nonzero(levels)), "largest": largest}

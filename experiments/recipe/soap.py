@@ -34,7 +34,7 @@ class SOAP(tf.keras.optimizers.Adam):
       ]
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-    """Moves one variable; called by `apply_gradients`."""
+    """Moves one variable by its gradient of the same shape; called by `apply_gradients`."""
     if not _is_kernel(variable):
       super().update_step(gradient, variable)
       return

@@ -44,7 +44,7 @@ def changed(content: bytes, at: int, new: bytes) -> bytes:
 
 
 def read(content: bytes) -> tuple[Optional[np.ndarray], list[str]]:
-  """Reads a picture, or None where it is refused, and the messages."""
+  """Reads a picture [H, W, 3] uint8, or None where it is refused, and the messages."""
   said = []
   try:
     return images.read_image("x", note=said.append, content=content), said

@@ -40,11 +40,11 @@ class ScaleHyperprior(tf.keras.Model):
     self.z_prior = tfc.NoisyDeepFactorized(batch_shape=(n,))
 
   def analyze(self, x: tf.Tensor) -> tf.Tensor:
-    """Pixels in 0..255 -> y."""
+    """Pixels [B, H, W, 3] in 0..255 -> y [B, H / 16, W / 16, M]."""
     return self._g_a(tf.cast(x, tf.float32) / 255.0)
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
-    """The loss of a batch."""
+    """The loss R + λD of a batch [B, H, W, 3] in 0..255."""
     y_model = tfc.LocationScaleIndexedEntropyModel(
       tfc.NoisyNormal, _NUM_SCALES, _scale, coding_rank=3, compression=False
     )
@@ -59,7 +59,7 @@ class ScaleHyperprior(tf.keras.Model):
     return bpp + self._lmbda * tf.reduce_mean(tf.math.squared_difference(x, x_hat))
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """One step of gradient descent."""
+    """One step of gradient descent on a batch [B, H, W, 3] in 0..255."""
     with tf.GradientTape() as tape:
       loss = self(x)
     variables = self.trainable_variables

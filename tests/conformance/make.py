@@ -251,7 +251,7 @@ def _coder_of(codec):
 
 
 def describe(integers: np.ndarray) -> dict[str, Any]:
-  """Shape and hash of an array of integers, as in the index."""
+  """Shape and hash of integers of any shape, as in the index."""
   data = np.asarray(integers)
   exact = data.astype("<i4")
   assert np.array_equal(exact, data)
