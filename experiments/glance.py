@@ -24,7 +24,9 @@ from bmshj_minnen.photographs import finding, outputs
 from experiments.latents import anatomy
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
-_QUALITY = flags.DEFINE_integer("quality", 8, "Quality of a model for many rates.", 1, 100)
+_QUALITY = flags.DEFINE_integer(
+  "quality", 8, "Quality of a model for many rates, 1 to 100.", 1, 100
+)
 _IMAGE = flags.DEFINE_string("image", "", "A photograph; empty: a bundled one.")
 _CROP = flags.DEFINE_list("crop", ["92", "164", "168", "168"], "Top, left, height, width.")
 _OUTPUT = flags.DEFINE_string("output", "experiments/glance.jpg", "File for the picture.")

@@ -168,7 +168,7 @@ def _main():
   gc.freeze()  # Otherwise each fork's collector would visit, and so copy, all imported objects.
   gc.enable()
   request = _serve(socket.socket(fileno=int(sys.argv[1])))
-  signal.signal(signal.SIGINT, signal.default_int_handler)  # Jobs of a shell's background lack it.
+  signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs lack it.
   os.chdir(request["cwd"])
   os.environ.clear()
   os.environ.update(request["environment"])

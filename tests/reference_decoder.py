@@ -534,7 +534,7 @@ def decode_z(coder: RangeDecoder, model: Model, rows: int, columns: int) -> np.n
 def decode_y_without_context(
   coder: RangeDecoder, model: Model, outputs: Optional[np.ndarray], rows: int, columns: int
 ) -> np.ndarray:
-  """Latents [rows, columns, M] in raster order; `outputs` of h_s, if any, are [rows, columns, C]."""
+  """Latents [rows, columns, M] in raster order; `outputs` of h_s, if any: [rows, columns, C]."""
   channels, positions = model.config.latent_channels, rows * columns
   y = np.empty((positions, channels), np.int64)
   if outputs is not None:

@@ -336,7 +336,7 @@ def test_streams_that_take_nothing_cost_no_file(tree, monkeypatch, name):
 
 @pytest.fixture
 def ctrl_c():
-  """Restores SIGINT, which shells ignore in background jobs, as does Python then."""
+  """Enables SIGINT, which shells disable in background jobs."""
   before = signal.signal(signal.SIGINT, signal.default_int_handler)
   yield
   signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""The study of the paper: Bjøntegaard rates, and files in the tree that follow from its data."""
+"""The study of the paper: Bjøntegaard rates, and files in the tree that agree with its data."""
 
 import csv
 import json

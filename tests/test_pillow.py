@@ -104,7 +104,7 @@ class _Recorder:
 
 
 def _lab(pixels):
-  """SRGB -> CIELAB relative to D50 in TIFF's bytes: L* in 0..255, a* and b* signed."""
+  """Converts sRGB to CIELAB relative to D50 in TIFF's bytes: L* in 0..255, a* and b* signed."""
   v = pixels / 255
   linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
   to_xyz = [[0.43607, 0.38506, 0.14308], [0.22250, 0.71688, 0.06062], [0.01393, 0.09710, 0.71417]]
@@ -114,7 +114,7 @@ def _lab(pixels):
 
 
 def _ycbcr(pixels):
-  """SRGB -> YCbCr as in JFIF."""
+  """Converts sRGB to YCbCr as in JFIF."""
   to_luma = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
   return pixels @ np.transpose(to_luma) + [0, 128, 128]
 

@@ -47,7 +47,7 @@ def test_the_board_has_numbers_soon_and_often(side, tmp_path):
   trainer = _Trainer()
   board.set_model(trainer)
   for step in range(1, 251):
-    trainer.optimizer.iterations.assign(1000 + step)  # As of a run that resumed.
+    trainer.optimizer.iterations.assign(1000 + step)  # Like a resumed run.
     board.on_train_batch_end(0, {"loss": float(step), "bpp": 0.5})
   board.on_epoch_end(0, {"loss": 9.0, "val_loss": 8.0})
   found = _scalars(tmp_path)

@@ -62,7 +62,7 @@ def test_more_steps_find_better_latents(plain, refining):
 
 
 def test_files_get_better_with_steps_at_low_rates_too(plain):
-  """There means depend on ŷ that are far from y: many steps must not rely on estimated means."""
+  """There ŷ, on which means depend, is far from y: many steps must not rely on estimated means."""
   image, quality = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:160, :160], 10
   losses = []
   for steps in (0, _STEPS, 4 * _STEPS):

@@ -130,7 +130,7 @@ def test_bits_of_positions_add_up_to_the_rate(tiny_model, written):
 
 
 def test_colours_of_bits_grow_lighter(written, data):
-  """Position by position, the picture is lighter the more bits there are."""
+  """The picture is lighter at positions with more bits."""
   model = model_directory.load_model(str(written / "joint"))
   codec = bmshj_minnen.load(written / "joint")
   image = data["images"][0]

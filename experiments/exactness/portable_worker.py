@@ -12,7 +12,9 @@ import bmshj_minnen
 from experiments.exactness import files
 from experiments.portable import runtimes
 
-_FOLDER = flags.DEFINE_string("folder", None, "Has models/PRIOR and image.png.", required=True)
+_FOLDER = flags.DEFINE_string(
+  "folder", None, "Folder with models/PRIOR and image.png.", required=True
+)
 _SETTING = flags.DEFINE_string("setting", None, "Name of this setting.", required=True)
 _DECODE = flags.DEFINE_bool("decode", False, "Decode the files of all settings.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of ONNX Runtime.", lower_bound=1)

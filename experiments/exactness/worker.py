@@ -16,7 +16,9 @@ from bmshj_minnen.format.graph_writing import pack_graph
 from experiments.exactness import files
 from experiments.portable import runtimes
 
-_FOLDER = flags.DEFINE_string("folder", None, "Has models/PRIOR and image.png.", required=True)
+_FOLDER = flags.DEFINE_string(
+  "folder", None, "Folder with models/PRIOR and image.png.", required=True
+)
 _SETTING = flags.DEFINE_string("setting", None, "Name of this setting.", required=True)
 _DECODE = flags.DEFINE_bool("decode", False, "Decode the files of all settings.")
 _REWRITER = flags.DEFINE_string("rewriter", "", "One of `matrix.REWRITERS`, or none.")

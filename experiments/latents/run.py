@@ -21,7 +21,9 @@ _HERE = pathlib.Path(__file__).parent
 _MODELS = flags.DEFINE_list(
   "models", ["joint-mse"], "Model directories, patterns of them, or names of models that ship."
 )
-_QUALITY = flags.DEFINE_integer("quality", None, "Quality of models for many rates.", 1, 100)
+_QUALITY = flags.DEFINE_integer(
+  "quality", None, "Quality of models for many rates, 1 to 100.", 1, 100
+)
 _IMAGES = flags.DEFINE_string("images", "", "Photographs for the numbers; empty: those bundled.")
 _IMAGE = flags.DEFINE_string("image", "", "The photograph of the figure; empty: a bundled one.")
 _OUTPUT = flags.DEFINE_string("output", str(_HERE / "results"), "Folder for figure and table.")

@@ -10,7 +10,9 @@ from experiments.portable import exchanged, runtimes
 
 _FOLDER = flags.DEFINE_string("folder", None, "Folder for files and results.", required=True)
 _NAME = flags.DEFINE_string("name", None, "Name of this process.", required=True)
-_RUNTIME = flags.DEFINE_enum("runtime", None, runtimes.RUNTIMES, "The codec's.", required=True)
+_RUNTIME = flags.DEFINE_enum(
+  "runtime", None, runtimes.RUNTIMES, "Runtime of the codec.", required=True
+)
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of the runtime.", lower_bound=1)
 _MODEL = flags.DEFINE_string("model", None, "A model that ships.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)

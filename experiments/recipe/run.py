@@ -36,8 +36,10 @@ _INIT_FROM = flags.DEFINE_string("init_from", "joint-mse", "Model that all recip
 _TRAIN = flags.DEFINE_string("train_glob", "", "Photographs to train on; empty: bundled ones.")
 _VALIDATION = flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
 _MINUTES = flags.DEFINE_float("minutes", 3, "Time for each recipe, at its measured speed.")
-_RUNS = flags.DEFINE_integer("runs", 5, "Timed runs of five steps; their median counts.")
-_PRECISION = flags.DEFINE_enum("precision_policy", "float32", cfg.PRECISIONS, "For training only.")
+_RUNS = flags.DEFINE_integer("runs", 5, "Runs of five steps for the medians of times.")
+_PRECISION = flags.DEFINE_enum(
+  "precision_policy", "float32", cfg.PRECISIONS, "Precision of training."
+)
 _RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Folder for the results.")
 _TIME_ONLY = flags.DEFINE_bool("time_only", False, "Measure the steps, and train nothing.")
 _PARTS = flags.DEFINE_integer("parts", 4, "Number of validations per run, evenly spaced.")

@@ -21,7 +21,9 @@ from experiments.portable import runtimes
 from experiments.robustness import small_models
 from experiments.robustness.hostile_run import Campaign
 
-_RUNTIME = flags.DEFINE_enum("runtime", runtimes.TENSORFLOW, runtimes.RUNTIMES, "The codecs'.")
+_RUNTIME = flags.DEFINE_enum(
+  "runtime", runtimes.TENSORFLOW, runtimes.RUNTIMES, "Runtime of the codecs."
+)
 # In Python an escape takes three steps of the range coder, another value takes one.
 _LIMITS = {runtimes.TENSORFLOW: 2.0, runtimes.ONNX: 3.0}
 _FILES = flags.DEFINE_integer("files", 100_000, "Files in all.", lower_bound=1)

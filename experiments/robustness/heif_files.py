@@ -131,7 +131,7 @@ def file_of(*items: Item) -> bytes:
 
 
 def _meta(items, place):
-  """The tables, for data that begin at a place."""
+  """The tables, for data that begins at this position."""
   properties = list(dict.fromkeys(one for item in items for one in item.properties))
   hidden = {number for item in items for number in item.inputs}
   entries = locations = kinds = references = b""

@@ -20,7 +20,7 @@ _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
 
 
 def _table(source, target, stderr):
-  """Rows in Markdown: the file, its peculiarity, its outcome, its message."""
+  """Rows in Markdown: the file, its special feature, its outcome, its message."""
   said = {}
   for line in stderr.splitlines():
     found = re.fullmatch(rf"(?:note|error): {re.escape(str(source))}/([^:]*): (.*)", line)

@@ -14,7 +14,7 @@ from bmshj_minnen.photographs import finding, images
 
 __all__ = ["BAD", "GOOD", "make_files"]
 
-# Name -> the file's peculiarity.
+# Name -> the file's special feature.
 GOOD = {
   "rgb.png": "",
   "rgb_jpg.jpg": "",

@@ -17,7 +17,7 @@ from bmshj_minnen.photographs import finding
 
 _MODEL = flags.DEFINE_string("model", "default", "A model directory or name.")
 _SECONDS = flags.DEFINE_float("seconds", 85.0, "Time after which no photograph is started.")
-_LARGEST = flags.DEFINE_integer("largest", 224, "Limit of the sides, pixels.", lower_bound=32)
+_LARGEST = flags.DEFINE_integer("largest", 224, "Upper limit of the sides, pixels.", lower_bound=32)
 _EVERY = flags.DEFINE_integer("every", 100, "Photographs between two lines.", lower_bound=1)
 
 

@@ -24,7 +24,9 @@ from experiments.speed import timing
 from experiments.speed.photographs import photograph
 
 _AGAINST = flags.DEFINE_list("against", [], "Trees of other builds, such as `git archive` makes.")
-_RUNTIMES = flags.DEFINE_list("runtimes", ["tensorflow"], "This build's: tensorflow, onnx.")
+_RUNTIMES = flags.DEFINE_list(
+  "runtimes", ["tensorflow"], "Runtimes of this build: tensorflow, onnx."
+)
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model that ships.")
 _IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
 _RUNS = flags.DEFINE_integer("runs", 15, "Runs for each median.", lower_bound=1)

@@ -31,7 +31,7 @@ from experiments.speed.coding import PARTS, Coding
 from experiments.speed.photographs import photograph
 
 _PRECISIONS = flags.DEFINE_list(
-  "precisions", ["float32"], "The codecs'; bfloat16 is for AVX512-BF16 and AMX."
+  "precisions", ["float32"], "Precisions of the codecs; bfloat16 is for AVX512-BF16 and AMX."
 )
 _SIZES = flags.DEFINE_list("sizes", ["192x192", "192x320"], "N x M of the untrained models.")
 _PRIORS = flags.DEFINE_list("priors", list(config.PRIORS), "Priors of the untrained models.")

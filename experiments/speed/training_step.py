@@ -21,7 +21,7 @@ from experiments.speed.bmshj2018 import ScaleHyperprior
 from experiments.speed.photographs import batch
 
 _DEFAULTS = config.TrainConfig(model_dir="")
-_PRIOR = flags.DEFINE_enum("prior", "joint", config.PRIORS, "Our model's prior.")
+_PRIOR = flags.DEFINE_enum("prior", "joint", config.PRIORS, "Prior of this project's model.")
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 192, "N = M.")
 _BATCH = flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops per step.")
 _CROP = flags.DEFINE_integer("crop", _DEFAULTS.crop, "Side of the crops, pixels.")
