@@ -1,4 +1,4 @@
-"""Archives with damaged, exchanged, outdated and missing files: `verify` names exactly those."""
+"""Archives with damaged, exchanged, outdated and missing files: `verify` names only these."""
 
 import json
 import os

@@ -27,7 +27,7 @@ _PSNR = flags.DEFINE_list("psnr", ["30", "33", "36"], "Targets, dB.")
 
 
 def _measure(codec, paths, kind, target):
-  """Seconds of the searches, distances of results within reach, and number of unreachable targets."""
+  """Seconds of the searches, distances of results within reach, and the unreachable targets."""
   seconds, distances, unreachable = [], [], 0
   for path in paths:
     image = bmshj_minnen.read_image(path)

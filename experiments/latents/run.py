@@ -24,7 +24,7 @@ _MODELS = flags.DEFINE_list(
 _QUALITY = flags.DEFINE_integer(
   "quality", None, "Quality of models for many rates, 1 to 100.", 1, 100
 )
-_IMAGES = flags.DEFINE_string("images", "", "Photographs for the numbers; empty: those bundled.")
+_IMAGES = flags.DEFINE_string("images", "", "Photographs for the numbers; empty: bundled ones.")
 _IMAGE = flags.DEFINE_string("image", "", "The photograph of the figure; empty: a bundled one.")
 _OUTPUT = flags.DEFINE_string("output", str(_HERE / "results"), "Folder for figure and table.")
 

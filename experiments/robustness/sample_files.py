@@ -1,4 +1,4 @@
-"""One file of each kind that a folder of photographs may hold, good and bad."""
+"""One file of each kind that a folder of photographs may contain, good and bad."""
 
 import io
 import pathlib
