@@ -1,1 +1,1 @@
-"""Demonstrations, benchmarks and studies; each prints or writes what its README quotes."""
+"""Demonstrations, benchmarks and studies; each prints or writes the figures in its README."""

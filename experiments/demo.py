@@ -1,6 +1,6 @@
-"""Compresses a photograph with a model that ships, and holds it against JPEG at equal bytes.
+"""Compresses a photograph with a model that ships, and compares it with JPEG at equal bytes.
 
-`python -m experiments.demo`, or `make demo`: needs no network, no data and no flag.
+`python -m experiments.demo`, or `make demo`, works without network, data and flags.
 """
 
 import pathlib
@@ -19,8 +19,8 @@ from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.photographs import finding
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model directory or name.")
-_IMAGE = flags.DEFINE_string("image", "", "A photograph; empty: one that no model has seen.")
-_OUTPUT = flags.DEFINE_string("output", "demo_output", "Where the files go.")
+_IMAGE = flags.DEFINE_string("image", "", "A photograph; empty: one that no model was trained on.")
+_OUTPUT = flags.DEFINE_string("output", "demo_output", "Folder for the files.")
 
 
 def main(argv):

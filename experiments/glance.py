@@ -1,7 +1,7 @@
 """The picture at the top of the README: `python -m experiments.glance`.
 
-Above, a part of a photograph, what this model makes of it, and JPEG at equal bytes; below, the
-whole photograph and the bits that each position took.
+Above, a part of a photograph, this model's reconstruction, and JPEG at equal bytes; below, the
+whole photograph and the bits per position.
 """
 
 from absl import app, flags
@@ -24,14 +24,16 @@ from bmshj_minnen.photographs import finding, outputs
 from experiments.latents import anatomy
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
-_QUALITY = flags.DEFINE_integer("quality", 8, "Of a model for many rates, 1 to 100.", 1, 100)
+_QUALITY = flags.DEFINE_integer(
+  "quality", 8, "Quality of a model for many rates, 1 to 100.", 1, 100
+)
 _IMAGE = flags.DEFINE_string("image", "", "A photograph; empty: a bundled one.")
 _CROP = flags.DEFINE_list("crop", ["92", "164", "168", "168"], "Top, left, height, width.")
-_OUTPUT = flags.DEFINE_string("output", "experiments/glance.jpg", "The picture.")
+_OUTPUT = flags.DEFINE_string("output", "experiments/glance.jpg", "File for the picture.")
 
-_WIDTH, _GAP = 1560, 24  # Pixels; nearly twice what a page shows.
+_WIDTH, _GAP = 1560, 24  # Pixels; nearly twice the width of a page.
 _DPI = 160
-_FLOWER = -1  # Of the bundled photographs.
+_FLOWER = -1  # Index in the bundled photographs.
 
 
 def main(argv):
@@ -66,7 +68,7 @@ def _is_within(crop, x):
 
 
 def _draw(pictures, bits, crop):
-  """Three parts above, the whole and its bits below."""
+  """Draws three parts above, the whole and its bits below."""
   x = pictures[0][1]
   top, left, height, width = crop
   # A row of three and a row of two, both as wide as the page.
@@ -98,7 +100,7 @@ def _draw(pictures, bits, crop):
   )
   grey = np.repeat(x.mean(-1, keepdims=True), 3, -1) / 255
   axes.imshow(0.75 * grey + 0.25)
-  # As large as what it covers: the last row and column may reach beyond the photograph.
+  # The size of the covered area: the last row and column may reach beyond the photograph.
   extent = (-0.5, 16 * bits.shape[1] - 0.5, 16 * bits.shape[0] - 0.5, -0.5)
   axes.imshow(bits, cmap="inferno", vmin=0, alpha=0.72, extent=extent, interpolation="nearest")
   axes.set(xlim=(-0.5, x.shape[1] - 0.5), ylim=(x.shape[0] - 0.5, -0.5))
@@ -112,7 +114,7 @@ def _caption(name, x, picture, file):
 
 
 def _encoded(figure):
-  """A JPEG good enough to show the faults of others."""
+  """Encodes the figure as a JPEG of high quality, so that the faults shown stay visible."""
   buffer, result = io.BytesIO(), io.BytesIO()
   figure.savefig(buffer, format="png")
   picture = PIL.Image.open(buffer).convert("RGB")

@@ -1,4 +1,4 @@
-"""Models with random weights, for measurements that do not depend on what a model has learned."""
+"""Models with random weights, for measurements that do not depend on training."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,16 +9,16 @@ from bmshj_minnen.model_files import weights
 __all__ = ["DEVIATION", "LARGE_DEVIATION", "model"]
 
 # Untrained latents are scaled to about the deviation that an untrained prior predicts, so that
-# the coder has the work of a high rate to do, and little of it escapes the tables.
+# the coder works as at a high rate, with few latents outside the tables.
 DEVIATION = 0.5
-# From here on hyper-latents are not all zero either, and many latents escape the tables.
+# From this deviation on hyper-latents are not all zero, and many latents lie outside the tables.
 LARGE_DEVIATION = 16.0
 
 
 def model(
   config: bmshj_minnen.ModelConfig, image: np.ndarray, deviation: float = DEVIATION
 ) -> bmshj_minnen.Model:
-  """A model whose latents of `image`, [H, W, 3] uint8, have this standard deviation; seed 0.
+  """Makes a model whose latents of `image` [H, W, 3] uint8 have this standard deviation; seed 0.
 
   Raises:
     ValueError: g_a does not end with a linear layer, whose weights scale the latents.

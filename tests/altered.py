@@ -1,4 +1,4 @@
-"""Compressed files of which a part is another one; none of them may have metadata."""
+"""Changes parts of compressed files without metadata."""
 
 from typing import Optional
 
@@ -8,13 +8,13 @@ __all__ = ["cut_before", "flipped", "seal", "split", "with_field"]
 
 
 def split(data: bytes) -> tuple[bytes, bytes]:
-  """What stands before the checksum, and the payload."""
+  """The bytes before the checksum, and the payload."""
   version = fields.unpack(data)["version"]
   return data[: fields.offset("checksum", version)], data[fields.header_size(version) :]
 
 
 def seal(head: bytes, payload: bytes) -> bytes:
-  """The file of what `split` gives, with its right checksum."""
+  """Joins the parts that `split` gives, with the right checksum."""
   return head + fields.checksum(head + payload) + payload
 
 
@@ -28,11 +28,11 @@ def with_field(data: bytes, name: str, value: bytes, payload: Optional[bytes] = 
 
 
 def cut_before(data: bytes, name: str) -> bytes:
-  """What stands before a field."""
+  """The bytes before a field."""
   return data[: fields.offset(name, fields.unpack(data)["version"])]
 
 
 def flipped(data: bytes, name: str, at: int = 0, bit: int = 4) -> bytes:
-  """A file of which one bit of a field differs: bit `bit` of its byte `at`."""
+  """A file with one flipped bit in a field: bit `bit` of its byte `at`."""
   where = fields.offset(name, fields.unpack(data)["version"]) + at
   return data[:where] + bytes([data[where] ^ 1 << bit]) + data[where + 1 :]

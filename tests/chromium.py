@@ -1,4 +1,4 @@
-"""A headless Chromium that tests steer as a person would, by its debugging protocol over pipes."""
+"""A headless Chromium that tests use as a person would, by its debugging protocol over pipes."""
 
 import base64
 import json
@@ -16,19 +16,19 @@ KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Tab": 9, "End": 35, "Home": 36}
 
 
 def find() -> Optional[str]:
-  """The program, or None."""
+  """The path of the program, or None."""
   return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 class Page:
-  """One page; `errors` has what it complained of on the console."""
+  """One page; `errors` has the errors on its console."""
 
   def __init__(self, folder: pathlib.Path, width: int = 1440, height: int = 900):
     self.errors: list[str] = []
     self._next = 0
     from_us, to_browser = os.pipe()
     from_browser, to_us = os.pipe()
-    # The protocol is on descriptors 3 and 4.
+    # The protocol uses descriptors 3 and 4.
     script = f'exec "$@" 3<&{from_us} 4>&{to_us}'
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     options += ["--remote-debugging-pipe", f"--user-data-dir={folder}", "--hide-scrollbars"]
@@ -52,7 +52,7 @@ class Page:
   _session = ""
 
   def call(self, method: str, **parameters) -> dict[str, Any]:
-    """A method of the protocol -> its result."""
+    """Calls a method of the protocol and returns its result."""
     return self._call(method, parameters)
 
   def _call(self, method, parameters):
@@ -99,7 +99,7 @@ class Page:
         self.errors.append(f"asked the network for {url}")
 
   def resize(self, width: int, height: int) -> None:
-    """Sets the size of the window; below 600 pixels it is that of a phone."""
+    """Sets the size of the window; below 600 pixels it counts as a phone."""
     self.call(
       "Emulation.setDeviceMetricsOverride",
       width=width,
@@ -109,7 +109,7 @@ class Page:
     )
 
   def open(self, path: pathlib.Path) -> float:
-    """Opens a file from disk; returns the seconds until it is drawn and all pictures are there."""
+    """Opens a file from disk; returns the seconds until the page and all pictures are drawn."""
     start = time.perf_counter()
     self.call("Page.navigate", url=path.resolve().as_uri())
     self.wait(
@@ -122,7 +122,11 @@ class Page:
     return time.perf_counter() - start
 
   def evaluate(self, expression: str) -> Any:
-    """The value of an expression of JavaScript; promises are waited for."""
+    """The value of an expression of JavaScript; waits for promises.
+
+    Raises:
+      RuntimeError: the expression throws an exception.
+    """
     answer = self.call(
       "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
     )
@@ -131,7 +135,11 @@ class Page:
     return answer["result"].get("value")
 
   def wait(self, expression: str) -> None:
-    """Until an expression is true."""
+    """Waits until an expression is true.
+
+    Raises:
+      TimeoutError: it is still false after `_PATIENCE`.
+    """
     deadline = time.monotonic() + _PATIENCE
     while not self.evaluate(expression):
       if time.monotonic() > deadline:
@@ -150,7 +158,7 @@ class Page:
     )
 
   def mouse(self, kind: str, x: float, y: float, pressed: bool = False) -> None:
-    """Kind is mouseMoved, mousePressed or mouseReleased; `pressed` is the left button."""
+    """Sends mouseMoved, mousePressed or mouseReleased; `pressed` is the left button."""
     button = {"button": "left", "buttons": 1, "clickCount": 1} if pressed else {}
     self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
 

@@ -16,7 +16,7 @@ from bmshj_minnen.photographs import finding
 
 N, M = 8, 12
 
-# What converted models have otherwise than those that are trained here.
+# Fields of converted models that differ from models trained here.
 CONVERTED = {
   "h_s_channels": (7, 10),
   "leaky_slope": 0.01,
@@ -31,9 +31,9 @@ def make_model(prior: str, seed: int = 1, **fields) -> bmshj_minnen.Model:
   """An untrained model whose latents are not all zero, and whose tables get outliers.
 
   Args:
-    prior: of the configuration.
-    seed: of the weights.
-    fields: of the configuration, all but N and M.
+    prior: prior of the configuration.
+    seed: seed of the weights.
+    fields: other fields of the configuration, except N and M.
   """
   tf.keras.utils.set_random_seed(seed)
   model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, N, M, **fields))
@@ -52,14 +52,14 @@ def make_model(prior: str, seed: int = 1, **fields) -> bmshj_minnen.Model:
 
 
 def fields_of(codec: bmshj_minnen.Codec) -> dict[str, Any]:
-  """What `make_model` takes to make the codec's model again."""
+  """The arguments with which `make_model` makes the codec's model again."""
   fields = codec.config.fields()
   del fields["num_filters"], fields["latent_channels"]
   return fields
 
 
 def model_of(codec: bmshj_minnen.Codec) -> bmshj_minnen.Model:
-  """The model that `make_codec` made the codec of."""
+  """The model from which `make_codec` made the codec."""
   return make_model(**fields_of(codec))
 
 
@@ -76,7 +76,7 @@ def make_codec(
 def frozen_parameters(
   codec: bmshj_minnen.Codec, latents: bmshj_minnen.Latents
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What the integer networks make of given latents, all positions at once.
+  """Parameters of given latents by the integer networks, all positions at once.
 
   Returns:
     mean and table index, each [h * w, M]; means as multiples of 1, not of `y_step`.
@@ -99,7 +99,7 @@ def frozen_parameters(
 def float_parameters(
   model: bmshj_minnen.Model, latents: bmshj_minnen.Latents
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What the Keras networks make of them: mean and scale, each [h * w, M]."""
+  """Parameters of given latents by the Keras networks: mean and scale, each [h * w, M]."""
   y_hat, psi = latents.y_hat[None], None
   if model.h_s is not None:
     psi = model.hyper_synthesis(latents.z_hat[None], y_hat.shape)
@@ -108,9 +108,10 @@ def float_parameters(
 
 
 def in_time(function: Callable[[], Any], seconds: float = 60) -> Any:
-  """The result of a function; one that hangs fails its test instead of holding up the others.
+  """The result of a function; fails the test if the function hangs.
 
-  TensorFlow's operations cannot be interrupted: the thread is left behind.
+  An error of the function is raised again. TensorFlow's operations cannot be interrupted: a thread
+  that hangs stays behind.
   """
   outcome: list[tuple[Any, Optional[BaseException]]] = []
 
@@ -131,12 +132,12 @@ def in_time(function: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def forget_peak() -> None:
-  """Lets `peak` count from what this process holds at the moment."""
+  """Restarts `peak` from the present memory of this process."""
   pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int:
-  """The most bytes of memory that this process has held since `forget_peak`."""
+  """The peak memory of this process since `forget_peak`, bytes."""
   status = pathlib.Path("/proc/self/status").read_text()
   return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
@@ -147,5 +148,5 @@ def _whole_photograph():
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-  """[height, width, 3] uint8, part of a photograph."""
+  """A part [height, width, 3] uint8 of a photograph."""
   return _whole_photograph()[:height, :width]

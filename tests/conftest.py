@@ -3,7 +3,7 @@
 import gc
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it when imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads this on import.
 
 import numpy as np
 import pytest
@@ -26,15 +26,15 @@ def _build(prior, num_filters=4, latent_channels=6, seed=1, **fields):
 
 @pytest.fixture(scope="session")
 def _gradients():
-  """Names of custom gradients that are gone, but whose graphs may still wait for the collector."""
+  """Names of removed custom gradients whose graphs may not have been collected yet."""
   return []
 
 
 @pytest.fixture(autouse=True)
 def _forget_graphs(_gradients):
-  """Frees the graphs that a test has traced, which TensorFlow keeps for ever otherwise.
+  """Frees the graphs that a test has traced, which TensorFlow would keep forever.
 
-  Each custom gradient in a graph gets a place of its own in a register, and holds the graph.
+  Each custom gradient in a graph gets its own entry in a register, and references the graph.
   """
   register = ops.gradient_registry._registry
   before = set(register)
@@ -42,7 +42,7 @@ def _forget_graphs(_gradients):
   for name in set(register) - before:
     _gradients.append(name)
     del register[name]
-  if len(_gradients) > 100:  # A training step has dozens; to collect takes a quarter of a second.
+  if len(_gradients) > 100:  # A training step has dozens; collecting takes a quarter of a second.
     _gradients.clear()
     gc.collect()
 
@@ -55,7 +55,7 @@ def build_model():
 
 @pytest.fixture(scope="session")
 def tiny_model():
-  """Prior -> the session's model with N = 4 and M = 6, whose weights no test may change."""
+  """Prior -> the session's model with N = 4 and M = 6; tests must not change its weights."""
   models = {}
 
   def get(prior):
@@ -75,10 +75,10 @@ def reference():
 class Reference:
   """The networks of a model and their densities in float64, one image [H, W, C] at a time.
 
-  Only numbers of the model are read (kernels, biases, ...), never anything that it computes.
+  It reads only numbers of the model (kernels, biases, ...), never its results.
   """
 
-  # Row by row, what is decoded before the position in the middle; type B adds that position.
+  # Positions decoded before the middle one, row by row; type B adds the middle.
   CAUSAL_MASKS = {
     "A": np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0] * 5, [0] * 5]),
     "B": np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0] * 5, [0] * 5]),
@@ -105,7 +105,7 @@ class Reference:
     return _deconv(x, layers[3])
 
   def h_a(self, y):
-    """Y -> z."""
+    """The transform y -> z."""
     layers = self._model.h_a.layers
     x = np.abs(y) if self._prior == "scale_hyperprior" else y
     x = self._activation(_conv(x, layers[0]))
@@ -113,7 +113,7 @@ class Reference:
     return _conv(x, layers[2], stride=2)
 
   def h_s(self, z_hat):
-    """ẑ -> psi, not cropped."""
+    """ẑ -> psi, without cropping."""
     layers = self._model.h_s.layers
     x = self._activation(_deconv(z_hat, layers[0]))
     x = self._activation(_deconv(x, layers[1]))
@@ -125,7 +125,7 @@ class Reference:
     return _correlation(y_hat, kernel) + self._model.g_cm.bias.numpy()
 
   def g_ep(self, features):
-    """Psi and phi -> means and raw scales."""
+    """(psi, phi) -> means and raw scales."""
     x = np.asarray(features, np.float64)
     for i, layer in enumerate(self._model.g_ep.layers):
       x = x @ layer.kernel.numpy() + layer.bias.numpy()
@@ -133,7 +133,7 @@ class Reference:
     return x
 
   def mean_and_scale(self, y_hat, z_hat):
-    """Parameters of the Gaussians of all priors but the factorized one; ẑ may be None."""
+    """Parameters of the Gaussians, for all priors except the factorized one; ẑ may be None."""
     features = [] if z_hat is None else [self.h_s(z_hat)[: y_hat.shape[0], : y_hat.shape[1]]]
     if self._model.g_cm is not None:
       features.append(self.g_cm(y_hat))
@@ -149,14 +149,14 @@ class Reference:
 
   @staticmethod
   def normal_mass(y_hat, mean, scale):
-    """The mass that N(mean, scale²) has in ŷ ± ½."""
+    """The mass of N(mean, scale²) in ŷ ± ½."""
     distance = np.abs(np.asarray(y_hat, np.float64) - mean)
     # Both on the left tail, where differences of cumulatives keep their digits.
     return stats.norm.cdf((0.5 - distance) / scale) - stats.norm.cdf((-0.5 - distance) / scale)
 
   @staticmethod
   def factorized_mass(density, z):
-    """The mass that the learned densities have in z ± ½; z [..., C]."""
+    """The mass of the learned densities in z ± ½; z [..., C]."""
     z = np.asarray(z, np.float64)
     below, above = _cumulative_logits(density, z - 0.5), _cumulative_logits(density, z + 0.5)
     # sigmoid(a) - sigmoid(b) = sigmoid(-b) - sigmoid(-a): take the side that keeps its digits.
@@ -175,7 +175,7 @@ def _leaky_relu(x):
 
 
 def _correlation(x, kernel, stride=1):
-  """Zeros outside; the first output is aligned with the first input."""
+  """Correlates, with zeros outside; the first output is aligned with the first input."""
   support, (height, width) = len(kernel), x.shape[:2]
   margin = (support // 2, support // 2)
   padded = np.pad(np.asarray(x, np.float64), [margin, margin, (0, 0)])
@@ -189,7 +189,7 @@ def _conv(x, layer, stride=1):
 
 
 def _deconv(x, layer):
-  """Puts a zero behind each sample, then convolves: correlates with the flipped kernel."""
+  """Inserts zeros after each sample, then convolves: correlates with the flipped kernel."""
   height, width, channels = x.shape
   spread = np.zeros([2 * height, 2 * width, channels])
   spread[::2, ::2] = x

@@ -1,8 +1,8 @@
-"""Prints what the tests cost: `python -m pytest -p tests.costs tests`.
+"""Prints time and memory of the tests: `python -m pytest -p tests.costs tests`.
 
-A line for each file and each of the dearest tests: the processor's seconds of the test's process
-and of those that it starts, what this process holds at most, and the most that one that it has
-started has held so far. On a busy machine these say more than seconds of a clock.
+A line for each file and each of the most expensive tests: processor seconds of the test's process
+and its descendants, peak memory of the process, and the largest peak of a descendant so far. On a
+busy machine these are more reliable than wall time.
 """
 
 import collections
@@ -25,7 +25,7 @@ def _status(pid, name):
 
 
 def _descendants(pid):
-  """The processes that a process has started, and those that these have started, and so on."""
+  """The processes that a process has started, directly or indirectly."""
   for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
     for child in path.read_text().split():
       yield child
@@ -33,13 +33,13 @@ def _descendants(pid):
 
 
 def _measure():
-  """The processor's seconds of this process and its descendants so far; the latter's peak."""
+  """Processor seconds of this process and its descendants so far; the descendants' peak."""
   seconds, peak = sum(os.times()[:4]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
   for pid in list(_descendants(os.getpid())):
     try:
       fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
       peak = max(peak, _status(pid, "VmHWM"))
-    except (FileNotFoundError, ProcessLookupError):  # It has ended by now.
+    except (FileNotFoundError, ProcessLookupError):  # The process has ended.
       continue
     seconds += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
   return seconds, peak
@@ -48,7 +48,7 @@ def _measure():
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
   before, _ = _measure()
-  pathlib.Path("/proc/self/clear_refs").write_text("5")  # The peak counts from here.
+  pathlib.Path("/proc/self/clear_refs").write_text("5")  # Resets the peak.
   item.config.stash[_BEFORE] = before
   return (yield)
 

@@ -1,4 +1,4 @@
-"""A file system of Beam's that is not mounted, as far as paths tell: elsewhere://PATH is PATH."""
+"""A file system of Beam that seems not to be mounted: elsewhere://PATH is PATH."""
 
 from apache_beam.io import localfilesystem
 from apache_beam.io.filesystem import FileMetadata

@@ -1,9 +1,8 @@
 """Runs programs in forks of one process that has imported TensorFlow.
 
-Each fork imports the program and what it is made of anew, and is a process of its own, with its own
-arguments, directory, environment and streams; only the seconds that importing TensorFlow takes are
-spent once. What a start itself must do, such as to silence TensorFlow or to rest the garbage
-collector, is for tests that start a new Python.
+Each fork imports the program and its modules anew, and is a separate process, with its own
+arguments, directory, environment and streams; only the import of TensorFlow is shared. Tests of the
+start itself, such as silencing TensorFlow or pausing the garbage collector, start a new Python.
 """
 
 import atexit
@@ -25,7 +24,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 
 class Process:
-  """A fork that runs, with some of what `subprocess.Popen` has."""
+  """A running fork, with some methods of `subprocess.Popen`."""
 
   def __init__(self, connection: socket.socket):
     self._connection = connection
@@ -39,7 +38,7 @@ class Process:
     return self.returncode
 
   def wait(self, timeout: Optional[float] = None) -> int:
-    """The exit status; TimeoutError after so many seconds."""
+    """Waits for the exit status; raises TimeoutError after this number of seconds."""
     self._connection.settimeout(timeout)
     self._receive()
     return self.returncode
@@ -68,16 +67,16 @@ def start(
   stdout: Any = None,
   stderr: Any = None,
 ) -> Process:
-  """As `subprocess.Popen` of `python -m bmshj_minnen.PROGRAM ARGS`, or `python -c PROGRAM ARGS`.
+  """Starts `python -m bmshj_minnen.PROGRAM ARGS`, or `python -c PROGRAM ARGS`, in a fork.
 
   Args:
-    program: of the package; or Python itself, which is told by its newline.
-    args: are passed as text.
-    cwd: its directory.
-    environment: what is added to that of this process.
-    stdin: and the next two: files; nothing is read, and what is printed goes nowhere, by default.
-    stdout: see stdin.
-    stderr: see stdin.
+    program: a program of the package; or Python code, recognised by its newline.
+    args: arguments, passed as text.
+    cwd: working directory.
+    environment: variables in addition to this process's.
+    stdin: a file to read; by default empty.
+    stdout: a file for the output; by default discarded.
+    stderr: a file for the errors; by default discarded.
   """
   request = {
     "program": program,
@@ -96,7 +95,7 @@ def start(
 def run(
   program: str, *args: Any, input: Union[str, bytes] = "", text: bool = True, **options: Any
 ) -> subprocess.CompletedProcess:
-  """As `subprocess.run` that captures the output; with the arguments of `start`."""
+  """Runs a program to its end and captures the output; for other arguments see `start`."""
   with contextlib.ExitStack() as stack:
     stdin, *outputs = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
     stdin.write(input if isinstance(input, bytes) else input.encode())
@@ -111,7 +110,7 @@ def run(
 
 @functools.cache
 def _server():
-  """The socket of this process's server."""
+  """The socket of this process's server, which is started on the first call."""
   ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
   with theirs:
     process = subprocess.Popen(
@@ -121,12 +120,12 @@ def _server():
       pass_fds=[theirs.fileno()],
     )
   atexit.register(process.wait)
-  atexit.register(ours.close)  # Which ends the server.
+  atexit.register(ours.close)  # Closing ends the server.
   return ours
 
 
 def _serve(connection):
-  """Returns in each fork, with what it shall run; ends with the connection."""
+  """Returns in each fork, with the program to run; ends with the connection."""
   while True:
     message, numbers, _, _ = socket.recv_fds(connection, 2**20, 4)
     if not message:
@@ -147,36 +146,36 @@ def _serve(connection):
 
 
 def _keep(number):
-  """Returns in a fork, whose process number and exit status it sends."""
+  """Returns in a fork; the parent sends the fork's process number and exit status."""
   pid = os.fork()
   if pid:
     with socket.socket(fileno=number) as status:
       status.send(str(pid).encode())
       _, code = os.waitpid(pid, 0)
-      with contextlib.suppress(BrokenPipeError):  # Nobody waits for it any more.
+      with contextlib.suppress(BrokenPipeError):  # The caller no longer waits.
         status.send(str(os.waitstatus_to_exitcode(code)).encode())
     os._exit(0)
   os.close(number)
 
 
 def _main():
-  gc.disable()  # As `startup` has it, and for the same reason.
+  gc.disable()  # For the same reason as in `startup`.
   import tensorflow as tf  # noqa: F401
   import tensorflow_compression as tfc  # noqa: F401
   from tensorflow.python.eager import context
 
   assert not context.context()._initialized  # Its threads would not survive a fork.
-  gc.freeze()  # Or each fork would go through all that was imported, and so copy it.
+  gc.freeze()  # Otherwise each fork's collector would visit, and so copy, all imported objects.
   gc.enable()
   request = _serve(socket.socket(fileno=int(sys.argv[1])))
-  signal.signal(signal.SIGINT, signal.default_int_handler)  # Jobs of a shell's background lack it.
+  signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs lack it.
   os.chdir(request["cwd"])
   os.environ.clear()
   os.environ.update(request["environment"])
   program = request["program"]
   if "\n" in program:
     sys.argv = ["-c", *request["args"]]
-    # As another Python has it, where what is defined is found, too.
+    # Run it in `__main__`, as Python does, so that its definitions are found.
     exec(compile(program, "<string>", "exec"), sys.modules["__main__"].__dict__)
   else:
     sys.argv = [program, *request["args"]]

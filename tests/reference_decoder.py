@@ -1,6 +1,7 @@
 """A decoder of `.tfci` files, written from FORMAT.md alone and in the order of its sections.
 
-Speed is no aim here. `read_model` reads a model directory, `decode` decodes the bytes of a file.
+It is not made for speed. `read_model` reads a model directory, `decode` decodes the bytes of a
+file.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import numpy as np
 
 
 class FormatError(ValueError):
-  """A file that has to be refused; `reason` is a name from section 1 of FORMAT.md."""
+  """A file must be refused; `reason` is a name from section 1 of FORMAT.md."""
 
   def __init__(self, reason: str, text: str = ""):
     super().__init__(f"{reason}: {text}" if text else reason)
@@ -29,12 +30,12 @@ class Decoded(NamedTuple):
 
 
 def saturated(x: np.ndarray) -> np.ndarray:
-  """Values are clipped to 16 bits."""
+  """Clips values of any shape to 16 bits."""
   return np.clip(x, -32768, 32767)
 
 
 def ceil_div(a: int, b: int) -> int:
-  """A quotient is rounded up."""
+  """Rounds a quotient up."""
   return -(-a // b)
 
 
@@ -48,7 +49,7 @@ MAX_PIXELS = 2**28
 
 
 class Picture(NamedTuple):
-  """Fields of a file that passed all checks which come before decoding."""
+  """Fields of a file that passed all checks before decoding."""
 
   version: int
   height: int
@@ -60,7 +61,7 @@ class Picture(NamedTuple):
 
 
 def read_file(data: bytes, model: "Model", max_pixels: int = MAX_PIXELS) -> Picture:
-  """A file is taken apart and checked; the first check that fails raises FormatError."""
+  """Parses and checks a file; the first check that fails raises FormatError."""
   exif, xmp, rest = split_metadata(data)
   if not rest:
     raise FormatError("no_picture" if data else "empty")
@@ -90,7 +91,11 @@ def read_file(data: bytes, model: "Model", max_pixels: int = MAX_PIXELS) -> Pict
 
 
 def split_metadata(data: bytes) -> tuple[bytes, bytes, bytes]:
-  """EXIF, XMP and the bytes behind them; both are empty without a metadata part."""
+  """EXIF, XMP and the bytes behind them; EXIF and XMP are empty without a metadata part.
+
+  Raises:
+    FormatError: the metadata part is truncated or damaged.
+  """
   if data[:4] != METADATA_MAGIC:
     return b"", b"", data
   if len(data) < METADATA_HEADER:
@@ -105,7 +110,11 @@ def split_metadata(data: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def read_quality(byte: int) -> float:
-  """Qualities go from 1 to 100 in halves."""
+  """The quality, from 1 to 100 in halves.
+
+  Raises:
+    FormatError: the byte has no quality.
+  """
   if 1 <= byte <= 100:
     return float(byte)
   if 101 <= byte <= 199:
@@ -114,7 +123,7 @@ def read_quality(byte: int) -> float:
 
 
 def number(data: bytes) -> int:
-  """Bytes are taken as one big-endian number."""
+  """Bytes as one big-endian number."""
   return int.from_bytes(data, "big")
 
 
@@ -125,7 +134,7 @@ K0, K1, K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
 
 
 def checksum(data: bytes) -> bytes:
-  """FarmHash's 64-bit fingerprint of at least 16 bytes gives the 4 bytes of a checksum."""
+  """The 4 bytes of a checksum, from FarmHash's 64-bit fingerprint of at least 16 bytes."""
   n = len(data)
   if n == 16:
     value = hash_16(data)
@@ -139,25 +148,25 @@ def checksum(data: bytes) -> bytes:
 
 
 def word(data: bytes, i: int) -> int:
-  """Eight bytes from byte i make a word; a negative i counts from the end."""
+  """The word of eight bytes from byte i; a negative i counts from the end."""
   start = i if i >= 0 else len(data) + i
   return int.from_bytes(data[start : start + 8], "little")
 
 
 def ror(x: int, n: int) -> int:
-  """A word, of which the low 64 bits are taken, is rotated to the right."""
+  """Rotates the low 64 bits of a word to the right."""
   x &= WORD
   return (x >> n) | (x << (64 - n)) & WORD
 
 
 def fold(x: int) -> int:
-  """The high bits of a word are mixed into its low ones."""
+  """Mixes the high bits of a word into its low ones."""
   x &= WORD
   return x ^ (x >> 47)
 
 
 def merge(u: int, v: int, m: int) -> int:
-  """Two words become one."""
+  """Combines two words into one."""
   u, v = u & WORD, v & WORD
   a = fold((u ^ v) * m)
   return fold((v ^ a) * m) * m & WORD
@@ -208,7 +217,7 @@ def hash_long(data: bytes) -> int:
 def hash_step(
   block: bytes, m: int, k: int, x: int, y: int, z: int, v0: int, v1: int, w0: int, w1: int
 ) -> tuple[int, ...]:
-  """A block of 64 bytes changes the state (x, y, z, v0, v1, w0, w1)."""
+  """Updates the state (x, y, z, v0, v1, w0, w1) with a block of 64 bytes."""
   a, b, c, d, e, f, g, h = (word(block, i) for i in range(0, 64, 8))
   x = ror(x + y + v0 + b, 37) * m & WORD
   y = ror(y + v1 + g, 42) * m
@@ -221,7 +230,7 @@ def hash_step(
 
 
 def hash_pair(p: int, q: int, r: int, s: int, i: int, j: int) -> tuple[int, int]:
-  """Four words and two of the state give two new ones of the state."""
+  """Two new words of the state, from four words and two words of the state."""
   i += p
   j = ror(i + j + s, 21)
   t = i
@@ -254,22 +263,22 @@ class Config(NamedTuple):
 
   @property
   def has_side_information(self) -> bool:
-    """Side information ẑ comes before ŷ."""
+    """Whether side information ẑ precedes ŷ."""
     return self.prior in SIDE_INFORMATION
 
   @property
   def has_context(self) -> bool:
-    """Latents depend on those before them."""
+    """Whether latents depend on earlier latents."""
     return self.prior in CONTEXT
 
   @property
   def has_means(self) -> bool:
-    """Latents have means."""
+    """Whether latents have means."""
     return self.prior in MEANS
 
 
 class Layer(NamedTuple):
-  """An integer layer; all arrays are held as float64, which is exact."""
+  """An integer layer; all arrays are float64, which is exact."""
 
   weights: np.ndarray
   bias: np.ndarray
@@ -277,12 +286,12 @@ class Layer(NamedTuple):
   slope: float
 
   def outputs(self, sums: np.ndarray) -> np.ndarray:
-    """Sums of products and biases are scaled; negative ones also take the slope."""
+    """Scales sums [..., C]; negative sums are also multiplied by the slope."""
     out = sums * self.scale
     return np.where(sums < 0, out * (self.slope / 256), out)
 
   def __call__(self, x: np.ndarray) -> np.ndarray:
-    """Vectors along the last axis give outputs, which are not rounded."""
+    """Applies the layer to vectors x [..., fan_in]; outputs [..., C] are not rounded."""
     return self.outputs(x.astype(np.float64) @ self.weights + self.bias)
 
 
@@ -295,7 +304,7 @@ class Table(NamedTuple):
 
 
 class Model(NamedTuple):
-  """All that is read of a model directory."""
+  """All data that the decoder reads from a model directory."""
 
   config: Config
   fingerprint: bytes
@@ -316,7 +325,11 @@ class Model(NamedTuple):
 
 
 def read_model(directory: str) -> Model:
-  """A model directory is read, that is, its `coder.npz` and its `weights.npz`."""
+  """Reads `coder.npz` and `weights.npz` of a model directory.
+
+  Raises:
+    ValueError: the files do not belong together, or their arrays contradict the configuration.
+  """
   coder = read_arrays(os.path.join(directory, "coder.npz"))
   weights = read_arrays(os.path.join(directory, "weights.npz"))
   config = read_config(str(coder["config"]))
@@ -350,13 +363,17 @@ def read_model(directory: str) -> Model:
 
 
 def read_arrays(path: str) -> dict[str, np.ndarray]:
-  """Arrays of an archive by their names."""
+  """Reads the arrays of an archive, of any shapes, by their names."""
   with np.load(path, allow_pickle=False) as archive:
     return {name: archive[name] for name in archive.files}
 
 
 def read_config(text: str) -> Config:
-  """JSON text is read; keys that a decoder does not need are left out."""
+  """Reads JSON text; leaves out keys that a decoder does not need.
+
+  Raises:
+    ValueError: the prior, an option or the networks are unknown.
+  """
   values = json.loads(text)
   config = Config(**{key: values[key] for key in Config._fields if key in values})
   if config.prior not in PRIORS or config.scale_output not in ("index", "scale"):
@@ -367,7 +384,7 @@ def read_config(text: str) -> Config:
 
 
 def read_layer(coder: dict[str, np.ndarray], name: str) -> Layer:
-  """An integer layer by its name."""
+  """Reads an integer layer by its name from the arrays of `coder.npz`."""
   weights, bias, scale, slope = (
     coder[f"{name}.{part}"].astype(np.float64) for part in ("weights", "bias", "scale", "slope")
   )
@@ -375,7 +392,7 @@ def read_layer(coder: dict[str, np.ndarray], name: str) -> Layer:
 
 
 def read_layers(coder: dict[str, np.ndarray], network: str) -> list[Layer]:
-  """Integer layers of a network, counted from 0."""
+  """Reads the integer layers of a network, numbered from 0, from the arrays of `coder.npz`."""
   layers = []
   while f"{network}/{len(layers)}.weights" in coder:
     layers.append(read_layer(coder, f"{network}/{len(layers)}"))
@@ -383,7 +400,11 @@ def read_layers(coder: dict[str, np.ndarray], network: str) -> list[Layer]:
 
 
 def read_tables(coder: dict[str, np.ndarray]) -> list[Table]:
-  """Tables are cut behind each 65536; a precision of 16 bits is in front of each."""
+  """Splits the tables behind each 65536; a precision of 16 bits precedes each table.
+
+  Raises:
+    ValueError: a table does not have the specified form.
+  """
   numbers = coder["tables.cdf"].tolist()
   tables, start = [], 0
   for offset, escape in zip(coder["tables.offset"].tolist(), coder["tables.escape"].tolist()):
@@ -399,7 +420,7 @@ def read_tables(coder: dict[str, np.ndarray]) -> list[Table]:
 
 
 def model_fingerprint(coder: dict[str, np.ndarray]) -> bytes:
-  """Four bytes tell which model wrote a file."""
+  """The four bytes that identify the model that wrote a file."""
   digest = hashlib.sha256(b"1")
   for name in sorted(coder, key=lambda name: name.encode()):
     array = coder[name]
@@ -424,13 +445,13 @@ class RangeDecoder:
       self._take()
 
   def _take(self) -> None:
-    """Two more bytes come into the value."""
+    """Shifts two more bytes into the value."""
     pair = self.payload[self.taken : self.taken + 2].ljust(2, b"\0")
     self.value = (self.value << 16) % 2**32 + number(pair)
     self.taken += 2
 
   def symbol(self, cdf: list[int]) -> int:
-    """The next symbol with a table."""
+    """Decodes the next symbol with a table."""
     d = (self.value - self.base) % 2**32
     # (size * c) >> 16 <= d is the same as c <= ((d + 1) * 2^16 - 1) // size.
     s = bisect_right(cdf, (((d + 1) << 16) - 1) // self.size) - 1
@@ -444,7 +465,7 @@ class RangeDecoder:
     return s
 
   def run(self, tables: list[Table], indices: np.ndarray) -> np.ndarray:
-    """Values of a run, one for each index of a table; indices may have any shape."""
+    """Decodes a run, one int64 value for each index of a table; indices may have any shape."""
     used = [tables[i] for i in indices.ravel().tolist()]
     symbols = [self.symbol(table.cdf) for table in used]
     values = []
@@ -457,7 +478,11 @@ class RangeDecoder:
     return np.array(values, np.int64).reshape(indices.shape)
 
   def check_end(self) -> None:
-    """Nothing may be left in the end, and the value must be the one that an encoder chooses."""
+    """Checks the end of the payload.
+
+    Raises:
+      FormatError: bytes are left, or the value differs from an encoder's choice.
+    """
     if self.base == 0 or self.base + self.size > 2**32:
       chosen = 0
     else:
@@ -474,7 +499,7 @@ STEP_POSITIONS = 2**16
 
 
 def decode(data: bytes, model: Model, max_pixels: int = MAX_PIXELS) -> Decoded:
-  """Latents and pixels of a file; FormatError says why if it has to be refused."""
+  """Latents and pixels of a file; FormatError has the reason if it must be refused."""
   picture = read_file(data, model, max_pixels)
   y, z = decode_latents(picture, model)
   pixels = synthesis(y, model, picture.quality)[: picture.height, : picture.width]
@@ -482,7 +507,11 @@ def decode(data: bytes, model: Model, max_pixels: int = MAX_PIXELS) -> Decoded:
 
 
 def decode_latents(picture: Picture, model: Model) -> tuple[np.ndarray, Optional[np.ndarray]]:
-  """ŷ / y_step and ẑ of `Decoded`; FormatError if the payload does not end as it should."""
+  """ŷ / y_step, int32 [rows, columns, M], and ẑ, int32 [rows / 4, columns / 4, N], or None.
+
+  Raises:
+    FormatError: the payload has a wrong end.
+  """
   coder = RangeDecoder(picture.payload)
   rows, columns = ceil_div(picture.height, 16), ceil_div(picture.width, 16)
   z = decode_z(coder, model, rows, columns) if model.config.has_side_information else None
@@ -496,7 +525,7 @@ def decode_latents(picture: Picture, model: Model) -> tuple[np.ndarray, Optional
 
 
 def decode_z(coder: RangeDecoder, model: Model, rows: int, columns: int) -> np.ndarray:
-  """Side information of an image with so many rows and columns of latents."""
+  """ẑ [rows / 4, columns / 4, N], both sides rounded up, for latents of this size."""
   channels = model.config.num_filters
   shape = (ceil_div(rows, 4), ceil_div(columns, 4), channels)
   return coder.run(model.z_tables, np.broadcast_to(np.arange(channels), shape))
@@ -505,7 +534,7 @@ def decode_z(coder: RangeDecoder, model: Model, rows: int, columns: int) -> np.n
 def decode_y_without_context(
   coder: RangeDecoder, model: Model, outputs: Optional[np.ndarray], rows: int, columns: int
 ) -> np.ndarray:
-  """Latents in raster order; `outputs` are those of the last layer of h_s, if there is one."""
+  """Latents [rows, columns, M] in raster order; `outputs` of h_s, if any: [rows, columns, C]."""
   channels, positions = model.config.latent_channels, rows * columns
   y = np.empty((positions, channels), np.int64)
   if outputs is not None:
@@ -524,7 +553,7 @@ def decode_y_without_context(
 def decode_y_with_context(
   coder: RangeDecoder, model: Model, psi: Optional[np.ndarray], rows: int, columns: int
 ) -> np.ndarray:
-  """Latents in steps, each of which depends on the steps before it."""
+  """Latents [rows, columns, M] in steps that depend on earlier ones; psi is [rows, columns, C]."""
   support = model.config.context_support
   lead, margin = support // 2 + 1, support // 2
   padded = np.zeros((rows + margin, columns + 2 * margin, model.config.latent_channels), np.int64)
@@ -547,12 +576,12 @@ def decode_y_with_context(
 
 
 def activations(out: np.ndarray) -> np.ndarray:
-  """Outputs of an integer layer that go on are rounded, then saturated."""
+  """Rounds, then saturates, outputs [..., C] of an integer layer that feed the next one."""
   return saturated(np.rint(out))
 
 
 def hyper_synthesis(z: np.ndarray, model: Model) -> np.ndarray:
-  """Outputs of the last layer of h_s, neither rounded nor cropped."""
+  """ẑ [h, w, N] -> outputs [4 h, 4 w, C] of the last layer of h_s, neither rounded nor cropped."""
   x = z.astype(np.float64)
   if model.config.medians:
     x = np.concatenate([x, np.ones(x.shape[:2] + (1,))], axis=-1)
@@ -564,7 +593,7 @@ def hyper_synthesis(z: np.ndarray, model: Model) -> np.ndarray:
 
 
 def hyper_layer(x: np.ndarray, layer: Layer, side: int, stride: int) -> np.ndarray:
-  """A layer of h_s with a kernel of that side; outputs are spread over the strides."""
+  """A layer of h_s with a kernel of this side: [h, w, C] -> [stride * h, stride * w, C']."""
   rows, columns, channels = x.shape
   reach = ceil_div(side // 2, stride)
   width = 2 * reach + 1
@@ -581,7 +610,10 @@ def hyper_layer(x: np.ndarray, layer: Layer, side: int, stride: int) -> np.ndarr
 def context_outputs(
   padded: np.ndarray, model: Model, psi: Optional[np.ndarray], i: np.ndarray, j: np.ndarray
 ) -> np.ndarray:
-  """Outputs of g_ep at positions (i, j); ŷ has a margin of zeros above and at both sides."""
+  """Outputs [n, C] of g_ep at n positions (i, j).
+
+  `padded` is ŷ [rows, columns, M] with a margin of zeros above and at both sides; psi is [n, C'].
+  """
   support = model.config.context_support
   taps = [(a, b) for a in range(support // 2 + 1) for b in range(support)]
   taps = taps[: (support**2 - 1) // 2]
@@ -595,14 +627,14 @@ def context_outputs(
 
 
 def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
-  """Means, in units of y_step, and indices of tables from the outputs of the last layer."""
+  """Outputs [..., C] of the last layer -> means, in units of y_step, and table indices [..., M]."""
   channels = model.config.latent_channels
   mean = np.zeros(outputs.shape[:-1] + (channels,), np.int64)
   if model.config.has_means:
     mean = saturated(np.rint(outputs[..., :channels])).astype(np.int64)
   scale = np.rint(outputs[..., -channels:])
   if model.config.scale_output == "scale":
-    # All thresholds that are less than it are counted.
+    # The index is the number of smaller thresholds.
     return mean, np.searchsorted(np.sort(model.thresholds), scale, side="left")
   return mean, np.clip(scale, 0, SCALES - 1).astype(np.int64)
 
@@ -611,9 +643,9 @@ def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, n
 
 
 def synthesis(y: np.ndarray, model: Model, quality: Optional[float]) -> np.ndarray:
-  """Pixels of all latents, uint8, not yet cropped to the image.
+  """ŷ / y_step [rows, columns, M] -> pixels [16 rows, 16 columns, 3] uint8, not yet cropped.
 
-  Float32 would do. In float64 latents beyond all tables do not overflow either.
+  Float32 would be enough, but in float64 latents beyond all tables do not overflow either.
   """
   weights = model.weights
   x = y / model.unit
@@ -631,7 +663,7 @@ def synthesis(y: np.ndarray, model: Model, quality: Optional[float]) -> np.ndarr
 
 
 def inverse_gain(model: Model, quality: float) -> np.ndarray:
-  """A factor for each channel, at a quality."""
+  """Factors [M] of the channels at a quality."""
   log_lambdas = np.log(model.config.gain_lambdas)
   at = log_lambdas[0] + (log_lambdas[-1] - log_lambdas[0]) * (quality - 1) / 99
   log_inverse = model.weights["gains/log_inverse"].astype(np.float64)
@@ -639,7 +671,7 @@ def inverse_gain(model: Model, quality: float) -> np.ndarray:
 
 
 def upsample(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-  """A layer of g_s, which doubles rows and columns."""
+  """A layer of g_s: x [h, w, C], kernel [5, 5, C, C'] and bias [C'] -> [2 h, 2 w, C']."""
   rows, columns = x.shape[:2]
   result = np.zeros((2 * rows + 3, 2 * columns + 3, kernel.shape[-1]))
   for a in range(5):

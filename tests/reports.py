@@ -24,7 +24,7 @@ def config(folder: pathlib.Path) -> contenders.EvaluationConfig:
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
-  """Writes the page of what was measured, into `report`."""
+  """Writes the page of the results into `report`."""
   asked = config(folder)
   return report.write(
     measurements.read_rows(folder / "results" / measuring.TABLE),
@@ -45,12 +45,12 @@ def make(folder: pathlib.Path) -> None:
 
 
 def data(folder: pathlib.Path) -> dict[str, Any]:
-  """What the script of the page reads."""
+  """The data that the page's script reads."""
   page = (folder / "report" / "index.html").read_text("utf-8")
   text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
   return json.loads(text[1])
 
 
 def figures(page_data: dict[str, Any], row: list[Any]) -> dict[str, Any]:
-  """A row of the data, by names."""
+  """A row of the data, by column names."""
   return dict(zip(page_data["figures"], row))

@@ -1,4 +1,4 @@
-"""Curves are told apart, and refined ones are seen to be of their model."""
+"""Curves look different, and refined ones resemble their model's."""
 
 from bmshj_minnen.evaluation.appearance import appearances
 

@@ -1,4 +1,4 @@
-"""The rooms of the house: what imports what, and what every module shows."""
+"""Imports between the packages, and the public names of every module."""
 
 import ast
 import importlib
@@ -82,14 +82,14 @@ def _uses(module, package):
 
 
 def _is_binary(tree):
-  """Whether it runs something when it is the main module."""
+  """Whether the module does something as the main module."""
   return any(
     isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body
   )
 
 
 def test_the_rooms_exist():
-  """A room that is renamed would slip through the tests below."""
+  """The tests below would not notice a renamed room."""
   rooms = {_room(module) for module in _TREES}
   assert set(_FLOOR_OF_ROOM) | _BINARIES <= rooms
   assert len(_TREES) > 20
@@ -109,7 +109,7 @@ def test_imports_run_one_way():
 def test_imports_have_no_circles():
   remaining = {module: _imported_modules(tree) for module, tree in _TREES.items()}
   while remaining:
-    # Those whose imports are all done.
+    # Modules whose imports are all done.
     free = {module for module, imported in remaining.items() if not imported & set(remaining)}
     assert free, f"a circle within {sorted(remaining)}"
     remaining = {module: imports for module, imports in remaining.items() if module not in free}
@@ -137,7 +137,7 @@ import importlib
 for name in sys.argv[1:]:
   importlib.import_module(name)
 """
-# What codes pictures on machines without TensorFlow.
+# Modules that code pictures on machines without TensorFlow.
 _FREE = (
   "config",
   "quality",
@@ -178,7 +178,7 @@ def test_files_and_models_are_read_without_tensorflow():
   assert len(free) > 15
   command = [sys.executable, "-c", _WITHOUT_TENSORFLOW]
   subprocess.run([*command, _PACKAGE, *free], check=True, cwd=_ROOT.parent)
-  # The test could not fail otherwise.
+  # Otherwise the test could not fail.
   assert subprocess.run([*command, f"{_PACKAGE}.metrics"], capture_output=True).returncode
   assert {m for m in _TREES if _room(m) == "format" and _uses(m, "tensorflow")} == _GRAPH_MODULES
 
@@ -205,7 +205,7 @@ def test_every_module_says_what_it_is_and_what_it_shows(module):
   for name in loaded.__all__:
     assert hasattr(loaded, name), name
     assert not name.startswith("_"), name
-  # What is public by its name is listed, up to constants.
+  # All public names are listed, except constants.
   public = {
     node.name
     for node in tree.body

@@ -1,4 +1,4 @@
-"""Many files: which are meant, what they become, and what a failure leaves."""
+"""Many files: selected sources, their results, and the state after a failure."""
 
 import concurrent.futures
 import contextlib
@@ -70,9 +70,9 @@ def _plan(*paths, output_dir="out", problem=lambda target: None, **options):
     ),
     (["in/", "./in"], False, {"in/a.png": "a", "in/B.JPG": "B", "in/odd[1].png": "odd[1]"}),
     (["in/a.png", "other"], False, {"in/a.png": "a", "other/g.jpg": "g"}),
-    (["in/notes.txt"], False, {"in/notes.txt": "notes"}),  # Who names it means it.
-    (["in/missing.png"], False, {"in/missing.png": "missing"}),  # To fail by itself.
-    (["in/odd[1].png"], False, {"in/odd[1].png": "odd[1]"}),  # A name before a pattern.
+    (["in/notes.txt"], False, {"in/notes.txt": "notes"}),  # Named explicitly.
+    (["in/missing.png"], False, {"in/missing.png": "missing"}),  # Fails alone.
+    (["in/odd[1].png"], False, {"in/odd[1].png": "odd[1]"}),  # A name, not a pattern.
     (["in/a*"], False, {"in/a.png": "a"}),
     (["*/g.*"], False, {"other/g.jpg": "other/g"}),
     (
@@ -218,12 +218,12 @@ def test_what_was_made_is_skipped_if_asked(tree, capsys):
   work = _work(is_done=is_done)
   outcome = many_files.run(_plan("in"), work, 1, "done")
   assert (outcome.done, outcome.existing, asked) == (3, 0, [])
-  pathlib.Path("out/.7.tmp").touch()  # Of a killed run: not a result.
+  pathlib.Path("out/.7.tmp").touch()  # Left by a killed run, not a result.
   pathlib.Path("in/odd[1].png").write_bytes(b"another photograph")
   inode = os.stat("out/a.bin").st_ino
   outcome = many_files.run(_plan("in", skip_existing=True), work, 1, "done")
   assert (outcome.done, outcome.failed, outcome.existing) == (2, 0, 1)
-  assert asked == ["in/B.JPG", "in/a.png"]  # Of the third one, what is there is of another source.
+  assert asked == ["in/B.JPG", "in/a.png"]  # odd[1].bin is older than its changed source.
   assert os.stat("out/a.bin").st_ino == inode
   assert pathlib.Path("out/odd[1].bin").read_bytes() == b"another photograph"
   last = capsys.readouterr().out.splitlines()[-1]
@@ -231,7 +231,7 @@ def test_what_was_made_is_skipped_if_asked(tree, capsys):
 
 
 def test_a_source_that_changes_while_it_is_read_has_no_result(tree, capsys):
-  """Its time would be that of the new source, and its content that of the former."""
+  """Its time would belong to the new source, and its content to the old one."""
 
   def convert(content):
     if content == b"in/a.png":
@@ -304,7 +304,7 @@ def test_a_failure_costs_one_line_and_the_others_nothing(tree, capsys):
 
 
 def test_a_full_disk_ends_the_run(tree, capsys):
-  """Other files could not be written either; the run need not tell so of each."""
+  """Other files could not be written either; one message is enough."""
 
   def write(target, content, source):
     if "a.bin" in target:
@@ -336,7 +336,7 @@ def test_streams_that_take_nothing_cost_no_file(tree, monkeypatch, name):
 
   monkeypatch.setattr(sys, name, Full())
   plan = _plan("in", "in/missing")
-  # The summary, at the end, may tell.
+  # The summary, at the end, may mention it.
   with contextlib.suppress(OSError):
     many_files.run(plan, _work(describe=lambda: ["line"]), 1, "done")
   assert len(_results()) == 3
@@ -344,7 +344,7 @@ def test_streams_that_take_nothing_cost_no_file(tree, monkeypatch, name):
 
 @pytest.fixture
 def ctrl_c():
-  """Shells start background jobs with SIGINT ignored, and Python leaves it at that."""
+  """Enables SIGINT, which shells disable in background jobs."""
   before = signal.signal(signal.SIGINT, signal.default_int_handler)
   yield
   signal.signal(signal.SIGINT, before)
@@ -358,7 +358,7 @@ def test_ctrl_c_keeps_what_is_complete(tree, capsys):
     if content == b"in/a.png":
       signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
       interrupted.set()
-      time.sleep(0.5)  # The main thread has time to tell the others.
+      time.sleep(0.5)  # Time for the main thread to notify the others.
     return content
 
   plan = _plan("in", recursive=True)
@@ -366,7 +366,7 @@ def test_ctrl_c_keeps_what_is_complete(tree, capsys):
     many_files.run(plan, _work(convert), 1, "done")
   assert exit_.value.code == 130
   assert interrupted.is_set()
-  # The file in hand was finished, no other was begun.
+  # The current file was finished, no other was started.
   assert _results() == {"out/B.bin": b"in/B.JPG", "out/a.bin": b"in/a.png"}
   captured = capsys.readouterr()
   assert captured.err.splitlines()[-1] == "interrupted"
@@ -442,7 +442,7 @@ def test_a_codec_serves_several_threads_at_once(tmp_path):
   crops = [codecs.photograph(40 + 9 * i, 150 - 9 * i) for i in range(8)]
   files = [serial.compress(crop) for crop in crops]
   pictures = [serial.decompress(file) for file in files]
-  fresh = bmshj_minnen.load(tmp_path / "joint")  # With nothing traced yet.
+  fresh = bmshj_minnen.load(tmp_path / "joint")  # Nothing is traced yet.
   with concurrent.futures.ThreadPoolExecutor(4) as pool:
     assert list(pool.map(fresh.compress, crops)) == files
     for picture, expected in zip(pool.map(fresh.decompress, files), pictures):

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it exits with, what it leaves on disk."""
+"""The command line: its output, its exit status, and its files on disk."""
 
 import io
 import os
@@ -24,7 +24,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 
 def _run_anew(program, *args):
-  """In a new Python, which has not imported TensorFlow yet."""
+  """Runs a program in a new Python, which has not imported TensorFlow yet."""
   environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
   # The binaries silence TensorFlow's start-up notices by themselves.
   environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
@@ -104,7 +104,7 @@ _DAMAGE = {
 
 @pytest.fixture(scope="module")
 def damaged(folder, tmp_path_factory):
-  """Damaged files and a good one, decompressed as a folder: what came of it."""
+  """The results of decompressing a folder with damaged files and a good one."""
   damaged = tmp_path_factory.mktemp("damaged")
   data = (folder / "good.tfci").read_bytes()
   for name, (change, _) in _DAMAGE.items():
@@ -141,7 +141,7 @@ def test_one_bad_file_gives_one_line_and_nothing_else(folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def kinds_of_files(folder, tmp_path_factory):
-  """One file of each kind, compressed as a folder: what came of it."""
+  """The results of compressing a folder with one file of each kind."""
   source = tmp_path_factory.mktemp("kinds")
   sample_files.make_files(source)
   target = tmp_path_factory.mktemp("results")
@@ -188,13 +188,13 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     time.sleep(0.002)
   process.kill()
   assert process.wait() == -signal.SIGKILL
-  # What a run that is killed within a write would leave.
+  # A run that is killed during a write would leave this file.
   (out / ".4711.tmp").write_bytes(b"half")
   good = (folder / "good.tfci").read_bytes()
   first = {path: path.stat().st_ino for path in out.glob("**/*.tfci")}
   assert 3 <= len(first) < len(names)
   assert all(path.read_bytes() == good for path in first)
-  damaged = sorted(first)[:2]  # What others may have left.
+  damaged = sorted(first)[:2]  # Damaged files that other programs may have left.
   damaged[0].write_bytes(b"")
   damaged[1].write_bytes(good[:-7])
   result = programs.run("compress", *args, tmp_path / "in")
@@ -296,7 +296,7 @@ def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_
     "compress", f"--model={folder}/autoregressive", folder / "in.png", tmp_path / "a.tfci"
   )
   assert other.returncode == 0, other.stderr
-  # Two jobs, whose estimates build the Keras model; and no ends to write them to.
+  # Two jobs, whose estimates build the Keras model, without terminals to write to.
   model = f"--model={folder}/joint"
   result = programs.run("compress", model, "--verbose", "--skip_existing", *args)
   assert result.returncode == 0 and result.stderr == ""
@@ -334,7 +334,7 @@ def test_only_what_answers_the_request_for_the_photograph_as_it_is_now_was_there
   other.rename(source)  # Older than both, and of the same size.
   assert run(*compress, "--psnr=33") == (0, False, "")
   assert compressed.read_bytes() == codec.compress(codecs.photograph(70, 90)[::-1], psnr=33)
-  # Of a picture nobody knows who wrote it, or changed it since.
+  # It cannot be known who wrote a picture, or changed it since.
   picture = back.read_bytes()
   status, _, line = run(*decompress)
   assert status == 1 and line.count("\n") == 1 and "--overwrite replaces it\n" in line

@@ -40,7 +40,7 @@ def test_bmp_of_16_bits_with_transparency_is_refused():
 
 
 def test_4_bit_run_lengths_are_right_or_refused():
-  """Three pixels as they are, in two bytes, and one repeated: the second row, then the first."""
+  """Three literal pixels in two bytes, and one repeated: the second row, then the first."""
   runs = b"\0\3\x01\x20" + b"\1\x33" + b"\0\0" + b"\3\x12" + b"\1\0" + b"\0\1"
   red, green, blue, black = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0]])
   content = _bmp(runs, 4, 2)
@@ -52,7 +52,7 @@ def test_4_bit_run_lengths_are_right_or_refused():
 
 _RANDOM = np.random.default_rng(0)
 _GREYS = np.repeat(np.arange(256)[:, None], 3, 1)
-# Those that are grey levels themselves, or black and white alone, Pillow takes for something else.
+# Pillow does not treat grey levels, or black and white alone, as palettes.
 _PALETTES = {
   "black and white": _GREYS[[0, 255]],
   "white and black": _GREYS[[255, 0]],
@@ -68,7 +68,7 @@ _PALETTES = {
 
 
 def _with_palette(indices, palette, bits, header, run_lengths):
-  """A BMP file, whose rows fill up whole words of 32 bits."""
+  """A BMP file; its rows are padded to whole words of 32 bits."""
   rows = b""
   for row in indices[::-1]:
     if run_lengths:
@@ -98,7 +98,7 @@ def test_any_palette_is_looked_up(bits, name):
   indices = np.random.default_rng(1).integers(0, len(palette), [6, 19])
   for header in (12, 40, 56, 64, 108, 124):
     if header == 12 and len(palette) < 1 << bits:
-      continue  # Whose palettes are complete.
+      continue  # Palettes of this header are complete.
     for run_lengths in {False, bits == 8 and header > 12}:
       content = _with_palette(indices, palette, bits, header, run_lengths)
       np.testing.assert_array_equal(_read(content), palette[indices], (header, run_lengths))

@@ -35,7 +35,7 @@ def test_the_shipped_models_compress_a_photograph_they_have_not_seen(name):
   points = []
   for quality in (1, 37, 50, 100):
     file, latents = codec.compress_with_latents(image, quality=quality)
-    # Files are as large as the float model says, within 1 % and 32 bytes.
+    # Sizes of files agree with the float model's estimate, within 1 % and 32 bytes.
     estimate = report.estimated_bits(model, latents) / 8
     assert np.abs(len(file) - estimate) < 0.01 * estimate + 32
     pixels = codec.decompress(file)
@@ -96,7 +96,7 @@ def test_threads_that_need_the_same_shipped_codec_share_it(monkeypatch):
   monkeypatch.setattr(model_directory, "tensorflow_codec", slow)
 
   def load():
-    # Settings that no other test has, or a codec might be there already.
+    # Settings that no other test uses, so that no codec exists already.
     loaded.append(model_directory.load_for(data, max_pixels=98765))
 
   threads = [threading.Thread(target=load) for _ in range(3)]

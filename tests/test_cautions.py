@@ -1,4 +1,4 @@
-"""Figures that are not finite: pictures that averages leave out, and rates that are not given."""
+"""Figures that are not finite: averages leave the pictures out, and rates are not given."""
 
 import json
 import math
@@ -18,7 +18,7 @@ _IMAGES = ("a.png", "b.png", "c.png")
 
 
 def _row(codec, step, image, psnr_db=None, ms_ssim_db=None, scale=1.0):
-  """Rates that double every 5 dB, c.png at four times the others'."""
+  """A row with a rate that doubles every 5 dB, and is four times as high for c.png."""
   bpp = scale * 0.2 * 2**step * (4 if image == "c.png" else 1)
   psnr_db = 30 + 5 * step if psnr_db is None else psnr_db
   ms_ssim_db = 10 + 5 * step if ms_ssim_db is None else ms_ssim_db
@@ -28,7 +28,7 @@ def _row(codec, step, image, psnr_db=None, ms_ssim_db=None, scale=1.0):
 
 
 def _rows(**of_c):
-  """Two codecs, one of 0.8 times the other's bits; `of_c`: figures of c.png, step 2 of jpeg420."""
+  """Two codecs, one with 0.8 times the other's bits; `of_c`: figures for c.png, jpeg420, step 2."""
   return [
     _row(codec, step, image, scale=scale, **(of_c if one else {}))
     for codec, scale in (("jpeg420", 1.0), ("webp", 0.8))
@@ -122,7 +122,7 @@ def test_a_rate_over_too_small_an_overlap_is_not_given_but_why():
 
 def test_images_without_a_rate_are_counted():
   rows = _rows()
-  for step in range(4):  # Far better than jpeg420 ever is, on one photograph.
+  for step in range(4):  # Far better than jpeg420 at its best, on one photograph.
     index = next(i for i, r in enumerate(rows) if (r.codec, r.setting) == ("webp", str(step)))
     rows[index] = _row("webp", step, "a.png", psnr_db=80 + step, scale=0.8)
   text = tables.by_image(rows, "psnr", "jpeg420")
@@ -134,7 +134,7 @@ def test_images_without_a_rate_are_counted():
 
 
 def test_ms_ssim_of_very_good_pictures_is_averaged_with_all_its_digits():
-  """1 - MS-SSIM of 62 and 68 dB is 0 in six digits."""
+  """For 62 and 68 dB, 1 - MS-SSIM is 0 in six digits."""
   rows = [_row("webp", 0, image, ms_ssim_db=db) for image, db in zip(_IMAGES, (62, 68))]
   rows = [measurements.Row(**{**vars(row), "ms_ssim": round(row.ms_ssim, 6)}) for row in rows]
   (entry,) = measurements.averages(rows)

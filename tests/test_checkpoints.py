@@ -27,7 +27,7 @@ def _trainers():
 
 @pytest.fixture
 def build(_trainers):
-  """Average -> a trainer that begins at step 0, the same for all tests."""
+  """Average -> a trainer that starts at step 0, the same for all tests."""
   used = []
 
   def get(average=0.0):
@@ -51,12 +51,12 @@ def _snapshot():
 
 @pytest.fixture(autouse=True)
 def _quick_snapshots(_snapshot, monkeypatch):
-  """To freeze a model takes a second, and has tests of its own."""
+  """Skips freezing models, which takes a second, and has its own tests."""
   monkeypatch.setattr(snapshots, "take", lambda *_: _snapshot)
 
 
 def _save(run, saved, step):
-  """As at the end of an epoch."""
+  """Saves as at the end of an epoch."""
   run.optimizer.iterations.assign(step)
   saved.save({"step": step, "loss": step / 2})
 
@@ -71,7 +71,7 @@ def _contents(folder):
 
 
 class _KilledError(Exception):
-  """In place of a signal that ends the process: nothing more is written."""
+  """Stands in for a signal that ends the process: nothing more is written."""
 
 
 _WRITES = [
@@ -102,7 +102,7 @@ def test_a_run_that_is_killed_while_it_saves_has_a_row_for_each_save(
   saved = Checkpoints(run, tmp_path, _IMAGES)
   first = saved.restore()
   assert first in (4, 6)
-  # With another distance between saves, rows of steps that are taken again stay out, too.
+  # With another interval between saves, rows of repeated steps are left out, too.
   for step in range(first + 3, 13, 3):
     _save(run, saved, step)
   assert _steps(tmp_path) == [2, 4, *range(6, first + 1), *range(first + 3, 13, 3)]
@@ -124,7 +124,7 @@ def test_rows_after_the_checkpoint_go_where_a_run_is_interrupted_again_at_once(b
 
 def test_a_table_keeps_what_it_can(tmp_path):
   path = tmp_path / "metrics.csv"
-  path.touch()  # As a process that was killed could leave it.
+  path.touch()  # A killed process could leave it so.
   table = MetricsTable(path)
   table.update(7, {"step": 7, "loss": 3.0})
   table.update(8)
@@ -160,7 +160,7 @@ def test_what_is_not_finite_is_not_saved(value, part, build, tmp_path):
     variables = run.averages
   elif part == "momentum":
     variables = run.optimizer.variables[2:4]
-    value = _NAN if value == _HUGE else value  # Momenta of any size are finite.
+    value = _NAN if value == _HUGE else value  # Large momenta are allowed.
   else:
     variables = getattr(run.model, part).trainable_variables
   for variable in variables:
@@ -180,7 +180,7 @@ def _damage(run, saved, file):
 
 
 def _overwrite_with(value):
-  """As a program that does not look would have saved it."""
+  """Returns a function that saves this value in a checkpoint, unchecked."""
 
   def overwrite(run, saved, file):
     kept = [variable.numpy() for variable in run.model.trainable_variables]
@@ -210,7 +210,7 @@ def test_a_checkpoint_that_is_damaged_or_not_finite_gives_way_to_the_one_before(
   saved = Checkpoints(run, tmp_path, _IMAGES)
   assert saved.restore() == 3 and saved.kept.endswith("ckpt-3")
   _save(run, saved, 4)
-  # The bad one was removed, not the one before.
+  # The bad checkpoint was removed, not the previous one.
   assert {path.name.partition(".")[0] for path in tmp_path.glob("checkpoints/ckpt-*")} == {
     "ckpt-3",
     "ckpt-4",
@@ -226,7 +226,7 @@ def test_a_checkpoint_that_is_damaged_or_not_finite_gives_way_to_the_one_before(
 
 @contextlib.contextmanager
 def _files_of_at_most(size):
-  """As on a full disk: what is written beyond the first bytes is an error."""
+  """Simulates a full disk: writing beyond the first bytes is an error."""
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
   try:
@@ -296,6 +296,6 @@ def test_a_batch_that_cannot_fit_is_refused_before_the_first_step(tmp_path, monk
   huge = bmshj_minnen.TrainConfig(str(tmp_path / "model"), batch=10**7, crop=256)
   with pytest.raises(failures.TrainingError, match="too little memory for steps of 10000000 crops"):
     loop.train(model, huge)
-  # Eight crops, which take some gigabytes, are left to those who have half a gigabyte.
+  # Eight crops take some gigabytes, but are not refused with half a gigabyte.
   monkeypatch.setattr(failures, "_memory", lambda: 2**29)
   failures.refuse_too_large_a_batch(model, dataclasses.replace(huge, batch=8))

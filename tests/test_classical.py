@@ -1,4 +1,4 @@
-"""The classical codecs: what their files say of themselves, and what comes back."""
+"""The classical codecs: declarations in their files, and decoded pictures."""
 
 import io
 import sys
@@ -12,7 +12,7 @@ from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import classical
 from tests import codecs
 
-_X = codecs.photograph(96, 130)  # Neither a multiple of 16.
+_X = codecs.photograph(96, 130)  # 130 is not a multiple of 16.
 
 
 def _file(name, quality):

@@ -1,4 +1,4 @@
-"""Machines that train together: what TF_CONFIG may say, and how they wait for each other."""
+"""Machines that train together: valid values of TF_CONFIG, and waiting for each other."""
 
 import json
 import logging
@@ -54,7 +54,7 @@ def test_a_cluster_that_is_none_is_refused_in_one_line(text, match, tmp_path, mo
   words = str(caught.value)
   assert "\n" not in words
   example = words.partition("such as TF_CONFIG='")[2].removesuffix("'")
-  assert len(cluster.Cluster.parse(example).machines) == 2  # What is advised is right.
+  assert len(cluster.Cluster.parse(example).machines) == 2  # The advised value is right.
 
 
 def test_a_cluster_is_what_its_text_says():
@@ -107,7 +107,7 @@ def test_machines_wait_until_all_are_there_and_name_those_that_are_not(monkeypat
   def wait(index):
     cluster.Cluster.parse(_text(roles, type="worker", index=index)).wait()
     gone.append(index)
-    # TensorFlow's server, in its place.
+    # A socket in place of TensorFlow's server.
     with socket.create_server(("127.0.0.1", int(addresses[index].rpartition(":")[2]))):
       finished.wait(60)
 

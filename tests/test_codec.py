@@ -1,4 +1,4 @@
-"""Laws of the codec: what comes back is what the model promised, for every prior and size."""
+"""Laws of the codec: decoded images agree with the model, for every prior and size."""
 
 import dataclasses
 import functools
@@ -202,7 +202,7 @@ def test_frozen_parameters_are_close_to_the_float_ones(case):
   mean, scale = codecs.float_parameters(codecs.model_of(codec), latents)
   index = 63 * np.log(scale / 0.11) / np.log(256 / 0.11)
   if frozen.thresholds is not None:
-    index += 0.5  # Up to the next one, not to the nearest.
+    index += 0.5  # Rounds up to the next index, not to the nearest.
   fixed_mean, fixed_index = codecs.frozen_parameters(codec, latents)
   assert np.abs(fixed_mean - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
   assert np.abs(fixed_index - index).max() < 0.5 + 0.2
@@ -294,6 +294,6 @@ def test_files_of_different_models_are_told_and_folders_without_the_bond_read(tm
   with pytest.raises(ValueError, match=r"weights.npz and coder.npz are of different models") as e:
     bmshj_minnen.load(folder)
   assert "\n" not in str(e.value)
-  bmshj_minnen.load_model(folder)  # Which needs no coder.npz.
+  bmshj_minnen.load_model(folder)  # It needs no coder.npz.
   np.savez(folder / "weights.npz", **arrays)
   assert bmshj_minnen.load(folder).compress(photo) == codec.compress(photo)

@@ -1,4 +1,4 @@
-"""The commands that the READMEs give: programs, flags and files that they name are there."""
+"""The programs, flags and files in the commands of the READMEs exist."""
 
 import json
 import os
@@ -15,7 +15,7 @@ _PAGES = [
   *(_ROOT / name for name in ("README.md", "BUILD.md", "bmshj_minnen/pretrained/README.md")),
   *sorted((_ROOT / "experiments").glob("*/README.md")),
 ]
-# Programs are imported one a process, for their flags have the same names; the rest once for all.
+# Each program is imported in its own process, for flags share names; other modules only once.
 _PARSE = """
 import importlib, json, os, sys
 from absl import flags
@@ -38,13 +38,13 @@ for number, (module, arguments) in enumerate(json.load(sys.stdin)):
 
 
 def _commands(page):
-  """Those in a page's code blocks, in their order, as words."""
+  """The commands in a page's code blocks, in their order, as words."""
   text = re.sub(r"```\w*\n.*?```", "", page.read_text(), flags=re.DOTALL)
   blocks = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
   for line in blocks.replace("\\\n", " ").splitlines():
     try:
       words = shlex.split(line, comments=True)
-    except ValueError:  # Of a program of several lines.
+    except ValueError:  # Part of a program with several lines.
       continue
     if words:
       yield words
@@ -59,7 +59,7 @@ _PROGRAMS = [
 
 
 def test_the_first_commands_of_the_readme_install_and_try_it():
-  """In this order, from a bare shell."""
+  """They work in this order, from a bare shell."""
   (first, *others) = [words for page, words in _COMMANDS if page == _ROOT / "README.md"]
   assert first == ["make", "demo"]
   programs = [words[0] for words in others]
@@ -69,7 +69,7 @@ def test_the_first_commands_of_the_readme_install_and_try_it():
 
 
 def test_all_programs_are_met():
-  """A page whose commands were not found would slip through the tests below."""
+  """The tests below would not notice a page whose commands are not found."""
   named = {words[2] for page, words in _PROGRAMS if page == _ROOT / "README.md"}
   parts = ("compress", "decompress", "info", "train", "prepare", "evaluate", "export", "convert")
   assert {f"bmshj_minnen.{part}" for part in parts} <= named

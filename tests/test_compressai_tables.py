@@ -1,4 +1,4 @@
-"""What tables cost beyond the entropy of their Gaussians, against SciPy's relative entropy."""
+"""Cost of tables beyond the entropy of their Gaussians, against SciPy's relative entropy."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ def test_the_cost_is_the_relative_entropy(scale):
   edges = np.arange(-end, end + 2) - 0.5
 
   def widths(scale):
-    """With an escape that is never taken."""
+    """The widths of a table with an escape that is never taken."""
     return np.maximum(np.append(np.diff(stats.norm.cdf(edges, scale=scale)), 0), 1e-300)
 
   p = widths(scale)
   assert tables.excess(p, -end, scale) == pytest.approx(0, abs=1e-9)
-  # Coarser, as if of a Gaussian a fifth as wide again.
+  # The table of a Gaussian that is wider by a fifth.
   q = widths(1.2 * scale)
   expected = 100 * stats.entropy(p, q) / stats.entropy(p)
   assert tables.excess(q, -end, scale) == pytest.approx(expected, rel=1e-6)

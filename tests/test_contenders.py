@@ -1,4 +1,4 @@
-"""What evaluations call models and how they are given; what cannot be measured or summed up."""
+"""Names of models in evaluations, ways to give them, and results that are refused."""
 
 import shutil
 
@@ -45,7 +45,7 @@ def test_models_are_called_by_their_directories(folder, tmp_path):
     ("other", "other"),
     ("with,comma", "with,comma-1"),
   ]
-  # One curve for one rate each, and one model that is a curve by itself.
+  # Models for one rate each that form one curve, and one model with its own curve.
   numbered = _copies(folder, tmp_path, "joint-mse-1", "joint-mse-2")
   assert _curves([*numbered, "joint-mse"], qualities=[5]) == [
     ("joint-mse", "joint-mse-1"),

@@ -1,4 +1,4 @@
-"""Converted models against what CompressAI itself computed; see compressai/make.py."""
+"""Converted models against CompressAI's own results; see compressai/make.py."""
 
 import dataclasses
 import pathlib
@@ -27,7 +27,7 @@ _N, _M = 3, 6
 
 
 def _load(name):
-  """The state, and what CompressAI computed."""
+  """The state, and CompressAI's results."""
   with np.load(_FOLDER / f"{name}.npz") as arrays:
     state = {k[len("state/") :]: v for k, v in arrays.items() if k.startswith("state/")}
     return state, {k: v for k, v in arrays.items() if not k.startswith("state/")}
@@ -35,7 +35,7 @@ def _load(name):
 
 @pytest.fixture(scope="module", params=_PRIORS)
 def case(request):
-  """The name, CompressAI's numbers, and the model of its weights."""
+  """The name, CompressAI's results, and the model with its weights."""
   state, oracle = _load(request.param)
   model_config, arrays = conversion.convert(state)
   model = bmshj_minnen.Model(model_config)
@@ -45,7 +45,7 @@ def case(request):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-  """What the program makes of mbt2018."""
+  """The directory that the program makes from mbt2018."""
   folder = tmp_path_factory.mktemp("converted")
   np.savez(folder / "mbt2018.npz", **_load("mbt2018")[0])
   source, output = folder / "mbt2018.npz", folder / "mbt2018"
@@ -75,7 +75,7 @@ def test_every_network_gives_what_compressai_gives(case):
   assert set(differences) == expected
   for quantity, value in differences.items():
     assert value < 1e-4, quantity
-  # What is compared has signs and sizes to get wrong.
+  # The values have signs and sizes that could be wrong.
   assert np.std(oracle["y"]) > 0.1 and np.std(oracle["x_hat"]) > 0.05
 
 
@@ -97,7 +97,7 @@ def _assert_converts_to(found, expected):
 
 
 def _oldest(name):
-  """As in the checkpoints that CompressAI's URLs name, from a model on several GPUs."""
+  """Renames an array as in CompressAI's published checkpoints, from a model on several GPUs."""
   for new, old in (("matrices", "_matrices"), ("biases", "_biases"), ("factors", "_factors")):
     name = name.replace(f"entropy_bottleneck.{new}.", f"entropy_bottleneck.{old}.")
   return f"module.{name}"
@@ -135,7 +135,7 @@ def test_words_of_wrappers_mean_nothing(words):
   expected = conversion.convert(state)
   wrapped = {f"{words}{name}": array for name, array in state.items()}
   _assert_converts_to(conversion.convert(wrapped), expected)
-  # Counters stand beside the model, and with a name of its own so do other networks.
+  # Files may also contain counters, and other networks under their own names.
   wrapped["n_averaged"] = np.int64(7)
   if words.startswith(("model", "codec")):
     wrapped["criterion.weight"] = np.ones(3, np.float32)
@@ -167,7 +167,7 @@ def test_several_models_in_one_state_are_refused():
 
 
 def _nested(state, other):
-  """Key of the state -> files that hold it, and what else such files hold."""
+  """Key of the state -> files with the state and other contents."""
   rest = {"epoch": 3, "optimizer": {"state": {0: {"momentum": np.ones(2)}}, "lr": 0.1}}
   return {
     "itself": state,
@@ -285,7 +285,7 @@ def test_converted_models_are_fine_tuned(directory, tmp_path):
 
 
 def test_what_is_not_by_default_alone_is_written(tmp_path):
-  """So that directories and files of models that were trained here stay as they are."""
+  """This keeps directories and files of models that were trained here unchanged."""
   plain = config.ModelConfig("joint", 8, 12)
   assert plain.to_json() == (
     '{\n  "prior": "joint",\n  "num_filters": 8,\n  "latent_channels": 12\n}\n'

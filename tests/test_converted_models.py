@@ -1,4 +1,4 @@
-"""The stock SavedModel's g_s in runtimes that convert it: LiteRT and, where it is, OpenVINO."""
+"""The stock SavedModel's g_s in runtimes that convert it: LiteRT and, if installed, OpenVINO."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests import codecs
 
 @pytest.fixture(scope="module")
 def synthesis(tmp_path_factory):
-  """A SavedModel of `synthesis` alone, made of the stock one as BUILD.md says; ŷ and its pixels."""
+  """A SavedModel of `synthesis` alone, made by the steps in BUILD.md; ŷ and its pixels."""
   folder = tmp_path_factory.mktemp("converted")
   stock = StockModule(codecs.make_model("joint", gain_lambdas=(0.002, 0.128)))
   tf.saved_model.save(stock, str(folder / "stock"), signatures=stock.signatures())
@@ -24,7 +24,7 @@ def synthesis(tmp_path_factory):
 
 
 def _assert_alike(found, expected):
-  """Up to rounding of few samples."""
+  """Checks equality up to rounding of few samples."""
   assert found.dtype == np.uint8 and found.shape == expected.shape
   off = np.abs(found.astype(int) - expected)
   assert off.max() <= 1 and np.mean(off) < 0.01
@@ -40,7 +40,7 @@ def test_litert_computes_the_same(synthesis):
 def test_openvino_computes_the_same(synthesis):
   openvino = pytest.importorskip("openvino")
   folder, y_hat, expected = synthesis
-  # By default it multiplies in bfloat16 on processors that have it.
+  # By default OpenVINO multiplies in bfloat16 on processors that have it.
   options = {"INFERENCE_PRECISION_HINT": "f32"}
   model = openvino.compile_model(openvino.convert_model(folder), "CPU", options)
   _assert_alike(model(y_hat)[0], expected)

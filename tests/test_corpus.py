@@ -1,4 +1,4 @@
-"""A corpus through Beam: the bytes of the command line, failures with reasons, restarts."""
+"""A corpus with Beam: the same bytes as the command line, failures with reasons, restarts."""
 
 import csv
 import hashlib
@@ -26,7 +26,7 @@ from tests import codecs, programs
 _ROOT = pathlib.Path(__file__).parent.parent
 
 
-# A link to nowhere is no file, and Beam lists none.
+# Beam does not list a dangling link.
 _BAD = {name: words for name, words in sample_files.BAD.items() if name != "dangling.png"}
 
 
@@ -62,7 +62,7 @@ def _photographs(folder, names):
 
 @pytest.fixture(scope="module")
 def kinds(model, tmp_path_factory):
-  """A folder with a file of each kind, compressed: source, output and what was counted."""
+  """A folder with a file of each kind, compressed: source, output and counts."""
   folder = tmp_path_factory.mktemp("kinds")
   (folder / "in" / "sub").mkdir(parents=True)
   sample_files.make_files(folder / "in" / "sub")
@@ -123,13 +123,13 @@ def test_a_restart_makes_what_is_missing_and_keeps_the_rest(kinds, model, tmp_pa
 
 
 def test_results_of_another_model_are_made_again(kinds, model, tmp_path):
-  """As `compress --skip_existing` does: this program wrote them, and can again."""
+  """`compress --skip_existing` does the same: this program can write them again."""
   source, first, _ = kinds
   output = tmp_path / "out"
   shutil.copytree(first, output)
   other = tasks.Compression(str(model.parent / "factorized"))
   outcome = _run(other, output, source / "sub" / "rgb.png", source / "sub" / "grey.png")
-  # These two go elsewhere, as they were named: below no folder.
+  # These two go elsewhere: they were named without a folder.
   assert (outcome.files, outcome.failures) == (2, 0)
   outcome = _run(other, output, source)
   assert (outcome.files, outcome.existing) == (len(sample_files.GOOD), 0)

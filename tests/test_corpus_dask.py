@@ -30,13 +30,13 @@ _SECONDS = 120
 
 @dataclasses.dataclass(frozen=True)
 class _Logged(tasks.Compression):
-  """Says which process made which result."""
+  """Logs the process that made each result."""
 
   log: str = ""
 
   def convert(self, codec, path, content):
     result = super().convert(codec, path, content)
-    time.sleep(0.05)  # So that there is a middle.
+    time.sleep(0.05)  # Slow enough to be killed midway.
     with open(self.log, "a") as file:
       file.write(f"{os.getpid()} {pathlib.Path(path).stem}\n")
     return result
@@ -51,7 +51,7 @@ def _until(condition, *processes):
 
 @pytest.fixture
 def cluster(tmp_path):
-  """The scheduler's address, and the workers, which work in another directory."""
+  """The scheduler's address, and the workers, which run in another directory."""
   file, elsewhere = tmp_path / "scheduler.json", tmp_path / "elsewhere"
   elsewhere.mkdir()
   environment = {**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -124,7 +124,7 @@ def test_a_worker_that_is_killed_costs_nothing(cluster, tmp_path, monkeypatch):
   assert {path.name: path.read_bytes() for path in output.glob("*.tfci")} == expected
   made = _made(log)
   assert made[victim.pid] == before[victim.pid]
-  # At most the file in hand, which may not have been written yet, was made twice.
+  # At most the current file, which may not have been written yet, was made twice.
   assert _FILES - _THERE <= sum(map(len, made.values())) <= _FILES - _THERE + 1
   rows = {row["file"]: row for row in _rows(output, "manifest")}
   assert rows.keys() == expected.keys() and len(_rows(output, "manifest")) == _FILES

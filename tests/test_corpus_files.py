@@ -1,4 +1,4 @@
-"""Files of a corpus and their results, whatever is done to them: places, tables, what is kept."""
+"""Files of a corpus and their results after changes: positions, tables, kept files."""
 
 import csv
 import dataclasses
@@ -28,9 +28,9 @@ def _run(task, output, *inputs, arguments=(), **options):
 
 @dataclasses.dataclass(frozen=True)
 class _Lengths:
-  """A task without a codec: a file becomes its length in decimal; `log` tells of each load.
+  """A task without a codec: a file becomes its length in decimal; `log` has a line per load.
 
-  Nobody can tell who wrote such a result.
+  Such a result does not show which program wrote it.
   """
 
   log: str = os.devnull
@@ -80,7 +80,7 @@ def tree(tmp_path):
   ],
 )
 def test_inputs_and_places_are_those_of_the_command_line(tree, pattern, files, monkeypatch):
-  monkeypatch.chdir(tree.parent)  # Relative paths do as well.
+  monkeypatch.chdir(tree.parent)  # Relative paths work as well.
   output = tree.parent / "out"
   _run(_Lengths(), output, f"photos{pattern}")
   made = {str(p.relative_to(output))[:-4] for p in output.rglob("*.txt")}
@@ -177,7 +177,7 @@ def test_a_source_that_was_replaced_is_done_again(anywhere, tree):
   before = _rows(tree.parent / "out", "manifest")
   other = tree.parent / "other"
   other.write_bytes(b"of another length")
-  os.utime(other, (10**9, 10**9))  # Older than what was made of the former one.
+  os.utime(other, (10**9, 10**9))  # Older than the previous file's result.
   other.rename(tree / "a.png")
   outcome = _run(_Lengths(), output, source)
   assert (outcome.files, outcome.existing, outcome.failures) == (1, 3, 0)
@@ -188,7 +188,7 @@ def test_a_source_that_was_replaced_is_done_again(anywhere, tree):
     content = pathlib.Path(row["source"].removeprefix(elsewhere.SCHEME)).read_bytes()
     assert row["source_sha256"] == hashlib.sha256(content).hexdigest()
     assert int(row["source_bytes"]) == len(content)
-  os.utime(tree / "a.png")  # Which changes no content.
+  os.utime(tree / "a.png")  # Changes only the time.
   assert _run(_Lengths(), output, source).existing == 4
 
 
@@ -271,7 +271,7 @@ def test_tables_of_others_stop_the_run_unless_it_may_replace_them(anywhere, tree
 
 
 def test_a_second_input_adds_to_the_tables(anywhere, tree):
-  """Those of the first stay, as long as they tell of what is there."""
+  """Rows of the first input stay while their results exist."""
   source, output = anywhere
   out = tree.parent / "out"
   trees.make(tree, ["s/same.png", "s/same.jpg", "t/other.png", "t/gone.png"])
@@ -286,7 +286,7 @@ def test_a_second_input_adds_to_the_tables(anywhere, tree):
   assert [row for row in rows if row in before] == before[1:] and len(rows) == 4
   assert {row["file"] for row in rows} == {str(p.relative_to(out)) for p in out.rglob("*.txt")}
   assert _rows(out, "failures") == failures
-  (tree / "s" / "same.jpg").unlink()  # Which was half of the trouble.
+  (tree / "s" / "same.jpg").unlink()  # One of the two files that conflict.
   assert _run(_Lengths(), output, f"{source}/s/*").failures == 0
   assert _rows(out, "failures") == [] and len(_rows(out, "manifest")) == 5
 

@@ -1,4 +1,4 @@
-"""The parts of a corpus: which files are meant, which results are whole, how they are written."""
+"""The parts of a corpus: selecting files, checking results, and writing them."""
 
 import os
 import pathlib
@@ -22,7 +22,7 @@ _SUFFIXES = frozenset((".png",))
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-  """The working directory, with names that are patterns and those that these match."""
+  """The working directory, with names that are patterns and names that these match."""
   monkeypatch.chdir(tmp_path)
   names = [
     "a.png",
@@ -42,7 +42,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def _found(path, output):
-  """Source -> place of its result."""
+  """Source -> path of its result."""
   patterns = finding.patterns_of(str(path), _SUFFIXES)
   return {work.source: work.place for work in finding.find(patterns, str(output), ".bin").works}
 
@@ -146,7 +146,7 @@ def test_transparent_pictures_are_made_again_for_a_file_does_not_say_on_which_co
   for image, alpha, expected in (
     (opaque, "white", (20, 30)),
     (clear, "white", None),
-    (clear, None, (20, 30)),  # Which is refused if it is read.
+    (clear, None, (20, 30)),  # It is refused if it is read.
   ):
     content = tf.io.encode_png(image).numpy()
     task = tasks.Compression("", alpha=alpha)
@@ -154,7 +154,7 @@ def test_transparent_pictures_are_made_again_for_a_file_does_not_say_on_which_co
 
 
 def test_a_photograph_with_any_bit_wrong_is_made_again():
-  """In checksums and after the pixels, too, where a decoder need not look."""
+  """Also if the bit is in a checksum or after the pixels, which a decoder may ignore."""
   source, task = _packed(5, 7), tasks.Decompression()
   png = images.encode_image(codecs.photograph(5, 7))
   assert task.finished(None, "", source, png) == (5, 7)

@@ -24,7 +24,7 @@ def folder(tmp_path):
   PIL.Image.fromarray(_picture(50, 50, 9)).save(tmp_path / "damaged.dds")
   with open(tmp_path / "damaged.dds", "r+b") as file:
     file.seek(80)
-    file.write(bytes(4))  # No kind of pixels: Pillow raises NotImplementedError.
+    file.write(bytes(4))  # An invalid pixel format: Pillow raises NotImplementedError.
   return tmp_path
 
 
@@ -35,7 +35,7 @@ def _batches(source, first=0, sizes=(1, 1, 1, 1), seed=0, as_is=False):
 
 
 def _places(crop, picture):
-  """Where a crop, or its mirror image, stands in a picture."""
+  """Positions of a crop, or its mirror image, in a picture."""
   windows = np.lib.stride_tricks.sliding_window_view(picture, crop.shape)[:, :, 0]
   return [
     (flip, *place)

@@ -1,4 +1,4 @@
-"""Photographs for training: which are taken, and what crops of them come in which order."""
+"""Photographs for training: their selection, and the crops and their order."""
 
 import itertools
 import pathlib
@@ -25,7 +25,7 @@ def _save(path, image, mode="RGB"):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-  """Five of different sizes; blue is the index, red and green are coordinates."""
+  """Five photographs of different sizes; blue is the index, red and green are coordinates."""
   folder = tmp_path_factory.mktemp("photographs")
   paths = []
   for i in range(5):
@@ -77,12 +77,12 @@ def test_unusable_files_are_skipped_and_counted(tmp_path):
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # It warns before it gives up.
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM"])
 def test_files_truncated_anywhere_stop_nothing(tmp_path, file_format):
-  image = PIL.Image.fromarray(_noise(9, 9))  # As large as what is taken.
+  image = PIL.Image.fromarray(_noise(9, 9))  # Large enough to be accepted.
   (image.convert("P") if file_format == "GIF" else image).save(tmp_path / "whole", file_format)
   whole = (tmp_path / "whole").read_bytes()
   found = finding.find_photographs([str(tmp_path / "*")], min_size=8)
   assert found.paths == (str(tmp_path / "whole"),)
-  # The last bytes of some formats say nothing about pixels.
+  # The last bytes of some formats do not contain pixels.
   lengths = range(0, len(whole) * 3 // 4, 5)
   for length in lengths:
     (tmp_path / f"truncated-{length:04}").write_bytes(whole[:length])
@@ -97,7 +97,7 @@ def _without_end(path):
 
 
 def test_what_is_found_is_read_by_the_reader_that_found_it(tmp_path, caplog):
-  """Pillow reads it all; TensorFlow alone would refuse the first two and read others otherwise."""
+  """Pillow reads all; TensorFlow alone would refuse the first two and read others differently."""
   noise = _noise(40, 40)
   for name in ("endless.png", "turned.png", "deep.png", "small.tif"):
     _save(tmp_path / name, noise)
@@ -120,7 +120,7 @@ def test_what_is_found_is_read_by_the_reader_that_found_it(tmp_path, caplog):
 def test_whatever_pillow_raises_stops_nothing(tmp_path):
   good = _save(tmp_path / "good.png", _noise(8, 8))
   damaged = bytearray(pathlib.Path(_save(tmp_path / "damaged.dds", _noise(8, 8))).read_bytes())
-  damaged[80:84] = bytes(4)  # What kind of pixels it has.
+  damaged[80:84] = bytes(4)  # The pixel format.
   (tmp_path / "damaged.dds").write_bytes(damaged)
   with pytest.raises(NotImplementedError):
     PIL.Image.open(tmp_path / "damaged.dds")
@@ -141,7 +141,7 @@ def test_nothing_to_train_on_is_one_line(tmp_path):
   assert "1 unreadable" in str(caught.value)
 
 
-# Name -> bits a pixel and a channel, lowest bits of red, green and blue, whether masks say so.
+# Name -> bits per pixel and per channel, lowest bits of red, green and blue, whether it has masks.
 _BMPS = {
   "16_bits.bmp": (16, 5, (10, 5, 0), False),
   "32_bits.bmp": (32, 8, (16, 8, 0), False),
@@ -150,7 +150,7 @@ _BMPS = {
 
 
 def _save_bmp(path, image):
-  """Pillow itself writes 24 bits alone."""
+  """Saves a BMP file of any depth; Pillow itself writes only 24 bits."""
   bits, depth, shifts, has_masks = _BMPS[path.name]
   channels = np.moveaxis(image.astype(np.uint32) >> (8 - depth), -1, 0)
   pixels = sum(channel << shift for channel, shift in zip(channels, shifts))
@@ -209,7 +209,7 @@ def test_crops_are_parts_of_photographs_or_mirrored_ones(photographs):
     part = images[index][top : top + _CROP, left : left + _CROP]
     np.testing.assert_array_equal(upright, part)
     seen.append((index, mirrored, top, left))
-  # From everywhere, and both ways round within an epoch, too.
+  # Crops come from everywhere, and with both flips within an epoch, too.
   assert any(0 < sum(crop[1] for crop in seen[i : i + 5]) < 5 for i in range(0, 100, 5))
   assert min(top for *_, top, _ in seen) == 0 and max(top for *_, top, _ in seen) > 12
   assert min(left for *_, left in seen) == 0 and max(left for *_, left in seen) > 12
@@ -236,7 +236,7 @@ def test_each_epoch_visits_each_photograph_once(photographs, batch):
   batches = _crops(photographs, batch=batch, last_step=30 // batch)
   order = np.concatenate(batches)[:, 0, 0, 2].reshape(6, 5)
   np.testing.assert_array_equal(np.sort(order, 1), np.tile(np.arange(5), (6, 1)))
-  assert len(np.unique(order, axis=0)) > 1  # In another order each time.
+  assert len(np.unique(order, axis=0)) > 1  # The order changes each time.
 
 
 def test_one_photograph_is_enough(photographs):
@@ -254,7 +254,7 @@ def test_validation_crops_are_central(photographs):
     np.testing.assert_array_equal(crop, image[top : top + _CROP, left : left + _CROP])
 
 
-# Photographs that come along.
+# Bundled photographs.
 
 
 def test_bundled_photographs_are_usable_and_none_is_held_out():
@@ -281,7 +281,7 @@ def test_crops_are_the_same_whether_photographs_are_kept_in_memory_or_not(monkey
 
 @pytest.fixture(scope="module")
 def slopes(tmp_path_factory):
-  """A JPEG and a PNG of 180x230; red and green tell the place, blue is fine texture."""
+  """A JPEG and a PNG of 180x230; red and green encode the position, blue is fine texture."""
   folder = tmp_path_factory.mktemp("slopes")
   rows, columns = np.indices([180, 230])
   image = np.stack([rows, columns, 60 + _noise(180, 230)[..., 0] // 2], -1).astype(np.uint8)
@@ -292,7 +292,7 @@ def slopes(tmp_path_factory):
 
 
 def _places(crop):
-  """Factor, top and left of a crop of `slopes`, by lines fitted where no border is felt."""
+  """Factor, top and left of a crop of `slopes`, from lines fitted away from the borders."""
   middle = slice(4, _CROP - 4)
   at = np.arange(_CROP)[middle] + 0.5
   (down, top), (right, left) = (

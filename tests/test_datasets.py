@@ -1,4 +1,4 @@
-"""Training on tensorflow-datasets: any by name, and photographs that were prepared."""
+"""Training on tensorflow-datasets: any data set by name, and prepared photographs."""
 
 import functools
 
@@ -25,7 +25,7 @@ def _crops(name, data_dir, crop, batch, seed, first_step, last_step=100, **kwarg
 
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
-  """A folder for the datasets `tiny_photographs` and `tiny_greys`, made when first asked for."""
+  """A folder for the datasets `tiny_photographs` and `tiny_greys`, made on first use."""
   import tensorflow_datasets as tfds
 
   class _Tiny(tfds.core.GeneratorBasedBuilder):
@@ -41,7 +41,7 @@ def dataset_dir(tmp_path_factory):
       return {"train": self._generate_examples(0), "test": self._generate_examples(100)}
 
     def _generate_examples(self, blue):
-      # Two large photographs and one that is too small, its blue is 9.
+      # Two large photographs and one that is too small, with a blue of 9.
       for i, size in enumerate([(40, 33), (35, 60), (31, 60)]):
         rows, columns = np.indices(size)
         image = np.stack([rows, columns, np.full_like(rows, blue + (i if i < 2 else 9))], -1)
@@ -53,7 +53,7 @@ def dataset_dir(tmp_path_factory):
   class TinyGreys(_Tiny):
     channels = 1
 
-  # To define these classes is to register them.
+  # Defining these classes registers them.
   del TinyPhotographs, TinyGreys
   tfds.disable_progress_bar()
   return str(tmp_path_factory.mktemp("tfds"))
@@ -68,7 +68,7 @@ def test_dataset_crops_are_parts_of_its_training_images(dataset_dir):
     rows, columns = np.indices([_CROP, _CROP])
     np.testing.assert_array_equal(upright[..., 0], rows + upright[0, 0, 0])
     np.testing.assert_array_equal(upright[..., 1], columns + upright[0, 0, 1])
-  # Neither the small image nor the test split; the dataset goes on for ever, and changes.
+  # Neither the small image nor the test split; the dataset repeats, with other crops.
   assert set(np.unique(crops[..., 2])) == {0, 1}
   assert len(np.unique(crops, axis=0)) > 20
 
@@ -103,7 +103,7 @@ def test_dataset_that_is_not_on_disk_is_one_line(dataset_dir, tmp_path):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-  """A folder with files of all kinds and larger photographs, and the dataset made of it."""
+  """A folder with files of all kinds and larger photographs, and the dataset made from it."""
   folder = tmp_path_factory.mktemp("prepared")
   (folder / "in" / "sub").mkdir(parents=True)
   sample_files.make_files(folder / "in" / "sub")
@@ -127,7 +127,7 @@ def _stored(folder):
 
 
 def _usable(folder):
-  """Paths of what can be stored, and the pixels that `compress` would see."""
+  """Paths of files that can be stored, and the pixels that `compress` would read."""
   result = {}
   for path in sorted((folder / "in").rglob("*.*")):
     try:
@@ -148,7 +148,7 @@ def test_what_can_be_read_is_stored_and_the_rest_told_of(prepared):
   assert set(skipped) == files - set(map(str, usable))
   assert skipped[str(folder / "in" / "sub" / "line.png")] == "smaller than 50 pixels"
   for name, words in sample_files.BAD.items():
-    if name not in ("dangling.png", "too_wide.png"):  # The one is no file, the other is low.
+    if name not in ("dangling.png", "too_wide.png"):  # One is not a file, the other is too low.
       assert words in skipped[str(folder / "in" / "sub" / name)]
 
 
@@ -186,7 +186,7 @@ def test_a_run_that_resumes_sees_the_crops_it_would_have_seen(prepared):
 def test_each_epoch_visits_each_photograph_once(prepared, tmp_path):
   folder = tmp_path / "in"
   folder.mkdir()
-  for i in range(7):  # Of one colour each, which tells them apart.
+  for i in range(7):  # Each has one colour, which identifies it.
     PIL.Image.new("RGB", (40, 40), (30 * i, 0, 0)).save(folder / f"{i}.png")
   assert datasets.prepare([str(folder / "*")], "colours", str(tmp_path), 40) == 7
   crops = np.concatenate(list(_crops("colours", str(tmp_path), _CROP, 7, 0, 0, 5)))

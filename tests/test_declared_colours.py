@@ -38,21 +38,21 @@ def _power(exponent):
 
 
 def _to_xyz(places):
-  """[3, 3]: from light of three colours, by its definition."""
+  """The matrix [3, 3] from light of three colours to XYZ, by its definition."""
   white, *primaries = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in places)
   columns = np.stack(primaries, 1)
   return columns * np.linalg.solve(columns, white)
 
 
 def _adapted(white, other):
-  """[3, 3]: XYZ for one white -> XYZ for another, after Bradford."""
+  """The matrix [3, 3] from XYZ for one white to XYZ for another, after Bradford."""
   cone = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
   one, two = (cone @ [x / y, 1, (1 - x - y) / y] for x, y in (white, other))
   return np.linalg.inv(cone) @ np.diag(two / one) @ cone
 
 
 def _expected(levels, places, light_of):
-  """What 8-bit levels of some colours are in sRGB, in float64."""
+  """Converts 8-bit levels of a colour space to sRGB, in float64."""
   light = light_of(levels / 255) @ _to_xyz(places).T @ _adapted(places[0], _SRGB[0]).T
   return _srgb_of_light(light @ np.linalg.inv(_to_xyz(_SRGB)).T) * 255
 
@@ -80,7 +80,7 @@ def _gama(exponent):
 
 
 def _profile(swapped=False):
-  """Of sRGB, or with its red and green swapped."""
+  """An ICC profile of sRGB, or with its red and green swapped."""
   profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
   return (
     profile.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
@@ -121,7 +121,7 @@ _SWAP = (_SWAPPED, _light_of_srgb)
     ({b"gAMA": _gama(1.8), b"cHRM": _chrm(_D50)}, _D50, _power(1.8)),
     ({b"cHRM": _chrm(_P3)}, _P3, _light_of_srgb),
     ({b"iCCP": _iccp(swapped=True)}, *_SWAP),
-    # What comes first in the order of the standard counts, wherever it stands.
+    # The order of precedence in the standard counts, not the order in the file.
     ({b"gAMA": _gama(1), b"iCCP": _iccp(swapped=True)}, *_SWAP),
     ({b"sRGB": b"\0", b"iCCP": _iccp(swapped=True)}, *_SWAP),
     ({b"iCCP": _iccp(swapped=True), b"cICP": bytes([12, 13, 0, 1])}, _P3, _light_of_srgb),
@@ -206,13 +206,13 @@ def test_a_large_profile_is_used():
 
 # AVIF and HEIC.
 
-# So smooth that what the codecs lose is little.
+# Smooth, so that the codecs lose little.
 _ROWS, _COLUMNS = np.mgrid[30:222:32j, 30:222:32j]
 _SMOOTH = np.stack([_ROWS, _COLUMNS, 240 - _ROWS], -1).round().astype(np.uint8)
 
 
 def _coded(file_format, primaries, transfer):
-  """A file whose code points are these; YCbCr as they are in any case."""
+  """A file with these code points; its YCbCr does not depend on them."""
   buffer = io.BytesIO()
   if file_format == "HEIF":
     pytest.importorskip("pillow_heif").register_heif_opener()
@@ -253,7 +253,7 @@ def test_hdr_is_refused(file_format, transfer):
 
 
 def _exif(index, colour_space):
-  """Little-endian, with the parts of cameras: 26 bytes, 30, 18."""
+  """Little-endian EXIF with the directories of a camera: 26, 30 and 18 bytes."""
   part = lambda *entries: struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)  # noqa: E731
   entry = lambda tag, kind, count, value: struct.pack("<HHII", tag, kind, count, value)  # noqa: E731
   return (

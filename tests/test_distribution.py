@@ -1,4 +1,4 @@
-"""Several devices and machines take the very steps that one takes."""
+"""Several devices and machines take the same steps as one."""
 
 import csv
 import json

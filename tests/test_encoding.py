@@ -1,4 +1,4 @@
-"""Pictures of all kinds that `decompress` writes, and the flags that choose one."""
+"""Pictures of all formats that `decompress` writes, and the flags that choose a format."""
 
 import functools
 import io
@@ -61,7 +61,7 @@ def test_formats_that_are_too_small_for_a_picture_say_so(image_format, limit):
 
 @pytest.fixture
 def picture_flags(monkeypatch):
-  """Arguments -> `PictureFlags`, apart from the flags of programs."""
+  """Arguments -> `PictureFlags`, separate from the flags of programs."""
 
   def parse(*arguments):
     values = flags.FlagValues()

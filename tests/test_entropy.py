@@ -11,7 +11,7 @@ from tests import codecs
 
 _SCALES = np.geomspace(0.11, 256, 64)
 _MAX_BITS = 29.897352853986263  # -log2(1e-9).
-_UNIT = 2**-16  # Of the probabilities in tables.
+_UNIT = 2**-16  # Unit of the probabilities in tables.
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def conditional():
 
 @pytest.fixture(scope="module")
 def density():
-  """Four channels, with random weights."""
+  """A density of four channels, with random weights."""
   tf.keras.utils.set_random_seed(3)
   layer = entropy.FactorizedDensity(4)
   for variable in layer.density.trainable_variables:
@@ -36,7 +36,7 @@ def normal_tables(conditional):
 
 @pytest.fixture(scope="module")
 def mixed_tables(density, normal_tables):
-  """Tables 0 to 3: of the channels of `density`; 4 to 67: of the scales."""
+  """Tables of the channels of `density` (0 to 3) and of the scales (4 to 67)."""
   return concatenate([range_coder.build_tables(density.coding_prior()), normal_tables])
 
 
@@ -66,7 +66,7 @@ def test_scale_index_is_linear_within_its_bounds(conditional):
   [
     (0.0, 1, 4.0),
     (0.0, -1, -4.0),
-    # Beyond a bound only gradients that lead back inside survive descent.
+    # Beyond a bound only gradients that lead back inside are kept.
     (-100.0, -1, -4.0),
     (-100.0, 1, 0.0),
     (100.0, 1, 4.0),
@@ -89,7 +89,7 @@ def test_likelihood_equals_differences_of_the_normal_cdf(conditional, reference,
   actual = conditional.likelihood(tf.constant(y_hat), mean, scale).numpy()
   expected = reference.normal_mass(y_hat, np.float64(mean), scale.astype(np.float64))
   np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-7)
-  # The tail keeps its digits down to what float32 can express.
+  # The tail keeps its digits down to the smallest float32 numbers.
   tail = expected > 1e-30
   assert tail[:, 0].sum() < 10 and tail[:, -1].sum() > 5000
   np.testing.assert_allclose(actual[tail], expected[tail], rtol=1e-3)
@@ -169,8 +169,8 @@ def _assert_tables_have(tables, mass):
     values = tables.offset[i] + np.arange(tables.escape[i])
     expected = mass(i, values)
     assert probabilities.min() >= _UNIT  # Everything can be coded, the escape too.
-    # A symbol that is less likely than the unit is rounded up to it, at the cost of likely ones;
-    # the escape costs one unit more.
+    # A symbol less likely than the unit is rounded up to it, at the cost of likely symbols; the
+    # escape costs one unit more.
     np.testing.assert_allclose(probabilities[:-1], expected, rtol=0, atol=3 * _UNIT)
     assert 1 - expected.sum() < 2 * _UNIT
     assert probabilities[-1] <= 3 * _UNIT
@@ -211,7 +211,7 @@ def _encode(coder, *pushes):
 
 
 def _decode(coder, data, *tables):
-  """The values of each pop, and whether all bytes were used."""
+  """The values that each table decodes, and whether all bytes were used."""
   handle, values = coder.start_decoder(tf.constant(data)), []
   for table in tables:
     handle, value = coder.pop(handle, tf.constant(table, tf.int32))
@@ -274,7 +274,7 @@ def test_coder_works_in_a_graph(mixed_tables):
 
 
 def _assert_length(data, information):
-  """The brackets: half a percent, and the bytes that a coder flushes at its end."""
+  """Checks the length within half a per cent, and the bytes that a coder flushes at its end."""
   assert abs(8 * len(data) - information) <= 0.005 * information + 32
 
 
@@ -310,7 +310,7 @@ _STRANGE = [
   b"",
   b"\x00",
   b"\xff",
-  b"\xff\x80\x00\x00",  # tensorflow-compression's own overflow code reads these for ever.
+  b"\xff\x80\x00\x00",  # tensorflow-compression's own overflow code reads these endlessly.
   b"\x00" * 1000,
   b"\xff" * 1000,
   *(np.random.default_rng(n).bytes(n) for n in (1, 2, 3, 10, 100, 5000)),

@@ -16,7 +16,7 @@ _ROOT = pathlib.Path(bmshj_minnen.__file__).parent
 
 
 def _exceptions():
-  """Those that any module of the package defines, the programs' too."""
+  """The exceptions that all modules of the package define, programs included."""
   found = set()
   for path in sorted(_ROOT.rglob("*.py")):
     classes = [
@@ -40,7 +40,7 @@ _EXCEPTIONS = _exceptions()
 
 
 def _example(kind):
-  """With one value of the right type for each argument."""
+  """An exception with one value of the right type for each argument."""
   if kind.__init__ in (base.__init__ for base in (ValueError, RuntimeError, OSError, Exception)):
     return kind("all in one line")
   parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]

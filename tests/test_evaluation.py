@@ -1,4 +1,4 @@
-"""Evaluations: figures that are those of real files, and tables that survive being interrupted."""
+"""Evaluations: figures are measured on real files, and tables survive interruptions."""
 
 import csv
 import importlib.util
@@ -50,7 +50,7 @@ def evaluate(folder, tmp_path):
 
 @pytest.fixture
 def compressed(monkeypatch):
-  """Sizes of all that the classical codecs compress, the run of each that warms up included."""
+  """Sizes of all images that the classical codecs compress, warm-up runs included."""
   compress = classical.PillowCodec.compress
   sizes = []
 
@@ -124,7 +124,7 @@ def test_a_rerun_measures_only_what_is_missing(evaluate, tmp_path, compressed):
   table.write_text("".join([*lines[:3], lines[4][:-2]]))
   evaluate(codecs=["jpeg420"], qualities=[20, 60])
   by_image = {"a.png": _SIZES["a.png"], "b.png": _SIZES["b.png"]}
-  assert compressed == [by_image["a.png"], *by_image.values()]  # The first one twice, to warm up.
+  assert compressed == [by_image["a.png"], *by_image.values()]  # The first image twice, to warm up.
   timeless = [line.split(",")[:-2] for line in table.read_text().splitlines()]
   assert timeless == [line.split(",")[:-2] for line in whole.splitlines()]
 
@@ -145,7 +145,7 @@ def test_being_interrupted_keeps_what_was_measured(evaluate, tmp_path, monkeypat
 
   def interrupted(codec, data):
     calls.append(data)
-    if len(calls) == 3:  # After the one that warms up, and the first photograph.
+    if len(calls) == 3:  # After the warm-up, and the first photograph.
       raise KeyboardInterrupt
     return decompress(codec, data)
 

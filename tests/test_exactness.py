@@ -1,4 +1,4 @@
-"""A file means the same ŷ under other runtimes, threads, oneDNN settings and instruction sets."""
+"""A file gives the same ŷ under other runtimes, threads, oneDNN settings and instruction sets."""
 
 import json
 import sys

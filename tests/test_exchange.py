@@ -1,4 +1,4 @@
-"""The study that exchanges files between runtimes: what it finds, and what its tables count."""
+"""The study that exchanges files between runtimes: its results, and the counts in its tables."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ from bmshj_minnen.format import farmhash
 
 def test_it_is_tensorflows_fingerprint():
   generator = np.random.default_rng(0)
-  # All rests of blocks, of several counts of blocks, and a file as of a photograph.
+  # All remainders of blocks, several counts of blocks, and the size of a photograph's file.
   for size in [*range(farmhash.MIN_SIZE, 400), 40_001]:
     data = generator.bytes(size)
     assert farmhash.fingerprint(data) == tf.fingerprint([data]).numpy().tobytes(), size

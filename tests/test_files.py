@@ -1,4 +1,4 @@
-"""What results may take the place of, and what is lost to nobody."""
+"""Files that results may replace, and files that must not be lost."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ def test_own_files_and_empty_ones_are_replaced(target, content):
   assert target.read_bytes() == b"result"
 
 
-# A BMP of 333 bytes, whose size makes it begin like a compressed file.
+# A BMP of 333 bytes: its size makes it begin like a compressed file.
 _BMP = b"BM" + struct.pack("<IHHII", 333, 0, 0, 54, 40) + bytes(315)
 
 

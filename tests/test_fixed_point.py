@@ -1,4 +1,4 @@
-"""Exact networks: integers in, the integers that int64 NumPy computes out."""
+"""Exact networks give the same integers as int64 NumPy."""
 
 import fractions
 
@@ -16,7 +16,7 @@ _FAN_IN, _OUT = 12 * 192, 64
 
 
 def _extreme_layer(generator, slope=256):
-  """Weights at the bound of 2**16 a column: equal, alternating, one alone, random."""
+  """Weights at the bound of 2**16 per column: equal, alternating, one alone, random."""
   weights = generator.integers(-28, 29, size=(_FAN_IN, _OUT))
   weights[:, 0] = 28
   weights[:, 1] = 28 * (-1) ** np.arange(_FAN_IN)
@@ -126,7 +126,7 @@ def test_the_probe_accepts_exact_products_and_falls_back_from_inexact_ones(monke
   matmul = tf.matmul
 
   def reduced(a, b):
-    """Like TF32: operands keep 10 bits of the mantissa, in float32 only."""
+    """Rounds like TF32: float32 operands keep 10 bits of the mantissa."""
     if a.dtype == "float32":
       a, b = (tf.bitcast(tf.bitcast(x, tf.int32) & -(2**13), tf.float32) for x in (a, b))
     return matmul(a, b)

@@ -1,4 +1,4 @@
-"""Networks that the package does not know are trained, saved, loaded and coded with."""
+"""Networks from outside the package are trained, saved, loaded and used for coding."""
 
 import logging
 import pathlib
@@ -23,7 +23,7 @@ _CONV, _DECONV = tf.keras.layers.Conv2D, tf.keras.layers.Conv2DTranspose
 
 
 class _Doubled(tf.keras.layers.Layer):
-  """Says nothing of its receptive field."""
+  """A layer that does not declare its receptive field."""
 
   def __init__(self):
     super().__init__()
@@ -39,7 +39,7 @@ def _stack(layer, last, *others):
 
 @layers.register("test swish")
 class _Swish(layers.Networks):
-  """Another activation, a normalization and pooling; g_s has no kernels of 5."""
+  """Another activation, a normalization and pooling; g_s has no 5x5 kernels."""
 
   def g_a(self):
     hidden = [_CONV(4, 3, 2, "same", activation="swish"), tf.keras.layers.BatchNormalization()]
@@ -53,7 +53,7 @@ class _Swish(layers.Networks):
 
 @layers.register("test patches")
 class _Patches(layers.Networks):
-  """One layer of stride 16 each, which are no chains of layers."""
+  """One layer of stride 16 each, instead of chains of layers."""
 
   def g_a(self):
     return _CONV(self.config.latent_channels, 16, 16, "same")
@@ -86,7 +86,7 @@ class _Unknown(layers.Networks):
 
 @layers.register("test deep")
 class _Deep(layers.Networks):
-  """More layers that become integers, of other kernels and slopes."""
+  """More layers that become integers, with other kernels and slopes."""
 
   def h_s(self):
     outputs = self.config.latent_channels * 2
@@ -106,7 +106,7 @@ class _Deep(layers.Networks):
 
 
 def _train_a_step(directory, **fields):
-  """A saved model whose latents are not all zero, and what was saved."""
+  """A saved model whose latents are not all zero, and its arrays."""
   config = bmshj_minnen.ModelConfig("joint", 4, 6, **fields)
   run = trainer.build(config, bmshj_minnen.TrainConfig(str(directory), crop=64, batch=1))
   x = tf.constant(codecs.photograph(64, 64)[None], tf.float32)
@@ -115,7 +115,7 @@ def _train_a_step(directory, **fields):
   after = weights.to_arrays(run.model)
   assert all((before[name] != after[name]).any() for name in after if name.endswith("kernel"))
   generator = np.random.default_rng(0)
-  for name, array in after.items():  # None is as a new model has it.
+  for name, array in after.items():  # All arrays differ from a new model's.
     shift = 0 if name == "g_cm/kernel" else 0.01  # It is masked.
     after[name] = (array * generator.uniform(0.7, 1.3, array.shape) + shift).astype(np.float32)
     if name.startswith("g_a/") and "bias" in name:
@@ -126,7 +126,7 @@ def _train_a_step(directory, **fields):
 
 
 def _compress_to_a_file(directory, path, size=(50, 70)):
-  """Checks what comes back against the Keras model; returns the codec."""
+  """Checks the decoded image against the Keras model; returns the codec."""
   image = codecs.photograph(*size)
   path.write_bytes(bmshj_minnen.load(directory).compress(image))
   codec = bmshj_minnen.load(directory)
@@ -135,7 +135,7 @@ def _compress_to_a_file(directory, path, size=(50, 70)):
   padded = np.pad(image, [(0, -size[0] % 16), (0, -size[1] % 16), (0, 0)], mode="edge")
   y = model.analysis(padded[None])[0].numpy()
   assert np.abs(y).max() > 1, "there is something to send"
-  assert np.abs(y_hat - y).max() < 0.6  # Half a symbol, and what integers add to a mean.
+  assert np.abs(y_hat - y).max() < 0.6  # Half a symbol, and the error of integer means.
   expected = np.clip(np.round(model.synthesis(y_hat[None])[0, : size[0], : size[1]]), 0, 255)
   decoded = codec.decompress(path.read_bytes())
   assert np.abs(decoded - expected).max() <= 1 and np.mean(decoded != expected) < 0.01
@@ -152,7 +152,7 @@ def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
   with caplog.at_level(logging.WARNING):
     codec = _compress_to_a_file(tmp_path / "model", tmp_path / "photo.tfci")
   assert ("_Doubled" in caplog.text) == (name == "test unknown")
-  # In tiles, unless that cannot be.
+  # In tiles, if that is possible.
   image = np.tile(codecs.photograph(400, 300), (1, 2, 1))
   whole, size = codec.compress_with_latents(image)[1].y_hat, (400, 600)
   codec.memory = 1
@@ -228,13 +228,13 @@ def test_more_that_becomes_integers(fields, tmp_path):
 
 
 def _check_parameters(codec, model, latents):
-  """Those in integers are near those of the Keras model, which knows the mask by itself."""
+  """Checks that integer parameters are near the Keras model's, which applies the mask itself."""
   mean, scale = codecs.float_parameters(model, latents)
   index = np.clip(63 * np.log(scale / 0.11) / np.log(256 / 0.11), 0, 63)
   fixed_mean, fixed_index = codecs.frozen_parameters(codec, latents)
   assert np.abs(fixed_mean - mean).max() < 0.02 * max(1.0, np.abs(mean).max())
   assert np.abs(fixed_index - index).max() < 0.7
-  # And with other parameters the test would fail.
+  # With other parameters the test would fail.
   assert np.ptp(mean, 0).max() > 0.05
 
 

@@ -77,7 +77,7 @@ def test_every_flipped_bit_raises(bit):
   data[bit // 8] ^= 1 << bit % 8
   with pytest.raises(BitstreamError):
     reading.unpack(bytes(data), _FINGERPRINT)
-  with pytest.raises(BitstreamError):  # Whatever model it is of.
+  with pytest.raises(BitstreamError):  # With any model.
     reading.parse_intact(bytes(data))
 
 

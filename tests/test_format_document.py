@@ -1,4 +1,4 @@
-"""FORMAT.md has the tables and the constants of the code."""
+"""FORMAT.md has the same tables and constants as the code."""
 
 import dataclasses
 import json

@@ -52,7 +52,7 @@ def many(joint, tmp_path_factory):
 def test_gains_are_interpolated_geometrically():
   gains = Gains(2, _LAMBDAS)
   gains.log_gain.assign(np.log([[1.0, 8.0], [4.0, 2.0], [16.0, 2.0]]))
-  # In the geometric middle of two λ is that of their gains; outside are those of the ends.
+  # At the geometric mean of two λ, the gains are the geometric mean; outside, the end's gains.
   lambdas = [0.0001, 0.002, math.sqrt(0.002 * 0.016), 0.016, 0.128, 1.0]
   expected = [[1, 8], [1, 8], [2, 4], [4, 2], [16, 2], [16, 2]]
   np.testing.assert_allclose(gains.gain(tf.constant(lambdas))[:, 0, 0], expected, rtol=1e-5)
@@ -147,12 +147,12 @@ def test_files_hold_the_latents_and_pixels_of_the_model(prior, tmp_path):
     decoded = codec.latents(data)
     assert np.array_equal(decoded.y_hat, latents.y_hat)
     assert np.array_equal(decoded.z_hat, latents.z_hat)
-    # No symbol is further than a half from what Keras computes.
+    # Every symbol is within a half of Keras's value.
     y = model.analysis(tf.constant(padded), lmbda)[0].numpy()
     assert np.abs(latents.y_hat - y).max() < 0.5 + 2e-3 * np.abs(y).max()
     x_hat = model.synthesis(tf.constant(latents.y_hat[None]), lmbda)[0, :70, :90].numpy()
     pixels = codec.decompress(data).astype(float)
-    rounding = 1e-4 * np.abs(x_hat).max()  # An untrained g_s goes far beyond 255.
+    rounding = 1e-4 * np.abs(x_hat).max()  # Values of an untrained g_s are far above 255.
     assert np.mean(np.abs(pixels - np.clip(x_hat, 0, 255)) > 0.5 + rounding) == 0
     assert pixels.std() > 10
 

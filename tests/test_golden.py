@@ -1,4 +1,4 @@
-"""Files that a release wrote decode to the same latents for ever; see golden/README.md."""
+"""Files that a release wrote decode to the same latents forever; see golden/README.md."""
 
 import hashlib
 import pathlib
@@ -37,7 +37,7 @@ print(hashlib.sha256(latents.y_hat.tobytes() + latents.z_hat.tobytes()).hexdiges
 
 
 def test_mixed_precision_of_the_program_around_changes_nothing():
-  """On processors without bfloat16 the option does nothing, and this is the test above."""
+  """On processors without bfloat16 the option has no effect, and this repeats the test above."""
   files = [str(_FOLDER / "joint"), str(_FOLDER / "joint.tfci")]
   result = subprocess.run(
     [sys.executable, "-c", _MIXED_PRECISION, *files], check=True, capture_output=True, text=True

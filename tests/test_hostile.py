@@ -1,4 +1,4 @@
-"""Any bytes: whatever strangers send is refused or decoded, in bounded memory."""
+"""Any bytes from strangers are refused or decoded, in bounded memory."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from bmshj_minnen.format.tables import MAX_VALUE
 from experiments.robustness import hostile, hostile_run
 from tests import codecs
 
-_FILES = 100  # Of a kind and prior.
+_FILES = 100  # Files per kind and prior.
 _MAX_PIXELS = 2**16
 _ONE = pytest.mark.parametrize("case", ["factorized"], indirect=True)
 
@@ -92,14 +92,14 @@ def test_a_header_that_contradicts_is_named(case, kind, words):
 def test_forged_files_end_in_bounded_memory(case):
   _, codec, forge = case
   codecs.forget_peak()
-  for kind in hostile.FORGED:  # Brings memory to its level.
+  for kind in hostile.FORGED:  # Warms up, so that memory no longer grows.
     list(_outcomes(codec, forge, kind, 10))
   before = codecs.peak()
   decoded = 0
   for kind in hostile.FORGED:
     found = list(_outcomes(codec, forge, kind))
     decoded += sum(outcome.name == "decoded" for outcome in found)
-    # The same bytes give the same picture or the same words.
+    # The same bytes give the same picture or the same message.
     assert found[:10] == list(_outcomes(codec, forge, kind, 10))
   assert 0 < decoded < _FILES * len(hostile.FORGED)
   assert codecs.peak() - before < 32 * 2**20

@@ -1,4 +1,4 @@
-"""Pixels of every kind become 8-bit sRGB: depth, transparency, colour profiles."""
+"""Pixels of all kinds become 8-bit sRGB: depth, transparency, colour profiles."""
 
 import struct
 
@@ -18,7 +18,7 @@ def rgb():
 
 
 def _read_silently(path):
-  """Reads what there is nothing to say about."""
+  """Reads a picture without any note."""
   return images.read_image(str(path), note=pytest.fail)
 
 
@@ -26,7 +26,7 @@ def _read_silently(path):
 
 
 def _save_16_bits(path, pixels, kind, orientation=1):
-  """Writes [H, W, C] uint16."""
+  """Writes [H, W, C] uint16 to a file."""
   height, width, channels = pixels.shape
   if kind == "png":
     path.write_bytes(tf.io.encode_png(pixels).numpy())
@@ -80,7 +80,7 @@ def test_alpha_of_16_bits_is_rounded_too(tmp_path):
 
 
 def _transparent(folder, rgb):
-  """Name -> the colours and the opacity of a file with transparency, of every kind."""
+  """Name -> the colours and the opacity of a file, for every kind of transparency."""
   opacity = np.arange(35, dtype=np.uint8).reshape(5, 7) * 7
   grey = np.repeat(rgb[..., :1], 3, -1)
   rgba = PIL.Image.fromarray(np.concatenate([rgb, opacity[..., None]], -1))
@@ -173,7 +173,7 @@ def _curve(function):
 
 
 def _linear(v):
-  """From sRGB, as IEC 61966-2-1 has it."""
+  """sRGB -> linear light, after IEC 61966-2-1."""
   return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
@@ -182,10 +182,10 @@ def _encoded(light):
   return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-# Columns relative to D50, as the profiles of these names have them.
+# Columns relative to D50, from the profiles of these names.
 _SRGB = [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)]
 _P3 = [(0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)]
-# Linear Display P3 -> linear sRGB, as CSS Color 4 has it.
+# Linear Display P3 -> linear sRGB, from CSS Color 4.
 _P3_TO_SRGB = [[1.22494, -0.22494, 0], [-0.04206, 1.04206, 0], [-0.01964, -0.07864, 1.09827]]
 
 
@@ -232,7 +232,7 @@ def test_a_profile_that_means_srgb_changes_no_bit(tmp_path, colours):
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA"])
 def test_profiles_of_other_modes_are_applied(tmp_path, colours, mode):
-  """Linear light in the file, whatever the mode: sRGB's own curve comes out."""
+  """Linear light in a file of any mode gives sRGB's own curve."""
   image = PIL.Image.fromarray(colours[:8, :8]).convert(mode)
   profile = _rgb_profile(_SRGB, lambda v: v)
   if mode == "L":
@@ -251,7 +251,7 @@ def test_16_bits_with_a_profile(tmp_path, colours):
 
 
 def test_inks_with_a_profile_become_what_it_says(tmp_path):
-  """A made-up press: any ink but black prints L* = 50; the simple formula gives other colours."""
+  """An invented press: any ink but black prints L* = 50; the simple formula gives other colours."""
   corners = np.array(list(np.ndindex(2, 2, 2, 2)))  # Whether there is ink, black last.
   lightness = np.where(corners[:, 3], 0, np.where(corners.any(1), 50, 100))
   table = np.stack([255 * lightness / 100, 128 + 0 * lightness, 128 + 0 * lightness], -1)

@@ -1,4 +1,4 @@
-"""Formats that are read, and pictures that Pillow would misread."""
+"""Formats that can be read, and pictures that Pillow would misread."""
 
 import io
 import struct
@@ -143,7 +143,7 @@ def test_an_orientation_may_be_of_another_type(deep, kind, orientation, upright)
 
 
 def _grey_png(levels, bits, key):
-  """A grey PNG file of a few bits, of which one level is transparent."""
+  """A grey PNG file of a few bits, with one transparent level."""
   rows = b""
   for row in levels:
     stored = "".join(f"{level:0{bits}b}" for level in row)
@@ -173,7 +173,7 @@ def test_a_level_of_any_depth_can_be_transparent(bits):
 
 
 def test_a_colour_of_16_bits_can_be_transparent():
-  """Others with the same 8 high bits are not."""
+  """Other colours with the same 8 high bits are opaque."""
   colours = np.array([[[300, 600, 900], [301, 600, 900]], [[300, 600, 901], [65535, 0, 9]]])
   content = tf.io.encode_png(colours.astype(np.uint16)).numpy()
   key = struct.pack(">3H", 300, 600, 900)
@@ -216,7 +216,7 @@ def test_jpeg_2000_of_8_bits_is_read(shape, bare):
 
 
 def _changed(content, name, at, new):
-  """A file in which bytes behind a name are others."""
+  """Replaces bytes behind a name in a file."""
   at += content.index(name) + len(name)
   return content[:at] + new + content[at + len(new) :]
 
@@ -289,7 +289,7 @@ def test_heic_is_read_where_pillow_heif_is():
 
 def test_heic_names_what_reads_it(monkeypatch):
   _, content = _heic()
-  monkeypatch.setitem(sys.modules, "pillow_heif", None)  # As if it were not there.
+  monkeypatch.setitem(sys.modules, "pillow_heif", None)  # As if it were not installed.
   PIL.Image.init()
   monkeypatch.delitem(PIL.Image.OPEN, "HEIF", raising=False)
   _refuse(content, "pip install 'bmshj_minnen[evaluation]'")

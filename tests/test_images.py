@@ -1,4 +1,4 @@
-"""Files <-> arrays: what is read, what is refused, and that nothing partial is written."""
+"""Files <-> arrays: reading, refusing, and writing whole files only."""
 
 import functools
 import io
@@ -21,7 +21,7 @@ def rgb():
 
 
 def _refuse(path, words):
-  """`read_image` says in one line that names the file what is wrong."""
+  """Checks that `read_image` names the file and the cause in one line."""
   with pytest.raises(images.ImageError) as caught:
     images.read_image(str(path))
   message = str(caught.value)
@@ -31,11 +31,11 @@ def _refuse(path, words):
 
 
 def _read_silently(path):
-  """Reads what there is nothing to say about."""
+  """Reads a picture without any note."""
   return images.read_image(str(path), note=pytest.fail)
 
 
-# What is read.
+# Reading.
 
 
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".ppm", ".bmp", ".tif", ".tiff", ""])
@@ -129,7 +129,7 @@ def test_the_first_of_several_pictures_is_read_and_that_is_said(tmp_path, file_f
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
 def test_orientation_is_applied(tmp_path, rgb, suffix, orientation):
-  """The values as EXIF defines them: where the stored row 0 and column 0 belong."""
+  """EXIF defines the values by the position of the stored row 0 and column 0."""
   upright = {
     1: rgb,
     2: rgb[:, ::-1],
@@ -151,7 +151,7 @@ _XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 
 
 def _saved(image, file_format, exif_orientation=None, xmp=_XMP):
-  """A file with XMP, and EXIF that names an orientation or does not."""
+  """A file with XMP, and EXIF with or without an orientation."""
   exif, buffer = PIL.Image.Exif(), io.BytesIO()
   exif[0x010F] = "maker"
   if exif_orientation:
@@ -185,7 +185,7 @@ def test_broken_exif_is_ignored(tmp_path, rgb):
   np.testing.assert_array_equal(images.read_image(str(tmp_path / "image.png")), rgb)
 
 
-# What is refused.
+# Refusing.
 
 
 def test_missing_file_is_refused(tmp_path):
@@ -230,7 +230,7 @@ def test_programs_are_not_run(tmp_path, rgb):
 
 
 def test_a_decompression_bomb_is_refused_before_it_goes_off(tmp_path):
-  """A gigapixel of nothing in 40 bytes."""
+  """An empty picture of a gigapixel in 40 bytes."""
   header = b"IHDR" + struct.pack(">IIBBBBB", 32768, 32768, 8, 2, 0, 0, 0)
   (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + _chunk(header))
   _refuse(tmp_path / "bomb.png", "bomb")
@@ -244,7 +244,7 @@ def test_truncated_files_are_refused(tmp_path, rgb, file_format):
   (image.convert("P") if file_format == "GIF" else image).save(buffer, file_format)
   data = buffer.getvalue()
   path = tmp_path / "truncated"
-  # Half a file is never an image. (The last bytes of some formats say nothing about pixels.)
+  # Half a file is never an image. (The last bytes of some formats do not contain pixels.)
   for length in range(len(data) // 2):
     path.write_bytes(data[:length])
     _refuse(path, "not a readable image")

@@ -1,4 +1,4 @@
-"""What `info` tells of files, against the fields as the format lays them out."""
+"""The output of `info`, against the fields in the layout of the format."""
 
 import json
 import subprocess
@@ -145,7 +145,7 @@ def test_json_is_an_object_a_line(file, tmp_path, capsys):
 
 
 def test_standard_input_is_read_and_a_reader_may_go(file):
-  """More lines than a pipe holds; the reader takes one."""
+  """The output has more lines than a pipe can hold, and the reader takes one."""
   program = [sys.executable, "-m", "bmshj_minnen.info", "-"] + [str(file)] * 1000
   with open(file, "rb") as stdin:
     process = subprocess.Popen(

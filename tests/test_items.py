@@ -1,4 +1,4 @@
-"""Colours, turns and cuts of AVIF and HEIC count at whichever part of a picture they stand."""
+"""Colours, turns and cuts of AVIF and HEIC count at any part of a picture."""
 
 import dataclasses
 import importlib.util
@@ -13,7 +13,7 @@ from bmshj_minnen.photographs import images
 from experiments.robustness import heif_files, icc_files, judging, mutated_boxes
 
 _PICTURE = np.concatenate([judging.picture(), judging.picture()[:32, ::-1]])
-_SIZE = 64, 96  # Width and height; parts of a grid have 64 at least.
+_SIZE = 64, 96  # Width and height; parts of a grid need at least 64.
 _SRGB = heif_files.nclx(1, 13)
 _P3_PROFILE = icc_files.matrix_profile(icc_files.P3, [icc_files.power(2.2)] * 3)
 _WITH_HEIF = importlib.util.find_spec("pillow_heif") is not None
@@ -56,7 +56,7 @@ def test_hdr_of_any_part_is_refused(coded, image_format, transfer, name):
     _refuse([whole, part.with_properties(hdr)], name)
     _refuse([whole.with_properties(_SRGB), part.with_properties(hdr)], name)
 
-  if image_format == "HEIF":  # Of which parts may have parts.
+  if image_format == "HEIF":  # Its parts may have parts.
     middle = dataclasses.replace(heif_files.derived(b"iden", _SIZE), inputs=(3,))
     _refuse([heif_files.derived(b"grid", _SIZE), middle, part.with_properties(hdr)], name)
 
@@ -75,7 +75,7 @@ def test_colours_of_parts_are_those_of_the_whole(coded, image_format, colours):
     np.testing.assert_array_equal(
       images.read_image("x", note=notes.append, content=content), expected
     )
-    # Pillow takes the matrix of such AVIF from the coded picture, which may be another one.
+    # Pillow takes the matrix of such AVIF from the coded picture, which may have another one.
     is_told = image_format == "AVIF" and b"nclx" in colours
     assert [note for note in notes if "at its parts alone" in note] == notes
     assert len(notes) == is_told
@@ -92,7 +92,7 @@ def test_parts_that_contradict_each_other_are_refused(coded, image_format):
   )
   two = heif_files.derived(b"grid", (128, 96), 2)
   _refuse([two, part.with_properties(_SRGB), part.with_properties(other)], "different colours")
-  # Of matrices the one of the whole counts for decoders.
+  # Decoders use the matrix of the whole.
   content = heif_files.file_of(
     whole.with_properties(heif_files.nclx(1, 13, 1)), part.with_properties(_SRGB)
   )
@@ -100,7 +100,7 @@ def test_parts_that_contradict_each_other_are_refused(coded, image_format):
   read = images.read_image("x", content=content, note=notes.append)
   np.testing.assert_array_equal(read, _read(part.with_properties(heif_files.nclx(1, 13, 1))))
   assert len(notes) == 1 and "different matrices" in notes[0]
-  # 2 is unknown, and contradicts nothing.
+  # 2 means unknown, and contradicts nothing.
   unknown = heif_files.nclx(2, 2, 6)
   np.testing.assert_array_equal(
     _read(whole.with_properties(other), part.with_properties(unknown)),
@@ -145,7 +145,7 @@ def test_turns_and_cuts_are_done_in_their_order(coded, image_format, properties,
     whole = heif_files.derived(kind, _SIZE).with_properties(_SRGB, *properties)
     np.testing.assert_array_equal(_read(whole, part), expected)
     whole = heif_files.derived(kind, expected.shape[1::-1]).with_properties(_SRGB)
-    if image_format == "AVIF":  # Whose decoder leaves parts as they are.
+    if image_format == "AVIF":  # Its decoder does not change parts.
       _refuse([whole, part.with_properties(*properties)], "parts are cut or turned")
     else:
       np.testing.assert_array_equal(_read(whole, part.with_properties(*properties)), expected)

@@ -1,4 +1,4 @@
-"""JPEG files without their end marker are read if nothing else is missing, or else refused."""
+"""JPEG files without their end marker are read if nothing else is missing, otherwise refused."""
 
 import io
 
@@ -41,7 +41,7 @@ def test_files_that_lack_only_the_end_are_read(name, options):
 
 @pytest.mark.parametrize("name", _PICTURES)
 def test_progressive_files_that_lack_more_are_refused(name):
-  """Be it a byte of the last scan, or the last scan as a whole."""
+  """Either a byte of the last scan is missing, or the whole last scan."""
   content = _saved(name, progressive=True)[:-2]
   last = content.rfind(b"\xff\xda")
   for size in (

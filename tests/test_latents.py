@@ -1,4 +1,4 @@
-"""The study of latents: what it says of a prior, its numbers and its figure, against NumPy."""
+"""The study of latents: its results for a prior, its numbers and its figure, against NumPy."""
 
 import pathlib
 import subprocess
@@ -57,7 +57,7 @@ def test_anatomy_is_that_of_the_latents_of_the_file(subjects, reference, prior):
 
 
 def _made_up(shapes, channels=5):
-  """Anatomies with correlated errors, of which the last channel has few bits."""
+  """Anatomies with correlated errors; the last channel has few bits."""
   random = np.random.default_rng(0)
   result = []
   for k, (height, width) in enumerate(shapes):
@@ -90,7 +90,7 @@ def test_numbers_are_those_of_all_photographs_together():
   es = [np.float64(one.y_hat - one.mean) / one.scale for one in several]
 
   def correlation(pairs):
-    """By channel, of all pairs; the mean of four channels."""
+    """The correlation of all pairs by channel, averaged over four channels."""
     own = [
       [np.concatenate([np.ravel(v[..., c]) for v in side]) for side in pairs] for c in range(4)
     ]

@@ -13,7 +13,7 @@ from bmshj_minnen.layers.convolutions import PolyphaseConvolution, TransposedCon
 from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model_files import model_directory, weights
 
-# Of the largest output: float32 sums of some hundred products.
+# Relative to the largest output: float32 sums of some hundred products.
 _TOLERANCE = 1e-5
 _HYPER_PRIORS = ("scale_hyperprior", "mean_scale_hyperprior", "joint")
 _SIZES = [(64, 48), (33, 47), (1, 1), (17, 5)]
@@ -31,7 +31,7 @@ def _assert_equal(actual, expected):
 @pytest.mark.parametrize("size", _SIZES)
 def test_g_a_equals_numpy(tiny_model, reference, size):
   model = tiny_model("joint")
-  # Above 1, so that the gammas of the GDNs weigh as much as their betas.
+  # Above 1, so that the gammas of the GDNs have as much effect as their betas.
   x = _random((*size, 3), 4)
   _assert_equal(model.g_a(x[None])[0].numpy(), reference(model).g_a(x))
 
@@ -96,7 +96,7 @@ def test_kernels_are_learned_as_fourier_coefficients(tiny_model):
 def test_fourier_kernel_is_numpys_inverse_transform(shape):
   kernel = _random(shape)
   parameter = fourier_kernel.FourierKernel(kernel)
-  np.testing.assert_allclose(parameter(), kernel, atol=1e-6)  # As it was given.
+  np.testing.assert_allclose(parameter(), kernel, atol=1e-6)  # The given kernel.
   parameter.real.assign(_random(parameter.real.shape))
   parameter.imag.assign(_random(parameter.imag.shape)[..., ::-1])
   coefficients = parameter.real.numpy() + 1j * parameter.imag.numpy()
@@ -123,7 +123,7 @@ def _no_zeros(shape):
 
 
 def _assert_sees_only(function, mask, height=5, width=6, channels=6):
-  """Changing ŷ at one position changes outputs exactly where the mask says that it is seen."""
+  """Checks that changing ŷ at one position changes outputs exactly where the mask allows it."""
   rng = np.random.default_rng(2)
   y_hat = rng.normal(size=(height, width, channels)).astype(np.float32)
   before = np.asarray(function(y_hat[None])[0])
@@ -136,7 +136,7 @@ def _assert_sees_only(function, mask, height=5, width=6, channels=6):
       tap = np.subtract(position, output) + 2
       expected[output] = tap.min() >= 0 and tap.max() < 5 and mask[tuple(tap)]
     np.testing.assert_array_equal(difference > 1e-4, expected)
-    # The law itself, in raster order.
+    # The causal order itself, in raster order.
     flat = position[0] * width + position[1] + (not mask[2, 2])
     assert difference.ravel()[:flat].max(initial=0) == 0
 
@@ -261,7 +261,7 @@ def test_phases_are_transposed_convolutions_of_any_stride(support, stride, mirro
   kernel, x = _random((support, support, 2, 3)), _random((1, 4, 5, 2))
   side = geometry.polyphase_support(support, stride)
   assert polyphase.polyphase(kernel, stride).shape == (side, side, 2, stride**2 * 3)
-  # By the definition: sample i through tap t reaches stride * i + t - support // 2.
+  # By definition, sample i contributes through tap t to output stride * i + t - support // 2.
   expected = np.zeros((4 * stride + support, 5 * stride + support, 3))
   for i, j in np.ndindex(4, 5):
     part = np.einsum("c,tuco->tuo", x[0, i, j], kernel)

@@ -1,4 +1,4 @@
-"""The table of measurements as a file: odd names, byte order marks, other programs' line ends."""
+"""Files of measurements: odd names, byte order marks, other programs' line ends."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import bmshj_minnen
 from bmshj_minnen.evaluation import contenders, measurements, measuring, tables
 from tests import codecs
 
-# What `str.splitlines` ends lines at but CSV does not, what CSV quotes, where Markdown has cells.
+# Line ends of `str.splitlines` but not of CSV, characters that CSV quotes, Markdown's separator.
 _ODD = ("\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", '"', ",", ";", " ", "|")
 
 

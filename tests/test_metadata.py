@@ -20,7 +20,7 @@ _BASE, _IFD, _GPS = PIL.ExifTags.Base, PIL.ExifTags.IFD, PIL.ExifTags.GPS
 
 
 def _exif(orientation=6):
-  """As of a telephone."""
+  """EXIF like a telephone's."""
   result = PIL.Image.Exif()
   result.update(
     {
@@ -58,7 +58,7 @@ def _saved(image_format, **options):
 
 
 def _fields(content):
-  """All EXIF fields as Pillow shows them, without the places of directories."""
+  """All EXIF fields that Pillow reads, without the offsets of directories."""
   with PIL.Image.open(io.BytesIO(content)) as image:
     image.load()
     found = image.getexif()
@@ -70,7 +70,7 @@ def _fields(content):
 
 
 def _through_a_file(content):
-  """What comes back of a photograph's metadata."""
+  """Sends a photograph's metadata through a compressed file and returns the result."""
   data = with_metadata(
     bytes.fromhex("424d4d01010203ff01ff000200000009df44d82f") + b"payload\x00\xff",
     *metadata.read(content),
@@ -98,7 +98,7 @@ def test_all_fields_come_back(source, target):
 
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_what_was_turned_is_not_turned_again(target, tmp_path):
-  """Read as a photograph, turned and with its metadata saved, it is read the same way."""
+  """A photograph that was turned and saved with its metadata is read the same way."""
   path = tmp_path / "photograph"
   path.write_bytes(_saved("PNG", exif=_exif(6)))
   upright = images.read_image(str(path))
@@ -128,7 +128,7 @@ def _directory(order, *entries, following=0):
 
 
 def _with_thumbnail(order):
-  """EXIF of a wrong colour space, and a thumbnail: directories of 18, 30, 18 and 30 bytes."""
+  """EXIF with a wrong colour space and a thumbnail: directories of 18, 30, 18 and 30 bytes."""
 
   def short(number):
     return struct.pack(f"{order}H2x", number)
@@ -163,7 +163,7 @@ def test_four_places_change_and_the_thumbnail_goes(order):
 
 def test_a_thumbnail_in_the_middle_stays_but_is_not_named():
   first, thumbnail = _with_thumbnail("<")
-  # A maker's note behind the thumbnail, named by what was the colour space.
+  # A maker's note behind the thumbnail; its entry replaces the colour space.
   entry = struct.pack("<HHII", 0x927C, 7, 5, len(first + thumbnail))
   first = first[:40] + entry + first[52:]
   result = exif.of_upright_srgb(first + thumbnail + b"notes")

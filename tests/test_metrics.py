@@ -11,7 +11,7 @@ from tests import codecs
 
 
 def _photograph(height, width, seed=0):
-  """Structure at all five scales."""
+  """An image with structure at all five scales."""
   rng = np.random.default_rng(seed)
   image = sum(
     np.kron(rng.normal(size=[-(-height // s), -(-width // s), 3]), np.ones([s, s, 1]))[
@@ -28,17 +28,17 @@ def _noisy(image, deviation):
 
 
 def _reference_ms_ssim(x, x_hat, tiles=1):
-  """Wang et al. (2003) in float64, each channel by itself, of images `tiles` x `tiles` times.
+  """Wang et al. (2003) in float64, each channel separately, for images `tiles` x `tiles` times.
 
-  Images that repeat have maps that do: it takes those of one tile, and counts how often a window
-  begins at each of its pixels. Odd sides, of one tile alone, repeat their last row or column.
+  Maps of repeating images repeat, too: it computes one tile's maps, and counts the windows that
+  begin at each of its pixels. Odd sides, of one tile alone, repeat their last row or column.
   """
   window = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
   window /= window.sum()
   c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
   def local_mean(v):
-    """Of the windows that begin at each pixel, continued by the next tile."""
+    """The mean over the window that begins at each pixel, continued by the next tile."""
     for axis in (0, 1):
       v = ndimage.correlate1d(v, window, axis, mode="wrap", origin=-5)
     return v
@@ -159,7 +159,7 @@ def _quantized(x, step):
 
 @pytest.mark.parametrize("tiles", [1, 3, 9])  # 0.1, 0.9 and 8.3 megapixels.
 def test_ms_ssim_of_good_and_large_pictures(tiles):
-  """A picture beside itself is as good as alone, but for the border that windows do not cross."""
+  """A repeated picture has the same value as a single one, except for windows across borders."""
   x = codecs.photograph(320, 320)
   x_hat = _quantized(x, 4.6)
   expected = _db(_reference_ms_ssim(x, x_hat, tiles))
@@ -169,7 +169,7 @@ def test_ms_ssim_of_good_and_large_pictures(tiles):
 
 
 def test_ms_ssim_of_bright_and_flat_pictures():
-  """Variances are small differences of large squares there."""
+  """There variances are small differences of large squares."""
   x = np.full([192, 192, 3], 250, np.uint8)
   x[40:60, 30:150] = 0
   x_hat = x.copy()
@@ -203,7 +203,7 @@ def test_ms_ssim_of_small_images_is_nan(size):
 
 @pytest.mark.parametrize("kind", ["equal", "noisy", "unrelated", "negative", "constant"])
 def test_ms_ssim_has_gradients_wherever_training_may_be(kind):
-  """An untrained model draws what has nothing to do with the photograph, or its negative."""
+  """An untrained model gives pictures unrelated to the photograph, or its negative."""
   x = _photograph(176, 176)
   x_hat = {
     "equal": x,

@@ -23,7 +23,7 @@ all_priors = pytest.mark.parametrize("prior", list(_PARTS))
 
 
 def _photographs(batch=2, height=32, width=48, seed=0):
-  """Smooth enough to be predictable, [batch, height, width, 3] in 0..255."""
+  """Images [batch, height, width, 3] float32 in 0..255, smooth enough to be predictable."""
   coarse = np.random.default_rng(seed).integers(0, 256, [batch, height // 8, width // 8, 3])
   return np.kron(coarse, np.ones([1, 8, 8, 1])).astype(np.float32)
 
@@ -35,7 +35,7 @@ def _seed(n):
 def _latents(prior, height=5, width=6, seed=0):
   """Integers ŷ [h, w, 6] and, with side information, ẑ [h', w', 4]."""
   rng = np.random.default_rng(seed)
-  # Small, or the random networks would predict that all else is impossible.
+  # Small, as random networks would give large values almost no probability.
   y_hat = rng.integers(-1, 2, [height, width, 6]).astype(np.float32)
   z_hat = rng.integers(-1, 2, [-(-height // 4), -(-width // 4), 4]).astype(np.float32)
   return y_hat, z_hat if prior in _HYPER_PRIORS else None
@@ -70,7 +70,7 @@ def test_call_has_the_shapes_of_its_input(tiny_model, prior):
 
 @all_priors
 def test_the_forward_pass_is_that_of_the_figure(tiny_model, reference, prior):
-  """ŷ and ẑ, whatever quantizers make of y and z, are what is priced and synthesized."""
+  """Rate and synthesis use ŷ and ẑ, for any quantizers of y and z."""
   model, y = tiny_model(prior), tf.constant(_latents(prior)[0][None])
   seen = {}
 
@@ -128,7 +128,7 @@ def test_validation_codes_symbols_around_the_mean(tiny_model, reference, prior):
     mean, _ = reference(model).mean_and_scale(np.round(y[0]), None if z_hat is None else z_hat[0])
   y_hat = (np.round(y - mean) + mean).astype(np.float32)
   _assert_close(model.forward_rounded(x), _outputs_of(model, y_hat, z_hat))
-  # Means that are not whole numbers, where there are any.
+  # Means, where there are any, are not whole numbers.
   assert (np.abs(y_hat - np.round(y_hat)).max() > 0.1) == (
     prior not in ("factorized", "scale_hyperprior")
   )
@@ -136,7 +136,7 @@ def test_validation_codes_symbols_around_the_mean(tiny_model, reference, prior):
 
 @all_priors
 def test_the_end_of_training_has_values_of_validation_and_gradients_of_a_decoder(tiny_model, prior):
-  """What is before the rounding gets no gradient, and ŷ and ẑ are constants to what is behind."""
+  """Layers before the rounding get no gradient, and ŷ and ẑ are constants for layers after it."""
   model, x = tiny_model(prior), tf.constant(_photographs(1, 64, 64))
   variables = model.trainable_variables
   before_rounding = [part for part in (model.g_a, model.h_a) if part is not None]
@@ -286,7 +286,7 @@ def test_rate_is_one_number_an_image(tiny_model, prior):
 def test_loss_of_four_pixels_by_hand():
   x = np.full([2, 2, 2, 3], 100, np.uint8)
   x_hat = x.astype(np.float32)
-  x_hat[0, 0, 0, 0] -= 6  # 36 / 12 numbers: an MSE of 3 on the scale of 0..255.
+  x_hat[0, 0, 0, 0] -= 6  # 36 / 12 numbers: an MSE of 3 on the scale 0..255.
   x_hat[1] += 1  # An MSE of 1.
   rate = Rate(y_bits=tf.constant([8.0, 4.0]), z_bits=tf.constant([1.0, 3.0]))
   result = losses(x, tf.constant(x_hat), rate, 0.25, "mse")
@@ -329,7 +329,7 @@ def test_every_weight_learns(tiny_model, prior):
 
 
 def _names(prior):
-  """Of the paper's quantities."""
+  """Names of the paper's quantities."""
   gdn = ("kernel", "bias", "beta", "gamma")
   layers = {f"{part}/{i}": gdn[: 4 if i < 3 else 2] for part in ("g_a", "g_s") for i in range(4)}
   if prior in _HYPER_PRIORS:

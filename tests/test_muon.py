@@ -16,7 +16,7 @@ def test_orthogonalizing_keeps_directions_and_evens_out_lengths(shape):
   inner = left.T @ orthogonalize(tf.constant(x)).numpy() @ right.T
   lengths = np.diag(inner)
   np.testing.assert_allclose(inner, np.diag(lengths), atol=2e-3)
-  # The smallest value of a square matrix is too small to have come all the way.
+  # The smallest singular value of a square matrix is too small to converge.
   assert np.all(lengths[values > 0.01 * np.linalg.norm(values)] > 0.65)
   assert np.all(lengths < 1.25)
 

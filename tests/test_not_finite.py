@@ -1,4 +1,4 @@
-"""Training that explodes loses nothing, and models that are not finite are refused in one line."""
+"""Training that diverges loses nothing, and models that are not finite are refused in one line."""
 
 import csv
 import shutil
@@ -26,16 +26,16 @@ def _train(folder, steps, settings=_SANE, **changes):
 
 
 def _model_files(folder):
-  """All but the record of the runs and TensorBoard's logs."""
+  """All files of the model except the record of the runs and TensorBoard's logs."""
   paths = [path for path in folder.rglob("*") if path.is_file() and "events" not in path.name]
   return {path.name: path.read_bytes() for path in paths if path.name != "train.json"}
 
 
 def test_the_last_good_checkpoint_stays_and_the_run_goes_on_from_it(tmp_path):
-  average = 0.9  # What is validated and saved are other weights than those of the step.
+  average = 0.9  # Average weights are validated and saved, not the weights of the step.
   _train(tmp_path, 2, average=average)
   before = _model_files(tmp_path)
-  # The step after which the weights are bad is the last, so that no further loss shows it.
+  # The last step makes the weights bad, so that no later loss shows it.
   with pytest.raises(failures.TrainingError) as caught:
     _train(tmp_path, 3, _EXPLODING, average=average)
   words = str(caught.value)
@@ -87,7 +87,7 @@ def test_two_devices_find_it_and_the_status_is_1(tmp_path):
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-  """A model with one weight that is not a number, as a program that does not look would save it."""
+  """A model with one weight that is NaN, saved without a check."""
   folder = tmp_path_factory.mktemp("broken")
   codecs.make_codec("factorized", folder)
   path = folder / "factorized" / "weights.npz"

@@ -1,4 +1,4 @@
-"""Curves of other projects are read, and ours are written for them."""
+"""Reads curves of other projects, and writes ours for them."""
 
 import json
 import math
@@ -106,7 +106,7 @@ def test_summaries_in_all_formats_with_other_curves(tmp_path):
   formats = (summary.PLOT_FORMATS, summary.TABLE_FORMATS)
   summary.write(_ROWS, tmp_path, others, *formats)
   assert all((tmp_path / name).stat().st_size for name in summary.FILES)
-  # 0.8 and 1 / 0.8 of the bits of the measured one.
+  # 0.8 and 1 / 0.8 of the bits of the measured codec.
   assert "| AV1 | -20.0 % | -36.0 % | +0.0 % |" in (tmp_path / "summary.md").read_text()
   latex = (tmp_path / "summary.tex").read_text()
   assert r"AV1 & -20.0 \% & -36.0 \% & +0.0 \% \\" in latex and r"o\_1/x" in latex

@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, through links, to devices and pipes."""
+"""Writing files: atomically, through links, to devices and pipes."""
 
 import errno
 import os
@@ -48,7 +48,7 @@ def test_a_failed_rename_leaves_the_old_file(tmp_path, monkeypatch):
   path.write_bytes(b"precious")
 
   def replace(source, target):
-    # All of it is there before it takes the name.
+    # The file is complete before it gets its name.
     with open(source, "rb") as file:
       assert file.read() == b"new"
     raise OSError(errno.ENOSPC, "No space left on device")
@@ -206,7 +206,7 @@ def test_the_time_of_the_source_is_taken_over(tmp_path):
 
 
 def _made(tmp_path):
-  """A source and what was made of it, an hour after it was last written."""
+  """A source and its result, an hour after the source was last written."""
   source, result = tmp_path / "source", tmp_path / "result"
   source.write_bytes(b"source")
   written = source.stat().st_mtime_ns - 3600 * 10**9
@@ -247,7 +247,7 @@ def _replaced_by_one_of_its_time(source):
 
 
 def _swapped_with_its_folder(source):
-  """Nothing happens to the other file itself, which was there before the result."""
+  """Replaces the source by a link to another file, which is older than the result."""
   source.unlink()
   source.symlink_to("older")
 

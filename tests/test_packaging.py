@@ -1,4 +1,4 @@
-"""What a wheel and a source distribution hold, built offline from the tracked files."""
+"""Contents of a wheel and a source distribution, built offline from the tracked files."""
 
 import ast
 import configparser
@@ -41,7 +41,7 @@ def tracked():
 
 @pytest.fixture(scope="module")
 def tree(tracked, tmp_path_factory):
-  """A copy of the tracked files, without git: what is packed must not depend on it."""
+  """A copy of the tracked files without git, on which packing must not depend."""
   copy = tmp_path_factory.mktemp("packaging") / "tree"
   for name in tracked:
     (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def test_commands_are_the_programs(wheel):
 
 
 def test_the_wheel_works_outside_the_tree(wheel_file, tmp_path):
-  """Installed into an empty folder; what it depends on is that of the tests."""
+  """It is installed into an empty folder, and uses the dependencies of the tests."""
   options = ["--no-deps", "--no-index", "--quiet", f"--target={tmp_path}/site"]
   _run("-m", "pip", "install", *options, str(wheel_file), cwd=tmp_path)
   bmshj_minnen.write_image(str(tmp_path / "in.png"), codecs.photograph(40, 50))

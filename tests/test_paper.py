@@ -1,4 +1,4 @@
-"""The study of the paper: Bjøntegaard rates, and that what is in the tree follows from its data."""
+"""The study of the paper: Bjøntegaard rates, and files in the tree that agree with its data."""
 
 import csv
 import json
@@ -60,7 +60,7 @@ def test_every_yardstick_has_published_points():
 
 
 def test_a_model_of_known_rate_against_the_yardsticks(monkeypatch):
-  """A model that takes 1.25 times the bits of VTM."""
+  """The model takes 1.25 times the bits of VTM."""
   vtm = published("psnr")["CompressAI vtm"]
   rows = [
     measurements.Row("ours", str(i), "1", "kodim01.png", "0", 8, 8, 1, bpp, psnr, 0.9, 10.0, 1, 1)
@@ -76,7 +76,7 @@ def test_a_model_of_known_rate_against_the_yardsticks(monkeypatch):
 
 
 def _line(scale=1.0, low=25.0, high=40.0, count=5):
-  """Rates that double every 5 dB."""
+  """A curve whose rates double every 5 dB."""
   quality = np.linspace(low, high, count)
   return curves.Curve(scale * 2 ** (quality / 5), quality)
 
@@ -85,7 +85,7 @@ def test_rates_of_curves_whose_rate_is_known():
   anchor = _line()
   assert curves.bd_rate(anchor, anchor) == 0
   assert curves.bd_rate(anchor, _line(0.8)) == pytest.approx(-20)
-  # Whatever the points, and where they overlap.
+  # Independent of the points, and of their overlap.
   assert curves.bd_rate(anchor, _line(0.8, 30, 45, 7)) == pytest.approx(-20)
   assert curves.bd_rate(_line(0.8), anchor) == pytest.approx(25)
   test = _line(0.8)

@@ -1,4 +1,4 @@
-"""Compressed files as Pillow reads and writes them."""
+"""Reading and writing compressed files with Pillow."""
 
 import colorsys
 import io
@@ -93,7 +93,7 @@ def test_metadata_travel():
 
 
 class _Recorder:
-  """A codec that notes what it is given, and writes the same file for all."""
+  """A codec that records its input, and writes the same file for all."""
 
   def __init__(self, data):
     self._data = data
@@ -104,7 +104,7 @@ class _Recorder:
 
 
 def _lab(pixels):
-  """SRGB -> CIELAB relative to D50: L* in 0..255, a* and b* signed, as bytes of TIFF have them."""
+  """Converts sRGB to CIELAB relative to D50 in TIFF's bytes: L* in 0..255, a* and b* signed."""
   v = pixels / 255
   linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
   to_xyz = [[0.43607, 0.38506, 0.14308], [0.22250, 0.71688, 0.06062], [0.01393, 0.09710, 0.71417]]
@@ -114,7 +114,7 @@ def _lab(pixels):
 
 
 def _ycbcr(pixels):
-  """As JFIF has it."""
+  """Converts sRGB to YCbCr as in JFIF."""
   to_luma = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
   return pixels @ np.transpose(to_luma) + [0, 128, 128]
 
@@ -153,7 +153,7 @@ _TOLERANCE = {"YCbCr": 2, "HSV": 2, "LAB": 6}  # Levels; these modes have fewer 
 
 
 def _image_of(mode):
-  """An image made of numbers, without Pillow's conversions, and the sRGB that it means."""
+  """An image made from numbers, without Pillow's conversions, and its sRGB colours."""
   size = _GREY.shape[::-1]
   if mode == "1":
     bits = np.packbits(_GREY > 99, 1).tobytes()
@@ -173,12 +173,12 @@ def _image_of(mode):
 @pytest.mark.parametrize("mode", PIL.Image.MODES)
 def test_every_mode_is_written_as_the_colours_that_it_means_or_refused(mode, codec, caplog):
   recorder = _Recorder(codec.compress(_PIXELS))
-  if mode in ("I", "F"):  # Of which no range is known.
+  if mode in ("I", "F"):  # Their range is unknown.
     image = PIL.Image.fromarray(_WIDE.astype({"I": np.int32, "F": np.float32}[mode]))
     assert image.mode == mode
     with pytest.raises(OSError, match=f"^cannot write mode {mode} as TFCI: scale it to 0..255.*"):
       _saved(image)
-    # The remedy that is named.
+    # The remedy in the message.
     remedy = PIL.Image.fromarray(np.asarray(image) / np.float32(257)).convert("L")
     _saved(remedy, codec=recorder)
     assert np.abs(recorder.pixels[..., 0].astype(int) - _GREY).max() <= 1
@@ -260,7 +260,7 @@ def test_files_appear_whole_and_other_formats_are_left_to_pillow(tmp_path, monke
   _IMAGE.save(tmp_path / "named_oddly", "png")
   assert (tmp_path / "a.png").read_bytes() == (tmp_path / "named_oddly").read_bytes()
   np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / "a.png")), _PIXELS)
-  monkeypatch.setattr(os, "access", lambda path, mode: False)  # As for anybody but root.
+  monkeypatch.setattr(os, "access", lambda path, mode: False)  # Root would have access.
   with pytest.raises(PermissionError, match=r"photo\.tfci"):
     _IMAGE.save(path, codec=_Observer(b"newer"))
   assert path.read_bytes() == b"new"
@@ -304,7 +304,7 @@ def test_broken_files_say_what_is_wrong_and_others_are_left_to_pillow(codec):
   ]:
     with pytest.raises(OSError, match=match):
       PIL.Image.open(io.BytesIO(bad))
-  # A BMP of so many bytes that it begins like a compressed file.
+  # A BMP whose size makes it begin like a compressed file.
   bmp = io.BytesIO()
   _IMAGE.save(bmp, "BMP")
   disguised = data[:4] + bytes(6) + bmp.getvalue()[10:]

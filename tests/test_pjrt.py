@@ -1,4 +1,4 @@
-"""The training step outside TensorFlow: the same losses, and a run that can be interrupted."""
+"""The training step outside TensorFlow: the same losses, and interruptible runs."""
 
 import csv
 import functools
@@ -42,7 +42,7 @@ def _replace(config_, **changes):
 
 
 def _export(model, train, tf32=True):
-  """What `export_step.export` gives, from a process of its own: XLA keeps hundreds of megabytes."""
+  """Runs `export_step.export` in another process, since XLA keeps hundreds of megabytes."""
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "step.npz"
     result = programs.run(f"""
@@ -58,12 +58,12 @@ step_file.save(pathlib.Path({str(path)!r}), step)
 
 @functools.cache
 def _exported():
-  """The step that most tests take, which they do not change."""
+  """The step that most tests use, without changing it."""
   return _export(_MODEL, _TRAIN)
 
 
 def _crops(steps, train):
-  """[steps, batch, crop, crop, 3] uint8."""
+  """Crops [steps, batch, crop, crop, 3] uint8."""
   batches = photograph_crops(
     tuple(finding.bundled_photographs()), train.crop, train.batch, 0, 0, steps
   )
@@ -81,7 +81,7 @@ def runner(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_compiler(tmp_path_factory):
-  """JAX is on the processor, compiles each program once and does not spend seconds on its speed."""
+  """Makes JAX use the processor, compile each program once, and not optimize it for seconds."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("JAX_PLATFORMS", "cpu")
     patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("jax")))
@@ -116,7 +116,7 @@ def _rows(folder):
 
 
 def _keras_losses(model, train, crops):
-  """What `fit` reports for each step."""
+  """The losses that `fit` reports for each step."""
   run = trainer.build(model, train)
   run.load_initial_weights()
   losses = []
@@ -133,7 +133,7 @@ def _keras_losses(model, train, crops):
   return losses, dict(zip(run.metrics_names, held_out))
 
 
-# All priors, and each other choice with one of them.
+# All priors, and every other option with one of them.
 _CASES = {
   "factorized": ({"prior": "factorized"}, {"schedule": "constant", "clip_norm": 0.0}, 3),
   "scale_hyperprior": ({"prior": "scale_hyperprior"}, {}, 3),
@@ -189,7 +189,7 @@ def finished(runner, tmp_path_factory):
 
 
 def _stop(number, runner, finished, folder):
-  """Starts the same run in another folder and sends it a signal when it has saved; its step."""
+  """Starts the same run in another folder, stops it by a signal after a save; returns its step."""
   command = _command(runner, finished / "step.npz", finished / "crops.npy", folder, *_FLAGS)
   process = subprocess.Popen(
     command, stdout=subprocess.DEVNULL, cwd=runner.parent, env=_environment()

@@ -42,7 +42,7 @@ def test_both_range_coders_write_and_read_alike(tables, seed):
       handle = coder.push(handle, index, value)
     written.append(np.asarray(coder.finish_encoder(handle)).item())
   assert written[0] == written[1]
-  # And read any bytes alike.
+  # Both read any bytes alike.
   for data in (written[0], written[0][:-1], written[0] + b"\0", random.bytes(40), b"\xff" * 9):
     found = []
     for coder in coders:
@@ -69,7 +69,7 @@ def test_payloads_are_the_same_and_cross_both_ways(name, tmp_path):
       received, z_received, whole = coder.decode(payload, *size)
       assert whole and received.tobytes() == y_hat.tobytes()
       np.testing.assert_array_equal(z_received, z_hat)
-    # Steps of all positions at once, as in graphs.
+    # A step with all positions at once, as in graphs.
     at_once = coders[1]._coder.decode(payload, *size)
     assert at_once[0].tobytes() == y_hat.tobytes() and at_once[2]
 
@@ -107,7 +107,7 @@ def _assert_alike(codec, other):
   for size in ((1, 1), (70, 33)):
     image = codecs.photograph(*size)
     files = codec.compress_with_latents(image), other.compress_with_latents(image)
-    # Float networks, whose rounding may tip over.
+    # Rounding of float networks may differ.
     assert np.mean(files[0][1].y_hat != files[1][1].y_hat) < 0.01
     for data, sent in files:
       for reader in (codec, other):
@@ -125,7 +125,7 @@ def test_networks_of_ones_own_are_exported(name, tmp_path):
 
 @bmshj_minnen.layers.register("test bessel")
 class _Bessel(bmshj_minnen.layers.Networks):
-  """An operation that ONNX has no counterpart of."""
+  """Networks with an operation that ONNX lacks."""
 
   def g_a(self):
     bessel = tf.keras.layers.Activation(tf.math.bessel_i0e)
@@ -143,7 +143,7 @@ def test_an_operation_without_counterpart_is_named(tmp_path):
 
 
 def test_the_graphs_of_the_prior_are_exact(tmp_path):
-  """The step and h_s as other programs run them, against those that files are coded with."""
+  """The step and h_s as other programs run them, against the networks that code files."""
   onnxruntime = pytest.importorskip("onnxruntime")
   codec, prior = codecs.make_codec("joint", tmp_path)
   directory = _export(tmp_path / "joint", tmp_path / "exported")

@@ -1,4 +1,4 @@
-"""The precision that `auto` takes is told by the flags of the processors."""
+"""The flags of the processors determine the precision of `auto`."""
 
 import pytest
 
@@ -39,4 +39,4 @@ def test_a_codec_of_auto_is_that_of_the_resolved_precision(flag, same, monkeypat
     p: bmshj_minnen.load(precision=p).compress(image) for p in ("auto", "float32", "bfloat16")
   }
   assert files["auto"] == files[same]
-  assert files["float32"] != files["bfloat16"]  # So the line above tells them apart.
+  assert files["float32"] != files["bfloat16"]  # So the line above distinguishes them.

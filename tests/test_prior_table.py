@@ -1,4 +1,4 @@
-"""A prior is a row of `config.PRIORS`: one more row can be trained, saved and coded with."""
+"""A prior is a row of `config.PRIORS`: a new row can be trained, saved and used for coding."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ _ROWS = {
 
 @pytest.fixture(params=_ROWS)
 def sixth(request, monkeypatch):
-  """The name of a prior that the table did not have."""
+  """The name of a prior that is added to the table."""
   monkeypatch.setitem(config.PRIORS, request.param, _ROWS[request.param])
   return request.param
 
@@ -46,7 +46,7 @@ def test_another_row_is_another_prior(sixth, tmp_path):
   data, sent = codec.compress_with_latents(codecs.photograph(50, 70))
   received = codec.latents(data)
   assert sent.y_hat.tobytes() == received.y_hat.tobytes()
-  # Without means latents are rounded as they are.
+  # Without means latents are rounded directly.
   y = codec.graphs.analyze(codecs.photograph(50, 70))[0].numpy()
   np.testing.assert_array_equal(sent.y_hat, np.round(y))
   assert np.ptp(sent.y_hat) > 3

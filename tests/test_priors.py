@@ -54,7 +54,7 @@ def test_images_are_counted():
 
 
 def test_public_curves_give_the_published_leads():
-  """Figures of both projects' tables of results, from their points."""
+  """Figures from both projects' tables of results, computed from their points."""
   rates = tables.published_savings()
   assert rates["the paper's points"]["scale_hyperprior"] == pytest.approx(-15.5, abs=0.05)
   assert rates["CompressAI"]["factorized"] == pytest.approx(-33.0, abs=0.1)
@@ -71,7 +71,7 @@ def test_the_lead_is_that_of_each_step_and_seed():
     *_points(scales, 400, 1.0),
     *_points(other_seed[0], 200, 1.0),
     *_points(other_seed[1], 200, 2.0),
-    *_points(other_seed[1], 400, 2.0),  # The joint prior of this seed is not as far.
+    *_points(other_seed[1], 400, 2.0),  # The joint prior of this seed has fewer steps.
   ]
   assert lead.leads(points) == {
     (scales, 200): pytest.approx(-20),

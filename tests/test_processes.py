@@ -1,4 +1,4 @@
-"""Codecs in other processes: they travel by their directory, and forks are refused."""
+"""Codecs in other processes: pickles name their directory, and forks are refused."""
 
 import os
 import pickle
@@ -20,7 +20,7 @@ from tests import codecs
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """Of the models `joint` and `factorized`."""
+  """The folder of the models `joint` and `factorized`."""
   folder = tmp_path_factory.mktemp("models")
   for prior in ("joint", "factorized"):
     codecs.make_codec(prior, folder)
@@ -79,7 +79,7 @@ def test_a_model_that_has_changed_meanwhile_is_refused(folder, tmp_path):
 
 
 def _in_fork(function):
-  """What a function raises in a forked process, in words; a hang is killed and says nothing."""
+  """The message of a function's error in a forked process; empty after a hang, which is killed."""
   read, write = os.pipe()
   pid = os.fork()
   if pid == 0:
@@ -113,7 +113,7 @@ def test_a_forked_process_is_told_to_spawn_instead_of_hanging(folder):
     words = _in_fork(function)
     assert words.startswith("RuntimeError: ") and 'get_context("spawn")' in words, words
     assert "\n" not in words
-  assert codec.compress(image) == data  # The parent goes on.
+  assert codec.compress(image) == data  # The parent continues.
 
 
 def test_a_fork_before_tensorflow_is_used_is_not_refused(monkeypatch):

@@ -1,4 +1,4 @@
-"""Forks of a process that has imported TensorFlow are what a new Python would be."""
+"""Forks of a process that has imported TensorFlow behave like a new Python."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What training shows on its way: in TensorBoard, on a terminal and in a file."""
+"""Progress of training: in TensorBoard, on a terminal and in a file."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from tests import programs
 
 
 class _Trainer:
-  """Reconstructs with an error of 5 levels."""
+  """A trainer whose reconstructions have an error of 5 levels."""
 
   averaged = contextlib.nullcontext
 
@@ -29,7 +29,7 @@ class _Trainer:
 
 
 def _scalars(folder):
-  """{step: {tag: value}}."""
+  """The logged scalars: {step: {tag: value}}."""
   found = {}
   for path in folder.glob("events*"):
     for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -47,7 +47,7 @@ def test_the_board_has_numbers_soon_and_often(side, tmp_path):
   trainer = _Trainer()
   board.set_model(trainer)
   for step in range(1, 251):
-    trainer.optimizer.iterations.assign(1000 + step)  # As of a run that resumed.
+    trainer.optimizer.iterations.assign(1000 + step)  # Like a resumed run.
     board.on_train_batch_end(0, {"loss": float(step), "bpp": 0.5})
   board.on_epoch_end(0, {"loss": 9.0, "val_loss": 8.0})
   found = _scalars(tmp_path)
@@ -69,7 +69,7 @@ class _Terminal(io.StringIO):
 
 
 def _shown(monkeypatch, stream, first_step, last_step, save_every, seconds=1.0):
-  """Lines that are logged of a run whose steps take so many seconds each."""
+  """The logged lines of a run with this number of seconds per step."""
   lines, clock = [], [0.0]
   monkeypatch.setattr(sys, "stderr", stream)
   monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])

@@ -1,4 +1,4 @@
-"""A model that is not coded as it predicts is refused, with the part's name; nothing is saved."""
+"""A model whose coder contradicts its predictions is refused by name of the part, and not saved."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rounding and what takes its place, against the same in NumPy and against files."""
+"""Rounding and its replacements in training, against NumPy and against files."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ def _y(seed=0):
 
 
 def _mean_of(y_hat):
-  """Of a causal context: the left neighbour, and the one that is above and two to the right."""
+  """The mean from a causal context: the left neighbour, and the one above, two to the right."""
   left = tf.pad(y_hat, [[0, 0], [0, 0], [1, 0], [0, 0]])[:, :, :-1]
   above = tf.pad(y_hat, [[0, 0], [1, 0], [0, 2], [0, 0]])[:, :-1, 2:]
   return tf.reverse(left, [-1]) / 2 - above / 4 + 0.375
 
 
 def _in_raster_order(y):
-  """One position after another, each with the ŷ before it only."""
+  """Rounds one position after another, each with only the ŷ before it."""
   y_hat = np.zeros_like(y)
   for image, result in zip(y, y_hat):
     for i, j in np.ndindex(y.shape[1:3]):
@@ -112,10 +112,10 @@ def test_in_turn_is_one_position_after_another(in_graph):
   in_turn = tf.function(quantizers.in_turn) if in_graph else quantizers.in_turn
   y, expected = _y(), _in_raster_order(_y())
   np.testing.assert_array_equal(in_turn(tf.constant(y), _mean_of), expected)
-  for seed in range(30):  # Of so few latents a pass may change one only, upwards or downwards.
+  for seed in range(30):  # With few latents a pass may change only one, upwards or downwards.
     few = _y(seed)[:1, :2, :3, :1]
     np.testing.assert_array_equal(in_turn(tf.constant(few), _mean_of), _in_raster_order(few))
-  # A pass, and some, are not enough for that.
+  # One pass is not enough for that, and neither are three.
   for passes in (1, 3):
     assert np.any(quantizers.rounding_in_passes(passes)(tf.constant(y), _mean_of) != expected)
 
@@ -133,7 +133,7 @@ def test_in_turn_ends_though_nothing_settles():
 
 @pytest.mark.parametrize("prior", ["joint", "autoregressive"])
 def test_in_turn_is_what_a_file_holds(prior, tmp_path):
-  """With the means of the integer networks, and y on their grid: bit for bit."""
+  """Bit for bit, with the means of the integer networks, and y on their grid."""
   codec, frozen = codecs.make_codec(prior, tmp_path)
   image = codecs.photograph(64, 96)
   _, sent = codec.compress_with_latents(image)

@@ -23,14 +23,14 @@ def _model(prior):
   model = codecs.make_model(prior, seed=3)
   for layer in [model.g_a.layers[-1]] + ([model.h_a.layers[-1]] if model.h_a else []):
     for part in (layer.kernel_parameter.real, layer.kernel_parameter.imag):
-      part.assign(part / 20)  # Those that `make_model` enlarges.
+      part.assign(part / 20)  # `make_model` enlarges these layers.
   model.g_a.layers[-1].bias_parameter.assign(np.linspace(-1.6, 1.6, codecs.M))
   return model
 
 
 @pytest.fixture(scope="module")
 def coded(tmp_path_factory):
-  """Prior -> the model, its codec, and a file of a photograph with what it holds."""
+  """Prior -> the model, its codec, and a photograph's file with its latents."""
 
   @functools.cache
   def get(prior):
@@ -44,7 +44,7 @@ def coded(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shipped():
-  """Its codec, its Keras model, and a photograph that it has not seen."""
+  """The shipped codec, its Keras model, and a photograph that it was not trained on."""
   image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:128, :128]
   return bmshj_minnen.load("default"), bmshj_minnen.load_model("default"), image
 
@@ -59,7 +59,7 @@ def test_files_are_as_large_as_the_estimate(coded, prior):
 
 
 def _bits(reference, model, codec, latents):
-  """Of ŷ: with parameters in integers and scales of 64 tables, and with the Keras model's."""
+  """Bits of ŷ with integer parameters and scales of 64 tables, and with the Keras model's."""
   mean, index = codecs.frozen_parameters(codec, latents)
   frozen = mean, 0.11 * (256 / 0.11) ** (index / 63)
   y_hat = latents.y_hat.reshape(mean.shape)
@@ -74,7 +74,7 @@ def test_freezing_costs_little(coded, reference, prior):
   model, codec, _, latents = coded(prior)
   frozen, floats = _bits(reference, model, codec, latents)
   assert floats > 4000
-  # Scales that were never trained are not the best ones, which rounding would move least.
+  # Untrained scales are not optimal, so rounding them changes the bits more.
   assert abs(frozen / floats - 1) < 0.01
 
 
@@ -86,8 +86,8 @@ def test_freezing_costs_less_in_the_model_that_ships(shipped, reference):
     assert abs(frozen / floats - 1) < 0.003
 
 
-# If y lies anywhere in the cell that is rounded to ŷ alike, then y and noise lie around ŷ in a
-# triangle. -log p is convex, so by Jensen's inequality they cost at least what ŷ costs.
+# If y is uniform in the cell that is rounded to ŷ, then y plus noise has a triangular density
+# around ŷ. -log p is convex, so by Jensen's inequality it costs at least as much as ŷ.
 _AROUND = np.linspace(-1, 1, 21)[1:-1]
 _WEIGHTS = (1 - np.abs(_AROUND)) / np.sum(1 - np.abs(_AROUND))
 
@@ -104,13 +104,13 @@ def test_noise_costs_at_least_what_rounding_does():
   is_below_bound = rounded < 10  # The bound of the likelihood is not convex.
   assert is_below_bound.mean() > 0.8
   assert (noisy - rounded)[is_below_bound].min() > -1e-3
-  # Twice the information of a small scale's middle, next to none at large ones.
+  # Twice the information at the centre of a small scale, almost none at large scales.
   assert (noisy - rounded)[0, 3] > 0.1 > (noisy - rounded)[-1].max()
 
 
 @pytest.mark.parametrize("prior", ["scale_hyperprior", "mean_scale_hyperprior"])
 def test_models_estimate_no_less_in_training_than_in_evaluation(coded, prior):
-  """With a context, noise changes the parameters, too: for those there is no inequality."""
+  """With a context, noise also changes the parameters; the inequality does not cover that."""
   model, _, _, latents = coded(prior)
   y_hat, z_hat = latents.y_hat[None], latents.z_hat[None]
   rounded = model.rate(y_hat, z_hat).y_bits[0]

@@ -1,4 +1,4 @@
-"""The README's Python example runs as it stands."""
+"""The README's Python example runs unchanged."""
 
 import pathlib
 import re

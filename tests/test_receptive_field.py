@@ -1,4 +1,4 @@
-"""What is read from layers: what their outputs depend on, and the slopes of their activations."""
+"""Receptive fields of layers, and the slopes of their activations."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ _UP = [
 
 @pytest.mark.parametrize("make", [*_DOWN, *_UP])
 def test_receptive_fields_are_what_changes_outputs(make):
-  """Changing an input changes an output exactly where it is said to be seen."""
+  """Changing an input changes an output exactly where the receptive field includes it."""
   network = tf.keras.Sequential(make())
   x = np.zeros((1, 32, 32, 1), np.float32)
   size = network(x).shape[1]
@@ -56,7 +56,7 @@ def test_layers_that_do_not_say_their_receptive_field_are_named():
   network = tf.keras.Sequential([_KERAS.Conv2D(1, 3, 2, "same"), _KERAS.GlobalAveragePooling2D()])
   with pytest.raises(UnknownLayerError, match="GlobalAveragePooling2D"):
     receptive_fields(network)
-  # Keras pads sizes that are odd in another place.
+  # Keras pads odd sizes at another side.
   with pytest.raises(UnknownLayerError, match="Conv2D"):
     receptive_fields(network, whole_strides=False)
 

@@ -23,7 +23,7 @@ def _moved(gradients, name="kernel"):
 
 @pytest.mark.parametrize(("name", "turned"), [("kernel", True), ("bias", False)])
 def test_a_turned_problem_gets_turned_steps(name, turned):
-  """Adam, which all else than kernels gets, depends on the axes; SOAP does not."""
+  """Adam, used for all variables but kernels, depends on the axes; SOAP does not."""
   generator = np.random.default_rng(0)
   gradients = generator.normal(size=(15, 9, 4, 6)) * np.geomspace(1, 4, 6)
   taps, inputs, outputs = (_orthogonal(n, n) for n in (9, 4, 6))
@@ -48,7 +48,7 @@ def test_the_table_compares_the_end_of_each_recipe_with_its_start():
 
 def test_scaling_is_of_the_mean_over_rates_and_of_the_steps_asked_for(tmp_path):
   rows = ["step,lambda,loss", "500,0.1,9", "8000,0.1,0.1"]
-  for i in range(3):  # Ten per cent less each doubling.
+  for i in range(3):  # Ten per cent less with each doubling.
     rows += [f"{1000 * 2**i},{lmbda},{scale * 0.9**i}" for lmbda, scale in ((0.1, 2), (0.2, 8))]
   (tmp_path / "log.csv").write_text("\n".join(rows))
   losses = scaling.mean_losses(tmp_path / "log.csv")

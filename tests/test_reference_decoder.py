@@ -73,7 +73,7 @@ def test_files_decode_to_their_latents_and_pixels(models):
       y, z, pixels = reference_decoder.decode(data, model)
       assert pixels.shape == (picture.height, picture.width, 3), entry["file"]
     else:
-      # Pixels of `one_channel.two_steps`, which the index does not have either, are not computed.
+      # Pixels of `one_channel.two_steps` are not computed; the index does not have them either.
       y, z = reference_decoder.decode_latents(picture, model)
     assert _described(y) == entry["y_hat"], entry["file"]
     assert _described(z) == entry.get("z_hat"), entry["file"]

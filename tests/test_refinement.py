@@ -16,17 +16,17 @@ from bmshj_minnen.photographs import finding
 from tests import codecs
 
 _MODEL = "joint-mse"
-_STEPS = 20  # What the README recommends.
-# Not whole latents, of which the last show pixels that the photograph does not have.
+_STEPS = 20  # The number that the README recommends.
+# Sides are not multiples of 16: the last latents cover pixels outside the photograph.
 _IMAGE = codecs.photograph(150, 200)
 
 
 def _lambda(quality):
-  """Of 1 to 100, log-linear from 0.002 to 0.128."""
+  """The λ of a quality in 1..100, log-linear from 0.002 to 0.128."""
   return 0.002 * 64 ** ((quality - 1) / 99)
 
 
-_LAMBDA = _lambda(50)  # Of the default quality.
+_LAMBDA = _lambda(50)  # λ of the default quality.
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_more_steps_find_better_latents(plain, refining):
 
 
 def test_files_get_better_with_steps_at_low_rates_too(plain):
-  """There means come from ŷ that are far from y: many steps must not trust a guess of them."""
+  """There ŷ, on which means depend, is far from y: many steps must not rely on estimated means."""
   image, quality = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:160, :160], 10
   losses = []
   for steps in (0, _STEPS, 4 * _STEPS):
@@ -104,7 +104,7 @@ def test_every_quality_is_refined_for_its_own_rate(plain, refining):
 
 @pytest.mark.parametrize("quality", [1, 40])
 def test_nothing_gets_worse_whatever_is_in_the_picture(plain, refining, quality):
-  """What y becomes must not make its ẑ wrong: where next to nothing is sent, that costs most."""
+  """Changes of y must not make its ẑ wrong, which costs most where almost nothing is sent."""
   held_out = bmshj_minnen.read_image(finding.held_out_photographs()[0])
   ramp = np.broadcast_to(np.arange(128, dtype=np.uint8)[:64, None, None], [64, 64, 3])
   before, after = [], []
@@ -112,7 +112,7 @@ def test_nothing_gets_worse_whatever_is_in_the_picture(plain, refining, quality)
     for codec, costs in ((plain, before), (refining, after)):
       data = codec.compress(image, quality=quality)
       costs.append(_loss(codec, image, data, _lambda(quality)))
-  # A file differs a little from the estimate that is made smaller.
+  # A file differs a little from the estimate that is minimized.
   assert np.all(np.divide(after, before) < 1.03)
   assert sum(after) < sum(before)
 
@@ -131,18 +131,18 @@ def test_bfloat16_refines_as_well(plain):
 
 
 def test_the_smallest_tiles_keep_most_of_what_the_whole_saves(plain):
-  """Each is refined without what its neighbours become; of these, half a side is halo."""
+  """Each tile is refined without its neighbours' changes; the halo is half a side."""
   image = codecs.photograph(300, 272)
   codec = bmshj_minnen.load(_MODEL, refine=_STEPS)
   whole = _loss(plain, image, codec.compress(image))
-  codec.memory = 1  # Byte: the smallest tiles.
+  codec.memory = 1  # One byte gives the smallest tiles.
   tiled = _loss(plain, image, codec.compress(image))
   before = _loss(plain, image, plain.compress(image))
   assert before - tiled > 2 / 3 * (before - whole)
 
 
 def _relaxed(relaxed, done, y, mean):
-  """Latents of which all contexts are 0, less their means: whole numbers when they are coded."""
+  """Latents with zero contexts, minus their means: whole numbers when they are coded."""
   return relaxed([0, 7], tf.constant(done))(tf.constant(y), lambda _: tf.constant(mean)) - mean
 
 
@@ -159,7 +159,7 @@ def test_latents_begin_with_noise_and_end_as_symbols():
     sample = _relaxed(refinement._sampled, done, y, mean).numpy()
     assert np.all(np.floor(symbols) - 1e-4 < sample) and np.all(sample < np.ceil(symbols) + 1e-4)
     assert np.mean(np.abs(sample - np.round(sample)) > 0.1) < most
-  # In the end it is the nearer symbol, but for those that lie about in the middle.
+  # In the end it is the nearer symbol, except for latents near the middle.
   is_clear = np.abs(symbols - np.round(symbols)) < 0.4
   np.testing.assert_allclose(sample[is_clear], np.round(symbols)[is_clear], atol=0.1)
 
@@ -216,7 +216,7 @@ def test_tiles_of_the_refinement_have_halos_that_cover_those_of_g_a():
 
 @pytest.mark.parametrize("calls", [1, 3])
 def test_whoever_hears_of_progress_may_stop_between_steps(calls):
-  """As Ctrl-C does; of so many steps all would take hours."""
+  """Ctrl-C does the same; all of these steps would take hours."""
   codec = bmshj_minnen.load(_MODEL, refine=10**5)
   heard = []
 

@@ -1,4 +1,4 @@
-"""The page of `evaluate --report`: what it holds, read as text and pictures."""
+"""The page of `evaluate --report`: its contents, read as text and pictures."""
 
 import html.parser
 import re
@@ -41,7 +41,7 @@ def data(written):
 
 
 class _Structure(html.parser.HTMLParser):
-  """Identifiers, what labels and scripts there are, addresses, and whether tags are closed."""
+  """Identifiers, labels, scripts and addresses, and whether tags are closed."""
 
   _VOID = {"meta", "link", "input", "img", "br"}
 
@@ -68,8 +68,8 @@ def test_the_page_stands_alone(page):
   structure = _Structure(page)
   assert structure.open == []
   assert len(structure.ids) == len(set(structure.ids))
-  assert structure.addresses == ["data:,"]  # The icon; a browser would ask for one otherwise.
-  assert structure.named_by == {True}  # Readers of screens have a name for each control.
+  assert structure.addresses == ["data:,"]  # The icon; otherwise a browser would request one.
+  assert structure.named_by == {True}  # Screen readers have a name for each control.
   assert "{{" not in page.replace(re.search(r"<script>.*?</script>", page, re.DOTALL)[0], "")
 
 
@@ -93,7 +93,7 @@ def test_pictures_are_those_that_codecs_decode(written, data):
   np.testing.assert_array_equal(_picture(written, image["original"]), x)
   (level,) = image["levels"]  # The model is first, and has one setting.
   x_hat = codec.decompress(codec.compress(x))
-  # The untrained model makes noise, which costs the picture more than photographs do.
+  # The untrained model's noise loses more in the page's pictures than photographs do.
   assert metrics.psnr(x_hat, _picture(written, level["joint"]["picture"])) > 35
   setting = reports.figures(data, image["rows"][level["jpeg420"]["row"]])["setting"]
   jpeg = classical.PillowCodec("jpeg420", int(setting))
@@ -130,7 +130,7 @@ def test_bits_of_positions_add_up_to_the_rate(tiny_model, written):
 
 
 def test_colours_of_bits_grow_lighter(written, data):
-  """Position by position, the picture is lighter the more bits there are."""
+  """The picture is lighter at positions with more bits."""
   model = model_directory.load_model(str(written / "joint"))
   codec = bmshj_minnen.load(written / "joint")
   image = data["images"][0]

@@ -1,4 +1,4 @@
-"""The page of `evaluate --report` in headless Chromium, with mouse and keys."""
+"""The page of `evaluate --report` in headless Chromium, used with mouse and keys."""
 
 import re
 
@@ -37,7 +37,7 @@ def browser(written, tmp_path_factory):
 
 
 def _split(browser):
-  """Where the border is, per cent, by the slider and by what is shown."""
+  """Position of the border, per cent, by the slider and on the screen."""
   slider, left, stage = browser.evaluate(
     "[Number(split.value), divider.getBoundingClientRect().left + divider.offsetWidth / 2 - "
     "stage.getBoundingClientRect().left, stage.offsetWidth]"
@@ -105,7 +105,7 @@ def test_all_can_be_done_by_keys(browser):
 @pytest.mark.parametrize("plot", ["averages_plot", "image_plot"])
 def test_hovering_names_the_point(browser, data, plot):
   browser.box(f"#{plot}")
-  # The last marker of JPEG, where Plotly drew it.
+  # The last marker of JPEG, at the position where Plotly drew it.
   index = list(data["codecs"]).index("jpeg420")
   x, y = browser.evaluate(
     f"(() => {{ const points = document.querySelectorAll('#{plot} .trace')[{index}]"
@@ -151,7 +151,7 @@ def test_every_choice_changes_what_is_shown(browser, data):
 
 
 def test_differences_are_the_distance_from_the_original(browser, written, data, tmp_path):
-  """The pixel in the middle, eight times as light as the two pictures differ there."""
+  """The pixel in the middle is eight times as light as the difference of the pictures."""
   image = data["images"][0]
   browser.evaluate("document.querySelector('input[value=difference]').click()")
   browser.evaluate("document.querySelector('input[name=zoom][value=\"4\"]').click()")
@@ -183,7 +183,7 @@ def test_it_fits_a_phone(browser, written):
   assert browser.evaluate("stage.offsetWidth") <= 390
   # Names of codecs stay readable beside figures that scroll.
   names = "[...document.querySelectorAll('.rates tbody th')].map((cell) => cell.offsetWidth)"
-  widths = [width for width in browser.evaluate(names) if width]  # Of the table that is shown.
+  widths = [width for width in browser.evaluate(names) if width]  # In the visible table.
   assert widths and all(80 <= width <= 200 for width in widths)
   browser.resize(1440, 900)
   browser.open(written / "report" / "index.html")
@@ -191,7 +191,7 @@ def test_it_fits_a_phone(browser, written):
 
 
 def test_the_browser_tells_of_errors(browser, tmp_path):
-  """The tests above rely on it."""
+  """The tests above rely on this."""
   page = tmp_path / "wrong.html"
   page.write_text("<script>console.error('one'); fetch('http://127.0.0.1:9/')</script>no")
   browser.open(page)

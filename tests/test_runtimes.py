@@ -1,4 +1,4 @@
-"""Which runtime programs and Pillow code in, and that neither costs the other's start."""
+"""The runtime that programs and Pillow use; starting one does not load the other."""
 
 import json
 import pathlib
@@ -22,14 +22,14 @@ _MANY = runtimes._FEW_PIXELS + 1
 
 @pytest.fixture
 def installed(monkeypatch):
-  """Sets what is installed, and that no TensorFlow is imported yet."""
+  """Sets the installed packages, with TensorFlow not imported yet."""
   monkeypatch.delitem(sys.modules, "tensorflow")
   monkeypatch.setattr(runtimes.importlib, "import_module", lambda name: None)
   return lambda *names: monkeypatch.setattr(runtimes, "_is_installed", names.__contains__)
 
 
 def _chosen(asked="auto", model="", pixels=(9, 9), reports=False, **options):
-  # Sources that are there, of so many pixels.
+  # Existing sources with these numbers of pixels.
   jobs = [Job(__file__, str(number)) for number in pixels]
   sizes = iter(pixels)
   loader = runtimes.choose(asked, model, jobs, lambda path: next(sizes), reports, **options)
@@ -53,7 +53,7 @@ def test_options_models_and_reports_that_need_tensorflow_get_it(installed, monke
   for is_fast, runtime in ((True, "tensorflow"), (False, "onnx")):
     monkeypatch.setattr(runtimes.precisions, "bfloat16_is_fast", lambda is_fast=is_fast: is_fast)
     assert _chosen(precision="auto") == runtime
-  monkeypatch.setitem(sys.modules, "tensorflow", sys)  # Its start costs nothing any more.
+  monkeypatch.setitem(sys.modules, "tensorflow", sys)  # Its start costs nothing now.
   assert _chosen() == "tensorflow"
 
 
@@ -78,7 +78,7 @@ def test_what_is_installed_is_taken_and_what_is_missing_named(installed):
 
 
 def test_exports_are_for_onnx_runtime_alone(installed, tmp_path):
-  """Their weights are in the graphs."""
+  """Exports have their weights in the graphs."""
   installed("tensorflow", "onnx")
   shipped = loading.graphs_of(catalogue.find("default")) / "manifest.json"
   fields = json.loads(shipped.read_text())
@@ -123,7 +123,7 @@ def test_programs_and_pillow_import_one_runtime_alone(tmp_path):
   assert _python(_CODE, "compress", photograph, file) == ["False", "True"]
   codec, data = bmshj_minnen.load(), file.read_bytes()
   sent, own = codec.latents(data).y_hat, codec.latents(codec.compress(image)).y_hat
-  assert np.mean(sent != own) < 0.01  # Of float networks, whose rounding may tip over.
+  assert np.mean(sent != own) < 0.01  # Rounding of float networks may differ.
   expected = codec.decompress(data).astype(int)
   for runtime, imported in (("auto", ["False", "True"]), ("tensorflow", ["True", "False"])):
     back = tmp_path / f"{runtime}.png"

@@ -1,4 +1,4 @@
-"""Served models read PNG and JPEG as the programs do, or refuse them."""
+"""Served models read PNG and JPEG like the programs, or refuse them."""
 
 import io
 import struct
@@ -38,7 +38,7 @@ def _chunk(name, body):
 
 
 def _png(*chunks, behind=(), parts=1):
-  """A PNG file with chunks before and behind its pixels, which stand in several parts."""
+  """A PNG file with chunks before and behind its pixels, which may have several parts."""
   content = _saved("PNG")
   start, end = content.index(b"IDAT") - 4, len(content) - 12
   pixels = content[start + 8 : end - 4]
@@ -112,14 +112,14 @@ def _packed_exif():
     (
       _saved("JPEG", icc_profile=_SRGB.replace(b"wtpt", b"A2B1")),
       "profile",
-    ),  # A table would count, not the matrix.
-    # The programs read these without what is damaged.
+    ),  # The table would count, not the matrix.
+    # The programs read these without the damaged part.
     (_png(_damaged(_EXIF)), "damaged metadata"),
     (_png(_NO_TURN, behind=[_damaged(_XMP_CHUNK)]), "damaged metadata"),
     (_png(_damaged(_LONG_EXIF)), "damaged metadata"),
     (_png(behind=[b"\xff" * 4 + _EXIF[4:]]), "damaged"),
     (_saved("JPEG", progressive=True)[:-2], "damaged"),
-    # Chunks without end, behind which an orientation might stand.
+    # Too many chunks, behind which an orientation might follow.
     (_png(behind=[_chunk(b"tIME", bytes(7))] * 2000), "damaged header"),
   ],
 )

@@ -1,4 +1,4 @@
-"""The SavedModels give what the command line and the Keras model give, and refuse the rest."""
+"""The SavedModels agree with the command line and the Keras model, and refuse bad input."""
 
 import io
 import shutil
@@ -49,7 +49,7 @@ def served(folder):
 
 @pytest.fixture(scope="module")
 def compared(folder):
-  """The folder, with the files of both sides, and how many of them are equal."""
+  """The folder with the files of both sides, and the number of equal files."""
   saved_model = folder / "served" / "codec" / "1"
   return folder, comparisons.check_codec(saved_model, folder / "joint", folder)
 
@@ -110,7 +110,7 @@ def test_signatures_are_named_and_have_a_default(served):
     "decompress",
     "decompress_png",
   }
-  # Strings whose names end so are base64 in REST.
+  # Strings whose names end in _bytes are base64 in REST.
   for name, output in [("serving_default", "file_bytes"), ("decompress_png", "png_bytes")]:
     assert {*served.signatures[name].structured_outputs} == {output}
 
@@ -204,7 +204,7 @@ def read():
 
 
 def _variants():
-  """Files that differ in what a reader must heed."""
+  """Files with different features that a reader must respect."""
   image = codecs.photograph(19, 30)
   srgb = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
   grey, palette = (PIL.Image.fromarray(image).convert(mode) for mode in "LP")

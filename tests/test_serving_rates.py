@@ -1,4 +1,4 @@
-"""SavedModels of models for many rates: the same signatures, and more that take a quality."""
+"""SavedModels of models for many rates: the same signatures, and others that take a quality."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def codec(folder):
 def served(folder):
   """The signatures of both SavedModels."""
   models = [tf.saved_model.load(str(folder / "served" / kind / "1")) for kind in ("codec", "stock")]
-  # The models, too, or their variables would be gone.
+  # Keep the models, too, for their variables.
   return [model.signatures for model in models], models
 
 
@@ -90,7 +90,7 @@ def test_the_stock_model_has_the_quality_of_each_image(codec, served):
   result = signatures["reconstruct_at_quality"](pixels=pixels, quality=tf.constant(_QUALITIES))
   sizes = [8 * len(codec.compress(_IMAGE, quality=quality)) for quality in _QUALITIES]
   bits = result["bits_per_pixel"].numpy() * 50 * 37
-  # A file adds its header, and a little for what arithmetic coding rounds.
+  # A file adds its header, and a few bits for the rounding of arithmetic coding.
   np.testing.assert_allclose(bits, sizes, rtol=0.03, atol=8 * 60)
   for picture, psnr in zip(result["pixels"].numpy(), result["psnr"].numpy()):
     assert metrics.psnr(_IMAGE, picture) == pytest.approx(psnr, abs=1e-3)

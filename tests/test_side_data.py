@@ -71,12 +71,12 @@ def _tiff(*more, compression=1):
   )
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Of what it finds in them.
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # About the damage.
 @pytest.mark.parametrize("compression", [1, 8])
 @pytest.mark.parametrize("tag", [34665, 34853, 40965])
 @pytest.mark.parametrize("kind, value", [(4, 0), (4, 8), (4, 2**31), (3, 1), (7, 5), (2, 5)])
 def test_directories_of_exif_that_lead_nowhere_cost_no_pixels(compression, tag, kind, value):
-  """Also beside one of EXIF, which is the picture's own here."""
+  """Also beside an EXIF directory, which is the picture's own here."""
   start = 8 + len(zlib.compress(_levels(4, 6, 3).tobytes())) if compression == 8 else 8 + 72
   for more in ([], [(34665, 4, 1, start)]):
     entries = {entry[0]: entry for entry in [*more, (tag, kind, 1, value)]}
@@ -93,7 +93,7 @@ def test_a_profile_of_another_type_costs_a_note():
 
 
 def test_a_damaged_table_of_further_pictures_costs_no_pixels():
-  """Phones name previews in it; Pillow opens no file whose table is shorter than it says."""
+  """Phones list previews in it; Pillow does not open files whose table is too short."""
   buffer = io.BytesIO()
   PIL.Image.fromarray(_levels(8, 8, 3)).save(buffer, "JPEG")
   content = buffer.getvalue()

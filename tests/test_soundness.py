@@ -1,4 +1,4 @@
-"""Profiles that give no colours are ignored, and that is said; all others are applied."""
+"""Profiles that give no valid colours are ignored with a note; all others are applied."""
 
 import io
 
@@ -14,7 +14,7 @@ _POWER = icc_files.power(2.2)
 
 
 def _read(image_format, profile, picture=_PICTURE):
-  """The pixels, those without the profile, and what is said of them."""
+  """The pixels, the pixels without the profile, and the notes."""
   notes, pixels = [], []
   for icc in (profile, None):
     buffer = io.BytesIO()
@@ -53,7 +53,7 @@ def test_profiles_without_colours_leave_the_levels_and_that_is_said(image_format
 _ACES = ((0.99084, 0.36189, -0.00271), (0.01222, 0.72250, 0.00821), (-0.03888, -0.08439, 0.81939))
 _PROPHOTO = ((0.79767, 0.28804, 0.0), (0.13519, 0.71188, 0.0), (0.03135, 0.00009, 0.82491))
 _SWAPPED = (_GREEN, _RED, _BLUE)
-# White of D65, not adapted to D50: bluish, but colours.
+# White of D65, not adapted to D50: bluish, but valid.
 _NOT_ADAPTED = ((0.4124, 0.2126, 0.0193), (0.3576, 0.7152, 0.1192), (0.1805, 0.0722, 0.9505))
 # A monitor of 40 % of sRGB's gamut.
 _NARROW = np.array(icc_files.SRGB) * 0.55 + np.array([[0.9642, 1, 0.8249]]) * 0.15
@@ -97,7 +97,7 @@ def test_a_profile_that_was_changed_is_used_and_that_is_said():
   good = icc_files.matrix_profile(icc_files.P3, [_POWER] * 3, version=4)
   expected, _, notes = _read("PNG", good)
   assert not notes
-  # The intent does not count; the white point does, though no colour follows from it here.
+  # The intent is ignored; the white point is checked, though it does not affect colours here.
   for at, is_said in ((64 + 3, False), (good.index(b"XYZ \0\0\0\0") + 11, True)):
     changed = judging.changed(good, at, bytes([good[at] ^ 1]))
     read, _, notes = _read("PNG", changed)

@@ -11,7 +11,7 @@ from bmshj_minnen.photographs import images
 
 
 def _kinds_of_sources(path):
-  """Name -> arguments that mean one and the same file."""
+  """Name -> arguments that all mean the same file."""
   content = path.read_bytes()
   at_its_end = io.BytesIO(content)
   at_its_end.seek(0, io.SEEK_END)
@@ -32,7 +32,7 @@ def _kinds_of_sources(path):
 
 
 class _Pipe(io.RawIOBase):
-  """Which cannot be wound back, and has no name."""
+  """A stream that cannot be rewound, and has no name."""
 
   def __init__(self, content):
     self._file = io.BytesIO(content)

@@ -1,4 +1,4 @@
-"""How programs start: what they import, and what becomes of the garbage collector."""
+"""The start of programs: their imports, and the state of the garbage collector."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""The study of starts from a shell: what it measures, and how its table is made."""
+"""The study of starts from a shell: its measurements, and its table."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""Priors trained on the stored latents of another model, whose transforms they keep."""
+"""Priors trained on stored latents of another model; they keep its transforms."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""A quality that meets a target: bytes or bits per pixel not exceeded, PSNR not missed."""
+"""A quality that meets a target: at most the bytes or bits per pixel, at least the PSNR."""
 
 import fractions
 import math
@@ -25,7 +25,7 @@ def _quality(data):
 
 
 def _searched(target, measure):
-  """The result of a search over a made-up curve, and the qualities that were tried."""
+  """The result of a search over an invented curve, and the qualities that were tried."""
   tried = []
 
   def attempt(quality):
@@ -49,7 +49,7 @@ def test_the_search_finds_what_trying_everything_finds(curve):
   for goal in np.linspace(measure(1) + 1, measure(100) * 1.1, 37):
     result, tried = _searched(targets.Target(bytes=int(goal)), measure)
     assert result == max(q for q in QUALITIES if round(measure(q)) <= int(goal))
-    assert len(tried) == len(set(tried)) <= 6 + 8  # Six guesses, then halves of what is left.
+    assert len(tried) == len(set(tried)) <= 6 + 8  # Six guesses, then bisection of the rest.
     if measure(1) < goal < measure(100):
       result, _ = _searched(targets.Target(psnr=goal), measure)
       assert result == min(q for q in QUALITIES if measure(q) >= goal)
@@ -206,4 +206,4 @@ def test_a_file_that_is_there_answers_what_is_asked_or_not(asked, size, quality,
     return 29.05
 
   assert targets.satisfies_request(asked, config, header, size, measure_psnr) == answered
-  assert len(measured) == ("psnr" in asked)  # It takes a decoder.
+  assert len(measured) == ("psnr" in asked)  # PSNR needs a decoder.

@@ -1,4 +1,4 @@
-"""Large images in tiles: the whole network's result, from bounded memory."""
+"""Large images in tiles: the same result as the whole network, in bounded memory."""
 
 import dataclasses
 import pathlib
@@ -19,8 +19,8 @@ from bmshj_minnen.entropy import range_coder
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
-# By hand: four layers downwards take samples 16 i - 30 to 16 i + 30 for sample i, of which 16 i to
-# 16 i + 15 are unit i itself; those of h_a 4 i - 7 to 4 i + 7. Upwards they take i - 1 to i + 2.
+# By hand: four layers downwards use samples 16 i - 30 to 16 i + 30 for sample i, of which 16 i to
+# 16 i + 15 are unit i itself; h_a uses 4 i - 7 to 4 i + 7. Upwards the layers use i - 1 to i + 2.
 _FIELDS = {
   "g_a": tiling.Field(16, 1, 2, 1, 1300),
   "h_a": tiling.Field(4, 1, 2, 1, 300),
@@ -28,7 +28,7 @@ _FIELDS = {
   "g_s": tiling.Field(1, 16, 1, 2, 2400),
 }
 _TINY = 1  # Bytes: the smallest tiles, of 16x16 units.
-# Several small tiles both ways, whole latents and hyper-latents and not; and a strip.
+# Several small tiles both ways, with whole and partial latents and hyper-latents; and a strip.
 _SIZES = [(521, 300), (272, 467), (16, 700)]
 
 
@@ -44,7 +44,7 @@ def codec(folder):
 
 @pytest.fixture
 def tiny(codec):
-  """A function that calls another with the smallest tiles."""
+  """A function that calls another function with the smallest tiles."""
 
   def call(function, *args):
     codec.memory = _TINY
@@ -85,7 +85,7 @@ def test_windows_keep_to_the_limit():
 
 
 def test_photographs_of_the_paper_are_one_tile():
-  """Kodak's size, at the paper's largest numbers, takes what it did without tiles."""
+  """Kodak's size, with the paper's largest N and M, needs no tiles."""
   model = config.ModelConfig("joint", 192, 320)
   for name, side in [("g_a", 16), ("g_s", 16), ("h_a", 64), ("h_s", 64)]:
     field = _FIELDS[name]
@@ -104,7 +104,7 @@ def test_analysis_in_tiles_is_that_of_the_whole(codec, tiny, size):
   whole, _ = codec.graphs.analyze(tf.constant(image))
   y = tiny(codec._analyze, image, None, None)
   np.testing.assert_allclose(y, whole, atol=1e-5 * np.abs(whole).max(), rtol=0)
-  # h_a of the very same y; rounding may tip over.
+  # h_a of exactly the same y; its rounding may differ.
   z_whole = codec._transforms.hyper_analysis(y, tiling.DEFAULT_MEMORY)
   z_hat = codec._transforms.hyper_analysis(y, _TINY)
   assert z_hat.shape == z_whole.shape
@@ -125,7 +125,7 @@ def test_files_decode_to_the_same_latents_in_any_tiles(codec, tiny, size):
 
 @pytest.mark.parametrize("size", _SIZES)
 def test_synthesis_in_tiles_is_that_of_the_whole(size):
-  # A trained model: the others' x_hat is in the millions, and rounding as much larger than levels.
+  # A trained model: x_hat of the others is in the millions, with rounding errors above a level.
   codec = bmshj_minnen.load("joint-mse")
   data = codec.compress(_image(*size))
   whole = codec.decompress(data).astype(int)
@@ -137,7 +137,7 @@ def test_synthesis_in_tiles_is_that_of_the_whole(size):
 
 
 def _linear(name, source):
-  """The sum of all that a network's outputs see, layer by layer; all kernels are ones."""
+  """The sum over each output's receptive field, layer by layer; all kernels are ones."""
   stack = {
     "g_a": [(5, 2)] * 4,
     "h_a": [(3, 1), (5, 2), (5, 2)],
@@ -214,7 +214,7 @@ def test_segments_are_the_steps_in_order(support, size):
   ],
 )
 def test_pieces_give_the_payload_of_the_whole(prior, size, fields, tmp_path):
-  """Enough latents for several segments, and for several steps of a prior without context."""
+  """There are enough latents for several segments, and several steps of a prior without context."""
   coder = codecs.make_codec(prior, tmp_path, **fields)[0]._coder
   random = np.random.default_rng(0)
   height, width = size
@@ -233,14 +233,14 @@ def test_pieces_give_the_payload_of_the_whole(prior, size, fields, tmp_path):
 
 
 def test_a_step_without_context_is_65536_positions(tmp_path):
-  """Popped as the format has it: 2^16 positions in raster order, then what escaped of these."""
+  """The format has 2^16 positions in raster order, then the escaped values of these positions."""
   _, frozen = codecs.make_codec("mean_scale_hyperprior", tmp_path)
   last = frozen.layers["h_s/2"]
   # Biases alone: every position has the same means and tables.
   last = dataclasses.replace(last, weights=np.zeros_like(last.weights))
   frozen = dataclasses.replace(frozen, layers={**frozen.layers, "h_s/2": last})
   mean, index = np.split(np.clip(np.round(last.bias * last.scale), -(2**15), 2**15 - 1), 2)
-  table = np.clip(index, 0, 63).astype(np.int32) + codecs.N  # Behind those of z.
+  table = np.clip(index, 0, 63).astype(np.int32) + codecs.N  # Tables of z come first.
   height, width = 260, 265
   random = np.random.default_rng(0)
   symbols = random.integers(-30, 31, [height * width, codecs.M])  # Many are in no table.
@@ -288,7 +288,7 @@ print(peak(768), peak(1792))
 
 
 def test_memory_hardly_grows_with_the_image(codec, folder):
-  """Only what is kept of every pixel and latent is added."""
+  """Only data that is kept per pixel and latent adds to it."""
   command = [sys.executable, "-c", _PEAK, str(folder / "joint"), str(2**24)]
   result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT)
   small, large = map(int, result.stdout.split())

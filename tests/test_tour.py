@@ -1,4 +1,4 @@
-"""The notebook: it runs from top to bottom, and what is stored in it is of the model that ships."""
+"""The notebook: it runs from top to bottom, and its stored outputs belong to the shipped model."""
 
 import json
 import pathlib
@@ -14,8 +14,8 @@ _ROOT = pathlib.Path(__file__).parent.parent
 _NOTEBOOK = _ROOT / "experiments" / "tour.ipynb"
 _RUN_AGAIN = "run it again: jupyter execute --inplace experiments/tour.ipynb"
 
-# What the notebook computed, against what follows from its inputs by other means. It runs in the
-# notebook's own process, behind its last cell.
+# Checks the notebook's results against other computations from its inputs. It runs in the
+# notebook's own process, after its last cell.
 _CHECKS = """
 from scipy import stats
 
@@ -50,7 +50,7 @@ def cells():
 
 
 def _kinds(outputs):
-  """What a cell shows; text comes in pieces, as time has it."""
+  """The kinds of a cell's outputs; text may arrive in several pieces."""
   kinds = []
   for output in outputs:
     kind = output.get("name") or sorted(output.get("data", [output["output_type"]]))

@@ -1,4 +1,4 @@
-"""Training: it learns, it repeats itself, it resumes, and it stops with a line when it is lost."""
+"""Training: it learns, is reproducible, resumes, and stops with one line when it diverges."""
 
 import csv
 import dataclasses
@@ -20,7 +20,7 @@ from bmshj_minnen.photographs import finding
 from bmshj_minnen.training import callbacks, checkpoints, failures, loop, trainer
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
-# For what does not depend on the prior; its step is traced in a third of the time.
+# For tests that do not depend on the prior; its step is traced in a third of the time.
 _SMALL = bmshj_minnen.ModelConfig("factorized", num_filters=8, latent_channels=12)
 
 
@@ -106,7 +106,7 @@ def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(trained
   runs = {name: tmp_path / name for name in ("whole", "resumed", "seed")}
   loop.train(_MODEL, _config(runs["whole"], schedule="constant"))
   loop.train(_MODEL, _config(runs["seed"], schedule="constant", seed=1, steps=2))
-  # A run of its own up to step 2, then as after `kill -9`: only what is on disk is left.
+  # A separate run up to step 2, then as after `kill -9`: only its files are left.
   shutil.copytree(trained(schedule="constant", steps=2), runs["resumed"])
   loop.train(_MODEL, _config(runs["resumed"], schedule="constant"))
   whole = _losses(runs["whole"])
@@ -241,7 +241,7 @@ def test_the_average_of_the_weights_is_what_is_validated_and_saved(tmp_path):
   saved = checkpoints.Checkpoints(run, tmp_path / "model", x)
   saved.save()
   for variable, value in zip(run.model.trainable_variables, last):
-    np.testing.assert_array_equal(variable, value)  # Training goes on from the last.
+    np.testing.assert_array_equal(variable, value)  # Training continues from the last weights.
   found = weights.to_arrays(bmshj_minnen.load_model(tmp_path / "model"))
   for variable, value in zip(run.model.trainable_variables, average):
     variable.assign(value)
@@ -272,7 +272,7 @@ def test_rounded_latents_finish_a_training(trained, tmp_path):
   after = dict(np.load(tmp_path / "then" / "model" / "weights.npz"))
   assert _losses(tmp_path / "then")[-1][2] < _losses(first)[-1][2]
   for name, value in before.items():
-    # But for the rounding of what goes to disk and back.
+    # Equal up to the rounding in the stored files.
     stays = np.allclose(after[name], value, rtol=1e-5, atol=1e-6)
     assert stays == name.startswith(("g_a/", "h_a/")), name
 
@@ -300,7 +300,7 @@ def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
   assert len(refused) == 1 and "\n" not in refused[0]
   monkeypatch.setattr(loop, "_fit", lambda *_: refused.clear())
   loop.train(_SMALL, _config(tmp_path))
-  assert not refused  # The lock is gone with the first.
+  assert not refused  # The first run's end releases the lock.
 
 
 def test_another_models_directory_is_refused(copy_trained, tmp_path):

@@ -1,4 +1,4 @@
-"""Models without training: latents of a given size, whatever the last layer of g_a is called."""
+"""Models without training: latents of a given size, for any name of the last layer of g_a."""
 
 import numpy as np
 import pytest

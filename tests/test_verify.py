@@ -1,4 +1,4 @@
-"""Archives with damaged, exchanged, outdated and missing files: `verify` names exactly those."""
+"""Archives with damaged, exchanged, outdated and missing files: `verify` names only these."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _COUNT = 6
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-  """A folder with `photos`, half of them in a folder within, and `small`."""
+  """A folder with `photos`, half of them in a subfolder, and `small`."""
   folder = tmp_path_factory.mktemp("archive")
   rng = np.random.default_rng(0)
   (folder / "photos" / "deep").mkdir(parents=True)

@@ -29,7 +29,7 @@ def test_order_is_a_permutation_that_respects_the_mask(size):
 
 
 class _Taps:
-  """Stands in for the networks: means are what the neighbours are."""
+  """Stands in for the networks: means are the neighbours themselves."""
 
   context_support, num_parts = 5, 1
 
@@ -55,7 +55,7 @@ def test_every_step_sees_the_neighbours_that_the_mask_lets_it_see(size):
     seen[where.numpy()] = mean.numpy()
     return handle, tf.gather(tf.reshape(y, [-1, 2]), where)
 
-  # Eagerly, so that `side` may have effects.
+  # Eagerly, so that `side` may have side effects.
   none = tf.zeros([height * width, 1])
   _, y_hat = wavefront.scan(_Taps(), side, tf.constant(0), none, *map(tf.constant, size), 2)
   np.testing.assert_array_equal(y_hat.numpy(), y.reshape(-1, 2))
@@ -67,7 +67,7 @@ def test_every_step_sees_the_neighbours_that_the_mask_lets_it_see(size):
 def _apply(layer, x, thresholds=None):
   """A `FixedLayer` on [fan_in] int64, rounded and saturated like every activation.
 
-  With thresholds, the last outputs are scales, which become how many of these they exceed.
+  With thresholds, the last outputs are scales; each becomes the number of thresholds below it.
   """
   x = (layer.weights.astype(np.int64).T @ x + layer.bias) * layer.scale
   if layer.slope != 256:
@@ -80,7 +80,7 @@ def _apply(layer, x, thresholds=None):
 
 
 def _psi(frozen, z_hat, height, width):
-  """h_s position by position."""
+  """Computes h_s position by position."""
   x = z_hat.astype(np.int64)
   if frozen.config.medians:
     x = np.concatenate([x, np.ones_like(x[..., :1])], -1)
@@ -144,7 +144,7 @@ def test_wavefront_equals_the_raster_reference(prior, size, fields, tmp_path):
 
 
 def _decode_with(codec, frozen, data, z_hat, indices):
-  """Pops the symbols of a file with given table indices, [h, w, M]."""
+  """Decodes the symbols of a file with given table indices, [h, w, M]."""
   from bmshj_minnen.entropy import range_coder
   from bmshj_minnen.format import reading
 

@@ -1,4 +1,4 @@
-"""The table of wheels: what setup.py asks for resolves for other systems."""
+"""The table of wheels: the requirements of setup.py resolve for other systems."""
 
 import datetime
 import pathlib

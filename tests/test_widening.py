@@ -1,4 +1,4 @@
-"""A model with more latents computes what it did before from the old ones."""
+"""A model with more latents gives the same results as before from the old latents."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_what_is_computed_from_the_old_latents_stays(prior):
   old, new = source.analysis(x), target.analysis(x)
   assert new.shape[-1] == _M
   np.testing.assert_allclose(new[..., : codecs.M], old, rtol=1e-4, atol=1e-4)
-  # From here on the same numbers for both, and anything in the new latents.
+  # From here on both get the same numbers, and the new latents any numbers.
   generator = np.random.default_rng(0)
   old = np.round(old.numpy())
   new = np.concatenate([old, generator.normal(size=(*old.shape[:3], 5))], -1).astype(np.float32)

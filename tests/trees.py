@@ -1,4 +1,4 @@
-"""Small files in folders, for tests of which files are meant."""
+"""Small files in folders, for tests of the selection of files."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ __all__ = ["make"]
 
 
 def make(folder: pathlib.Path, names: list[str]) -> None:
-  """Makes files below a folder, and the folders on their way; each holds its name."""
+  """Makes files below a folder, and their parent folders; each file contains its name."""
   for name in names:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

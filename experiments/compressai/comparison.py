@@ -1,4 +1,4 @@
-"""How far a converted model is from what CompressAI computed, layer by layer."""
+"""Differences between a converted model and CompressAI, layer by layer."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ __all__ = ["differences", "from_medians"]
 
 
 def from_medians(model: Model, values: np.ndarray, density: str, sign: int = 1) -> np.ndarray:
-  """Values [..., C] as CompressAI counts them, of those counted from the medians; or back."""
+  """Converts values [..., C] counted from the medians to CompressAI's counting (sign -1: back)."""
   median = weights.to_arrays(model).get(f"{density}/median")
   return values if median is None else values + sign * median
 
@@ -17,11 +17,11 @@ def from_medians(model: Model, values: np.ndarray, density: str, sign: int = 1) 
 def differences(model: Model, oracle: dict[str, np.ndarray]) -> dict[str, float]:
   """The largest difference of each quantity, relative to its largest value.
 
-  Each is computed of CompressAI's inputs to it, so that only this layer or network counts.
+  Each is computed from CompressAI's inputs to it, so that only this layer or network counts.
 
   Args:
     model: the converted model.
-    oracle: what `experiments.compressai.oracle` wrote for an image.
+    oracle: the arrays that `experiments.compressai.oracle` wrote for one image.
   """
   results = {}
 
@@ -48,7 +48,7 @@ def differences(model: Model, oracle: dict[str, np.ndarray]) -> dict[str, float]
     mean, scale = (p[0].numpy() for p in model.parameters(psi, context[None]))
     if model.config.parts.means:
       compare(f"mean{name}", mean, oracle[f"{prefix}mean"])
-    # Of each scale, not of the largest: the tables are spaced by their logarithms.
+    # Relative to each scale, not to the largest: the tables are spaced by their logarithms.
     theirs = oracle[f"{prefix}scale"]
     results[f"scale{name}"] = float(np.abs(scale / theirs - 1).max())
     if not prefix:

@@ -1,4 +1,4 @@
-"""Random checkpoints of CompressAI, and what it computes with them; needs a Python with CompressAI.
+"""Random checkpoints of CompressAI, and its results with them; needs a Python with CompressAI.
 
 python -m experiments.compressai.oracle FOLDER N M
 
@@ -21,12 +21,12 @@ MODELS = {
   "mbt2018-mean": models.MeanScaleHyperprior,
   "mbt2018": models.JointAutoregressiveHierarchicalPriors,
 }
-_STRIDE = 64  # CompressAI pads to multiples of it, in its examples.
+_STRIDE = 64  # CompressAI's examples pad to multiples of this.
 _SCALE_MIN = 0.11
 
 
 def padded(image: np.ndarray) -> np.ndarray:
-  """[H, W, 3] uint8 with zeros around it, as CompressAI's example `codec.py` puts them."""
+  """Pads [H, W, 3] uint8 with zeros, as CompressAI's example `codec.py` does."""
   (left, right, top, bottom), _ = ops.compute_padding(*image.shape[:2], min_div=_STRIDE)
   return np.pad(image, [(top, bottom), (left, right), (0, 0)])
 
@@ -40,7 +40,7 @@ def random_model(name: str, n: int, m: int, images: list[np.ndarray]) -> torch.n
     _perturb(model)
     _rescale(model.g_a[6], model.g_a(x), _deviations(m, -1.5, 1.0), 0.0)
     y = model.g_a(x)
-    # As in a trained model, latents of more than some scales are rare.
+    # As in a trained model, latents beyond a few scales are rare.
     peaks = [model.g_a(_tensor(padded(image))).abs().amax((0, 2, 3)) for image in images]
     scale = torch.stack(peaks).amax(0) / 3
     if hasattr(model, "h_a"):
@@ -48,7 +48,7 @@ def random_model(name: str, n: int, m: int, images: list[np.ndarray]) -> torch.n
       _rescale(model.h_a[4], model.h_a(source), _deviations(n, -1.0, 0.8), 0.5)
     model.entropy_bottleneck._update_quantiles()
     medians = model.entropy_bottleneck.quantiles[:, :, 1]
-    medians += 0.4 * torch.randn_like(medians)  # The learned ones are not exact, either.
+    medians += 0.4 * torch.randn_like(medians)  # Learned medians are not exact, either.
     head = _head(model)
     if head is not None:
       output = _outputs(head, model, x)["output"]
@@ -64,7 +64,7 @@ def _perturb(model):
   for name, parameter in model.named_parameters():
     if name.endswith(("beta", "gamma")):
       parameter += (0.5 if name.endswith("beta") else 0.1) * torch.rand_like(parameter)
-      parameter.view(-1)[1] = -1.0  # Its bound counts.
+      parameter.view(-1)[1] = -1.0  # Below its bound, so that the bound has an effect.
     elif re.match(r"entropy_bottleneck\.(matrices|biases|factors)", name):
       parameter += 0.3 * torch.randn_like(parameter)
     elif name.endswith("bias"):
@@ -76,7 +76,7 @@ def _deviations(channels, low, high):
 
 
 def _rescale(layer, output, deviation, center):
-  """Gives the outputs [1, C, h, w] of a last layer this deviation, and adds a center."""
+  """Sets the deviation and the center of the outputs [1, C, h, w] of a last layer."""
   gain = deviation / output.std((0, 2, 3))
   axis = 1 if isinstance(layer, torch.nn.ConvTranspose2d) else 0
   shape = [-1 if i == axis else 1 for i in range(4)]
@@ -92,7 +92,7 @@ def _head(model):
 
 
 def _outputs(layer, model, x):
-  """What goes in and out of a layer in CompressAI's own pass over x."""
+  """The input and the output of a layer in CompressAI's own pass over x."""
   seen = {}
 
   def hook(_, inputs, output):
@@ -105,15 +105,15 @@ def _outputs(layer, model, x):
 
 
 def measure(model: torch.nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
-  """What CompressAI computes of an image [H, W, 3] uint8.
+  """CompressAI's results for an image [H, W, 3] uint8.
 
   Returns:
-    image: with its padding.
-    y, y_bits, z, z_hat, z_bits, mean, scale, x_hat: of its pass with rounding, [h, w, C].
-    y_hat: what x_hat was made of.
-    coded_y_hat, coded_mean, coded_scale: of its `compress`, position by position.
-    decoded: what `decompress` makes of that, in 0..1.
-    bytes: of the strings of `compress`.
+    image: the padded image.
+    y, y_bits, z, z_hat, z_bits, mean, scale, x_hat: results of its pass with rounding, [h, w, C].
+    y_hat: the latents that x_hat was made from.
+    coded_y_hat, coded_mean, coded_scale: results of its `compress`, position by position.
+    decoded: the image that `decompress` makes from them, in 0..1.
+    bytes: length of the strings of `compress`.
   """
   image = padded(image)
   x = _tensor(image)
@@ -140,7 +140,7 @@ def _parameters(output, model, prefix):
 
 
 def _coded(model, x):
-  """The strings of an image, and ŷ and its parameters as they are when these are made."""
+  """The strings of one image, and ŷ and its parameters at the time of coding."""
   outputs, handles = [], []
   if _head(model) is not None:
     hook = _head(model).register_forward_hook(lambda _, i, o: outputs.append(o.clone()))
@@ -186,7 +186,7 @@ def _tensor(image):
 
 
 def main(folder: str, n: str, m: str) -> None:
-  """Writes what the module's docstring says."""
+  """Writes the files that the module's docstring lists."""
   path = pathlib.Path(folder)
   with np.load(path / "photographs.npz") as arrays:
     photographs = dict(arrays)

@@ -21,7 +21,7 @@ from experiments.compressai import comparison, tables
 _PYTHON = flags.DEFINE_string("compressai_python", None, "A Python with CompressAI.")
 _N = flags.DEFINE_integer("num_filters", 128, "N.")
 _M = flags.DEFINE_integer("latent_channels", 192, "M.")
-_FOLDER = flags.DEFINE_string("folder", "", "Where checkpoints and results go; kept if given.")
+_FOLDER = flags.DEFINE_string("folder", "", "Folder for checkpoints and results; kept if given.")
 _SUFFIX = flags.DEFINE_enum("format", "pth.tar", ["pth.tar", "npz"], "npz needs no PyTorch here.")
 
 _MODELS = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean", "mbt2018")
@@ -29,7 +29,7 @@ _ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def photographs() -> dict[str, np.ndarray]:
-  """Parts of odd sizes of three photographs that scikit-image and scikit-learn carry."""
+  """Parts [H, W, 3] uint8, of odd sizes, of three photographs in scikit-image and scikit-learn."""
   chelsea, coffee = finding.held_out_photographs()[0], finding.bundled_photographs()[1]
   china = finding.bundled_photographs()[4]
   sizes = {"chelsea": (chelsea, 141, 203), "coffee": (coffee, 187, 125), "china": (china, 97, 261)}
@@ -74,7 +74,7 @@ def _print(lines):
 
 
 def _files(model, codec, oracle, image):
-  """Bytes of files and what decodes from them, beside CompressAI's."""
+  """Sizes of files and their decoded pixels, compared with CompressAI's."""
   theirs = int(oracle["bytes"])
   file, latents = codec.compress_with_latents(oracle["image"])
   margin = 100 * (len(file) / theirs - 1)

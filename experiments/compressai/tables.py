@@ -1,4 +1,4 @@
-"""What probability tables cost: bits beyond the entropy of the rounded Gaussians they stand for."""
+"""Cost of probability tables: bits beyond the entropy of the rounded Gaussians they approximate."""
 
 from collections.abc import Mapping
 
@@ -10,15 +10,15 @@ from bmshj_minnen.entropy.gaussian_conditional import GaussianConditional, scale
 
 __all__ = ["costs", "excess", "ours"]
 
-_SCALES = (0, 20, 40, 50, 63)  # Of 64, those that are shown.
-_ESCAPED_BITS = 16  # Behind an escape, here.
+_SCALES = (0, 20, 40, 50, 63)  # Indices of the printed scales, out of 64.
+_ESCAPED_BITS = 16  # Assumed number of bits after an escape.
 
 
 def excess(widths: np.ndarray, first: int, scale: float) -> float:
   """Per cent of bits beyond the entropy of round(N(0, scale²)).
 
   Args:
-    widths: [n + 1] probabilities, of any sum; the last is the escape's.
+    widths: [n + 1] probabilities with any sum; the last belongs to the escape.
     first: the value of the first symbol.
     scale: σ.
   """
@@ -35,7 +35,7 @@ def excess(widths: np.ndarray, first: int, scale: float) -> float:
 
 
 def ours() -> list[tuple[np.ndarray, int]]:
-  """For each of 64 scales, the first two arguments of `excess`."""
+  """Probabilities [n + 1] and first value, as in `excess`, for each of 64 scales."""
   tables = range_coder.build_tables(GaussianConditional().coding_prior())
   ends = np.flatnonzero(tables.cdf == 2**range_coder.PRECISION) + 1
   cdfs = np.split(tables.cdf, ends[:-1])
@@ -49,7 +49,7 @@ def _theirs(state):
 
 
 def costs(state: Mapping[str, np.ndarray]) -> dict[str, str]:
-  """Lines for people, of the arrays of a checkpoint of CompressAI that was updated."""
+  """Lines to print, from the arrays of a checkpoint of CompressAI that was updated."""
   both = {"ours": ours(), "CompressAI": _theirs(state)}
   lines = {}
   for index in _SCALES:

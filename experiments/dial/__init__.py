@@ -1,1 +1,1 @@
-"""Quality as a dial: what it does to bytes and PSNR, and whether targets are met."""
+"""Quality as a dial: its effect on bytes and PSNR, and the accuracy of targets."""

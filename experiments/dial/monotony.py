@@ -1,4 +1,4 @@
-"""Do bytes and PSNR rise with every step of quality, for every single photograph?
+"""Checks that bytes and PSNR rise with every step of quality, for every photograph.
 
 `python -m experiments.dial.monotony --images='kodak/*.png' --output=monotony.csv`
 """
@@ -20,12 +20,12 @@ from bmshj_minnen.model_files import catalogue
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model for many rates.")
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
-_STEP = flags.DEFINE_float("step", 1.0, "From one quality to the next; 0.5 is the smallest.")
-_OUTPUT = flags.DEFINE_string("output", "monotony.csv", "The table: a row a file.")
+_STEP = flags.DEFINE_float("step", 1.0, "Difference between qualities; at least 0.5.")
+_OUTPUT = flags.DEFINE_string("output", "monotony.csv", "File for the table: one row per file.")
 
 
 def curve(codec: bmshj_minnen.Codec, image: np.ndarray, qualities: list[float]):
-  """Yields (quality, bytes, PSNR in dB) of each quality."""
+  """Yields (quality, bytes, PSNR in dB) of an image [H, W, 3] uint8 at each quality."""
   files = codec.at_qualities(image, qualities)
   for quality, (data, latents) in zip(qualities, files):
     pixels = codec.graphs.synthesize(latents.y_hat, *image.shape[:2], quality).numpy()
@@ -33,7 +33,7 @@ def curve(codec: bmshj_minnen.Codec, image: np.ndarray, qualities: list[float]):
 
 
 def main(argv):
-  """One table, and a line for each step that goes down."""
+  """Writes the table, and prints a line for each step that goes down."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
   with startup.one_line_errors():

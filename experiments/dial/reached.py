@@ -1,4 +1,4 @@
-"""Are targets met, how closely, and what does the search cost?
+"""Measures how closely targets are met, and the cost of the search.
 
 `python -m experiments.dial.reached --images='kodak/*.png'`
 """
@@ -27,7 +27,7 @@ _PSNR = flags.DEFINE_list("psnr", ["30", "33", "36"], "Targets, dB.")
 
 
 def _measure(codec, paths, kind, target):
-  """Seconds of each search, and how far each result is from its target; none if out of reach."""
+  """Seconds of the searches, distances of results within reach, and the unreachable targets."""
   seconds, distances, unreachable = [], [], 0
   for path in paths:
     image = bmshj_minnen.read_image(path)
@@ -42,13 +42,13 @@ def _measure(codec, paths, kind, target):
       distances.append(len(data) / target - 1)
     else:
       distances.append(metrics.psnr(image, codec.decompress(data)) - target)
-    if reading.parse(data)[0].quality in (QUALITIES[0], QUALITIES[-1]):  # Out of the range.
+    if reading.parse(data)[0].quality in (QUALITIES[0], QUALITIES[-1]):  # Out of reach.
       distances.pop()
   return seconds, distances, unreachable
 
 
 def main(argv):
-  """A line a target."""
+  """Prints a line per target."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
   with startup.one_line_errors():

@@ -1,1 +1,1 @@
-"""Files written under one setting of the machine decode to the same ŷ under every other."""
+"""Checks that files written under one setting decode to the same ŷ under every other."""

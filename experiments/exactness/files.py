@@ -13,7 +13,7 @@ from experiments.portable import runtimes
 
 __all__ = ["models", "quality", "read", "write"]
 
-_QUALITY = 37  # Of files of models for many rates.
+_QUALITY = 37  # Quality of the files of models for many rates.
 
 
 def models(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -35,8 +35,8 @@ def write(
 
   Args:
     folder: see `matrix.make_models`.
-    setting: its name.
-    coded: for each file the model's name, a mode of the setting, the bytes, and what was encoded.
+    setting: name of the setting.
+    coded: for each file the model's name, a mode of the setting, the bytes, and the latents.
   """
   digests = {}
   for model, mode, (data, latents) in coded:
@@ -51,12 +51,12 @@ def read(
   setting: str,
   latents_of: Callable[[str, bytes, bool], dict[str, bmshj_minnen.Latents]],
 ) -> int:
-  """Decodes the files of all settings and prints what differs.
+  """Decodes the files of all settings and prints the differences.
 
   Args:
     folder: see `matrix.make_models`.
-    setting: the name of the one that decodes.
-    latents_of: a model's name, a file, and whether this setting wrote it -> by mode what is in it.
+    setting: name of the setting that decodes.
+    latents_of: a model's name, a file, and whether this setting wrote it -> latents by mode.
 
   Returns:
     The number of failures.

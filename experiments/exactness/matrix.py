@@ -1,4 +1,4 @@
-"""{1, 2 threads} x {oneDNN on, off} x {all, AVX2, SSE4.1 instructions}, for all five priors.
+"""Exactness for {1, 2 threads} x {oneDNN on, off} x {all, AVX2, SSE4.1 instructions}, all priors.
 
 `python -m experiments.exactness.matrix` makes six untrained models (training does not matter
 here), lets each setting write files, lets each setting decode all of them, and compares ŷ. Further
@@ -27,11 +27,11 @@ _PORTABLE = flags.DEFINE_list("portable", [], "Pythons with ONNX Runtime; each h
 _ROOT = pathlib.Path(__file__).parents[2]
 THREADS = (1, 2)
 ONEDNN = (1, 0)
-ISA = ("", "AVX2", "SSE41")  # The default is all that the processor has.
+ISA = ("", "AVX2", "SSE41")  # Empty: all instructions of the processor.
 # OpenBLAS's kernels for those instructions; ONNX Runtime's cannot be chosen.
 KERNELS = {"": "", "AVX2": "Haswell", "SSE41": "Nehalem"}
-# What an embedding program or its environment may turn on; the layout optimizer, the remapper and
-# TF32 are on by default.
+# Options that an embedding program or its environment may turn on; the layout optimizer, the
+# remapper and TF32 are on by default.
 REWRITERS = (
   "auto_mixed_precision",
   "auto_mixed_precision_mkl",
@@ -45,10 +45,10 @@ def make_models(folder: pathlib.Path, channels: int, side: int, has_graphs: bool
   """Writes models/NAME for all priors and for many rates, and image.png, into a folder.
 
   Args:
-    folder: there is one.
+    folder: an existing folder.
     channels: N and M.
-    side: of the image, pixels.
-    has_graphs: whether ONNX Runtime can load the models, too.
+    side: side of the image, pixels.
+    has_graphs: whether to write graphs for ONNX Runtime, too.
   """
   import tensorflow as tf
 
@@ -77,12 +77,12 @@ def make_models(folder: pathlib.Path, channels: int, side: int, has_graphs: bool
 def run_worker(
   folder: pathlib.Path, threads: int, onednn: int, isa: str, decode: bool, rewriter: str = ""
 ) -> bool:
-  """Runs `worker.py` under one setting, of `THREADS`, `ONEDNN` and `ISA`.
+  """Runs `worker.py` under one setting.
 
   Args:
-    folder: that `make_models` wrote to.
-    threads, onednn, isa: the setting.
-    decode: whether it decodes the files of all settings, or else writes its own.
+    folder: the folder that `make_models` wrote to.
+    threads, onednn, isa: the setting, from `THREADS`, `ONEDNN` and `ISA`.
+    decode: whether to decode the files of all settings instead of writing files.
     rewriter: one of `REWRITERS`, or none.
 
   Returns:
@@ -106,10 +106,10 @@ def run_portable(folder: pathlib.Path, python: str, threads: int, isa: str, deco
   """Runs `portable_worker.py` under a Python and one setting.
 
   Args:
-    folder: that `make_models` wrote to, with graphs.
+    folder: the folder that `make_models` wrote to, with graphs.
     python: an interpreter with ONNX Runtime.
-    threads, isa: the setting, of `THREADS` and `ISA`.
-    decode: as for `run_worker`.
+    threads, isa: the setting, from `THREADS` and `ISA`.
+    decode: whether to decode the files of all settings instead of writing files.
 
   Returns:
     Whether it succeeded.

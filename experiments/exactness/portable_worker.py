@@ -1,7 +1,7 @@
 """Encodes or decodes in ONNX Runtime and NumPy, under the settings of its process; see `matrix.py`.
 
-Threads of ONNX Runtime are a flag; those of NumPy's OpenBLAS, and its instruction set, are
-environment variables.
+The number of ONNX Runtime's threads is a flag; the threads and the instruction set of NumPy's
+OpenBLAS are environment variables.
 """
 
 import pathlib
@@ -12,10 +12,12 @@ import bmshj_minnen
 from experiments.exactness import files
 from experiments.portable import runtimes
 
-_FOLDER = flags.DEFINE_string("folder", None, "Holds models/PRIOR and image.png.", required=True)
+_FOLDER = flags.DEFINE_string(
+  "folder", None, "Folder with models/PRIOR and image.png.", required=True
+)
 _SETTING = flags.DEFINE_string("setting", None, "Name of this setting.", required=True)
 _DECODE = flags.DEFINE_bool("decode", False, "Decode the files of all settings.")
-_THREADS = flags.DEFINE_integer("threads", 1, "Of ONNX Runtime.", lower_bound=1)
+_THREADS = flags.DEFINE_integer("threads", 1, "Threads of ONNX Runtime.", lower_bound=1)
 _MODE = "arrays"
 
 

@@ -1,6 +1,6 @@
 """Encodes or decodes under the settings of its own process; see `matrix.py`.
 
-Thread counts and what rewrites graphs are flags; oneDNN and instruction sets are environment
+Thread counts and rewriters of graphs are flags; oneDNN and instruction sets are environment
 variables that TensorFlow reads when it starts.
 """
 
@@ -16,17 +16,19 @@ from bmshj_minnen.format.graph_writing import pack_graph
 from experiments.exactness import files
 from experiments.portable import runtimes
 
-_FOLDER = flags.DEFINE_string("folder", None, "Holds models/PRIOR and image.png.", required=True)
+_FOLDER = flags.DEFINE_string(
+  "folder", None, "Folder with models/PRIOR and image.png.", required=True
+)
 _SETTING = flags.DEFINE_string("setting", None, "Name of this setting.", required=True)
 _DECODE = flags.DEFINE_bool("decode", False, "Decode the files of all settings.")
 _REWRITER = flags.DEFINE_string("rewriter", "", "One of `matrix.REWRITERS`, or none.")
-_THREADS = flags.DEFINE_integer("threads", 0, "Of TensorFlow; 0: its default.")
+_THREADS = flags.DEFINE_integer("threads", 0, "Threads of TensorFlow; 0: its default.")
 
 
 def compress_eagerly(
   codec: bmshj_minnen.Codec, image: np.ndarray
 ) -> tuple[bytes, bmshj_minnen.Latents]:
-  """Like `Codec.compress_with_latents`, op by op instead of in graphs."""
+  """`Codec.compress_with_latents` for [H, W, 3] uint8, op by op instead of in graphs."""
   quality = files.quality(codec)
   y, z_hat = codec.graphs.analyze(tf.constant(image), quality)
   payload, y_hat = codec.graphs.encode(y, z_hat)
@@ -35,7 +37,7 @@ def compress_eagerly(
 
 
 def eager_latents(codec: bmshj_minnen.Codec, data: bytes) -> bmshj_minnen.Latents:
-  """Like `Codec.latents`, op by op instead of in a graph."""
+  """`Codec.latents`, op by op instead of in a graph."""
   has_quality = files.quality(codec) is not None
   header, payload = reading.unpack(data, codec.fingerprint, has_quality=has_quality)
   y_hat, z_hat, _ = codec.graphs.decode(
@@ -45,7 +47,7 @@ def eager_latents(codec: bmshj_minnen.Codec, data: bytes) -> bmshj_minnen.Latent
 
 
 def encode(folder: pathlib.Path, setting: str) -> None:
-  """Writes one file a model, eagerly and in a graph, and what ŷ was."""
+  """Writes one file per model, eagerly and in a graph, and a hash of ŷ."""
   image = bmshj_minnen.read_image(folder / "image.png")
 
   def coded():
@@ -59,7 +61,7 @@ def encode(folder: pathlib.Path, setting: str) -> None:
 
 
 def decode(folder: pathlib.Path, setting: str) -> int:
-  """Decodes every file in a graph, this setting's own eagerly too; returns the failures."""
+  """Decodes all files in a graph, this setting's also eagerly; returns the number of failures."""
   codecs = {path.name: bmshj_minnen.load(path) for path in files.models(folder)}
 
   def latents_of(model, data, is_own):

@@ -1,1 +1,1 @@
-"""The paper's figure of latents: what a prior predicts, what it misses, and what that costs."""
+"""The paper's figure of latents: predictions of a prior, their errors, and the cost in bits."""

@@ -1,4 +1,4 @@
-"""The latents of a file, and what the prior of its model knew about each."""
+"""The latents of one file, and the prediction of each by the prior of the model."""
 
 import dataclasses
 from typing import Optional
@@ -21,12 +21,12 @@ class Anatomy:
 
   Attributes:
     y_hat: the latents.
-    mean, scale: of the Gaussian of each; of the factorized prior, mean and standard deviation of
-      the learned density of a channel.
-    bits: information content of each.
-    z_bits: of the side information, all of it.
-    file_bytes: of the file, or 0.
-    pixels: of the photograph.
+    mean, scale: parameters of the Gaussian of each latent; for the factorized prior, mean and
+      standard deviation of the channel's learned density.
+    bits: information content of each latent.
+    z_bits: information content of the whole side information.
+    file_bytes: size of the file, or 0.
+    pixels: number of pixels of the image.
   """
 
   y_hat: np.ndarray
@@ -39,12 +39,12 @@ class Anatomy:
 
   @property
   def error(self) -> np.ndarray:
-    """What the prediction missed."""
+    """The error of the prediction, [h, w, M]."""
     return self.y_hat - self.mean
 
   @property
   def normalized(self) -> np.ndarray:
-    """The error in units of the scale."""
+    """The error in units of the scale, [h, w, M]."""
     return self.error / self.scale
 
 
@@ -53,10 +53,10 @@ class Subject:
 
   Args:
     model: a model directory, or the name of one that ships.
-    quality: 1 to 100, of a model for many rates; None: its middle one, and of others.
+    quality: 1 to 100, for a model for many rates; None: its middle one, or a model for one rate.
 
   Raises:
-    ValueError: there is no such model, or it has no such quality.
+    ValueError: the model does not exist or lacks this quality.
   """
 
   def __init__(self, model: str, quality: Optional[int] = None):
@@ -68,7 +68,7 @@ class Subject:
 
 
 def dissect(subject: Subject, image: np.ndarray) -> Anatomy:
-  """Compresses [H, W, 3] uint8 and looks at what is in the file."""
+  """Compresses [H, W, 3] uint8 and returns the anatomy of the file."""
   file, latents = subject.codec.compress_with_latents(image, quality=subject.quality)
   parts = anatomy(subject.model, latents.y_hat, latents.z_hat)
   pixels = image.shape[0] * image.shape[1]
@@ -76,12 +76,12 @@ def dissect(subject: Subject, image: np.ndarray) -> Anatomy:
 
 
 def anatomy(model: bmshj_minnen.Model, y_hat: np.ndarray, z_hat: np.ndarray) -> Anatomy:
-  """What a model's prior, in floating point, knows about given latents.
+  """The prediction of given latents by a model's prior, in floating point.
 
   Args:
-    model: with any prior.
+    model: a model with any prior.
     y_hat: [h, w, M] float32.
-    z_hat: [h', w', N] float32; not looked at without side information.
+    z_hat: [h', w', N] float32; ignored without side information.
   """
   y_hat, z_hat = y_hat[None], z_hat[None]
   if model.y_density is not None:

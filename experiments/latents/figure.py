@@ -1,4 +1,4 @@
-"""The figure: six pictures in a row for each model, one colour scale a column."""
+"""The figure: a row of six pictures for each model, with one colour scale per column."""
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -11,7 +11,7 @@ __all__ = ["fullest_channel", "plot"]
 _TITLES = ("ŷ", "prediction (mean)", "error, ŷ − mean", "scale", "normalized error", "bits")
 _SIGNED = {"cmap": "RdBu_r"}
 _STYLES = (_SIGNED, _SIGNED, _SIGNED, {"cmap": "viridis"}, _SIGNED, {"cmap": "magma"})
-_LARGEST_NORMALIZED = 4.0  # Beyond this, colours tell no more.
+_LARGEST_NORMALIZED = 4.0  # Larger values all have the last colour.
 _FAR = 99.8  # Per cent of the values that a column's colours span.
 
 
@@ -21,7 +21,7 @@ def fullest_channel(one: Anatomy) -> int:
 
 
 def plot(rows: dict[str, Anatomy]) -> Figure:
-  """Draws the fullest channel of each model, a row each, with its bits a position beside it."""
+  """Draws the fullest channel of each model in a row, beside its bits per position."""
   pictures = {name: _pictures(one) for name, one in rows.items()}
   norms = _norms(list(pictures.values()))
   height, width = next(iter(pictures.values()))[0].shape
@@ -49,7 +49,7 @@ def _pictures(one):
 
 
 def _norms(rows):
-  """One colour scale a column; the first three, which are in the same units, share one."""
+  """One colour scale per column; the first three, which are in the same units, share one."""
 
   def far(columns):
     values = np.concatenate([np.ravel(row[column]) for row in rows for column in columns])

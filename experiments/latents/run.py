@@ -1,7 +1,7 @@
-"""The paper's figure of latents, and what it claims as numbers.
+"""The paper's figure of latents, and its claims as numbers.
 
 `python -m experiments.latents.run --models=joint-mse --images='kodak/*.png'` takes any number of
-models, such as those of `experiments.priors`: `--models='models/priors/seed0/*'`.
+models, for example the models of `experiments.priors`: `--models='models/priors/seed0/*'`.
 """
 
 import glob
@@ -21,14 +21,16 @@ _HERE = pathlib.Path(__file__).parent
 _MODELS = flags.DEFINE_list(
   "models", ["joint-mse"], "Model directories, patterns of them, or names of models that ship."
 )
-_QUALITY = flags.DEFINE_integer("quality", None, "Of models for many rates, 1 to 100.", 1, 100)
-_IMAGES = flags.DEFINE_string("images", "", "Photographs for the numbers; empty: those bundled.")
+_QUALITY = flags.DEFINE_integer(
+  "quality", None, "Quality of models for many rates, 1 to 100.", 1, 100
+)
+_IMAGES = flags.DEFINE_string("images", "", "Photographs for the numbers; empty: bundled ones.")
 _IMAGE = flags.DEFINE_string("image", "", "The photograph of the figure; empty: a bundled one.")
-_OUTPUT = flags.DEFINE_string("output", str(_HERE / "results"), "Where figure and table go.")
+_OUTPUT = flags.DEFINE_string("output", str(_HERE / "results"), "Folder for figure and table.")
 
 
 def _models():
-  """What the flag names, patterns expanded."""
+  """The models that the flag names, patterns expanded."""
   found = []
   for name in _MODELS.value:
     found += sorted(glob.glob(name)) if glob.has_magic(name) else [name]

@@ -1,4 +1,4 @@
-"""How much structure a prior leaves: numbers over many photographs."""
+"""The structure that a prior leaves in the latents: numbers over many photographs."""
 
 import dataclasses
 import math
@@ -10,30 +10,31 @@ from experiments.latents.anatomy import Anatomy
 
 __all__ = ["Statistics", "statistics", "table"]
 
-# Channels with fewer bits a latent have hardly an error but 0, and so kurtosis without bounds.
+# In channels with fewer bits per latent nearly all errors are 0, so that kurtosis has no bound.
 _LEAST_BITS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-  """Of all latents of all photographs.
+  """Numbers over all latents of all photographs.
 
   Attributes:
-    photographs: how many.
+    photographs: number of photographs.
     bpp: bits per pixel of the files.
-    y_bpp, z_bpp: of ŷ and ẑ, by the estimate.
+    y_bpp, z_bpp: estimated bits per pixel of ŷ and ẑ.
     error: the mean of |ŷ - mean|.
     scale: the mean scale.
 
-    The others are of the normalized error, means over channels that take at least one bit a
-    latent, each computed within a channel (or a pair of them); nan where there is none:
+    The other attributes describe the normalized error. They are means over channels that take at
+    least one bit per latent, each computed within a channel or a pair of channels; nan without
+    such channels:
 
-    channels: how many such channels there are.
-    deviation: root of the mean square, about 1; rounding adds to it, small scales take from it.
+    channels: number of such channels.
+    deviation: root of the mean square, about 1; rounding raises it, small scales lower it.
     horizontal, vertical: correlation of neighbours.
     across: |correlation| of two channels at the same position, over all pairs.
-    across_floor: what `across` would be if all were independent, of so many positions.
-    kurtosis: 3 of a Gaussian.
+    across_floor: the expected `across` of independent channels with this number of positions.
+    kurtosis: 3 for a Gaussian.
   """
 
   photographs: int
@@ -52,19 +53,19 @@ class Statistics:
 
 
 class _Correlation:
-  """Pearson's, by channel, of pairs that come in pieces."""
+  """Pearson's correlation, by channel, of pairs that come in pieces."""
 
   def __init__(self):
     self._sums = 0.0
 
   def add(self, a: np.ndarray, b: np.ndarray) -> None:
-    """Pairs [..., M] float64."""
+    """Adds pairs [..., M] float64."""
     a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
     ones = np.ones_like(a)
     self._sums += np.stack([v.sum(0) for v in (ones, a, b, a * a, b * b, a * b)])
 
   def value(self) -> np.ndarray:
-    """[M]; nan where one side does not vary."""
+    """Correlations [M]; nan where one side does not vary."""
     n, a, b, aa, bb, ab = self._sums
     with np.errstate(invalid="ignore", divide="ignore"):
       return (n * ab - a * b) / np.sqrt((n * aa - a * a) * (n * bb - b * b))
@@ -78,19 +79,19 @@ class _Moments:
     self.powers = self.products = 0.0  # [4, M] and [M, M].
 
   def add(self, e: np.ndarray) -> None:
-    """Values [n, M] float64."""
+    """Adds values [n, M] float64."""
     self.count += len(e)
     self.powers += np.stack([(e**k).sum(0) for k in range(1, 5)])
     self.products += e.T @ e
 
   def kurtosis(self) -> np.ndarray:
-    """[M]; nan where nothing varies."""
+    """Kurtosis [M]; nan where nothing varies."""
     a, b, c, d = self.powers / self.count
     with np.errstate(invalid="ignore", divide="ignore"):
       return (d - 4 * a * c + 6 * a**2 * b - 3 * a**4) / (b - a**2) ** 2
 
   def across(self, chosen: np.ndarray) -> float:
-    """The mean |correlation| of all pairs of the chosen channels."""
+    """The mean |correlation| of all pairs of channels whose indices [n] are chosen."""
     mean = self.powers[0] / self.count
     covariance = (self.products / self.count - np.outer(mean, mean))[np.ix_(chosen, chosen)]
     deviation = np.sqrt(np.diag(covariance))
@@ -99,7 +100,7 @@ class _Moments:
 
 
 def statistics(anatomies: Iterable[Anatomy]) -> Statistics:
-  """The numbers of some photographs and one model; one at a time is in memory."""
+  """The numbers of some photographs and one model; keeps one photograph in memory at a time."""
   horizontal, vertical, moments = _Correlation(), _Correlation(), _Moments()
   totals, bits = np.zeros(7), 0.0
   for one in anatomies:
@@ -130,7 +131,7 @@ def statistics(anatomies: Iterable[Anatomy]) -> Statistics:
 
 
 def table(rows: dict[str, Statistics]) -> str:
-  """Markdown, a line for each name."""
+  """A table in Markdown, with a line for each name."""
   heads = ["model"] + [field.name.replace("_", " ") for field in dataclasses.fields(Statistics)]
   lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
   for name, row in rows.items():

@@ -1,4 +1,4 @@
-"""Pictures side by side at equal bytes, with what they cost, and a crop of each."""
+"""Pictures side by side at equal bytes, with their sizes, and a crop of each."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ class Panel:
 
 
 def panels(x: np.ndarray, codec: classical.Codec, against: list[str]) -> list[Panel]:
-  """The original [H, W, 3] uint8, our reconstruction, and those of other codecs at equal bytes."""
+  """Panels of the original [H, W, 3] uint8, and of our and other codecs at equal bytes."""
   ours = codec.compress(x)
   result = [
     Panel(x, f"original\n{x.shape[1]}x{x.shape[0]}"),
@@ -39,7 +39,7 @@ def panels(x: np.ndarray, codec: classical.Codec, against: list[str]) -> list[Pa
 
 
 def compose(row: list[Panel], crop: tuple[int, int, int, int]) -> np.ndarray:
-  """Panels in a row, and their crops (top, left, height, width) below: [h, w, 3] uint8.
+  """Draws panels in a row, and their crops (top, left, height, width) below: [h, w, 3] uint8.
 
   Raises:
     ValueError: the crop is not within the picture.
@@ -63,7 +63,7 @@ def compose(row: list[Panel], crop: tuple[int, int, int, int]) -> np.ndarray:
     box = (x + left, _CAPTION + top, x + left + width, _CAPTION + top + height)
     draw.rectangle(box, outline="yellow")
     part = panel.image[top : top + height, left : left + width]
-    # Whole pixels, so that nothing is smoothed.
+    # Repeat whole pixels, so that nothing is smoothed.
     enlarged = part.repeat(scale, 0).repeat(scale, 1)
     canvas.paste(PIL.Image.fromarray(enlarged), (x, _CAPTION + rows + _GAP))
   return np.asarray(canvas)

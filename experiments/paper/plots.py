@@ -23,14 +23,14 @@ _PUBLISHED = {
 def plot_all(rows: Sequence[measurements.Row], anchor: str, folder: pathlib.Path) -> None:
   """Writes PNG files.
 
-  `METRIC.png` has the curves of averages, `METRIC_savings.png` what they save against the measured
+  `METRIC.png` has the curves of averages, `METRIC_savings.png` their savings against the measured
   codec `anchor`, and `METRIC_images_1.png`, ... the curves of single images. `yardsticks.png` has
   published curves by group.
 
   Args:
-    rows: what `evaluate` measured; published curves are drawn if it was on all Kodak images.
+    rows: results of `evaluate`; published curves are drawn if they cover all Kodak images.
     anchor: a codec of the rows.
-    folder: where the files go.
+    folder: folder for the files.
   """
   looks = {f"published {codec}": look for codec, look in _PUBLISHED.items()}
   looks.update(appearances(list(dict.fromkeys(row.codec for row in rows))))

@@ -10,13 +10,13 @@ from bmshj_minnen.evaluation import curves, measurements
 __all__ = ["left_out", "published"]
 
 _POINTS = pathlib.Path(__file__).parent.parent / "published" / "kodak.csv"
-# What the points call the metrics of `curves.METRICS`; MS-SSIM is in 0..1 there.
+# Names of the metrics of `curves.METRICS` in the file of points; MS-SSIM is in 0..1 there.
 _METRICS = {"psnr": "psnr_rgb_db", "ms_ssim": "ms_ssim_rgb"}
 _IMAGES = {f"kodim{number:02}" for number in range(1, 25)}
 
 
 def published(metric: str) -> dict[str, curves.Curve]:
-  """The published Kodak curves of a metric of `curves.METRICS`, by the names they have there."""
+  """The published Kodak curves of a metric of `curves.METRICS`, by their names in the file."""
   points: dict[str, list[tuple[float, float]]] = {}
   with open(_POINTS, newline="") as file:
     for row in csv.DictReader(file):
@@ -28,7 +28,7 @@ def published(metric: str) -> dict[str, curves.Curve]:
 
 
 def left_out(rows: Sequence[measurements.Row]) -> str:
-  """Why averages of these rows may not be compared with published ones; empty: they may."""
+  """The reason not to compare averages of these rows with published ones; empty: none."""
   images = {pathlib.Path(row.image).stem for row in rows}
   if images == _IMAGES:
     return ""

@@ -1,7 +1,7 @@
 """Tables and plots: `python -m experiments.paper.run`.
 
-With `--images='kodak/*.png'` it measures first what the results lack: the classical codecs, and the
-models given by `--model`. `side_by_side.py` makes pictures.
+With `--images='kodak/*.png'` it first adds missing measurements of the classical codecs and of the
+models given by `--model` to the results. `side_by_side.py` makes pictures.
 """
 
 import pathlib
@@ -16,13 +16,13 @@ from bmshj_minnen.photographs import outputs
 from experiments.paper import plots, tables
 
 _RESULTS = flags.DEFINE_string(
-  "results", str(pathlib.Path(__file__).parent / "results"), "Where measurements and plots are."
+  "results", str(pathlib.Path(__file__).parent / "results"), "Folder of measurements and plots."
 )
 _IMAGES = flags.DEFINE_string("images", "", "A pattern of the Kodak images; empty: no measuring.")
-_MODEL = flags.DEFINE_multi_string("model", [], "As of evaluate.")
-_LABEL = flags.DEFINE_string("label", "", "As of evaluate.")
+_MODEL = flags.DEFINE_multi_string("model", [], "Models to measure, as `evaluate` takes them.")
+_LABEL = flags.DEFINE_string("label", "", "Label of the models, as `evaluate` takes it.")
 _CODECS = flags.DEFINE_list("codecs", list(classical.FORMATS), "Classical codecs to measure.")
-_ANCHOR = flags.DEFINE_string("anchor", "jpeg420", "What savings are shown against.")
+_ANCHOR = flags.DEFINE_string("anchor", "jpeg420", "The codec that savings are relative to.")
 
 
 def main(argv):

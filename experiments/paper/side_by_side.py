@@ -1,7 +1,7 @@
 """Pictures side by side at equal bytes: `python -m experiments.paper.side_by_side --model=DIR`.
 
-Beside the original stand our reconstruction and, for each codec of `--against`, the one whose file
-is nearest in size to ours; a crop, enlarged, below each.
+The picture shows the original, our reconstruction and, for each codec of `--against`, the
+reconstruction whose file is nearest in size to ours; below each an enlarged crop.
 """
 
 from absl import app, flags
@@ -15,9 +15,9 @@ from experiments.paper.panels import compose, panels
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
 _IMAGE = flags.DEFINE_string("image", "", "A photograph; empty: a bundled one, not trained on.")
-_AGAINST = flags.DEFINE_list("against", ["jpeg420"], "Classical codecs.")
+_AGAINST = flags.DEFINE_list("against", ["jpeg420"], "Classical codecs to compare with.")
 _CROP = flags.DEFINE_list("crop", [], "Top, left, height, width; empty: a quarter of each side.")
-_OUTPUT = flags.DEFINE_string("output", "side_by_side.png", "The picture.")
+_OUTPUT = flags.DEFINE_string("output", "side_by_side.png", "File for the picture.")
 
 
 def main(argv):

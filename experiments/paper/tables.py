@@ -11,7 +11,7 @@ from experiments.paper.published import left_out, published
 __all__ = ["PUBLISHED_ANCHORS", "all_tables", "published_rates"]
 
 JOINT = "minnen-2018-neurips-opt-mse"
-# What the abstract of the paper says of each, per cent.
+# Bjøntegaard rates against each codec, per cent, from the paper's abstract.
 PUBLISHED_ANCHORS = {
   "balle-2018-iclr-opt-mse": -15.8,
   "jpeg420": -59.8,
@@ -30,11 +30,11 @@ def published_rates(metric: str) -> dict[str, float]:
 
 
 def all_tables(rows: Sequence[measurements.Row], anchor: str) -> str:
-  """Everything that the study tells in numbers.
+  """All numbers of the study, in Markdown.
 
   Args:
-    rows: what `evaluate` measured; published curves are compared with if it was on all 24 Kodak
-      images, else the text says that they are left out.
+    rows: results of `evaluate`; compared with published curves if they cover all 24 Kodak images,
+      otherwise the text states that these are left out.
     anchor: the measured codec that single images are compared with.
   """
   parts = ["# Tables", _published(), left_out(rows), *cautions.of_averages(rows)]
@@ -57,7 +57,7 @@ def _published():
 
 
 def _named_curves(rows, metric):
-  """Published curves, marked as such, where they may be compared, and measured ones."""
+  """Measured curves, and published ones, marked as such, where they may be compared."""
   points = {} if left_out(rows) else published(metric)
   return {
     **{f"published {codec}": own for codec, own in points.items()},

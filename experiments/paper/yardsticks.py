@@ -1,6 +1,6 @@
-"""Published curves that models are held against, in groups: a table, a plot, and a check of ours.
+"""Published curves that models are compared with, in groups: a table, a plot, and a check of ours.
 
-Names of curves are those of `experiments/published/kodak.csv`. Curves whose name holds `paper-`
+Names of curves come from `experiments/published/kodak.csv`. Curves whose name contains `paper-`
 were read from papers and plots by CompressAI; all others were measured from files or their sizes.
 """
 
@@ -50,14 +50,14 @@ _SAME_CODEC = {
 }
 _JOINT = "minnen-2018-neurips-opt-mse"
 _DRAWN = ("joint", "joint+refine50")  # Labels of our models for MSE.
-_PSNR, _SAVED = (26, 42), (-70, 40)  # Ranges that are drawn: dB, per cent.
+_PSNR, _SAVED = (26, 42), (-70, 40)  # Drawn ranges: dB, per cent.
 
 
 def rates(rows: Sequence[measurements.Row], metric: str) -> dict[str, dict[str, float]]:
   """{yardstick: {model: Bjøntegaard rate of the model against it, per cent}}.
 
   Args:
-    rows: measured models; the paper's published joint model stands beside them.
+    rows: measured models; the paper's published joint model is added.
     metric: one of `curves.METRICS`.
 
   Returns:
@@ -78,7 +78,7 @@ def table(rows: Sequence[measurements.Row]) -> str:
   """Markdown: every yardstick, by group, and our classical codecs against published ones.
 
   Args:
-    rows: of all 24 Kodak images, else the text is empty, see `left_out`.
+    rows: results on all 24 Kodak images; otherwise the text is empty, see `left_out`.
   """
   if left_out(rows):
     return ""
@@ -107,7 +107,7 @@ def _of_metric(rows, metric):
 
 
 def _same_codec(rows):
-  """How soft our yardsticks are."""
+  """Compares our measurements of classical codecs with published ones."""
   lines = []
   for ours, theirs in _SAME_CODEC.items():
     cells = []
@@ -126,7 +126,7 @@ def plot(rows: Sequence[measurements.Row]) -> Any:
   It has a panel for each group, with our models in each.
 
   Args:
-    rows: measured ones.
+    rows: results of `evaluate`.
   """
   from matplotlib import figure
 

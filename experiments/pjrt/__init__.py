@@ -1,1 +1,1 @@
-"""The training step of TensorFlow as an XLA program that JAX runs on the devices it knows."""
+"""The training step of TensorFlow as an XLA program that JAX runs on any device it supports."""

@@ -1,7 +1,7 @@
 """Crops to train on, without TensorFlow: from a folder of photographs or a packed array.
 
-What a step sees is a function of the seed and the step alone, so that a run that resumes sees what
-it would have seen.
+The crops of a step depend on the seed and the step alone, so that a resumed run sees the same crops
+as an uninterrupted one.
 """
 
 import collections
@@ -16,7 +16,7 @@ import PIL.Image
 
 __all__ = ["Source", "batches", "central_crops", "open_source"]
 
-_MEMORY = 4 * 2**30  # Decoded photographs of up to so many bytes together are kept.
+_MEMORY = 4 * 2**30  # Largest total size of decoded photographs kept in memory, bytes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Source:
   """Photographs by index.
 
   Attributes:
-    count: how many there are.
+    count: number of photographs.
     read: index -> [H, W, 3] uint8, at least as large as the crop.
-    summary: one line for people.
+    summary: one line to print.
   """
 
   count: int
@@ -35,10 +35,10 @@ class Source:
 
 
 def open_source(path: pathlib.Path, crop: int) -> Source:
-  """Photographs of a folder and its subfolders, or of an array [count, H, W, 3] uint8 in a .npy.
+  """Opens a folder, subfolders included, or an array [count, H, W, 3] uint8 in a .npy file.
 
   Raises:
-    ValueError: there is nothing that can be cropped.
+    ValueError: the source has no photograph that can be cropped.
   """
   if path.is_dir():
     return _folder(path, crop)
@@ -90,13 +90,13 @@ def batches(
   """Crops for several steps at once, made ahead in threads.
 
   Args:
-    source: what is cropped.
+    source: photographs to crop.
     crop: side of a crop, pixels.
-    batch: crops a step.
-    seed: of the order, the places and the flips.
+    batch: crops per step.
+    seed: seed of the order, the positions and the flips.
     first: the first step.
-    sizes: how many steps each array is for.
-    as_is: the source's pictures in their order, cut at the top left corner, none flipped.
+    sizes: number of steps in each array.
+    as_is: the source's pictures in their order, cut at the top left corner, without flips.
 
   Yields:
     [steps, batch, crop, crop, 3] uint8.
@@ -136,7 +136,7 @@ def _order(seed, epoch, count):
 
 
 def central_crops(source: Source, crop: int) -> Iterator[np.ndarray]:
-  """The middle of each picture, [1, crop, crop, 3] uint8."""
+  """Yields the middle of each picture, [1, crop, crop, 3] uint8."""
   for index in range(source.count):
     image = source.read(index)
     top, left = ((side - crop) // 2 for side in image.shape[:2])

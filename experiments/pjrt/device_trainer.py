@@ -1,4 +1,4 @@
-"""A training step on JAX's device: state that stays there, and several steps a call."""
+"""A training step on JAX's device: the state stays there, and a call runs several steps."""
 
 from collections.abc import Iterator
 
@@ -19,8 +19,8 @@ class DeviceTrainer:
   """Runs the programs of a step file.
 
   Attributes:
-    losses: names of what `train` returns.
-    validation_losses: names of what `validate` returns.
+    losses: names of the losses that `train` returns.
+    validation_losses: names of the losses that `validate` returns.
     state: variable -> array on the device.
   """
 
@@ -48,31 +48,31 @@ class DeviceTrainer:
     return function
 
   def compile(self, steps: int) -> None:
-    """Makes `train` ready for so many steps a call."""
+    """Compiles `train` for this number of steps per call."""
     x = jax.ShapeDtypeStruct((steps, *self._crops), np.uint8)
     scan = jax.jit(lambda state, x: jax.lax.scan(self._step, state, x), donate_argnums=0)
     self._compiled[steps] = scan.lower(self._like, x).compile()
 
   def flops(self) -> float:
-    """Floating-point operations of one step, as XLA counts them; 0 where it does not."""
+    """Floating-point operations of one step, counted by XLA; 0 if it does not count them."""
     x = jax.ShapeDtypeStruct(self._crops, np.uint8)
     cost = jax.jit(self._step).lower(self._like, x).cost_analysis()
     return (cost or {}).get("flops", 0.0)
 
   def train(self, x: np.ndarray) -> jax.Array:
-    """Steps on [steps, batch, H, W, 3] uint8; returns [steps, losses] before it is computed."""
+    """Trains on [steps, batch, H, W, 3] uint8; returns [steps, losses] before it is computed."""
     if len(x) not in self._compiled:
       self.compile(len(x))
     self.state, losses = self._compiled[len(x)](self.state, jax.device_put(x))
     return losses
 
   def validate(self, pictures: Iterator[np.ndarray]) -> np.ndarray:
-    """Averages of the losses over crops of [1, H, W, 3] uint8."""
+    """Averages of the losses over crops [1, H, W, 3] uint8: an array [losses]."""
     losses = [self._validate(self.state, x)[1] for x in pictures]
     return np.mean(jax.device_get(losses), axis=0, dtype=np.float64)
 
   def set_learning_rate(self, rate: float) -> None:
-    """Of the steps from now on; only where the schedule is constant, and the state has it."""
+    """Sets the rate of later steps; needs a constant schedule, where the state has the rate."""
     self.state[LEARNING_RATE] = jax.device_put(np.float32(rate))
 
   def host_state(self) -> dict[str, np.ndarray]:

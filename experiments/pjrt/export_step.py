@@ -1,6 +1,6 @@
 """Writes a training step as an XLA program: `python -m experiments.pjrt.export_step --lambda=0.01`.
 
-Takes the flags of `bmshj_minnen.train`; those about data have no effect here.
+Takes the flags of `bmshj_minnen.train`; flags about data have no effect here.
 """
 
 import dataclasses
@@ -22,24 +22,22 @@ from experiments.pjrt import step_file, variables
 _OUTPUT = flags.DEFINE_string("output", "step.npz", "The file to write.")
 _TF32 = flags.DEFINE_bool("tf32", True, "Whether float32 products may be rounded to TF32.")
 
-_HALF = flags.DEFINE_bool(
-  "half", False, "Round the first weights to float16: half as large a file."
-)
+_HALF = flags.DEFINE_bool("half", False, "Round the first weights to float16: half the file size.")
 
-_LEARNING_RATE = "learning_rate"  # Keras keeps it in a variable, which each step writes.
+_LEARNING_RATE = "learning_rate"  # Keras keeps it in a variable that each step writes.
 
 
 def export(
   model_config: cfg.ModelConfig, config: cfg.TrainConfig, tf32: bool = True
 ) -> step_file.StepFile:
-  """The training step and the validation of a run, with its first state.
+  """Exports the training step and the validation of a run, with its first state.
 
   Args:
-    model_config, config: of the run; seed, schedule, batch and crop become part of the programs.
-    tf32: whether devices that have TF32 may use it in place of float32.
+    model_config, config: the run's; seed, schedule, batch and crop become part of the programs.
+    tf32: whether devices with TF32 may use it in place of float32.
 
   Raises:
-    ValueError: `config.init_from` does not hold the weights of such a model.
+    ValueError: `config.init_from` does not contain the weights of such a model.
   """
   # XLA takes the operand precision of convolutions and products from this switch.
   tf.config.experimental.enable_tensor_float_32_execution(tf32)
@@ -52,7 +50,7 @@ def export(
     "train": _compile(run.step, crops, named, Losses._fields, list(named)),
     "validate": _compile(run.validation_values, [1, *crops[1:]], named, validated),
   }
-  # What is validated is the average, where there is one.
+  # Validation uses the average weights, if there are any.
   validate = programs["validate"]
   validate.arguments[:] = [averages.get(name, name) for name in validate.arguments]
   state = {name: variable.numpy() for name, variable in named.items()}
@@ -69,7 +67,7 @@ def export(
 
 
 def _compile(function, shape, named, losses, results=()):
-  """An XLA program from crops and variables to `losses` and those variables that are `results`."""
+  """An XLA program that maps crops and variables to `losses` and the variables in `results`."""
 
   @tf.function(jit_compile=True, input_signature=[tf.TensorSpec(shape, tf.uint8)])
   def program(x):
@@ -79,7 +77,7 @@ def _compile(function, shape, named, losses, results=()):
   names = {id(variable.handle): name for name, variable in named.items()}
   arguments = ["x"]
   for captured in concrete.captured_inputs:
-    # The one variable that is not part of the optimizer's own list.
+    # The learning rate is the only variable outside the optimizer's own list.
     arguments.append(names.get(id(captured), _LEARNING_RATE))
   hlo = program.experimental_get_compiler_ir(tf.TensorSpec(shape, tf.uint8))(stage="hlo_serialized")
   return step_file.Program(hlo, arguments, [*losses, *results])

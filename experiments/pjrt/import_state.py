@@ -1,6 +1,6 @@
-"""Makes a model directory of what `run_step` trained.
+"""Makes a model directory from a run of `run_step`.
 
-`python -m experiments.pjrt.import_state step.npz run models/joint`: what `export_step` wrote, the
+`python -m experiments.pjrt.import_state step.npz run models/joint`: the file of `export_step`, the
 --output of `run_step`, and the model directory to write.
 """
 
@@ -27,26 +27,26 @@ _TYPICAL = flags.DEFINE_string(
 def import_state(
   step_path: pathlib.Path, run: pathlib.Path, model_dir: str, typical_photographs: str = ""
 ) -> pathlib.Path:
-  """Writes a model directory, from which `bmshj_minnen.train` can go on too.
+  """Writes a model directory, which `bmshj_minnen.train` can also continue.
 
   Args:
-    step_path: what `export_step` wrote.
-    run: the folder of `run_step`; its model.npz, a sixth as large, does for its state.npz.
-    model_dir: where to write.
-    typical_photographs: a pattern, see `freeze`; empty: the bundled ones that training never sees.
+    step_path: the file of `export_step`.
+    run: the folder of `run_step`; its model.npz, a sixth of the size, can replace its state.npz.
+    model_dir: the directory to write.
+    typical_photographs: a pattern, see `freeze`; empty: bundled photographs not trained on.
 
   Returns:
     `model_dir`.
 
   Raises:
-    ValueError: files are missing, damaged or of different steps, or `model_dir` holds another
-      model.
+    ValueError: files are missing, damaged or belong to different steps, or `model_dir` contains
+      another model.
     DataError: no photograph is usable.
   """
   step = step_file.load(step_path)
   whole = run / "state.npz"
   state = step_file.load_state(whole if whole.exists() else run / "model.npz", like=step.state)
-  if not whole.exists():  # The model alone is the average, if there is one.
+  if not whole.exists():  # model.npz contains the average weights, if there are any.
     averages = step.description["averages"].items()
     state.update({average: state[name] for name, average in averages})
   model_config = cfg.ModelConfig(**step.description["model"])

@@ -1,9 +1,9 @@
 """XLA programs of TensorFlow as functions of JAX.
 
-The HLO is turned into StableHLO by jaxlib and takes the place of the body of a function that
-`jax.export` has exported, so that everything that JAX does with functions works: jit, donation,
-loops. Two calls are not part of JAX's public interface, `hlo_to_stablehlo` and the MLIR bindings;
-seen working with JAX 0.10.2, 0.11.2 and 0.12.0.
+jaxlib converts the HLO to StableHLO, which replaces the body of a function that `jax.export` has
+exported, so that everything that JAX does with functions works: jit, donation, loops. Two calls are
+not part of JAX's public interface, `hlo_to_stablehlo` and the MLIR bindings; they work with JAX
+0.10.2, 0.11.2 and 0.12.0.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _DTYPES = {"f32": np.float32, "i64": np.int64, "i32": np.int32, "ui8": np.uint8}
 def from_hlo(hlo: bytes) -> Callable[..., list[jax.Array]]:
   """A function of arrays that runs a serialized HloModuleProto on JAX's default device.
 
-  `jax_enable_x64` must be set where the program has 64-bit arguments.
+  `jax_enable_x64` must be set if the program has 64-bit arguments.
   """
   with mlir.make_ir_context():
     module = ir.Module.parse(xla_client._xla.mlir.hlo_to_stablehlo(hlo))
@@ -44,7 +44,7 @@ def from_hlo(hlo: bytes) -> Callable[..., list[jax.Array]]:
 
 
 def _drop_xla_annotations(module):
-  """Takes away what StableHLO has no word for: hints to XLA, and copies of values."""
+  """Removes operations that StableHLO lacks: hints to XLA, and copies of values."""
   attributes = module.operation.attributes
   for name in [key if isinstance(key, str) else key.name for key in attributes]:
     if name.startswith("mhlo."):

@@ -1,6 +1,6 @@
-"""Trains with JAX what `export_step` wrote: `python run_step.py step.npz --train=PHOTOGRAPHS`.
+"""Runs the training step of a file with JAX: `python run_step.py step.npz --train=PHOTOGRAPHS`.
 
-Needs this folder, JAX, NumPy and Pillow; neither TensorFlow nor tensorflow-compression.
+`export_step` writes the file. Needs this folder, JAX, NumPy and Pillow; not TensorFlow.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main():
 
 
 class _Run:
-  """One run: what it reads, where it is, what it leaves in its folder."""
+  """One run: its input, its progress, and the files in its folder."""
 
   def __init__(self, arguments):
     self._arguments = arguments
@@ -84,7 +84,7 @@ class _Run:
     print(f"{self._source.summary}; {jax.devices()[0].device_kind}, JAX {jax.__version__}")
 
   def run(self):
-    """Trains to the last step, the end of the time, or a signal."""
+    """Trains until the last step, the end of the time, or a signal."""
     sizes = list(self._call_sizes())
     if not sizes:
       print(f"{self._state_path} is already trained for {self._first} steps.")
@@ -99,7 +99,7 @@ class _Run:
       self._decay()
       losses.append(self._trainer.train(x))
       self._step += len(x)
-      # The call before: this one is still at work on the device.
+      # Losses of the call before: this one is still running on the device.
       self._show(np.asarray(losses[max(0, len(losses) - 2)])[-1])
       if self._minutes() > self._arguments.minutes:
         self._stop = "The time is over"
@@ -120,7 +120,7 @@ class _Run:
       self._trainer.set_learning_rate(self._rate * min(1.0, max(0.0, left)))
 
   def _call_sizes(self):
-    """Steps of each call: `steps_per_call`, but none reaches over a checkpoint or the end."""
+    """Yields the steps of each call: `steps_per_call`, or fewer up to a checkpoint or the end."""
     step = self._first
     while step < self._last:
       every = self._arguments.save_every
@@ -169,7 +169,7 @@ class _Run:
     print(f"\r{line}\033[K" if live else line, end="" if live else "\n", flush=True)
 
   def _check_finite(self, name, *values):
-    """Nothing that is not finite is saved."""
+    """Raises an error unless all values are finite."""
     if not all(np.isfinite(value).all() for value in values):
       raise ValueError(
         f"{name} is not finite near step {self._step}: export with a lower --learning_rate; "
@@ -188,10 +188,10 @@ class _Run:
       row.update(zip(names, self._trainer.validate(self._pictures(self._held_out))))
       self._check_finite("the validation", *row.values())
     else:
-      # Finite weights may be so large that what they give is not.
+      # Finite weights may be so large that their results are not finite.
       pictures = itertools.islice(self._pictures(self._source), 1)
       self._check_finite("what the weights give", self._trainer.validate(pictures))
-    # Before the state: a row whose state is missing is forgotten, a missing row is lost.
+    # Write the row before the state: a row without its state is removed, a missing row is lost.
     self._table.add(row)
     step_file.save_state(self._state_path, state)
     model = {
@@ -214,7 +214,7 @@ class _Run:
 
 
 class _Table:
-  """metrics.csv, with the columns that Keras's training writes."""
+  """The table metrics.csv, with the same columns as Keras's training."""
 
   def __init__(self, path):
     self._path = path
@@ -223,12 +223,12 @@ class _Table:
     """Appends a row."""
     with open(self._path, "a", newline="") as file:
       writer = csv.DictWriter(file, row)
-      if not file.tell():  # A run that was killed may have left an empty file.
+      if not file.tell():  # A killed run may have left an empty file.
         writer.writeheader()
       writer.writerow(row)
 
   def forget_after(self, step):
-    """A run that was killed may have left rows that its state does not know, and a part of one."""
+    """Removes rows after a step, and a partial row, which a killed run may have left."""
     if self._path.exists():
       lines = self._path.read_text().splitlines(keepends=True)
       header, *rows = [line for line in lines if line.endswith("\n")] or [""]

@@ -1,6 +1,6 @@
 """The file that carries a training step from TensorFlow to JAX, and the state between the two.
 
-Both are NumPy archives (.npz). A state holds one array a variable. A step file holds
+Both are NumPy archives (.npz). A state contains one array per variable. A step file contains
 
     description   JSON: the configurations of model and training, the batch, versions, and for
                   each program the names of its arguments and results
@@ -34,12 +34,12 @@ ITERATION = "optimizer/000"  # The variable that counts steps, int64.
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """An XLA program with names for what goes in and out.
+  """An XLA program with names for its arguments and results.
 
   Attributes:
     hlo: serialized HloModuleProto.
-    arguments: `x` for the crops, all others are variables.
-    results: losses, then variables.
+    arguments: `x` for the crops, then names of variables.
+    results: names of losses, then of variables.
   """
 
   hlo: bytes
@@ -52,7 +52,7 @@ class StepFile:
   """A training step and its first state.
 
   Attributes:
-    description: what the file is about; plain JSON.
+    description: configurations, batch and versions; plain JSON.
     programs: `train` and `validate`.
     state: variable -> value.
   """
@@ -63,7 +63,7 @@ class StepFile:
 
 
 def save(path: pathlib.Path, step: StepFile, half: bool = False) -> None:
-  """Writes a step file, with floats rounded to float16 if `half`; it is whole or not there."""
+  """Writes a step file atomically, with floats rounded to float16 if `half`."""
   programs = {
     name: {"arguments": program.arguments, "results": program.results}
     for name, program in step.programs.items()
@@ -78,10 +78,10 @@ def save(path: pathlib.Path, step: StepFile, half: bool = False) -> None:
 
 
 def load(path: pathlib.Path) -> StepFile:
-  """Reads what `save` wrote.
+  """Reads a step file.
 
   Raises:
-    ValueError: the file is missing, damaged or something else.
+    ValueError: the file is missing, damaged or not a step file.
   """
   arrays = _read(path)
   if "description" not in arrays:
@@ -96,7 +96,7 @@ def load(path: pathlib.Path) -> StepFile:
 
 
 def save_state(path: pathlib.Path, state: dict[str, np.ndarray]) -> None:
-  """Writes a checkpoint; interrupted, it leaves the one before."""
+  """Writes a checkpoint atomically; an interruption leaves the previous one."""
   _write(path, state, np.savez)
 
 
@@ -104,11 +104,11 @@ def load_state(path: pathlib.Path, like: dict[str, np.ndarray]) -> dict[str, np.
   """Reads a checkpoint.
 
   Args:
-    path: what `save_state` wrote: all of a state, or, in float16, that of the model alone.
-    like: a state of the same step; what the file lacks is taken from here.
+    path: a file of `save_state`: a whole state, or the model's variables alone in float16.
+    like: a state of the same step; supplies variables that the file lacks.
 
   Raises:
-    ValueError: the file is missing, damaged, or of another step.
+    ValueError: the file is missing, damaged, or belongs to another step.
   """
   state = _to_single(_read(path))
   shapes = {name: (value.shape, value.dtype) for name, value in like.items()}
@@ -118,7 +118,7 @@ def load_state(path: pathlib.Path, like: dict[str, np.ndarray]) -> dict[str, np.
 
 
 def to_half(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Floats as float16, integers as they are."""
+  """Converts floats to float16 and keeps integers."""
   return {
     name: value.astype(np.float16) if value.dtype == np.float32 else value
     for name, value in state.items()

@@ -10,7 +10,7 @@ __all__ = ["averages", "named"]
 def named(trainer: Trainer) -> dict[str, tf.Variable]:
   """All state of a training step, in an order that depends on the configurations alone.
 
-  Numbers, because Keras's own names depend on what else a process has made before.
+  Names are numbers, because Keras's own names depend on other variables of the process.
   """
   parts = {"model": trainer.model.variables, "optimizer": trainer.optimizer.variables}
   return {

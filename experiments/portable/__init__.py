@@ -1,1 +1,1 @@
-"""The codec without TensorFlow: its graphs, its wheels, and how it compares."""
+"""The codec without TensorFlow: its graphs, its wheels, and comparisons with TensorFlow."""

@@ -3,8 +3,8 @@
 python -m experiments.portable.exchange --images='kodak/*.png'
 
 Each runtime, Python and number of threads is a process: first all write their files, then all read
-the files of all. `written.csv` has a row for each writer and quality, `read.csv` for each reader,
-too. Pixels are compared with those of TensorFlow on the first number of threads.
+the files of all. `written.csv` has a row for each writer and quality, `read.csv` a row for each
+writer, reader and quality. Pixels are compared with TensorFlow's on the first number of threads.
 """
 
 import csv
@@ -28,16 +28,16 @@ from experiments.portable import exchanged, runtimes
 _ROOT = pathlib.Path(__file__).parents[2]
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model that ships.")
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
-_QUALITIES = flags.DEFINE_list("qualities", ["10", "50", "90"], "Of the files.")
-_THREADS = flags.DEFINE_list("threads", ["1", "2"], "Of both runtimes.")
+_QUALITIES = flags.DEFINE_list("qualities", ["10", "50", "90"], "Qualities of the files.")
+_THREADS = flags.DEFINE_list("threads", ["1", "2"], "Numbers of threads of both runtimes.")
 _PYTHON = flags.DEFINE_list(
-  "python", [".venv-portable/bin/python"], "Pythons that ONNX Runtime runs under."
+  "python", [".venv-portable/bin/python"], "Python interpreters with ONNX Runtime."
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Takes written.csv and read.csv.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for written.csv and read.csv.")
 
 
 def _processes() -> dict[str, list[str]]:
-  """Name -> the beginning of a command, of each runtime, Python and number of threads."""
+  """Name -> the beginning of a command, for each runtime, Python and number of threads."""
   found = [(runtimes.TENSORFLOW, sys.executable)]
   found += [(runtimes.ONNX, python) for python in _PYTHON.value]
   processes = {}

@@ -1,4 +1,4 @@
-"""Writes files, or reads those of all, in a process of one runtime; see `exchange.py`."""
+"""Writes files, or reads the files of all processes, with one runtime; see `exchange.py`."""
 
 import glob
 import json
@@ -8,14 +8,16 @@ from absl import app, flags
 
 from experiments.portable import exchanged, runtimes
 
-_FOLDER = flags.DEFINE_string("folder", None, "Takes the files and what was found.", required=True)
-_NAME = flags.DEFINE_string("name", None, "Of this process.", required=True)
-_RUNTIME = flags.DEFINE_enum("runtime", None, runtimes.RUNTIMES, "Of the codec.", required=True)
-_THREADS = flags.DEFINE_integer("threads", 1, "Of the runtime.", lower_bound=1)
+_FOLDER = flags.DEFINE_string("folder", None, "Folder for files and results.", required=True)
+_NAME = flags.DEFINE_string("name", None, "Name of this process.", required=True)
+_RUNTIME = flags.DEFINE_enum(
+  "runtime", None, runtimes.RUNTIMES, "Runtime of the codec.", required=True
+)
+_THREADS = flags.DEFINE_integer("threads", 1, "Threads of the runtime.", lower_bound=1)
 _MODEL = flags.DEFINE_string("model", None, "A model that ships.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
-_QUALITIES = flags.DEFINE_list("qualities", None, "Of the files.", required=True)
-_READ = flags.DEFINE_bool("read", False, "Reads the files of all; else writes its own.")
+_QUALITIES = flags.DEFINE_list("qualities", None, "Qualities of the files.", required=True)
+_READ = flags.DEFINE_bool("read", False, "Read the files of all processes instead of writing.")
 
 
 def main(argv):

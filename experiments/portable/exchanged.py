@@ -1,4 +1,4 @@
-"""Files that runtimes exchange, what each finds in them, and tables of that."""
+"""Files that runtimes exchange, the results of reading them, and tables of these results."""
 
 import hashlib
 import itertools
@@ -22,7 +22,7 @@ def write_files(
   """Compresses a photograph; files with the same bytes have the same name.
 
   Returns:
-    For each quality the image, the quality, the file's name and bytes, pixels, and a hash of ŷ, ẑ.
+    A row for each quality: image, quality, the file's name and bytes, pixels, and a hash of ŷ, ẑ.
   """
   image, rows = bmshj_minnen.read_image(path), []
   for quality, (data, sent) in zip(qualities, codec.at_qualities(image, qualities)):
@@ -37,11 +37,11 @@ def write_files(
 def read_files(
   codec: bmshj_minnen.Codec, path: str, folder: pathlib.Path
 ) -> dict[str, dict[str, Any]]:
-  """Decompresses all files of a photograph, and compares them with those that were read first.
+  """Decompresses all files of a photograph, and compares them with the first reader's pictures.
 
   Returns:
-    File -> a hash of ŷ and ẑ, the picture's PSNR, and of its samples how many differ from those of
-    the first reader, and by how many levels at most.
+    File -> a hash of ŷ and ẑ, the picture's PSNR, the number of its samples that differ from the
+    first reader's, and the largest difference in levels.
   """
   image, result = bmshj_minnen.read_image(path), {}
   for file in sorted(folder.glob(f"{pathlib.Path(path).stem}.*.tfci")):
@@ -56,7 +56,7 @@ def read_files(
 
 
 def compare(picture: np.ndarray, other: np.ndarray) -> dict[str, int]:
-  """Samples in all, samples that differ, and the largest difference, of two uint8 arrays."""
+  """Compares two [H, W, 3] uint8: samples, differing samples, largest difference."""
   levels = np.abs(picture.astype(np.int16) - other)
   largest = int(levels.max(initial=0))
   return {"samples": levels.size, "differing": int(np.count_nonzero(levels)), "largest": largest}
@@ -69,7 +69,7 @@ def written_rows(
 
   Args:
     written: writer -> the rows of `write_files`.
-    read: reader -> the files of `read_files`; PSNR is of the writer's own pictures.
+    read: reader -> the files of `read_files`; PSNR is computed on the writer's own pictures.
   """
   first, rows = next(iter(written.values())), []
   for writer, own in written.items():
@@ -93,7 +93,12 @@ def written_rows(
 def read_rows(
   written: dict[str, list[dict[str, Any]]], read: dict[str, dict[str, dict[str, Any]]]
 ) -> list[dict[str, Any]]:
-  """A row for each writer, reader and quality; arguments as for `written_rows`."""
+  """A row for each writer, reader and quality.
+
+  Args:
+    written: writer -> the rows of `write_files`.
+    read: reader -> the files of `read_files`.
+  """
   rows = []
   for (writer, own), (reader, found) in itertools.product(written.items(), read.items()):
     for quality in sorted({row["quality"] for row in own}):

@@ -14,7 +14,7 @@ from bmshj_minnen.serving import onnx_export
 
 
 def main(argv):
-  """Writes them all."""
+  """Writes all graphs."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with startup.one_line_errors():

@@ -25,19 +25,19 @@ TENSORFLOW, ONNX = RUNTIMES = ("tensorflow", "onnx")
 
 
 def environment(threads: int) -> dict[str, str]:
-  """The variables of a process whose NumPy multiplies matrices on so many threads."""
+  """Environment variables that make NumPy multiply matrices on this number of threads."""
   return {**os.environ, "OPENBLAS_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def version(python: str) -> str:
-  """Of an interpreter, such as 3.12."""
+  """The version of an interpreter, such as 3.12."""
   code = "import sys; print('%d.%d' % sys.version_info[:2])"
   done = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
   return done.stdout.strip()
 
 
 def limit_threads(runtime: str, threads: int) -> None:
-  """Sets the threads of a runtime; before the first codec is loaded."""
+  """Sets the number of threads of a runtime; call it before the first codec is loaded."""
   if runtime == TENSORFLOW:
     import tensorflow as tf
 
@@ -47,7 +47,7 @@ def limit_threads(runtime: str, threads: int) -> None:
   import onnxruntime
 
   class Options(onnxruntime.SessionOptions):
-    """The defaults of every session."""
+    """Defaults of every session."""
 
     def __init__(self):
       super().__init__()
@@ -57,7 +57,7 @@ def limit_threads(runtime: str, threads: int) -> None:
 
 
 def load(runtime: str, model: Union[str, pathlib.Path], **options: Any) -> Codec:
-  """The codec of a model in one of `RUNTIMES`; options and errors as for `bmshj_minnen.load`."""
+  """Loads a model's codec in one of `RUNTIMES`; for options and errors see `bmshj_minnen.load`."""
   if runtime == TENSORFLOW:
     from bmshj_minnen.model_files import model_directory as module
   else:

@@ -1,9 +1,9 @@
-"""Which wheels `pip install .` takes on systems that TensorFlow 2.14 has none for.
+"""Lists the wheels that `pip install .` takes on systems without wheels of TensorFlow 2.14.
 
 python -m experiments.portable.wheels
 
-pip resolves what setup.py asks for, from wheels alone, for each system and each Python, on any
-system. Nothing is installed.
+pip resolves the requirements of setup.py, from wheels alone, for each system and each Python; the
+program runs on any system. Nothing is installed.
 """
 
 import functools
@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 __all__ = ["ROWS", "RegistryError", "requirements", "resolve"]
 
-# Name -> what markers say of it, and pip's names of its wheels.
+# Name -> the system's platform and machine in markers, and pip's names of its wheels.
 SYSTEMS = {
   "Windows, x86-64": ("win32", "AMD64", ("win_amd64",)),
   "macOS 14, ARM": ("darwin", "arm64", ("macosx_14_0_arm64",)),
@@ -35,7 +35,7 @@ SYSTEMS = {
   ),
 }
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-# TensorFlow is installed on the one that is left out.
+# The pair that is left out has TensorFlow.
 ROWS = [
   (system, python)
   for system in SYSTEMS
@@ -47,12 +47,12 @@ _ROOT = pathlib.Path(__file__).parents[2]
 
 
 class RegistryError(OSError):
-  """No registry is reached."""
+  """The package registry cannot be reached."""
 
 
 @functools.cache
 def _asked() -> list[Requirement]:
-  """What setup.py asks for, with markers."""
+  """The requirements of setup.py, with markers."""
   code = (
     "import setuptools; from distutils.core import run_setup;"
     " print('\\n'.join(run_setup('setup.py', stop_after='init').install_requires))"
@@ -63,7 +63,7 @@ def _asked() -> list[Requirement]:
 
 
 def requirements(system: str, python: str) -> list[str]:
-  """What setup.py asks for there."""
+  """The requirements of setup.py for a system and a Python."""
   platform, machine, _ = SYSTEMS[system]
   there = {"sys_platform": platform, "platform_machine": machine, "python_version": python}
   here = [one for one in _asked() if not one.marker or one.marker.evaluate(there)]
@@ -74,13 +74,13 @@ def resolve(system: str, python: str) -> dict[str, str]:
   """Package -> version of the wheels for a system and a Python.
 
   Raises:
-    RegistryError: no registry is reached.
-    ValueError: there are none for a package; and why.
+    RegistryError: the package registry cannot be reached.
+    ValueError: a package has no wheels for them; the message has the reason.
   """
   with tempfile.TemporaryDirectory() as folder:
     report = pathlib.Path(folder, "report.json")
     command = [sys.executable, "-m", "pip", "install", "--dry-run", f"--report={report}", "-q"]
-    # Wheels carry their Python in their names; pip would also ask that they suit its own.
+    # Names of wheels contain their Python; pip would also require that they suit its own.
     command += ["--ignore-installed", "--only-binary=:all:", "--ignore-requires-python"]
     command += [f"--target={folder}", f"--python-version={python}", "--retries=1", "--timeout=10"]
     command += [f"--platform={name}" for name in SYSTEMS[system][2]]
@@ -102,7 +102,7 @@ def _lines() -> Iterator[str]:
 
 
 def main(argv):
-  """Prints a table."""
+  """Prints the table."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   for line in _lines():

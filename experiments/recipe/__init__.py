@@ -1,1 +1,1 @@
-"""Which way to train gives the most in a given time."""
+"""Comparison of ways to train in equal time."""

@@ -1,8 +1,8 @@
-"""Goes on with the training of one model in several ways, each for the same time.
+"""Continues the training of one model in several ways, each for the same time.
 
-`python -m experiments.recipe.run --init_from=MODEL --train_glob='photos/**/*.png'` measures how
-long a step of each recipe takes, trains each for as many steps as fit into `--minutes`, and prints
-the table. What is in `--results` is not made again.
+`python -m experiments.recipe.run --init_from=MODEL --train_glob='photos/**/*.png'` measures the
+time per step of each recipe, trains each for as many steps as fit into `--minutes`, and prints
+the table. Results that are already in `--results` are kept.
 """
 
 import csv
@@ -32,20 +32,22 @@ _HERE = pathlib.Path(__file__).parent
 _VALIDATION_CROP = 256
 _TIMED = 5  # Steps.
 
-_INIT_FROM = flags.DEFINE_string("init_from", "joint-mse", "The model that all go on from.")
+_INIT_FROM = flags.DEFINE_string("init_from", "joint-mse", "Model that all recipes start from.")
 _TRAIN = flags.DEFINE_string("train_glob", "", "Photographs to train on; empty: bundled ones.")
 _VALIDATION = flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
-_MINUTES = flags.DEFINE_float("minutes", 3, "Of each recipe, at the speed that was measured.")
-_RUNS = flags.DEFINE_integer("runs", 5, "Of five steps, that medians of their time are taken of.")
-_PRECISION = flags.DEFINE_enum("precision_policy", "float32", cfg.PRECISIONS, "Of training.")
-_RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Where the figures go.")
-_TIME_ONLY = flags.DEFINE_bool("time_only", False, "Measures the steps, and trains nothing.")
-_PARTS = flags.DEFINE_integer("parts", 4, "Validations of each run, evenly spaced.")
+_MINUTES = flags.DEFINE_float("minutes", 3, "Time for each recipe, at its measured speed.")
+_RUNS = flags.DEFINE_integer("runs", 5, "Runs of five steps for the medians of times.")
+_PRECISION = flags.DEFINE_enum(
+  "precision_policy", "float32", cfg.PRECISIONS, "Precision of training."
+)
+_RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Folder for the results.")
+_TIME_ONLY = flags.DEFINE_bool("time_only", False, "Measure the steps, and train nothing.")
+_PARTS = flags.DEFINE_integer("parts", 4, "Number of validations per run, evenly spaced.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """What differs between runs; fields as in `config.TrainConfig`, and `optimizer` "soap"."""
+  """Settings that differ between runs: see `config.TrainConfig`; `optimizer` may be "soap"."""
 
   optimizer: str = "muon"
   learning_rate: float = 4e-4
@@ -56,7 +58,7 @@ class Recipe:
 
   @property
   def name(self) -> str:
-    """In tables and files."""
+    """The recipe's name in tables and files."""
     words = [self.optimizer, f"{self.learning_rate:g}", f"{self.batch}x{self.crop}"]
     words += [self.schedule] if self.schedule != "constant" else []
     words += ["no average"] if not self.average else []
@@ -109,7 +111,7 @@ def _batches(recipe, steps):
 
 
 def _time_steps(recipes):
-  """Rows: milliseconds of a step, and its part of the rate of matrix products; all in turn."""
+  """Rows with milliseconds per step and the share of the matrix rate; recipes take turns."""
   tasks, operations = {}, {}
   for recipe in recipes:
     trainer = _build(recipe, 1000)
@@ -136,7 +138,7 @@ def _steps(function, batches):
 
 
 def _operations(recipe, model):
-  """In the matrix products of a step: those forwards, and twice as many for gradients."""
+  """Operations in a step's matrix products: forward, and twice as many for gradients."""
   arrays = weights.to_arrays(model)
   of_crop = work.operations(model.config, arrays, recipe.crop, recipe.crop)
   encode, decode = of_crop["encode"], of_crop["decode"]
@@ -144,7 +146,7 @@ def _operations(recipe, model):
 
 
 def _validate(trainer, held_out):
-  """R + λD at each of the validation's λ, of the average weights if there are any."""
+  """R + λD at each of the validation's λ, with the average weights if there are any."""
   losses = tf.function(trainer.validate)
   count = sum(len(x) for x in held_out)
   with trainer.averaged():
@@ -196,7 +198,7 @@ def _write(path, rows):
 
 
 def _train_all(steps, path):
-  """Adds to the results what they lack."""
+  """Adds missing recipes to the results."""
   validation = [_VALIDATION.value] if _VALIDATION.value else finding.held_out_photographs()
   paths = finding.find_photographs(validation, _VALIDATION_CROP).paths
   held_out = list(crops.validation_crops(paths, _VALIDATION_CROP, 8))

@@ -1,7 +1,7 @@
-"""How R + λD falls with training, and what going on would take.
+"""The fall of R + λD with training, and the number of steps that a further fall takes.
 
 `python -m experiments.recipe.scaling` reads the log of `joint-mse` on one H200, fits a straight
-line to the logarithm of R + λD over that of the steps, and draws both.
+line to the logarithm of R + λD over the logarithm of the steps, and draws both.
 """
 
 import collections
@@ -22,7 +22,7 @@ _FIRST, _LAST = 10_000, 26_000
 
 
 def mean_losses(path: pathlib.Path) -> dict[int, float]:
-  """{step: geometric mean over λ of R + λD} of a log."""
+  """Reads {step: geometric mean over λ of R + λD} from a log."""
   losses = collections.defaultdict(list)
   for row in csv.DictReader(path.read_text().splitlines()):
     losses[int(row["step"])].append(math.log(float(row["loss"])))
@@ -30,7 +30,7 @@ def mean_losses(path: pathlib.Path) -> dict[int, float]:
 
 
 def fit(losses: dict[int, float], first: int, last: int) -> tuple[float, float]:
-  """(a, b) of ln(R + λD) = a + b log2(step), least squares over the steps from first to last."""
+  """(a, b) in ln(R + λD) = a + b log2(step), least squares over the steps from first to last."""
   steps = [step for step in losses if first <= step <= last]
   b, a = np.polyfit(np.log2(steps), np.log([losses[step] for step in steps]), 1)
   return a, b
@@ -52,7 +52,7 @@ def plot(losses: dict[int, float], a: float, b: float):
 
 
 def main(_):
-  """Prints and draws."""
+  """Prints the fit and draws it."""
   losses = mean_losses(_LOG)
   a, b = fit(losses, _FIRST, _LAST)
   last = max(losses)

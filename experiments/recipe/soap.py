@@ -10,7 +10,7 @@ import tensorflow as tf
 __all__ = ["SOAP"]
 
 _BETA_1, _BETA_2, _SHAMPOO_BETA = 0.95, 0.95, 0.95  # Vyas et al., section 6.
-_EVERY = 10  # Steps from one turn of the bases to the next.
+_EVERY = 10  # Steps between updates of the bases.
 _LARGEST = 768  # Longer axes keep the identity as their basis.
 
 
@@ -34,7 +34,7 @@ class SOAP(tf.keras.optimizers.Adam):
       ]
 
   def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-    """Moves one variable; called by `apply_gradients`."""
+    """Moves one variable by its gradient of the same shape; called by `apply_gradients`."""
     if not _is_kernel(variable):
       super().update_step(gradient, variable)
       return
@@ -53,7 +53,7 @@ class SOAP(tf.keras.optimizers.Adam):
       lambda: _turn(bases, products, first),
       lambda: tf.constant(0),
     )
-    # The average of gradients stays in the old basis, that of their squares in the new one.
+    # The average of gradients stays in the old basis, the average of squares in the new one.
     momentum, squares = self._momentums[index], self._velocities[index]
     momentum.assign(_BETA_1 * momentum + (1 - _BETA_1) * tf.reshape(gradient, variable.shape))
     turned = _rotate(gradient, bases, True)
@@ -64,7 +64,7 @@ class SOAP(tf.keras.optimizers.Adam):
     mean = _rotate(tf.reshape(momentum, gradient.shape), bases, True) / (1 - _BETA_1**step)
     square = tf.reshape(squares, gradient.shape) / (1 - _BETA_2**step)
     move = _rotate(mean / (tf.sqrt(square) + self.epsilon), bases, False)
-    # The bases are those of this gradient alone at first: Vyas et al. skip that step.
+    # At first the bases come from this gradient alone: Vyas et al. skip that step.
     rate = tf.where(first, 0.0, tf.cast(self.learning_rate, tf.float32))
     variable.assign_sub(rate * tf.reshape(move, variable.shape))
 
@@ -85,13 +85,13 @@ def _axes(variable):
 
 
 def _unfold(x, axis):
-  """[..., n, ...] -> [n, all else]."""
+  """[..., n, ...] -> [n, all other axes]."""
   order = [axis, *(i for i in range(len(x.shape)) if i != axis)]
   return tf.reshape(tf.transpose(x, order), [x.shape[axis], -1])
 
 
 def _rotate(x, bases, forward):
-  """Into the bases or back from them."""
+  """Rotates x into the bases or back from them."""
   for basis in bases:  # Always the first axis, which becomes the last.
     if basis is None:
       x = tf.transpose(x, [*range(1, len(x.shape)), 0])

@@ -4,11 +4,11 @@ import statistics
 
 
 def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
-  """Where each recipe ended, in Markdown, and its mean change of R + λD since the start.
+  """R + λD at the end of each recipe, in Markdown, and its mean change since the start.
 
   Args:
-    steps: what `steps.csv` holds.
-    runs: what `runs.csv` holds; the first row of a recipe is the start.
+    steps: rows of `steps.csv`.
+    runs: rows of `runs.csv`; the first row of a recipe is the start.
   """
   names = [name for name in runs[0] if name not in ("recipe", "step")]
   lines = [

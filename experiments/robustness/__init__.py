@@ -1,1 +1,1 @@
-"""What the command line makes of any file, and of many."""
+"""Tests of the command line with any kind of file, and with many files."""

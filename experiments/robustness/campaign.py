@@ -1,6 +1,6 @@
-"""Decodes many hostile files in one process and counts what becomes of them.
+"""Decodes many hostile files in one process and counts the outcomes.
 
-`python -m experiments.robustness.campaign --files=100000`; started again, it goes on where it was.
+`python -m experiments.robustness.campaign --files=100000`; started again, it continues.
 With `--runtime=onnx`, TensorFlow makes the models, but decodes nothing.
 """
 
@@ -12,7 +12,7 @@ from typing import Optional
 
 from absl import app, flags
 
-# One thread, as several would wait for each other, which counts as time of the processor.
+# One thread: several would wait for each other, and waiting counts as processor time.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -21,17 +21,19 @@ from experiments.portable import runtimes
 from experiments.robustness import small_models
 from experiments.robustness.hostile_run import Campaign
 
-_RUNTIME = flags.DEFINE_enum("runtime", runtimes.TENSORFLOW, runtimes.RUNTIMES, "Of the codecs.")
-# An escape takes three steps of a range coder in Python where another value takes one.
+_RUNTIME = flags.DEFINE_enum(
+  "runtime", runtimes.TENSORFLOW, runtimes.RUNTIMES, "Runtime of the codecs."
+)
+# In Python an escape takes three steps of the range coder, another value takes one.
 _LIMITS = {runtimes.TENSORFLOW: 2.0, runtimes.ONNX: 3.0}
 _FILES = flags.DEFINE_integer("files", 100_000, "Files in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed makes other files.", lower_bound=0)
 _FOLDER = flags.DEFINE_string(
   "folder",
   str(pathlib.Path(tempfile.gettempdir(), "bmshj_minnen_campaign")),
-  "Keeps models, state and the files that failed.",
+  "Folder for models, state and failed files.",
 )
-_CASE = flags.DEFINE_integer("case", None, "Decodes this case alone and prints what comes of it.")
+_CASE = flags.DEFINE_integer("case", None, "Decode this case alone and print its outcome.")
 
 
 def main(_) -> Optional[int]:

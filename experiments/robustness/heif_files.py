@@ -1,4 +1,4 @@
-"""AVIF and HEIC files of any structure (ISO 14496-12, 23008-12), around pictures that we code."""
+"""Makes AVIF and HEIC files of any structure (ISO 14496-12, 23008-12) around coded pictures."""
 
 import dataclasses
 import io
@@ -21,7 +21,7 @@ __all__ = [
   "profile",
 ]
 
-# Properties that change pixels, and those of decoders, are essential.
+# Properties that change pixels, and properties for decoders, are essential.
 _ESSENTIAL = frozenset((b"irot", b"imir", b"clap", b"hvcC", b"av1C"))
 
 
@@ -33,7 +33,7 @@ class Item:
     kind: four bytes, such as `av01` or `grid`.
     data: its bytes.
     properties: boxes.
-    inputs: numbers of those that it is derived from, from 1 on.
+    inputs: numbers of the items that it is derived from; the first item is 1.
   """
 
   kind: bytes
@@ -42,12 +42,12 @@ class Item:
   inputs: tuple[int, ...] = ()
 
   def with_properties(self, *properties: bytes) -> "Item":
-    """The same with more of them at its end."""
+    """Returns a copy with these properties appended."""
     return dataclasses.replace(self, properties=self.properties + properties)
 
 
 def box(name: bytes, body: bytes) -> bytes:
-  """A box: its length, its name and what is in it."""
+  """A box: its length, its name and its body."""
   return struct.pack(">I", 8 + len(body)) + name + body
 
 
@@ -79,13 +79,13 @@ def coded(image: np.ndarray, image_format: str) -> Item:
 
 
 def derived(kind: bytes, size: tuple[int, int], count: int = 1) -> Item:
-  """A picture that is made of others.
+  """A picture that is derived from other pictures.
 
   Args:
-    kind: `iden` for the other one, `grid` for them side by side, or `iovl` for them one upon
-      another at the upper left corner.
+    kind: `iden` for a copy of the other picture, `grid` for the pictures side by side, or `iovl`
+      for the pictures on top of each other at the upper left corner.
     size: width and height of the result.
-    count: of the others, which are items 2, 3, ...
+    count: number of other pictures, which are items 2, 3, ...
   """
   data = b""
   if kind == b"grid":
@@ -131,7 +131,7 @@ def file_of(*items: Item) -> bytes:
 
 
 def _meta(items, place):
-  """The tables, for data that begin at a place."""
+  """The tables, for data that begins at this position."""
   properties = list(dict.fromkeys(one for item in items for one in item.properties))
   hidden = {number for item in items for number in item.inputs}
   entries = locations = kinds = references = b""

@@ -1,8 +1,8 @@
-"""Files that strangers might send, and what a codec makes of them.
+"""Files that strangers might send, and a codec's outcomes with them.
 
-Three groups: `DAMAGED` files have a checksum that is wrong with all but certainty; `CONTRADICTORY`
-ones have the right checksum, but a header that must be refused; `FORGED` ones have a header in
-order and any payload, so that they may decode to any picture.
+Three groups: `DAMAGED` files almost certainly have a wrong checksum; `CONTRADICTORY` files have the
+right checksum, but a header that must be refused; `FORGED` files have a valid header and any
+payload, so that they may decode to any picture.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ __all__ = [
   "decode",
 ]
 
-# Height and width of the good files: less than one latent, thin, odd, and whole ones.
+# Height and width of the good files: less than one latent, thin, odd, and whole sizes.
 SIZES = ((1, 1), (1, 300), (300, 1), (17, 33), (48, 64), (64, 96), (100, 150), (200, 150))
-_OVERFLOW = b"\xff\x80\x00\x00"  # Keeps tfc's own overflow code busy for ever.
+_OVERFLOW = b"\xff\x80\x00\x00"  # An endless loop in tfc's own overflow code.
 _METADATA = b"II*\0\x08\0\0\0\0\0", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"  # EXIF and XMP.
-_ESCAPE_BYTES = 4  # Two for an escape, of probability 2^-16 or little more, and two behind it.
+_ESCAPE_BYTES = 4  # Two for an escape of probability 2^-16 or little more, two for its value.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Case:
 
   Attributes:
     kind: one of `KINDS`.
-    size: height and width of the good file whose decoding takes as long.
+    size: height and width of a good file that takes equally long to decode.
     data: the file.
   """
 
@@ -50,7 +50,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """The end of a file.
+  """The outcome of decoding a file.
 
   Attributes:
     name: "refused" with a `BitstreamError`, "decoded" where that is allowed, or "other", a defect.
@@ -67,15 +67,15 @@ class Forge:
   """Makes hostile files for one codec.
 
   Args:
-    codec: for one rate, whose files are of version 1, or for many, of version 2.
+    codec: a codec for one rate (files of version 1) or for many rates (files of version 2).
     photograph: [H, W, 3] uint8; it is repeated where it is too small.
-    has_metadata: whether EXIF and XMP stand before each file.
+    has_metadata: whether EXIF and XMP precede each file.
 
   Attributes:
-    codec: as given.
-    version: of the format, metadata aside.
+    codec: the given codec.
+    version: version of the format, metadata aside.
     good: size -> a file.
-    symbols: size -> number of symbols in it.
+    symbols: size -> number of symbols in this file.
     header_size: bytes before the payload.
   """
 
@@ -93,7 +93,7 @@ class Forge:
       self.symbols[height, width] = latents.y_hat.size + latents.z_hat.size
 
   def make(self, kind: str, random: np.random.Generator) -> Case:
-    """A file of one of `KINDS`; equal generators make equal files."""
+    """Makes a file of one of `KINDS`; equal generators make equal files."""
     while True:
       size = SIZES[random.integers(len(SIZES))]
       size, data = KINDS[kind](self, size, random)
@@ -107,13 +107,13 @@ class Forge:
     length: Optional[int] = None,
     fingerprint: Optional[bytes] = None,
   ) -> bytes:
-    """A file whose checksum is right.
+    """Makes a file whose checksum is right.
 
     Args:
-      size: that it declares.
+      size: declared height and width.
       payload: any bytes.
-      length: that it declares, if not that of the payload.
-      fingerprint: if not that of the codec.
+      length: declared length, if not the payload's.
+      fingerprint: fingerprint in the header, if not the codec's.
     """
     values = fields.unpack(self.good[SIZES[0]], len(self._metadata))
     del values["magic"], values["version"]
@@ -133,13 +133,13 @@ class Forge:
 
 
 def decode(codec: bmshj_minnen.Codec, case: Case) -> Outcome:
-  """Decodes a file and judges what comes of it."""
+  """Decodes a file and judges the outcome."""
   try:
     image = codec.decompress(case.data)
   except bmshj_minnen.BitstreamError as error:
     name = "other" if "\n" in str(error) else "refused"
     return Outcome(name, str(error), error.problem.name)
-  except Exception as error:  # Whatever it is, it is what is looked for.
+  except Exception as error:  # Any other error is a defect.
     return Outcome("other", f"{type(error).__name__}: {error}")
   if case.kind not in FORGED:
     return Outcome("other", "decoded, but should have been refused")
@@ -171,7 +171,7 @@ def _extend(data, random):
 
 
 def _splice(data, other, random):
-  """A piece of `other` in place of as many bytes, or the head of one and the tail of the other."""
+  """Replaces a piece by bytes of `other`, or joins the head of one and the tail of the other."""
   start, end = sorted(random.integers(len(data) + 1, size=2))
   if random.integers(2):
     piece = other[start:end]
@@ -200,7 +200,7 @@ def _absurd_size(forge, size, random):
   while declared[0] * declared[1] <= forge.codec.max_pixels:
     sides = np.ceil(2 ** random.uniform(0, 16.01, 2)).clip(1, fields.MAX_SIDE)
     declared = tuple(map(int, sides))
-  # No work may be done for it, so that it should take less time than the smallest image.
+  # It must be refused without work, in less time than the smallest image takes.
   return (1, 1), forge.seal(declared, forge.payload(size))
 
 
@@ -220,7 +220,7 @@ def _random_payload(forge, size, random):
 
 
 def _escapes(forge, size, random):
-  """Nothing but escapes, or random bytes behind some."""
+  """Only escapes, or some escapes and then random bytes."""
   count = forge.symbols[size]
   if random.integers(2):
     return b"\xff" * (_ESCAPE_BYTES * count)
@@ -238,7 +238,7 @@ def _overflow(forge, size, random):
   )[random.integers(4)]
 
 
-# Kind -> function of a forge, a size and a random generator; size and file.
+# Kind -> function of a forge, a size and a random generator that returns size and file.
 DAMAGED = {
   "bits flipped": lambda f, s, r: (s, _flip_bits(f.good[s], r)),
   "bytes changed": lambda f, s, r: (s, _change_bytes(f.good[s], r, len(f.good[s]))),
@@ -253,7 +253,7 @@ CONTRADICTORY = {
   "absurd size": _absurd_size,
   "another model": _another_model,
 }
-# Kind -> function of the same; payload.
+# Kind -> function of a forge, a size and a random generator that returns a payload.
 _PAYLOADS = {
   "payload empty": lambda f, s, r: b"",
   "payload of zeros": _repeated(b"\x00"),

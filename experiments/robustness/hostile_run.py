@@ -1,7 +1,7 @@
-"""Many hostile files through codecs in one process, and the count of what becomes of them.
+"""Decodes many hostile files with codecs in one process, and counts the outcomes.
 
-Case i of a seed is the same file in every run. The file in work is kept beside the state, so that
-it is there if the process dies in it; one that takes minutes ends the process by SIGALRM.
+Case i of a seed is the same file in every run. The current file is kept beside the state, so that
+it remains if the process dies; a file that takes minutes ends the process by SIGALRM.
 """
 
 import collections
@@ -22,28 +22,28 @@ from experiments.robustness import hostile
 
 __all__ = ["Campaign"]
 
-_SUSPICIOUS = 0.8  # Of the limit; from here on, time is taken again and again.
-_AGAIN = 11  # Of so many files, one is decoded twice and must give the same.
+_SUSPICIOUS = 0.8  # Share of the limit from which the time is measured repeatedly.
+_AGAIN = 11  # One in this many files is decoded twice and must give the same picture.
 _HANG = 300  # Seconds.
 _SAVE_EVERY = 500
-_WARM = 2000  # Files, until memory has its level.
+_WARM = 2000  # Number of files after which memory should no longer grow.
 
 
 class Campaign:
-  """Decodes cases in turn, and keeps count in a folder.
+  """Decodes cases in turn, and keeps the counts in a folder.
 
-  Files come from each codec, and from every second one with metadata before them: of codecs for one
-  rate and as many for many rates, a third each of version 1, version 2, and with metadata.
+  Files come from each codec, and every second codec also makes files with metadata: with equally
+  many codecs for one rate and for many rates, a third each has version 1, version 2, and metadata.
 
   Args:
-    folder: keeps the state and the files that failed.
-    seed: another one makes other files.
-    codecs: whose files are damaged.
-    photograph: [H, W, 3] uint8, of which good files are made.
-    limit: how many times as long as a good file of the same size a file may take.
+    folder: folder for the state and the failed files.
+    seed: another seed makes other files.
+    codecs: codecs that make and decode the files.
+    photograph: [H, W, 3] uint8, the picture of the good files.
+    limit: largest decoding time, relative to a good file of the same size.
 
   Attributes:
-    next: the first case that is still to do.
+    next: the first case that is not done yet.
     failures: one line for every case that did not end as it should.
   """
 
@@ -68,14 +68,14 @@ class Campaign:
     self._load()
 
   def case(self, index: int) -> tuple[int, hostile.Case]:
-    """The number of its forge, and the case itself."""
+    """The number of the case's forge, and the case itself."""
     kinds = list(hostile.KINDS)
     number = index // len(kinds) % len(self._forges)
     random = np.random.default_rng([self._seed, index])
     return number, self._forges[number].make(kinds[index % len(kinds)], random)
 
   def run(self, files: int) -> bool:
-    """Goes on up to so many files; returns whether it got there, or else was interrupted."""
+    """Continues up to this number of files; returns False if it was interrupted before."""
     previous = signal.signal(signal.SIGINT, self._stop)
     memory = {"first": self.next, "warm": None, "end": None}
     self._memory.append(memory)
@@ -98,7 +98,7 @@ class Campaign:
     return not self._stopped
 
   def judge(self, index: int) -> tuple[hostile.Case, hostile.Outcome, float]:
-    """Decodes a case; returns it, what became of it, and its time in that of a good file."""
+    """Decodes a case; returns it, its outcome, and its time relative to a good file's."""
     number, case = self.case(index)
     codec = self._forges[number].codec
     self._keep(case.data)
@@ -136,7 +136,7 @@ class Campaign:
     return "\n".join([*lines, "", *self._checks_table()])
 
   def _checks_table(self):
-    """The checks that refused files of each kind; a check without a file would show."""
+    """The checks that refused files of each kind; shows checks that refused none."""
     lines = ["| check | files | kinds |", "|---|---:|---|"]
     for problem in Problem:
       counts = {kind: self._checks[f"{kind}: {problem.name}"] for kind in hostile.KINDS}
@@ -168,7 +168,7 @@ class Campaign:
     return self._good_seconds[key]
 
   def _careful_ratio(self, number, case):
-    """In turn with the good file: other work on the machine slows both."""
+    """Times the case in turn with the good file: other work on the machine slows both."""
     good, codec = self._good_case(number, case.size), self._forges[number].codec
     seconds = good_seconds = float("inf")
     for turn in range(30):
@@ -179,7 +179,7 @@ class Campaign:
     return seconds / good_seconds
 
   def _keep(self, content):
-    """Writes the file in work; in place, as a rename each time would wait for the disk."""
+    """Writes the current file in place: a rename each time would wait for the disk."""
     self._current.seek(0)
     self._current.write(content)
     self._current.truncate()
@@ -219,7 +219,7 @@ class Campaign:
 
 
 def _timed(codec, case) -> tuple[hostile.Outcome, float]:
-  """Of the processor: what else runs on the machine counts less."""
+  """Outcome and processor seconds, which other work on the machine affects less."""
   start = time.process_time()
   outcome = hostile.decode(codec, case)
   return outcome, time.process_time() - start

@@ -1,4 +1,4 @@
-"""ICC profiles of any numbers, sound or not (ICC.1:2010)."""
+"""Makes ICC profiles with any numbers, valid or not (ICC.1:2010)."""
 
 import hashlib
 import struct
@@ -25,7 +25,7 @@ P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.066
 
 
 def profile(space: bytes, connection: bytes, tags: dict[bytes, bytes], version: int = 2) -> bytes:
-  """A profile; of version 4 it holds its checksum.
+  """A profile; version 4 includes its checksum.
 
   Args:
     space, connection: four bytes each.
@@ -50,22 +50,22 @@ def _numbers(values):
 
 
 def power(exponent: float) -> bytes:
-  """A curve of one number."""
+  """A curve given by one exponent."""
   return b"curv" + bytes(4) + struct.pack(">IH", 1, round(exponent * 256))
 
 
 def table(levels: Sequence[int]) -> bytes:
-  """A curve of levels in 0..65535."""
+  """A curve given by levels in 0..65535."""
   return b"curv" + bytes(4) + struct.pack(f">I{len(levels)}H", len(levels), *levels)
 
 
 def para(*values: float) -> bytes:
-  """A curve of a formula of five numbers, such as sRGB's."""
+  """A curve given by a formula with five numbers, such as sRGB's."""
   return b"para" + bytes(4) + struct.pack(">H2x", 3) + _numbers(values)
 
 
 def matrix_profile(columns: Sequence, curves: Sequence[bytes], version: int = 2) -> bytes:
-  """A profile of three primaries, X, Y and Z each, and of a curve for each."""
+  """A profile with three primaries, X, Y and Z each, and a curve for each."""
   tags = {b"wtpt": b"XYZ " + bytes(4) + _numbers(_D50)}
   for name, column in zip((b"r", b"g", b"b"), columns):
     tags[name + b"XYZ"] = b"XYZ " + bytes(4) + _numbers(column)
@@ -75,17 +75,17 @@ def matrix_profile(columns: Sequence, curves: Sequence[bytes], version: int = 2)
 
 
 def single_profile(curve: bytes) -> bytes:
-  """A profile of grey."""
+  """A profile for grey."""
   tags = {b"wtpt": b"XYZ " + bytes(4) + _numbers(_D50), b"kTRC": curve}
   return profile(b"GRAY", b"XYZ ", tags)
 
 
 def table_profile(space: bytes, corners: np.ndarray) -> bytes:
-  """A profile of a table of colours of the ends of all channels, between which lines are drawn.
+  """A profile with a table of the colours at the ends of all channels, interpolated linearly.
 
   Args:
     space: `RGB ` or `CMYK`.
-    corners: [2 ** channels, 3] uint8 in CIELAB as ICC codes it, the last channel changing fastest.
+    corners: [2 ** channels, 3] uint8 in ICC's code of CIELAB; the last channel changes fastest.
   """
   channels = len(space.strip())
   lut = b"mft1" + bytes(4) + bytes([channels, 3, 2, 0]) + _numbers(np.eye(3).ravel())

@@ -1,4 +1,4 @@
-"""Damaged pictures that decoders do not refuse, and what a reader makes of them."""
+"""Damaged pictures that decoders do not refuse, and a reader's outcomes with them."""
 
 import dataclasses
 from typing import Callable, Optional
@@ -10,7 +10,7 @@ from bmshj_minnen.photographs import images
 
 __all__ = ["OUTCOMES", "SERVED", "Case", "changed", "outcome", "picture", "read", "served_outcome"]
 
-_CLOSE = 2  # Levels: the same picture.
+_CLOSE = 2  # Levels by which equal pictures may differ.
 OUTCOMES = ("control's picture", "a note", "refused", "another picture without a word")
 SERVED = ("the same picture", "refused", "another picture")
 _ROWS, _COLUMNS = np.mgrid[40:216:64j, 40:216:64j]
@@ -21,10 +21,10 @@ class Case:
   """A damaged file.
 
   Attributes:
-    kind: of damage.
-    container: and more about the good file.
+    kind: kind of damage.
+    container: format of the good file, and more about it.
     control: the good file.
-    content: the damaged one.
+    content: the damaged file.
   """
 
   kind: str
@@ -34,17 +34,17 @@ class Case:
 
 
 def picture() -> np.ndarray:
-  """[64, 64, 3] uint8 that shows colours and turns, and is so smooth that codecs lose little."""
+  """A picture [64, 64, 3] uint8 that reveals wrong colours and turns; smooth, for small loss."""
   return np.stack([_ROWS, _COLUMNS, 256 - _ROWS], -1).round().astype(np.uint8)
 
 
 def changed(content: bytes, at: int, new: bytes) -> bytes:
-  """A file with other bytes at a place."""
+  """Replaces the bytes of a file at a position."""
   return content[:at] + new + content[at + len(new) :]
 
 
 def read(content: bytes) -> tuple[Optional[np.ndarray], list[str]]:
-  """A picture, or none where it is refused; and what is said."""
+  """Reads a picture [H, W, 3] uint8, or None where it is refused, and the messages."""
   said = []
   try:
     return images.read_image("x", note=said.append, content=content), said
@@ -56,7 +56,7 @@ def outcome(case: Case) -> str:
   """One of `OUTCOMES`.
 
   Raises:
-    ValueError: something is said in several lines.
+    ValueError: a message has several lines.
   """
   found, said = read(case.content)
   if any("\n" in line for line in said):
@@ -69,7 +69,7 @@ def outcome(case: Case) -> str:
 
 
 def served_outcome(reader: Callable[[tf.Tensor], tf.Tensor], case: Case) -> str:
-  """One of `SERVED`: of a reader within a graph, against the library."""
+  """One of `SERVED`: the outcome of a reader within a graph, compared with the library."""
   try:
     found = reader(tf.constant(case.content)).numpy()
   except tf.errors.InvalidArgumentError:

@@ -1,9 +1,9 @@
-"""Kills `compress` and `decompress` with −9 amid a folder, and looks at what is left.
+"""Kills `compress` and `decompress` with −9 amid a folder, and checks the files that are left.
 
 `python -m experiments.robustness.killed`
 
-Results go beside their sources. After each kill no source may have changed, and each result that is
-there must be whole: the one of a run that was not killed. A second run must make the others.
+Results go beside their sources. After each kill no source may have changed, and each result must
+equal the result of a run that was not killed. A second run must make the missing results.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from bmshj_minnen.photographs import finding, images
 
 _TIMES = flags.DEFINE_integer("times", 100, "Kills of each program.", lower_bound=1)
 _FILES = flags.DEFINE_integer("files", 12, "Photographs in the folder.", lower_bound=2)
-_SIDE = 128  # Of the photographs, pixels.
+_SIDE = 128  # Side of the photographs, pixels.
 _SUFFIXES = {"compress": ".tfci", "decompress": ".tif"}
-_MOMENT = 0.06  # Seconds after a result at which the program is killed, at most.
+_MOMENT = 0.06  # Largest delay between a result and the kill, seconds.
 
 
 def _make_photographs(folder):
-  """Random crops of the bundled photographs, as PNG."""
+  """Writes random crops of the bundled photographs, as PNG."""
   photographs = [images.read_image(path) for path in finding.bundled_photographs()]
   random = np.random.default_rng(0)
   for i in range(_FILES.value):
@@ -42,7 +42,7 @@ def _make_photographs(folder):
 
 
 def _command(program, folder):
-  """Compresses the photographs of a folder, or decompresses its files, into the folder."""
+  """The command that compresses photographs, or decompresses files, of a folder into it."""
   source = "*.png" if program == "compress" else "*.tfci"
   words = [sys.executable, "-m", f"bmshj_minnen.{program}", "--skip_existing"]
   words += [f"--output_dir={folder}", str(folder / source)]
@@ -58,7 +58,7 @@ def _run(command):
 
 
 def _kill(command, folder, suffix, results, delay):
-  """Kills a run a moment after so many results are there; whether it still ran."""
+  """Kills a run shortly after its first `results` results; returns whether it still ran."""
   process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
   while len(list(folder.glob(f"*{suffix}"))) < results and process.poll() is None:
     time.sleep(0.001)
@@ -68,7 +68,7 @@ def _kill(command, folder, suffix, results, delay):
 
 
 def _campaign(program, sources, scratch):
-  """Counts of what went wrong, and of what is left."""
+  """Counts of failures and of remaining files."""
   suffix, random = _SUFFIXES[program], np.random.default_rng(1)
   shutil.copytree(sources, whole := scratch / "whole")
   assert _run(_command(program, whole)) == 0
@@ -79,7 +79,7 @@ def _campaign(program, sources, scratch):
   for i in range(_TIMES.value):
     shutil.copytree(sources, folder := scratch / str(i))
     results = int(random.integers(0, _FILES.value))
-    delay = random.uniform(0, _MOMENT if results else 4)  # Before the first, it starts.
+    delay = random.uniform(0, _MOMENT if results else 4)  # Includes start-up before the first.
     counts["killed"] += _kill(_command(program, folder), folder, suffix, results, delay)
     for again in (False, True):
       if again and _run(_command(program, folder)):

@@ -1,4 +1,4 @@
-"""One file of each kind, good and bad, through `compress`; prints the table of outcomes.
+"""Compresses one file of each kind, good and bad, and prints the table of outcomes.
 
 `python -m experiments.robustness.kinds --model=DIR`
 """
@@ -20,7 +20,7 @@ _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
 
 
 def _table(source, target, stderr):
-  """Rows in Markdown: the file, what is special, what became of it, what was said."""
+  """Rows in Markdown: the file, its special feature, its outcome, its message."""
   said = {}
   for line in stderr.splitlines():
     found = re.fullmatch(rf"(?:note|error): {re.escape(str(source))}/([^:]*): (.*)", line)

@@ -1,4 +1,4 @@
-"""Seconds a file: a folder in one process, against one process a file.
+"""Seconds per file: a folder in one process, compared with one process per file.
 
 `python -m experiments.robustness.many --model=DIR`
 """
@@ -20,13 +20,13 @@ from bmshj_minnen.photographs import finding, images
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
 _FILES = flags.DEFINE_integer("files", 200, "Crops in the folder.", lower_bound=1)
-_SIDE = flags.DEFINE_integer("side", 256, "Of the crops, pixels.", lower_bound=1)
-_PROCESSES = flags.DEFINE_integer("processes", 5, "Files that get a process each.", lower_bound=1)
+_SIDE = flags.DEFINE_integer("side", 256, "Side of the crops, pixels.", lower_bound=1)
+_PROCESSES = flags.DEFINE_integer("processes", 5, "Files with a process each.", lower_bound=1)
 _JOBS = flags.DEFINE_list("jobs", ["1", "2", "4"], "Values of --jobs to time.")
 
 
 def _make_crops(folder):
-  """Random crops of the bundled photographs, as PNG."""
+  """Writes random crops of the bundled photographs, as PNG."""
   folder.mkdir()
   photographs = [images.read_image(path) for path in finding.bundled_photographs()]
   random, side = np.random.default_rng(0), _SIDE.value
@@ -40,13 +40,13 @@ def _make_crops(folder):
 def _seconds(program, *args):
   start = time.perf_counter()
   command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={_MODEL.value}"]
-  command += ["--overwrite", *args]  # What the call before wrote.
+  command += ["--overwrite", *args]  # Replaces files of the call before.
   subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
   return time.perf_counter() - start
 
 
 def _rows(folder):
-  """Both ways; a folder with each number of jobs, and some files with a process each."""
+  """Rows for a folder with each number of jobs, and for some files with a process each."""
   for program, source, suffix in (("compress", "in", ".tfci"), ("decompress", "out", ".png")):
     for jobs in _JOBS.value:
       target = folder / ("out" if program == "compress" else "back")

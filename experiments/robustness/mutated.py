@@ -1,7 +1,7 @@
 """Reads pictures with damaged colour profiles and damaged AVIF and HEIC files, and counts outcomes.
 
 `python -m experiments.robustness.mutated --files=200`; with `--profiles='folder/**/*.ic?'` it reads
-pictures with sound profiles instead, and names those that are taken for broken.
+pictures with sound profiles instead, and lists profiles that are wrongly refused.
 """
 
 import collections
@@ -19,20 +19,20 @@ from bmshj_minnen.serving import photographs
 from experiments.robustness import mutated_boxes, mutated_profiles
 from experiments.robustness.judging import OUTCOMES, SERVED, outcome, read, served_outcome
 
-_FILES = flags.DEFINE_integer("files", 200, "Of each of the two kinds.", lower_bound=1)
+_FILES = flags.DEFINE_integer("files", 200, "Files of each of the two kinds.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Another seed makes other files.", lower_bound=0)
 _PROFILES = flags.DEFINE_string("profiles", None, "A pattern of paths of sound ICC profiles.")
 _MAX_PIXELS = 2**16
 
 
 class _Counts:
-  """Outcomes by row, and a line for each that should not be."""
+  """Outcomes by row, and a line for each failure."""
 
   def __init__(self, outcomes):
     self._outcomes, self._rows, self.bad = outcomes, {}, []
 
   def add(self, row, result, case, index):
-    """Counts one; the last outcome should not be."""
+    """Counts one result; the last outcome is a failure."""
     self._rows.setdefault(row, collections.Counter())[result] += 1
     if result == self._outcomes[-1]:
       self.bad.append(f"case {index}, {case.container}, {case.kind}: {result}")
@@ -47,7 +47,7 @@ class _Counts:
 
 
 def _check_sound(pattern):
-  """Prints how many profiles are applied, and a line for each that is not."""
+  """Prints the number of applied profiles, and a line for each profile that is not applied."""
   notes = {}
   for path in sorted(glob.glob(pattern, recursive=True)):
     with open(path, "rb") as file:
@@ -60,7 +60,7 @@ def _check_sound(pattern):
 
 
 def main(_) -> int:
-  """Reads all files and prints the tables; 1 if there is another picture without a word."""
+  """Reads all files and prints the tables; 1 if a picture changed without a message."""
   with startup.one_line_errors():
     if _PROFILES.value:
       return _check_sound(_PROFILES.value)

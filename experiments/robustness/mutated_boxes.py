@@ -1,7 +1,7 @@
 """AVIF and HEIC files whose boxes are damaged.
 
-Each is made from a good file, the control, by a random generator. None is a valid file of another
-picture: that would be no damage.
+Each is made from a good file, the control, by a random generator. Files that are valid but show
+another picture are not made: they would not be damaged.
 """
 
 import functools
@@ -17,12 +17,12 @@ __all__ = ["case"]
 
 _CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"iinf": 6, b"iref": 4}
 _FULL = frozenset((b"meta", b"hdlr", b"pitm", b"iinf", b"infe", b"iref", b"ipma", b"iloc"))
-_COUNTED = {b"iinf": 12, b"ipma": 12, b"iloc": 14, b"dimg": 10}  # Places of 16 bits in boxes.
+_COUNTED = {b"iinf": 12, b"ipma": 12, b"iloc": 14, b"dimg": 10}  # Offsets of 16-bit counts.
 
 
 @functools.cache
 def _controls(image_format):
-  """Name -> a file whose colours or places of pixels are not those that are coded."""
+  """Name -> a file that changes colours or positions of the coded pixels."""
   coded, size = heif_files.coded(picture(), image_format), picture().shape[1::-1]
   grid, p3 = heif_files.derived(b"grid", size), heif_files.nclx(12, 13)
   turned = heif_files.irot(1), heif_files.imir(0)
@@ -43,7 +43,7 @@ def _controls(image_format):
 
 
 def _places(content, at, end):
-  """Place and name of each box in a part of a file, and of those within it."""
+  """Position and name of each box in a part of a file, nested boxes included."""
   while at + 8 <= end:
     size, name = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
     yield at, name
@@ -53,7 +53,7 @@ def _places(content, at, end):
 
 
 def _any(content, random, names=None):
-  """Place of one of the boxes before the pixels, of these names or of any."""
+  """Position of a random box before the pixels, with one of these names or any."""
   places = _places(content, 0, content.index(b"mdat") - 4)
   found = [at for at, name in places if names is None or name in names]
   return int(found[random.integers(len(found))])
@@ -86,19 +86,19 @@ def _other_count(content, random):
 
 
 def _essential_stranger(content, random):
-  """A property that must be known, of a name that nobody knows."""
+  """Gives an essential property an unknown name."""
   at = _any(content, random, (b"irot", b"imir", b"clap", b"hvcC", b"av1C"))
   return changed(content, at + 4, b"zzzz")
 
 
 def _other_colours(content, random):
-  """Colours of a type that nobody knows."""
+  """Gives the colours an unknown type."""
   at = _any(content, random, (b"colr",)) + 8
   return changed(content, at, random.bytes(4))
 
 
 def _other_mark(content, random):
-  """A property of the first item that becomes essential, or is not any more."""
+  """Makes a property of the first item essential, or no longer essential."""
   at = content.index(b"ipma") + 4 + 4 + 4
   count = content[at + 2]
   at += 3 + int(random.integers(count))
@@ -106,7 +106,7 @@ def _other_mark(content, random):
 
 
 def _exchanged(content, random):
-  """Two bytes of one of the tables exchanged, which are not alike."""
+  """Exchanges two different bytes of one of the tables."""
   at = _any(content, random, (b"ftyp", b"hdlr", b"infe", b"iloc"))
   size = int.from_bytes(content[at : at + 4], "big")
   one, two = at + 8 + random.integers(size - 8, size=2)

@@ -1,7 +1,7 @@
 """Pictures with ICC profiles that are damaged such that LittleCMS may take them.
 
-Each is made from a good profile, the control, by a random generator. None is a valid profile of
-other colours: that would be no damage.
+Each is made from a good profile, the control, by a random generator. Profiles that are valid but
+give other colours are not made: they would not be damaged.
 """
 
 import io
@@ -26,7 +26,7 @@ _GREY = icc_files.single_profile(icc_files.power(1.4))
 
 
 def _corners(channels):
-  """CIELAB of the ends of all channels: grey, light with channels or dark with inks."""
+  """CIELAB at the ends of all channels: grey, lighter with channels or darker with inks."""
   share = np.array(list(np.ndindex(*[2] * channels))).mean(1)
   light = 255 * (share if channels == 3 else 1 - share) ** 1.5
   return np.stack([light, *[np.full_like(light, 128)] * 2], -1).round()
@@ -45,7 +45,7 @@ _CMYK = icc_files.table_profile(b"CMYK", _corners(4))
 
 
 def _with_columns(change):
-  """Profiles with another primary, a function of it, of the two others and of a generator."""
+  """Profiles with one changed primary: change(the primary, the two others, a generator)."""
 
   def make(random):
     columns = [np.array(column) for column in icc_files.P3]
@@ -78,8 +78,8 @@ _NOISE = lambda random: _table_of(random.integers(65536, size=256))  # noqa: E73
 
 
 def _entry(random):
-  """Place of one of seven entries in the index of tags."""
-  return 132 + 12 * int(random.integers(1, 7))  # The first is about the white point.
+  """Position of one of seven entries in the index of tags."""
+  return 132 + 12 * int(random.integers(1, 7))  # Entry 0 is the white point.
 
 
 def _changed_bytes(content, random, count):

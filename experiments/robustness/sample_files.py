@@ -1,4 +1,4 @@
-"""One file of each kind that a folder of photographs may hold, good and bad."""
+"""One file of each kind that a folder of photographs may contain, good and bad."""
 
 import io
 import pathlib
@@ -14,7 +14,7 @@ from bmshj_minnen.photographs import finding, images
 
 __all__ = ["BAD", "GOOD", "make_files"]
 
-# Name -> what is special about it.
+# Name -> the file's special feature.
 GOOD = {
   "rgb.png": "",
   "rgb_jpg.jpg": "",
@@ -61,7 +61,7 @@ BAD = {
 
 
 def make_files(folder: pathlib.Path) -> None:
-  """Writes the files of `GOOD` and `BAD`, and some that are not to be taken, 96x64 and smaller."""
+  """Writes the files of `GOOD` and `BAD`, and some to be ignored, 96x64 and smaller."""
   pixels = images.read_image(finding.bundled_photographs()[0])[100:164, 100:196]
   image = PIL.Image.fromarray(pixels)
   _make_good(folder, image, pixels)

@@ -1,9 +1,9 @@
-"""Large photographs both ways: peak resident memory, seconds and bytes.
+"""Compresses and decompresses large photographs: peak resident memory, seconds and bytes.
 
 python -m experiments.robustness.sizes --megapixels=12,24,100 --images='kodak/*.png'
 
 Makes photographs by laying given ones side by side, compresses and decompresses each in a process
-of its own, and compares one that is divided into tiles with the same one as a whole.
+of its own, and compares results with and without division into tiles.
 """
 
 import glob
@@ -28,20 +28,20 @@ from bmshj_minnen.photographs import finding, images
 from experiments import untrained
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
-_UNTRAINED = flags.DEFINE_integer("untrained", None, "Instead, an untrained model with N = M.")
+_UNTRAINED = flags.DEFINE_integer("untrained", None, "N = M of an untrained model, used instead.")
 _IMAGES = flags.DEFINE_string("images", None, "Glob; without it the bundled photographs.")
-_MEGAPIXELS = flags.DEFINE_list("megapixels", ["12", "24", "100"], "Of the photographs.")
-_MEMORY = flags.DEFINE_float("memory", 2.0, "Of compress and decompress.")
-_COMPARE = flags.DEFINE_float("compare", 0.0, "Megapixels that are also done as a whole; 0: none.")
+_MEGAPIXELS = flags.DEFINE_list("megapixels", ["12", "24", "100"], "Sizes of the photographs.")
+_MEMORY = flags.DEFINE_float("memory", 2.0, "--memory of compress and decompress.")
+_COMPARE = flags.DEFINE_float("compare", 0.0, "Megapixels to compare without tiles; 0: none.")
 
-# A photograph is made of cells of this size, so that all of it is natural.
+# Photographs consist of cells of this size, so that their content is natural everywhere.
 _CELL = (512, 768)
 _ASPECT = 1.5
-_WHOLE = 2**50  # Bytes: nothing is divided.
+_WHOLE = 2**50  # Bytes of memory, so that nothing is divided.
 
 
 def _photograph(paths, megapixels):
-  """[H, W, 3] uint8 of about so many pixels, 3:2, from the given files in turn."""
+  """A photograph [H, W, 3] uint8 of about this size, 3:2, from the given files in turn."""
   height = round((megapixels * 1e6 / _ASPECT) ** 0.5)
   width = round(_ASPECT * height)
   result = np.empty([height, width, 3], np.uint8)
@@ -60,7 +60,7 @@ def _cell(path):
 
 
 def _measured(program, model, source, target):
-  """A process that converts one file: seconds, those of processors, peak memory in GiB."""
+  """Converts one file in a process: seconds, processor seconds, peak memory in GiB."""
   command = [sys.executable, "-m", f"bmshj_minnen.{program}", f"--model={model}"]
   command += ["--overwrite", f"--memory={_MEMORY.value}", str(source), str(target)]
   start = time.perf_counter()
@@ -86,7 +86,7 @@ def _print_sizes(model, paths, folder):
 
 
 def _print_comparison(model, image):
-  """What tiles change: ŷ in the encoder, and pixels of one and the same file."""
+  """Prints the effect of tiles: on ŷ in the encoder, and on the pixels of one file."""
   codec = bmshj_minnen.load(model)
   codec.memory = int(_MEMORY.value * 2**30 / 2)
   data_, tiled = codec.compress_with_latents(image)
@@ -105,7 +105,7 @@ def _print_comparison(model, image):
 
 
 def main(_):
-  """Makes, measures, compares, prints."""
+  """Makes the photographs, measures, compares, and prints the table."""
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     paths = sorted(glob.glob(_IMAGES.value)) if _IMAGES.value else finding.bundled_photographs()

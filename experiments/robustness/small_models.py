@@ -1,4 +1,4 @@
-"""The campaign's models, which TensorFlow makes: small, untrained, of every prior."""
+"""The campaign's models, made with TensorFlow: small, untrained, with every prior."""
 
 import concurrent.futures
 import multiprocessing
@@ -21,9 +21,9 @@ _PHOTOGRAPH = "photograph.png"
 
 
 def load(folder: pathlib.Path, runtime: str) -> list[bmshj_minnen.Codec]:
-  """Small codecs of every prior, for one rate and then for many; makes what is missing.
+  """Small codecs of every prior, for one rate and then for many; makes missing models.
 
-  Models are made in a process of their own, so that memory here is that of the runtime.
+  Models are made in another process, so that memory here belongs to the runtime alone.
   """
   if not _is_there(folder, runtime):
     spawn = multiprocessing.get_context("spawn")
@@ -33,7 +33,7 @@ def load(folder: pathlib.Path, runtime: str) -> list[bmshj_minnen.Codec]:
 
 
 def photograph(folder: pathlib.Path) -> np.ndarray:
-  """[H, W, 3] uint8, which `load` leaves beside the models."""
+  """The photograph [H, W, 3] uint8 that `load` leaves beside the models."""
   return bmshj_minnen.read_image(folder / _PHOTOGRAPH)
 
 
@@ -46,7 +46,7 @@ def _is_there(folder, runtime):
 
 
 def make(folder: pathlib.Path, runtime: str) -> None:
-  """Writes the models that are missing, with ONNX graphs for that runtime."""
+  """Writes missing models, with ONNX graphs if the runtime needs them."""
   import tensorflow as tf
 
   from bmshj_minnen.model_files import model_directory
@@ -62,7 +62,7 @@ def make(folder: pathlib.Path, runtime: str) -> None:
       model = bmshj_minnen.Model(bmshj_minnen.ModelConfig(prior, **_CHANNELS, **gains))
       for layer in [model.g_a.layers[-1]] + ([model.h_a.layers[-1]] if model.h_a else []):
         for part in (layer.kernel_parameter.real, layer.kernel_parameter.imag):
-          part.assign(20 * part)  # Untrained latents are all zero otherwise.
+          part.assign(20 * part)  # Otherwise untrained latents are all zero.
       model_directory.save(model, directory, tf.constant(image[None, :128, :128]))
     if runtime == runtimes.ONNX and not _written_last(directory, runtime).exists():
       from bmshj_minnen.serving import onnx_export

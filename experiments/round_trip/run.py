@@ -1,13 +1,13 @@
-"""Compresses photographs to files, reads them back, and tabulates one row a photograph.
+"""Compresses photographs to files, reads them back, and prints a table with a row for each.
 
 `python -m experiments.round_trip.run --model=DIR --images='kodak/*.png' --csv=results.csv`
 
 Columns: `bytes` of the file, header included; `estimated_bpp`, information content of the coded
 latents under the float model; `latents_equal`, whether ŷ and ẑ came back bit for bit;
 `excess_bytes`, file less estimate; `freezing_%`, bits of the payload over the float model's for the
-same latents, which is what integer networks, quantized tables and the range coder cost together;
+same latents: the joint cost of integer networks, quantized tables and the range coder;
 `own_float_%`, the same against the latents that the float model itself would code, position by
-position, which scatters because other roundings lead to other latents.
+position; it scatters because other roundings lead to other latents.
 """
 
 import csv
@@ -32,11 +32,11 @@ from bmshj_minnen.layers import quantizers
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
-_CSV = flags.DEFINE_string("csv", None, "Where the table goes, too.")
+_CSV = flags.DEFINE_string("csv", None, "File for the table, in addition to the output.")
 
 
 def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> dict[str, object]:
-  """One photograph through a file: what the table shows of it."""
+  """Sends one photograph through a file and returns its row of the table."""
   image = bmshj_minnen.read_image(path)
   pixels = image.shape[0] * image.shape[1]
   encode_seconds: dict[str, float] = {}
@@ -84,7 +84,7 @@ def main(argv):
       raise ValueError(f"no file matches {_IMAGES.value}")
     codec = bmshj_minnen.load(_MODEL.value)
     model = bmshj_minnen.load_model(_MODEL.value)
-    measure(codec, model, paths[0])  # Traces the graphs, so that times are warm.
+    measure(codec, model, paths[0])  # Traces the graphs, so that times exclude it.
     rows = []
     for path in paths:
       rows.append(measure(codec, model, path))

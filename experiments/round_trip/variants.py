@@ -3,8 +3,8 @@
 `python -m experiments.round_trip.variants --image=kodim01.png`
 
 Columns: PSNR of the Keras model in one parallel pass; the same with ŷ = round(y - mean) + mean at
-one position after another, as in files; of a file that was written and read back; how many pixels
-of the photograph four times over differ when it is coded in tiles, by how many levels at most.
+one position after another, as in files; PSNR of a file that was written and read back; the share of
+pixels that differ when the photograph, repeated 2x2, is coded in tiles, and the largest difference.
 """
 
 import dataclasses
@@ -30,9 +30,9 @@ from bmshj_minnen.layers.convolutions import TransposedConvolution as Transposed
 from bmshj_minnen.training import loop
 
 _IMAGE = flags.DEFINE_string("image", None, "A photograph.", required=True)
-_STEPS = flags.DEFINE_integer("steps", 600, "Of each training.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 600, "Steps of each training.", lower_bound=1)
 _TRAIN_GLOB = flags.DEFINE_string("train_glob", "", "A pattern; empty: bundled photographs.")
-_MEMORY = 2**22  # Bytes of a tile.
+_MEMORY = 2**22  # Bytes per tile.
 
 
 @layers.register("other GDN")
@@ -99,7 +99,7 @@ def _psnr(image, x_hat):
 
 
 def measure(directory: pathlib.Path, image: np.ndarray) -> str:
-  """The columns of a trained model."""
+  """The columns for a trained model and an image [H, W, 3] uint8."""
   codec, model = bmshj_minnen.load(directory), bmshj_minnen.load_model(directory)
   x = tf.constant(image[None])
   parallel, _ = model.forward_rounded(x)

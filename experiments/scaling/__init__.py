@@ -1,1 +1,1 @@
-"""Training and compressing beyond one process: the input, a corpus, two workers, what it costs."""
+"""Training and compressing beyond one process: the input, a corpus, two workers, the cost."""

@@ -1,4 +1,4 @@
-"""Workers of a cluster that is all on this machine."""
+"""Workers of a cluster on this machine."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ __all__ = ["environments"]
 
 
 def environments(workers: int) -> list[dict[str, str]]:
-  """What the environment of each worker must have: all on free ports of 127.0.0.1."""
+  """Environment variables for each worker; workers use free ports of 127.0.0.1."""
   sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
   cluster = {"worker": [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]}
   for s in sockets:

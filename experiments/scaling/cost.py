@@ -1,4 +1,4 @@
-"""What a million photographs cost at a measured rate: the arithmetic, line by line.
+"""Cost of a million photographs at a measured speed: the arithmetic, line by line.
 
 `python -m experiments.scaling.cost --per_second=5 --cores=2 --megapixels=0.393`
 """
@@ -8,14 +8,14 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 _PER_SECOND = flags.DEFINE_float(
-  "per_second", None, "Photographs a second, as measured.", lower_bound=0.0, required=True
+  "per_second", None, "Measured photographs per second.", lower_bound=0.0, required=True
 )
-_CORES = flags.DEFINE_integer("cores", 2, "With which that was measured.", lower_bound=1)
-_MEGAPIXELS = flags.DEFINE_float("megapixels", 768 * 512 / 1e6, "Of a photograph there.")
+_CORES = flags.DEFINE_integer("cores", 2, "Cores in the measurement.", lower_bound=1)
+_MEGAPIXELS = flags.DEFINE_float("megapixels", 768 * 512 / 1e6, "Size of a measured photograph.")
 _TO_MEGAPIXELS = flags.DEFINE_list("to_megapixels", ["12"], "Sizes to scale to.")
-# An assumption, not a quotation: about what the large clouds ask for an x86 core on demand
+# An assumption, not a quotation: roughly the price of an x86 core on demand at the large clouds
 # (two hardware threads, of which one is a core here), 2023 to 2025; look up your own.
-_PRICE = flags.DEFINE_float("price", 0.045, "Of a core, US dollars an hour.", lower_bound=0.0)
+_PRICE = flags.DEFINE_float("price", 0.045, "US dollars per core and hour.", lower_bound=0.0)
 _PHOTOGRAPHS = 1_000_000
 
 
@@ -33,13 +33,13 @@ def lines(per_second: float, cores: int, price: float, megapixels: float) -> lis
 
 
 def main(argv):
-  """Prints the lines for the measured size and those it is scaled to."""
+  """Prints the lines for the measured size and for the sizes to scale to."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with startup.one_line_errors():
     print(*lines(_PER_SECOND.value, _CORES.value, _PRICE.value, _MEGAPIXELS.value), sep="\n")
     for size in map(float, _TO_MEGAPIXELS.value):
-      # The time of the networks and of coding grows with the pixels (experiments/robustness).
+      # The time of the networks and the coder grows with the pixels (experiments/robustness).
       rate = _PER_SECOND.value * _MEGAPIXELS.value / size
       print(*lines(rate, _CORES.value, _PRICE.value, size), sep="\n")
 

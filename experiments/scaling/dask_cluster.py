@@ -1,9 +1,9 @@
-"""A corpus through Beam on Dask, with one and two worker processes of this machine.
+"""Compresses a corpus with Beam on Dask, with one and two worker processes on this machine.
 
 `python -m experiments.scaling.dask_cluster`
 
-Each setup compresses few and more photographs, into folders of their own, on the same workers, and
-the difference counts: start-up, loading and tracing cancel out.
+Each setup compresses few and more photographs, into separate folders, on the same workers, and the
+difference counts: start-up, loading and tracing cancel out.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from experiments.scaling.files import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
-_MODEL = flags.DEFINE_string("model", "default", "That compresses: a directory or name.")
+_MODEL = flags.DEFINE_string("model", "default", "A model directory or name.")
 _FILES = flags.DEFINE_list("files", ["20", "120"], "Photographs, few and more.")
-_WIDTH = flags.DEFINE_integer("width", 384, "Of the photographs.")
-_HEIGHT = flags.DEFINE_integer("height", 256, "Of the photographs.")
+_WIDTH = flags.DEFINE_integer("width", 384, "Width of the photographs.")
+_HEIGHT = flags.DEFINE_integer("height", 256, "Height of the photographs.")
 _WORKERS = flags.DEFINE_list("workers", ["1", "2"], "Worker processes.")
 
 
@@ -39,7 +39,7 @@ def _start(stack, *arguments):
 
 
 def _cluster(stack, folder, workers):
-  """The address of the scheduler."""
+  """Starts a scheduler and workers; returns the scheduler's address."""
   file = folder / f"scheduler{workers}.json"
   common = ("--no-dashboard", f"--scheduler-file={file}")
   _start(stack, "dask", "scheduler", "--host=127.0.0.1", "--port=0", *common)

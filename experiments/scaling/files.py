@@ -1,4 +1,4 @@
-"""A folder of small photographs."""
+"""Makes a folder of small photographs."""
 
 import pathlib
 
@@ -16,11 +16,11 @@ def make_photographs(
   """Writes random crops of photographs in turn, named 0000, 0001, ...; the same every time.
 
   Args:
-    folder: made.
-    pattern: of the photographs; empty: the bundled ones.
-    count: of the crops.
-    width, height: of the crops; what is smaller is mirrored.
-    suffix: .png or .jpg (of quality 90).
+    folder: folder to make.
+    pattern: pattern of photographs; empty: the bundled ones.
+    count: number of crops.
+    width, height: size of the crops; smaller photographs are mirrored.
+    suffix: .png or .jpg (with quality 90).
 
   Raises:
     DataError: no photograph matches.

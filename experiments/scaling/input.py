@@ -1,11 +1,11 @@
-"""How fast photographs come, and how long training waits for them.
+"""Speed of reading photographs, and the time that training waits for them.
 
 `python -m experiments.scaling.input --csv=input.csv`
 
 Decodes JPEGs from disk: as a glob (`photograph_crops`) and as a dataset (`prepare`), plainly and
-with --downscale. Columns: `input_images_per_s`, of input alone; `step_ms`, a training step whose
-batch is there already; `training_images_per_s`, both together; `waiting_%`, the share of the time
-that training stands still because no batch is ready.
+with --downscale. Columns: `input_images_per_s`, input alone; `step_ms`, a training step whose batch
+is ready; `training_images_per_s`, both together; `waiting_%`, the share of the time that training
+waits for a batch.
 """
 
 import csv
@@ -29,15 +29,15 @@ from experiments.scaling.files import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
 _FILES = flags.DEFINE_integer("files", 64, "JPEGs to read.")
-_WIDTH = flags.DEFINE_integer("width", 768, "Of the JPEGs.")
-_HEIGHT = flags.DEFINE_integer("height", 512, "Of the JPEGs.")
+_WIDTH = flags.DEFINE_integer("width", 768, "Width of the JPEGs.")
+_HEIGHT = flags.DEFINE_integer("height", 512, "Height of the JPEGs.")
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 128, "N = M of the joint model.")
 _CROP = flags.DEFINE_integer("crop", 256, "Side of the crops, pixels.")
-_BATCH = flags.DEFINE_integer("batch", 8, "Crops a step.")
-_STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", lower_bound=1)
-_WARM = flags.DEFINE_integer("warm", 3, "Steps before them.", lower_bound=1)
-_CSV = flags.DEFINE_string("csv", "", "Where the table goes, instead of stdout.")
-_ALONE = 5  # Times as many steps for input alone, which is fast and has some batches ready.
+_BATCH = flags.DEFINE_integer("batch", 8, "Crops per step.")
+_STEPS = flags.DEFINE_integer("steps", 20, "Timed steps.", lower_bound=1)
+_WARM = flags.DEFINE_integer("warm", 3, "Steps before the timed ones.", lower_bound=1)
+_CSV = flags.DEFINE_string("csv", "", "File for the table, instead of stdout.")
+_ALONE = 5  # Factor on the steps for input alone, which is fast and has some batches ready.
 
 
 def _sources(folder):
@@ -67,7 +67,7 @@ def _input_alone(make):
 
 
 def _trained(make, step):
-  """Seconds in all, and of waiting for batches."""
+  """Seconds in all, and seconds spent waiting for batches."""
   batches = iter(make())
   for _ in range(_WARM.value):
     step(next(batches))
@@ -109,7 +109,7 @@ def main(_):
     folder = pathlib.Path(temporary)
     args = (_FILES.value, _WIDTH.value, _HEIGHT.value, ".jpg")
     make_photographs(folder / "in", _IMAGES.value, *args)
-    crops._MEMORY = 0  # As with more photographs than memory holds: each is decoded when needed.
+    crops._MEMORY = 0  # As if memory were too small: each photograph is decoded when needed.
     rows = []
     for row in _rows(folder):
       rows.append(row)

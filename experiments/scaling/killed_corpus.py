@@ -1,4 +1,4 @@
-"""A corpus with bad files through Beam, killed and started again, against the command line.
+"""Compresses a corpus with bad files with Beam, killed and restarted, and with the command line.
 
 `python -m experiments.scaling.killed_corpus --images='photos/*.png'`
 """
@@ -22,14 +22,14 @@ from experiments.scaling.files import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
-_FILES = flags.DEFINE_integer("files", 500, "In the corpus, the bad ones included.", lower_bound=10)
+_FILES = flags.DEFINE_integer("files", 500, "Files in the corpus, bad ones too.", lower_bound=10)
 _KILL_AFTER = flags.DEFINE_integer("kill_after", 150, "Results after which the run is killed.")
-_WIDTH = flags.DEFINE_integer("width", 128, "Of the photographs.")
-_HEIGHT = flags.DEFINE_integer("height", 96, "Of the photographs.")
+_WIDTH = flags.DEFINE_integer("width", 128, "Width of the photographs.")
+_HEIGHT = flags.DEFINE_integer("height", 96, "Height of the photographs.")
 
 
 def _make_bad(folder):
-  """Spoils five files, each in its own way, and returns their names."""
+  """Spoils five files in different ways, and returns their names."""
   whole = (folder / "0000.png").read_bytes()
   bad = {
     "0001.png": b"",
@@ -50,7 +50,7 @@ def _beam(source, output):
 
 
 def _kill_midway(source, output):
-  """Starts the pipeline, and kills it with signal 9 after some results; returns how many."""
+  """Starts the pipeline, kills it with signal 9 after some results; returns their number."""
   process = _beam(source, output)
   while len(list(output.glob("*.tfci"))) < _KILL_AFTER.value:
     if process.poll() is not None:
@@ -67,7 +67,7 @@ def _table(output, name):
 
 
 def _check(folder, bad):
-  """Compares what both made; raises where they differ."""
+  """Compares the results of both; raises an error where they differ."""
   by_beam = {p.name: p.read_bytes() for p in (folder / "beam").glob("*.tfci")}
   by_command = {p.name: p.read_bytes() for p in (folder / "command").glob("*.tfci")}
   assert by_beam == by_command, "files differ"
@@ -79,7 +79,7 @@ def _check(folder, bad):
 
 
 def main(_):
-  """Makes the corpus, does it twice, prints what was found."""
+  """Makes the corpus, compresses it both ways, and prints the comparison."""
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     source = folder / "in"

@@ -16,13 +16,13 @@ import bmshj_minnen
 from bmshj_minnen.photographs import finding
 
 _MODEL = flags.DEFINE_string("model", "default", "A model directory or name.")
-_SECONDS = flags.DEFINE_float("seconds", 85.0, "After which no new photograph is begun.")
-_LARGEST = flags.DEFINE_integer("largest", 224, "Sides are below that, pixels.", lower_bound=32)
+_SECONDS = flags.DEFINE_float("seconds", 85.0, "Time after which no photograph is started.")
+_LARGEST = flags.DEFINE_integer("largest", 224, "Upper limit of the sides, pixels.", lower_bound=32)
 _EVERY = flags.DEFINE_integer("every", 100, "Photographs between two lines.", lower_bound=1)
 
 
 def _resident():
-  """MiB."""
+  """Resident memory in MiB."""
   status = pathlib.Path("/proc/self/status").read_text()
   return int(status.split("VmRSS:")[1].split()[0]) / 1024
 

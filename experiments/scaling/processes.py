@@ -1,11 +1,11 @@
-"""One and two processes on two cores: a corpus through Beam, and training.
+"""One and two processes on two cores: compressing a corpus with Beam, and training.
 
 `python -m experiments.scaling.processes --csv=processes.csv`
 
-Each setup is run with little and with more work, and the difference is what counts: start-up,
-loading and tracing cancel out. Setups are run in turn, and medians of the runs are reported.
-Columns: `kind`, `processes`, `cores` that they may use together, `per_s` (photographs, or training
-crops), `speed-up` against one process on one core.
+Each setup is run with little and with more work, and the difference counts: start-up, loading and
+tracing cancel out. Setups are run in turn, and medians of the runs are reported. Columns: `kind`,
+`processes`, `cores` that they may use together, `per_s` (photographs or training crops per second),
+`speed-up` against one process on one core.
 """
 
 import contextlib
@@ -26,24 +26,24 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from experiments.scaling import cluster
 from experiments.scaling.files import make_photographs
 
-_KINDS = flags.DEFINE_list("kinds", ["beam", "training"], "What is measured.")
-_RUNS = flags.DEFINE_integer("runs", 3, "Of each setup, for medians.", lower_bound=1)
+_KINDS = flags.DEFINE_list("kinds", ["beam", "training"], "Kinds of work to measure.")
+_RUNS = flags.DEFINE_integer("runs", 3, "Runs of each setup, for medians.", lower_bound=1)
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
-_MODEL = flags.DEFINE_string("model", "joint-mse", "That compresses: a directory or name.")
+_MODEL = flags.DEFINE_string("model", "joint-mse", "Model to compress with: directory or name.")
 _FILES = flags.DEFINE_list("files", ["20", "120"], "Photographs, little and more.")
-_WIDTH = flags.DEFINE_integer("width", 768, "Of the photographs.")
-_HEIGHT = flags.DEFINE_integer("height", 512, "Of the photographs.")
+_WIDTH = flags.DEFINE_integer("width", 768, "Width of the photographs.")
+_HEIGHT = flags.DEFINE_integer("height", 512, "Height of the photographs.")
 _STEPS = flags.DEFINE_list("steps", ["10", "160"], "Training steps, little and more.")
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 64, "N = M of the model that is trained.")
 _CROP = flags.DEFINE_integer("crop", 128, "Side of the training crops, pixels.")
-_BATCH = flags.DEFINE_integer("batch", 8, "Training crops a step, of all processes together.")
-_CSV = flags.DEFINE_string("csv", "", "Where the table goes, too.")
+_BATCH = flags.DEFINE_integer("batch", 8, "Training crops per step, of all processes together.")
+_CSV = flags.DEFINE_string("csv", "", "File for the table, in addition to stdout.")
 
 _SETUPS = [(1, 1), (1, 2), (2, 2)]  # Processes, cores.
 
 
 def _run(commands, cores_of, environments):
-  """Seconds that processes take that run side by side, each on its cores."""
+  """Seconds for processes that run side by side, each on its own cores."""
   start = time.perf_counter()
   with contextlib.ExitStack() as stack:
     processes = []
@@ -62,7 +62,7 @@ def _run(commands, cores_of, environments):
 
 
 def _beam(folder, processes, cores, files):
-  """Seconds to compress so many photographs."""
+  """Seconds to compress this number of photographs."""
   with tempfile.TemporaryDirectory() as output:
     command = ["bmshj_minnen.beam_compress", f"--model={_MODEL.value}", f"--output={output}"]
     command += [f"--input={folder / str(files)}", "--direct_running_mode=multi_processing"]
@@ -71,7 +71,7 @@ def _beam(folder, processes, cores, files):
 
 
 def _training(folder, processes, cores, steps):
-  """Seconds of a run of so many steps."""
+  """Seconds to train for this number of steps."""
   del folder
   with tempfile.TemporaryDirectory() as model_dir:
     command = ["bmshj_minnen.train", f"--model_dir={model_dir}", f"--steps={steps}"]
@@ -85,7 +85,7 @@ def _training(folder, processes, cores, steps):
 
 
 def _rates(kind, folder):
-  """Setup -> photographs or crops a second."""
+  """Setup -> photographs or crops per second."""
   measure, amounts, weight = {
     "beam": (_beam, _FILES.value, 1),
     "training": (_training, _STEPS.value, _BATCH.value),

@@ -1,4 +1,4 @@
-"""Two training workers on 127.0.0.1, one of them killed and started again; then a compression.
+"""Runs two training workers on 127.0.0.1, kills and restarts one; then compresses photographs.
 
 `python -m experiments.scaling.two_machines --images='kodak/*.png'`
 """
@@ -22,10 +22,10 @@ from bmshj_minnen import metrics
 from bmshj_minnen.photographs import finding, images
 from experiments.scaling import cluster
 
-_IMAGES = flags.DEFINE_string("images", "", "What to compress; empty: the held-out photograph.")
-_TRAIN_GLOB = flags.DEFINE_string("train_glob", "", "What to train on; empty: bundled photographs.")
+_IMAGES = flags.DEFINE_string("images", "", "Images to compress; empty: the held-out photograph.")
+_TRAIN_GLOB = flags.DEFINE_string("train_glob", "", "Images to train on; empty: bundled ones.")
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 32, "N = M of the joint model.")
-_STEPS = flags.DEFINE_integer("steps", 300, "Of the whole run.")
+_STEPS = flags.DEFINE_integer("steps", 300, "Steps of the whole run.")
 _SAVE_EVERY = flags.DEFINE_integer("save_every", 50, "Steps between checkpoints.")
 _KILL_AFTER = flags.DEFINE_integer("kill_after", 100, "Steps after which one worker is killed.")
 
@@ -52,7 +52,7 @@ def _rows(model_dir):
 
 
 def _train(model_dir):
-  """The run with its interruption."""
+  """Runs the training with its interruption."""
   environments = cluster.environments(2)
   workers = [_start(environment, model_dir) for environment in environments]
   try:
@@ -73,7 +73,7 @@ def _train(model_dir):
 
 
 def _compress(model_dir, folder, pattern):
-  """Through files and back: what it took and how it looks."""
+  """Compresses photographs to files and back, and prints bits and quality."""
   (folder / "in").mkdir()
   for path in glob.glob(pattern) if pattern else finding.held_out_photographs():
     (folder / "in" / pathlib.Path(path).name).symlink_to(os.path.abspath(path))

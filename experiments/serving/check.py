@@ -16,12 +16,12 @@ import bmshj_minnen
 from experiments.serving import comparisons
 
 _MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
-_PHOTOGRAPHS = flags.DEFINE_integer("photographs", 10, "How many, each of a size of its own.")
-_BAD = flags.DEFINE_integer("bad", 1000, "Bad strings that `decompress` is sent.")
+_PHOTOGRAPHS = flags.DEFINE_integer("photographs", 10, "Number of photographs of different sizes.")
+_BAD = flags.DEFINE_integer("bad", 1000, "Number of bad strings for `decompress`.")
 
 
 def main(argv):
-  """Prints what was found the same."""
+  """Runs the checks and prints their results."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:

@@ -1,9 +1,9 @@
-"""Runs the codec's SavedModel in a process that has TensorFlow and the op library alone.
+"""Runs the codec's SavedModel in a process with TensorFlow and the op library alone.
 
 python experiments/serving/codec_worker.py OP_LIBRARY SAVED_MODEL compress|decompress_png IN OUT
 python experiments/serving/codec_worker.py OP_LIBRARY SAVED_MODEL refuse CASES FILE
 
-The first form converts the files of the folder IN to OUT/single, one a call, and to OUT/batched,
+The first form converts the files of the folder IN to OUT/single, one per call, and to OUT/batched,
 all in one call. The second sends `decompress` the bad files of CASES, and then FILE, a good one.
 """
 
@@ -33,10 +33,10 @@ def _call(signature, files):
 
 
 def _refuse(signature, cases, good):
-  """Prints how many bad files were refused with the right message, and the growth of memory.
+  """Prints the number of bad files refused with the right message, and the growth of memory.
 
   Args:
-    signature: `decompress`.
+    signature: the signature `decompress`.
     cases: path of a JSON list of objects: "kind", "file" in hexadecimal digits, and the "message".
     good: path of a file that decodes.
   """
@@ -65,7 +65,7 @@ def _resident():
 
 
 def main():
-  """Arguments -> files, or lines."""
+  """Arguments -> files, or lines of output."""
   library, saved_model, task, first, second = sys.argv[1:]
   tf.load_op_library(library)
   model = tf.saved_model.load(saved_model)

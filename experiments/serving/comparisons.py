@@ -1,4 +1,4 @@
-"""Compares the SavedModels, in their own processes, with command line and Keras model."""
+"""Compares the SavedModels, in their own processes, with the command line and the Keras model."""
 
 import itertools
 import json
@@ -44,10 +44,10 @@ def run(*command: object) -> str:
   """Runs a program outside of the tree, so that it cannot import the package by chance.
 
   Returns:
-    What it printed.
+    The program's output.
 
   Raises:
-    ValueError: it failed.
+    ValueError: the program failed.
   """
   environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
   words = [str(word) for word in command]
@@ -66,7 +66,7 @@ def package_program(name: str, *arguments: object) -> None:
 
 
 def make_photographs(folder: pathlib.Path, count: int, smallest: int = 61) -> None:
-  """Writes parts of the bundled photographs, each of another size; every other one a JPEG."""
+  """Writes parts of the bundled photographs, all of different sizes; every second as a JPEG."""
   folder.mkdir()
   sources = [images.read_image(path) for path in finding.bundled_photographs()]
   for i in range(count):
@@ -79,7 +79,7 @@ def check_codec(saved_model: pathlib.Path, model: str, folder: pathlib.Path) -> 
   """Compares files and pixels of both sides, for the photographs in `folder`/photographs.
 
   Returns:
-    How many files were the same in three ways.
+    The number of files that were the same in three ways.
 
   Raises:
     ValueError: a file or a pixel differs.
@@ -95,7 +95,7 @@ def check_codec(saved_model: pathlib.Path, model: str, folder: pathlib.Path) -> 
       if theirs.read_bytes() != path.read_bytes():
         raise ValueError(f"{theirs} and {path} differ")
   run(*worker, "decompress_png", ours, folder / "theirs_back")
-  # The command line goes by names.
+  # The command line recognises files by their names.
   for path in (files / "single").iterdir():
     path.rename(path.with_suffix(".tfci"))
   back = folder / "ours_back"
@@ -112,7 +112,7 @@ def check_stock(saved_model: pathlib.Path, model: str, folder: pathlib.Path, cou
   """Compares `reconstruct` with the Keras model, for some photographs in `folder`/photographs.
 
   Returns:
-    What the worker printed.
+    The worker's output.
 
   Raises:
     ValueError: pixels or bits differ, or an op is unknown.
@@ -143,16 +143,16 @@ def check_refusals(
   """Sends bad files, which must get the messages of a codec of the same model.
 
   Args:
-    saved_model: of the codec.
-    codec: with the `max_pixels` of the SavedModel.
-    folder: that of `check_codec`.
-    count: how many files, of all kinds that `robustness.hostile` makes.
+    saved_model: the codec's SavedModel.
+    codec: a codec with the `max_pixels` of the SavedModel.
+    folder: the folder of `check_codec`.
+    count: number of files, of all kinds in `robustness.hostile`.
 
   Returns:
-    What the worker printed.
+    The worker's output.
 
   Raises:
-    ValueError: a file is not refused, or with another message.
+    ValueError: a file is not refused, or is refused with another message.
   """
   photograph = images.read_image(finding.bundled_photographs()[0])
   forge = hostile.Forge(codec, photograph)
@@ -163,7 +163,7 @@ def check_refusals(
 
 
 def _refused(codec, forge):
-  """Hostile files without end, and why they are refused; those that decode are left out."""
+  """Yields hostile files without end, with the reasons for refusal; omits files that decode."""
   for seed in itertools.count():
     for kind in hostile.KINDS:
       case = forge.make(kind, np.random.default_rng(seed))
@@ -175,7 +175,7 @@ def _refused(codec, forge):
 
 
 def escaped(message: str) -> str:
-  """A message as TensorFlow writes it into a status."""
+  """Escapes a message as TensorFlow does in a status."""
   return message.replace("\\", "\\\\").replace("'", "\\'").replace('"', '\\"')
 
 
@@ -183,7 +183,7 @@ def build_client(folder: pathlib.Path) -> pathlib.Path:
   """Builds the C++ client into a folder.
 
   Raises:
-    ValueError: it does not compile.
+    ValueError: the client does not compile.
   """
   client = folder / "client"
   run(_FOLDER / "build.sh", sys.executable, client)
@@ -191,13 +191,13 @@ def build_client(folder: pathlib.Path) -> pathlib.Path:
 
 
 def check_client(saved_model: pathlib.Path, folder: pathlib.Path, runs: int) -> str:
-  """Builds the C++ client and compares its results with those of `check_codec`.
+  """Builds the C++ client and compares its results with the results of `check_codec`.
 
   Returns:
-    What the client printed.
+    The client's output.
 
   Raises:
-    ValueError: it does not build or run, or files or pixels differ.
+    ValueError: the client does not build or run, or files or pixels differ.
   """
   client = build_client(folder)
   photograph = sorted((folder / "photographs").iterdir())[-1]

@@ -1,4 +1,4 @@
-"""Times the codec's SavedModel beside the Python codec: `python -m experiments.serving.latency`."""
+"""Times the codec's SavedModel and the Python codec: `python -m experiments.serving.latency`."""
 
 import functools
 import pathlib
@@ -27,7 +27,7 @@ _MODEL = flags.DEFINE_string(
   "model", "", "A model directory, or the name of one that ships; empty: N = M = 192, untrained."
 )
 _IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
-_RUNS = flags.DEFINE_integer("runs", 15, "Runs that medians are taken of.", lower_bound=1)
+_RUNS = flags.DEFINE_integer("runs", 15, "Runs for each median.", lower_bound=1)
 _CLIENT = flags.DEFINE_bool("client", False, "Build the C++ client, and time it afterwards.")
 
 
@@ -39,7 +39,7 @@ def _untrained(folder):
 
 
 def _timed(task):
-  """Measures a task; the result is the processor seconds that it took."""
+  """Measures a task; the result is its processor seconds."""
 
   def run():
     start = time.process_time()
@@ -50,7 +50,7 @@ def _timed(task):
 
 
 def _tasks(codec, signatures, image):
-  """Name -> what is timed; both sides of a pair return the same."""
+  """Name -> task to time; both sides of a pair return the same."""
   data = codec.compress(image)
   pixels, files = tf.constant(image[None]), tf.constant([data])
   tasks = {
@@ -66,7 +66,7 @@ def _tasks(codec, signatures, image):
 
 
 def _time_files(codec, signatures, folder, image):
-  """The same from PNG to file and back, beside the C++ client."""
+  """Times both from PNG to file and back, beside the C++ client."""
   png, file = folder / "in.png", folder / "in.tfci"
   images.write_image(str(png), image)
   file.write_bytes(codec.compress(image))
@@ -100,12 +100,12 @@ def main(argv):
     codec = model_directory.load(model)
     served = folder / "served" / "1"
     saved_model, _ = saved_models.export(model, served, DEFAULT_MAX_PIXELS, False)
-    # Whoever drops the model loses what its signatures refer to.
+    # Keep the model: its signatures refer to its variables.
     loaded = tf.saved_model.load(str(saved_model))
     tasks = _tasks(codec, loaded.signatures, image)
     pairs = [list(tasks)[i : i + 2][::-1] for i in (0, 2)]
     tasks |= _time_files(codec, loaded.signatures, folder, image)
-    timing.interleave(tasks, 2)  # Warm.
+    timing.interleave(tasks, 2)  # Warm up.
     samples = timing.interleave(tasks, _RUNS.value)
     print(f"{image.shape[1]}x{image.shape[0]}, {codec.config}")
     timing.print_table({task: [s.seconds for s in runs] for task, runs in samples.items()})

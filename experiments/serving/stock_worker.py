@@ -1,8 +1,8 @@
-"""Reconstructs images with the stock SavedModel in a process that has TensorFlow alone.
+"""Reconstructs images with the stock SavedModel in a process with TensorFlow alone.
 
 python experiments/serving/stock_worker.py SAVED_MODEL IN.npz OUT.npz
 
-IN holds images [H, W, 3] uint8; OUT gets NAME.pixels and NAME.bits_per_pixel of each.
+IN contains images [H, W, 3] uint8; OUT gets NAME.pixels and NAME.bits_per_pixel for each.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ from tensorflow.python.framework import op_def_registry
 
 
 def _unknown_ops(saved_model):
-  """Ops of the graph and its functions that this process lacks, and how many kinds there are."""
+  """Ops of the graph and its functions that this process lacks, and the number of kinds in all."""
   content = (pathlib.Path(saved_model) / "saved_model.pb").read_bytes()
   graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].graph_def
   nodes = [graph.node, *(function.node_def for function in graph.library.function)]

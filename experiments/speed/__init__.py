@@ -1,1 +1,1 @@
-"""How long coding an image and a step of training take, beside peers on the same machine."""
+"""Times of coding an image and of a training step, compared with peers on the same machine."""

@@ -1,7 +1,7 @@
 """A scale hyperprior (Ballé et al., 2018) as tensorflow-compression's users train and use it.
 
-A stand-in for that project's example script, which is not in its wheel: same architecture and same
-loss, made from the library's layers and entropy models. There is no container around its strings.
+It stands in for that project's example script, which is not in its wheel: same architecture and
+same loss, built from the library's layers and entropy models. Its strings have no container.
 """
 
 import math
@@ -40,11 +40,11 @@ class ScaleHyperprior(tf.keras.Model):
     self.z_prior = tfc.NoisyDeepFactorized(batch_shape=(n,))
 
   def analyze(self, x: tf.Tensor) -> tf.Tensor:
-    """Pixels in 0..255 -> y."""
+    """Pixels [B, H, W, 3] in 0..255 -> y [B, H / 16, W / 16, M]."""
     return self._g_a(tf.cast(x, tf.float32) / 255.0)
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
-    """The loss of a batch."""
+    """The loss R + λD of a batch [B, H, W, 3] in 0..255."""
     y_model = tfc.LocationScaleIndexedEntropyModel(
       tfc.NoisyNormal, _NUM_SCALES, _scale, coding_rank=3, compression=False
     )
@@ -59,7 +59,7 @@ class ScaleHyperprior(tf.keras.Model):
     return bpp + self._lmbda * tf.reduce_mean(tf.math.squared_difference(x, x_hat))
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """One step of gradient descent."""
+    """One step of gradient descent on a batch [B, H, W, 3] in 0..255."""
     with tf.GradientTape() as tape:
       loss = self(x)
     variables = self.trainable_variables
@@ -73,11 +73,11 @@ class HyperpriorCodec:
   Args:
     image: [H, W, 3] uint8.
     num_filters: N = M.
-    deviation: standard deviation that the latents of the image are scaled to, and of the first
-      scale that is predicted.
+    deviation: standard deviation that the latents of the image are scaled to, and first predicted
+      scale.
 
   Attributes:
-    bpp: of the strings.
+    bpp: bits per pixel of the strings.
   """
 
   def __init__(self, image: np.ndarray, num_filters: int, deviation: float):

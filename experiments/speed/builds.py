@@ -1,6 +1,6 @@
 """Times coding, warm, in this build and others: `python -m experiments.speed.builds --against=DIR`.
 
-Each build and runtime is a process of its own, with its own code and graphs; they take turns.
+Each build and runtime has its own process, with its own code and graphs; they take turns.
 """
 
 import itertools
@@ -24,14 +24,16 @@ from experiments.speed import timing
 from experiments.speed.photographs import photograph
 
 _AGAINST = flags.DEFINE_list("against", [], "Trees of other builds, such as `git archive` makes.")
-_RUNTIMES = flags.DEFINE_list("runtimes", ["tensorflow"], "Of this build: tensorflow, onnx.")
+_RUNTIMES = flags.DEFINE_list(
+  "runtimes", ["tensorflow"], "Runtimes of this build: tensorflow, onnx."
+)
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model that ships.")
 _IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
-_RUNS = flags.DEFINE_integer("runs", 15, "Runs that medians are taken of.", lower_bound=1)
+_RUNS = flags.DEFINE_integer("runs", 15, "Runs for each median.", lower_bound=1)
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _TASKS = ("encode", "decode")
-# Runs in the tree of another build, so it uses the public functions of that build alone.
+# Runs in the tree of another build, so it uses only public functions of that build.
 _WORKER = """
 import json, sys, time
 runtime, model, path = sys.argv[1:]
@@ -54,7 +56,7 @@ for line in sys.stdin:
 
 
 class _Worker:
-  """A process that times a task when it is asked to."""
+  """A process that times tasks on request."""
 
   def __init__(self, tree, runtime, png):
     command = [sys.executable, "-c", _WORKER, runtime, _MODEL.value, png]
@@ -68,7 +70,7 @@ class _Worker:
     return self._read()
 
   def processor_seconds(self) -> float:
-    """The processor time that the process has taken."""
+    """The processor time of the process so far."""
     fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -85,7 +87,7 @@ class _Worker:
 
 
 def _samples(workers):
-  """{(task, name): seconds of the runs}, and the share of the machine that others took."""
+  """{(task, name): seconds of the runs}, and the share of the machine that other work took."""
   seconds = {(task, name): [] for task in _TASKS for name in workers}
   own = sum(worker.processor_seconds() for worker in workers.values())
   busy, start = timing.busy_seconds(), time.perf_counter()

@@ -31,13 +31,13 @@ from experiments.speed.coding import PARTS, Coding
 from experiments.speed.photographs import photograph
 
 _PRECISIONS = flags.DEFINE_list(
-  "precisions", ["float32"], "Of the codecs; bfloat16 is for AVX512-BF16 and AMX."
+  "precisions", ["float32"], "Precisions of the codecs; bfloat16 is for AVX512-BF16 and AMX."
 )
 _SIZES = flags.DEFINE_list("sizes", ["192x192", "192x320"], "N x M of the untrained models.")
-_PRIORS = flags.DEFINE_list("priors", list(config.PRIORS), "Of the untrained models.")
-_MODELS = flags.DEFINE_list("models", [catalogue.DEFAULT], "Trained models, too.")
+_PRIORS = flags.DEFINE_list("priors", list(config.PRIORS), "Priors of the untrained models.")
+_MODELS = flags.DEFINE_list("models", [catalogue.DEFAULT], "Trained models to time, too.")
 _IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
-_RUNS = flags.DEFINE_integer("runs", 7, "Runs that medians are taken of.", lower_bound=1)
+_RUNS = flags.DEFINE_integer("runs", 7, "Runs for each median.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "A folder for results.json and codec.png.")
 _COMPRESSAI = flags.DEFINE_string(
   "compressai_python", "", "A Python with CompressAI; its untrained mbt2018 is timed, too."
@@ -66,7 +66,7 @@ def _untrained(prior, size, image):
 
 
 def _subjects(name, frozen, arrays, image):
-  """One for each precision, named with it unless it is the default."""
+  """A subject for each precision, named with it unless it is the default."""
   operations = work.operations(frozen.config, arrays, *image.shape[:2])
   subjects = {}
   for precision in _PRECISIONS.value:
@@ -91,7 +91,7 @@ def _rates():
 
 
 def _tasks(subjects, peers):
-  """(model, what) -> a call that measures it once."""
+  """(model, task) -> a call that measures the task once."""
   tasks = {}
   for name, subject in subjects.items():
     tasks |= {
@@ -149,7 +149,7 @@ def _print(results):
 
 
 def main(argv):
-  """Measures, prints, and writes what `--output` asks for."""
+  """Measures and prints, and writes the files of `--output`."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with startup.one_line_errors(), contextlib.ExitStack() as stack:
@@ -169,7 +169,7 @@ def main(argv):
     tasks |= {
       (_TFC, what): functools.partial(timing.measure, getattr(hyperprior, what)) for what in PARTS
     }
-    timing.interleave(tasks, 1)  # Warm.
+    timing.interleave(tasks, 1)  # Warm up.
     before = _rates()
     samples = timing.interleave(tasks, _RUNS.value)
     rates = {precision: max(before[precision], rate) for precision, rate in _rates().items()}

@@ -13,7 +13,7 @@ from bmshj_minnen.format.frozen_prior import FrozenPrior
 
 __all__ = ["PARTS", "Coding"]
 
-# Of `Coding.encode` and `Coding.decode`, in the order in which they happen.
+# Parts of `Coding.encode` and `Coding.decode`, in the order in which they happen.
 PARTS = {
   "encode": ("analysis", "entropy coding", "container"),
   "decode": ("container", "entropy decoding", "synthesis"),
@@ -21,7 +21,7 @@ PARTS = {
 
 
 class _NoCoder:
-  """Stands in for the range coder; its state depends on all that would be coded."""
+  """Stands in for the range coder; its state depends on all symbols that it gets."""
 
   def push(self, handle, table, value):
     return handle + tf.reduce_sum(table) + tf.reduce_sum(value)
@@ -31,7 +31,7 @@ class Coding:
   """An image and a codec; each method does one thing once.
 
   Attributes:
-    bpp: of the file.
+    bpp: bits per pixel of the file.
   """
 
   def __init__(self, codec: bmshj_minnen.Codec, frozen: FrozenPrior, image: np.ndarray):
@@ -67,5 +67,5 @@ class Coding:
     self._psi()
 
   def loop(self) -> None:
-    """Runs g_cm and g_ep at all positions in turn, without range coder."""
+    """Runs g_cm and g_ep at all positions in turn, without the range coder."""
     self._loop()

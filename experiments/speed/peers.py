@@ -1,11 +1,11 @@
-"""CompressAI's mbt2018, the same model in PyTorch; runs under a Python that has CompressAI.
+"""CompressAI's mbt2018, the same model in PyTorch; runs under a Python with CompressAI.
 
 The benchmarks start it as
 
     python -m experiments.speed.peers codec IMAGE.npy LATENT_DEVIATION N M
     python -m experiments.speed.peers training BATCH.npy N
 
-Both files hold uint8; training has N = M.
+Both files contain uint8; training has N = M.
 """
 
 import sys
@@ -23,7 +23,7 @@ def codec(path: str, deviation: float, num_filters: int, latent_channels: int) -
   """Serves `encode` and `decode` of one image [H, W, 3].
 
   Args:
-    path: of the image.
+    path: file of the image.
     deviation: the standard deviation that the untrained model's latents are scaled to. It is also
       added to all predicted scales, so that latents and predictions agree roughly.
     num_filters, latent_channels: N and M.
@@ -51,7 +51,7 @@ def codec(path: str, deviation: float, num_filters: int, latent_channels: int) -
 
 
 def training(path: str, num_filters: int) -> None:
-  """Serves `step`, one of gradient descent on a batch [B, H, W, 3], as CompressAI trains."""
+  """Serves `step`, one step of CompressAI's training on a batch [B, H, W, 3]."""
   x = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).float() / 255
   model = _model(num_filters, num_filters).train()
   criterion = compressai.losses.RateDistortionLoss(lmbda=0.01)
@@ -72,7 +72,7 @@ def training(path: str, num_filters: int) -> None:
 
 
 def _model(num_filters, latent_channels):
-  """What `compressai.zoo.mbt2018` makes, but of any size."""
+  """The model of `compressai.zoo.mbt2018` with any N and M."""
   torch.manual_seed(0)
   return compressai.models.JointAutoregressiveHierarchicalPriors(num_filters, latent_channels)
 

@@ -1,4 +1,4 @@
-"""The default input of the benchmarks: a photograph that a dependency carries."""
+"""The default input of the benchmarks: a photograph that a dependency contains."""
 
 import numpy as np
 
@@ -11,9 +11,9 @@ def photograph(path: str, height: int = 512, width: int = 768) -> np.ndarray:
   """An image [H, W, 3] uint8.
 
   Args:
-    path: of an image that is taken as it is; empty: the first bundled photograph, mirrored and
-      cropped to the size below.
-    height, width: of the bundled photograph.
+    path: file of an image, which is not changed; empty: the first bundled photograph, mirrored
+      and cropped to the size below.
+    height, width: size of the bundled photograph.
   """
   if path:
     return images.read_image(path)

@@ -23,8 +23,8 @@ def bars(results: list[dict[str, Any]], path: pathlib.Path) -> None:
   """Writes a PNG: one bar for each model and side, divided into its parts.
 
   Args:
-    results: as in results.json.
-    path: of the file.
+    results: entries of results.json.
+    path: file to write.
   """
   names = list(dict.fromkeys(entry["model"] for entry in results))
   figure = Figure(figsize=(9, 1.2 + 0.5 * len(names)), layout="constrained")

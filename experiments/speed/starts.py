@@ -1,4 +1,4 @@
-"""Commands as they start from a shell: how long, how much memory, and a table."""
+"""Commands started from a shell: their times, their memory, and a table."""
 
 import pathlib
 import statistics
@@ -13,7 +13,7 @@ __all__ = ["Build", "commands", "measured", "rows"]
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _IMPORT = ("import of TensorFlow and tfc", "")
-# Peak memory of a process is at least that of the one that starts it, so this small one does.
+# A process has at least the peak memory of its parent, so a small parent starts it.
 _LAUNCHER = """
 import os, sys, time
 start = time.perf_counter()
@@ -33,10 +33,10 @@ class Build(NamedTuple):
 
 
 def measured(python: str, arguments: list[str], tree: pathlib.Path) -> tuple[float, float]:
-  """Runs Python in a directory; seconds, and peak resident memory in MiB.
+  """Runs Python in a directory; returns seconds, and peak resident memory in MiB.
 
   Raises:
-    ValueError: it failed; with the last line that it printed.
+    ValueError: the command failed; the message is the last line of its output.
   """
   command = [sys.executable, "-ISc", _LAUNCHER, python, *arguments]
   done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
@@ -50,7 +50,7 @@ def measured(python: str, arguments: list[str], tree: pathlib.Path) -> tuple[flo
 def commands(
   builds: dict[str, Build], model: str, png: pathlib.Path, folder: pathlib.Path
 ) -> dict[tuple[str, str], tuple[pathlib.Path, str, list[str]]]:
-  """(Command, build) -> a tree, a Python and its arguments; those of a command are neighbours."""
+  """(Command, build) -> a tree, a Python and its arguments; builds of a command are neighbours."""
   result = {_IMPORT: (_ROOT, sys.executable, ["-c", "import tensorflow, tensorflow_compression"])}
   file = {name: str(folder / f"{number}.tfci") for number, name in enumerate(builds)}
   arguments = {
@@ -61,7 +61,7 @@ def commands(
     for name, build in builds.items():
       program = ["-m", f"bmshj_minnen.{command}", *build.flags]
       result[command, name] = build.tree, build.python, [*program, *of_build(name)]
-  of_info = {}  # It has no --runtime.
+  of_info = {}  # `info` has no --runtime.
   for name, build in builds.items():
     of_info.setdefault(build[:2], name)
   for (tree, python), name in of_info.items():

@@ -1,7 +1,7 @@
 """Times the command line from a shell, start-up included, and measures its memory.
 
-`python -m experiments.speed.startup --runtimes=tensorflow,onnx --against=DIR`: all builds and
-runtimes in turn, each command in a process of its own.
+`python -m experiments.speed.startup --runtimes=tensorflow,onnx --against=DIR` runs all builds and
+runtimes in turn, each command in its own process.
 """
 
 import functools
@@ -20,12 +20,12 @@ from experiments.speed.photographs import photograph
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model that ships.")
 _IMAGE = flags.DEFINE_string("image", "", "An image; empty: a bundled photograph as 768x512.")
-_RUNS = flags.DEFINE_integer("runs", 5, "Runs that medians are taken of.", lower_bound=1)
+_RUNS = flags.DEFINE_integer("runs", 5, "Runs for each median.", lower_bound=1)
 _RUNTIMES = flags.DEFINE_list(
   "runtimes", [], "Values of --runtime, each timed; empty: the default alone."
 )
 _AGAINST = flags.DEFINE_string("against", "", "A tree with another build, such as an older one.")
-_PYTHON = flags.DEFINE_string("python", "", "Another Python that runs this build, too.")
+_PYTHON = flags.DEFINE_string("python", "", "Another Python to run this build with, too.")
 
 
 def _builds() -> dict[str, starts.Build]:
@@ -41,7 +41,7 @@ def _builds() -> dict[str, starts.Build]:
 
 
 def _sample(tree, python, arguments):
-  """Of one run; its result is the memory."""
+  """The sample of one run; its result is the peak memory in MiB."""
   sample = timing.measure(lambda: starts.measured(python, arguments, tree))
   seconds, mebibytes = sample.result
   return sample._replace(seconds=seconds, result=mebibytes)

@@ -28,7 +28,7 @@ __all__ = [
   "serve",
 ]
 
-# A run during which others took more than this share of the machine is repeated.
+# A run is repeated if other processes took more than this share of the machine.
 _DISTURBED = 0.1
 _ATTEMPTS = 3
 _TOLERANCE = 0.02  # Seconds.
@@ -40,7 +40,7 @@ class Sample(NamedTuple):
   Attributes:
     seconds: wall time.
     others: the share of the processors that other processes took meanwhile, 0 to 1.
-    result: what the call returned; None from a `Peer`.
+    result: the call's result; None from a `Peer`.
   """
 
   seconds: float
@@ -49,14 +49,14 @@ class Sample(NamedTuple):
 
 
 def measure(function: Callable[[], Any]) -> Sample:
-  """Times a call, again if others disturbed it; the least disturbed of at most 3 counts."""
+  """Times a call, repeated if it was disturbed; the least disturbed of at most 3 runs counts."""
   samples = []
   while len(samples) < _ATTEMPTS:
     busy, own, start = busy_seconds(), _own_seconds(), time.perf_counter()
     result = function()
     seconds = time.perf_counter() - start
     own, busy = _own_seconds() - own, busy_seconds() - busy
-    # The kernel counts in hundredths of a second, so without this short runs would look disturbed.
+    # The kernel counts in hundredths of a second; short runs would look disturbed without this.
     others = max(0.0, busy - own - _TOLERANCE) / seconds / os.cpu_count()
     samples.append(Sample(seconds, others, result))
     if others <= _DISTURBED:
@@ -65,7 +65,7 @@ def measure(function: Callable[[], Any]) -> Sample:
 
 
 def _own_seconds():
-  """Processor seconds of this process and of those that it waited for."""
+  """Processor seconds of this process and of child processes that it waited for."""
   return sum(os.times()[:4])
 
 
@@ -79,7 +79,7 @@ def busy_seconds():
 def interleave(
   tasks: dict[Hashable, Callable[[], Sample]], runs: int
 ) -> dict[Hashable, list[Sample]]:
-  """Runs tasks in turn, so that a machine that gets slower does so for all of them."""
+  """Runs tasks in turn, so that a slower phase of the machine affects all of them."""
   samples = {name: [] for name in tasks}
   for _ in range(runs):
     for name, task in tasks.items():
@@ -96,7 +96,7 @@ def print_table(rows: dict[str, Sequence[float]]) -> None:
 
 
 def print_ratios(samples: dict[str, list[Sample]], pairs: Sequence[tuple[str, str]]) -> None:
-  """Prints how many times as long the first of each pair takes, and `print_quiet`."""
+  """Prints the first of each pair relative to the second, and the load (`print_quiet`)."""
   medians = {name: statistics.median(s.seconds for s in runs) for name, runs in samples.items()}
   for slow, fast in pairs:
     if slow in medians:
@@ -105,13 +105,13 @@ def print_ratios(samples: dict[str, list[Sample]], pairs: Sequence[tuple[str, st
 
 
 def print_quiet(samples: dict[Hashable, list[Sample]]) -> None:
-  """Prints how quiet the machine was."""
+  """Prints the share of the machine that other processes took."""
   others = max(sample.others for runs in samples.values() for sample in runs)
   print(f"Other processes took up to {100 * others:.0f} % of the machine.")
 
 
 def processors() -> str:
-  """Number and name of this machine's processors, and which units for bfloat16 they have."""
+  """Number and name of this machine's processors, and their units for bfloat16."""
   with open("/proc/cpuinfo") as file:
     fields = dict(re.findall(r"^(\S[^\t:]*)\s*: (.*)$", file.read(), re.MULTILINE))
   units = [unit for unit in ("avx512_bf16", "amx_tile") if unit in fields.get("flags", "").split()]
@@ -120,14 +120,14 @@ def processors() -> str:
 
 
 class Peer:
-  """`experiments.speed.peers` under another Python; runs tasks when told.
+  """`experiments.speed.peers` under another Python; runs tasks on request.
 
   Args:
     python: the interpreter.
-    arguments: of the module.
+    arguments: arguments of the module.
 
   Attributes:
-    note: what the module says about itself.
+    note: the module's description of itself.
   """
 
   def __init__(self, python: str, *arguments: str):
@@ -160,7 +160,7 @@ class Peer:
 
 
 def serve(tasks: dict[str, Callable[[], Any]], note: str) -> None:
-  """The other side of `Peer`: warms all tasks up, then runs those that stdin names."""
+  """The other side of `Peer`: warms up all tasks, then runs the tasks named on stdin."""
   for task in tasks.values():
     task()
   print(json.dumps(note), flush=True)

@@ -21,11 +21,11 @@ from experiments.speed.bmshj2018 import ScaleHyperprior
 from experiments.speed.photographs import batch
 
 _DEFAULTS = config.TrainConfig(model_dir="")
-_PRIOR = flags.DEFINE_enum("prior", "joint", config.PRIORS, "Of this project's model.")
+_PRIOR = flags.DEFINE_enum("prior", "joint", config.PRIORS, "Prior of this project's model.")
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 192, "N = M.")
-_BATCH = flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops a step.")
+_BATCH = flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops per step.")
 _CROP = flags.DEFINE_integer("crop", _DEFAULTS.crop, "Side of the crops, pixels.")
-_RUNS = flags.DEFINE_integer("runs", 7, "Steps that medians are taken of.", lower_bound=1)
+_RUNS = flags.DEFINE_integer("runs", 7, "Steps for each median.", lower_bound=1)
 _COMPRESSAI = flags.DEFINE_string(
   "compressai_python", "", "A Python with CompressAI; its mbt2018 of the same N = M is timed, too."
 )
@@ -47,7 +47,7 @@ def _tfc():
 
 
 def _step(name, model, x):
-  """A function of nothing that takes one step, already traced."""
+  """A function without arguments that takes one step, already traced."""
   batches = iter(tf.data.Dataset.from_tensors(x).repeat())
   function = model.make_train_function()
   start = time.perf_counter()
@@ -78,7 +78,7 @@ def main(argv):
       peer = stack.enter_context(_compressai(x))
       print(f"{_PEER}: {peer.note}")
       tasks[_PEER] = functools.partial(peer, "step")
-    timing.interleave(tasks, 1)  # Warm.
+    timing.interleave(tasks, 1)  # Warm up.
     samples = timing.interleave(tasks, _RUNS.value)
     timing.print_table({name: [s.seconds for s in runs] for name, runs in samples.items()})
     timing.print_ratios(samples, [(_TFC, _OURS), (_PEER, _OURS)])

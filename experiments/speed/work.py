@@ -1,4 +1,4 @@
-"""How much arithmetic coding an image takes, and how fast this machine multiplies matrices."""
+"""Operations for coding an image, and this machine's speed of matrix products."""
 
 import time
 from typing import NamedTuple
@@ -12,11 +12,11 @@ __all__ = ["BYTES", "Operations", "operations", "product_rate"]
 
 _SIZE = 4096
 _RUNS = 5
-BYTES = 2  # Products of exact networks: those of the high and of the low byte.
+BYTES = 2  # Exact networks multiply the high and the low byte separately.
 
 
 class Operations(NamedTuple):
-  """Of the float transforms, and of the exact networks, whose products are always in float32."""
+  """Operations of float transforms and of exact networks, whose products are in float32."""
 
   float: float
   exact: float
@@ -25,18 +25,18 @@ class Operations(NamedTuple):
 def operations(
   config: cfg.ModelConfig, weights: dict[str, np.ndarray], height: int, width: int
 ) -> dict[str, Operations]:
-  """Multiplications and additions in the matrix products of an image of that size.
+  """Multiplications and additions in the matrix products for an image.
 
   Args:
-    config: of the model.
-    weights: its arrays, named as in `bmshj_minnen.model_files.weights`.
-    height, width: of the image.
+    config: the model's configuration.
+    weights: the model's arrays, named as in `bmshj_minnen.model_files.weights`.
+    height, width: size of the image, pixels.
 
   Returns:
-    For "encode" and "decode", of all convolutions and dense layers as the codec computes them.
+    Operations for "encode" and "decode": all convolutions and dense layers that the codec computes.
   """
   y = cfg.latent_size(height) * cfg.latent_size(width)
-  # Positions of the coarser end of each layer, which a stride's products are counted at.
+  # Positions at the coarser end of each layer, where a strided layer's products are counted.
   positions = {"g_a": [64 * y, 16 * y, 4 * y, y], "g_s": [y, 4 * y, 16 * y, 64 * y]}
   positions |= {"h_a": [y, y / 4, y / 16], "h_s": [y / 16, y / 4, y]}
   sums = dict.fromkeys(("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep"), 0.0)
@@ -46,7 +46,7 @@ def operations(
       continue
     count = positions[part][int(rest[0])] if part in positions else y
     if part == "g_s" and rest[-1] == "gamma":
-      count *= 4  # It follows the layer that doubles both sides.
+      count *= 4  # This layer follows the one that doubles both sides.
     taps = array.size * (12 / 25 if part == "g_cm" else 1)
     sums[part] += 2 * count * taps
   exact = BYTES * (sums["h_s"] + sums["g_cm"] + sums["g_ep"])
@@ -57,7 +57,7 @@ def operations(
 
 
 def product_rate(dtype: str) -> float:
-  """Operations a second of TensorFlow's matrix product here: the best of some runs."""
+  """Operations per second of TensorFlow's matrix product here: the best of some runs."""
   a = tf.cast(tf.random.normal([_SIZE, _SIZE]), dtype)
   product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
   product().numpy()

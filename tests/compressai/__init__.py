@@ -1,1 +1,1 @@
-"""What CompressAI computes with small random models."""
+"""CompressAI's results with small random models."""

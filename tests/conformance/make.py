@@ -1,6 +1,6 @@
 """Writes a set of conformance vectors to a new folder: `python -m tests.conformance.make FOLDER`.
 
-README.md says what is in it, and when the set in this folder may change.
+README.md lists its contents, and when the set in this folder may change.
 """
 
 import collections
@@ -34,7 +34,7 @@ from tests.conformance import refusals
 _N, _M = 3, 4
 _LAMBDAS = (0.002, 0.01, 0.128)
 _GAINS = {"gain_lambdas": _LAMBDAS}
-# Name -> prior, and fields of the configuration.
+# Name -> prior, and other fields of the configuration.
 _MODELS = {
   **{prior: (prior, {}) for prior in config.PRIORS},
   **{f"{prior}_gains": (prior, _GAINS) for prior in config.PRIORS},
@@ -46,7 +46,7 @@ _MODELS = {
 }
 _WITH_REFUSALS = ("joint", "joint_gains")
 _EXIF, _XMP = b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
-_LEVELS = (118, 45)  # Mean and standard deviation of the pixels of a model.
+_LEVELS = (118, 45)  # Mean and standard deviation of a model's pixels.
 
 
 def main(folder: str) -> None:
@@ -103,7 +103,7 @@ def _level(model):
     x *= model.gains.inverse(tf.constant([default_lambda(model.config)]))
   *hidden, last = model.g_s.layers
   for layer in hidden:
-    for _ in range(8):  # An inverse GDN may square what it is given.
+    for _ in range(8):  # An inverse GDN may square its input.
       _scale(layer, float(tf.math.reduce_std(layer(x))) ** -0.5)
     x = layer(x)
   mean, deviation = (f(last(x), (0, 1, 2)) for f in (tf.reduce_mean, tf.math.reduce_std))
@@ -113,7 +113,7 @@ def _level(model):
 
 
 def _save(model, directory):
-  """As `model_directory.save`, with weights of 16 bits."""
+  """Saves like `model_directory.save`, but with weights of 16 bits."""
   model_directory.save(model, directory, tf.constant(codecs.photograph(128, 128)[None]))
   arrays = array_files.read(directory, array_files.WEIGHTS)
   half = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in arrays.items()}
@@ -146,7 +146,7 @@ def _write(root, folder, name, data):
 
 
 def _files(name, codec) -> Iterator[tuple[str, bytes, Optional[dict[str, int]]]]:
-  """Kind, file, and how many escapes it has of each kind if it has no sensible pixels."""
+  """Yields kind, file, and the numbers of escapes by kind if the file has no sensible pixels."""
   if name == "one_channel":
     # One step of 2^16 positions, and a part of one.
     yield "two_steps", *_coded(codec, *_constant_latents(codec, 17, 4096))
@@ -169,7 +169,7 @@ def _files(name, codec) -> Iterator[tuple[str, bytes, Optional[dict[str, int]]]]
     yield "payload_and_zeros", refusals.with_zeros(good, _most_zeros(codec, good)), {}
   if name == "joint":
     yield "only_exif", with_metadata(picture, _EXIF, b""), None
-    # Nothing but escapes, each with the largest value behind it: four bytes a symbol.
+    # Only escapes, each with the largest value behind it: four bytes per symbol.
     counts = {"z_above": 1 * 1 * _N, "y_above": 3 * 4 * _M}
     payload = 4 * sum(counts.values()) * b"\xff"
     yield "all_ones", pack(codec.fingerprint, 48, 64, payload), counts
@@ -178,7 +178,7 @@ def _files(name, codec) -> Iterator[tuple[str, bytes, Optional[dict[str, int]]]]
 
 
 def _most_zeros(codec, data):
-  """How many of them the codec accepts behind the payload of a file without metadata."""
+  """The most zeros that the codec accepts behind the payload of a file without metadata."""
   zeros = 0
   with contextlib.suppress(BitstreamError):
     while codec.latents(refusals.with_zeros(data, zeros + 1)):
@@ -187,7 +187,7 @@ def _most_zeros(codec, data):
 
 
 def _wild_latents(codec, height, width):
-  """y and ẑ far outside of most tables, on both sides, some beyond what 16 bits hold."""
+  """y and ẑ far outside of most tables, on both sides, some beyond 16 bits."""
   random, m = np.random.default_rng(0), codec.config.latent_channels
   y = random.normal(size=(height, width, m)) * 10.0 ** random.integers(0, 6, (height, width, m))
   y[0, 0], y[1, 1] = 1e9, -1e9
@@ -207,9 +207,9 @@ def _z_shape(codec, height, width):
 
 
 def _coded(codec, y, z_hat):
-  """The file of given latents, and its escapes by kind."""
+  """The file of given latents, and its numbers of escapes by kind."""
   counts, push = collections.Counter(), RangeCoder.push
-  parts = itertools.chain("z", itertools.repeat("y"))  # ẑ is the first run, of nothing without h_s.
+  parts = itertools.chain("z", itertools.repeat("y"))  # ẑ is the first run, empty without h_s.
 
   def counting(self, handle, table_index, value):
     part, symbol = next(parts), value - tf.gather(self._offset, table_index)
@@ -251,7 +251,7 @@ def _coder_of(codec):
 
 
 def describe(integers: np.ndarray) -> dict[str, Any]:
-  """Shape and hash of an array of whole numbers, as the index has them."""
+  """Shape and hash of integers of any shape, as in the index."""
   data = np.asarray(integers)
   exact = data.astype("<i4")
   assert np.array_equal(exact, data)

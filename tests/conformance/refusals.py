@@ -10,18 +10,18 @@ from tests import altered
 __all__ = ["files", "with_zeros"]
 
 _ANOTHER_MODEL = b"\0\1\2\3"
-_MOST = b"\xff" * 4  # Two sides, or a size.
+_MOST = b"\xff" * 4  # The largest height and width, or the largest size.
 
 
 def files(
   good: bytes, with_metadata: bytes, zeros: int
 ) -> Iterator[tuple[str, bytes, Optional[int]]]:
-  """Kind, file, and the most pixels that are accepted if these are fewer than by default.
+  """Yields kind, file, and the largest number of pixels if it is below the default.
 
   Args:
     good: a file without metadata, of at least two pixels, with a payload of a few bytes.
-    with_metadata: the same with metadata.
-    zeros: how many of them a decoder accepts behind the payload.
+    with_metadata: the same file with metadata.
+    zeros: the most zeros that a decoder accepts behind the payload.
   """
   part = with_metadata[: -len(good)]
   yield from _of_shape(good)
@@ -30,7 +30,7 @@ def files(
 
 
 def with_zeros(data: bytes, zeros: int) -> bytes:
-  """A file without metadata whose payload has so many more zeros."""
+  """Appends this number of zeros to the payload of a file without metadata."""
   return _of_payload(data, altered.split(data)[1] + bytes(zeros))
 
 
@@ -39,7 +39,7 @@ def _of_payload(data, payload):
 
 
 def _of_shape(good):
-  """That do not begin as files do, or have another length than they say."""
+  """Files with a wrong beginning, or with another length than declared."""
   version = fields.unpack(good)["version"]
   size, magic = fields.header_size(version), fields.MAGIC
   rest = good[len(magic) + 1 :]
@@ -64,7 +64,7 @@ def _of_shape(good):
 
 
 def _of_values(good, zeros):
-  """With another value of a field or a wrong payload; of two faults the first one is the reason."""
+  """Files with a changed field or a wrong payload; the first of two faults is the reason."""
   change, flip = (functools.partial(f, good) for f in (altered.with_field, altered.flipped))
   _, payload = altered.split(good)
   if fields.unpack(good)["version"] == fields.MANY_RATES:
@@ -91,7 +91,7 @@ def _of_values(good, zeros):
 
 
 def _with_metadata(part, good):
-  """With damage in the metadata, or behind them."""
+  """Files with damage in the metadata, or behind them."""
   _, payload = altered.split(good)
   yield "metadata_header_less_1", part[: fields.header_size(fields.METADATA) - 1], None
   yield "metadata_less_1", part[:-1], None

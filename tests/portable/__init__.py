@@ -1,1 +1,1 @@
-"""Tests that need no TensorFlow: they run under Pythons that it does not know, too."""
+"""Tests that need no TensorFlow; they also run under Pythons that TensorFlow does not support."""

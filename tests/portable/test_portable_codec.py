@@ -33,7 +33,7 @@ def codec():
 
 @pytest.fixture(scope="module")
 def image():
-  """[100, 130, 3], smooth, with edges."""
+  """An image [100, 130, 3], smooth, with edges."""
   rows, columns = np.mgrid[:100, :130]
   waves = 127 * np.sin(rows / 9)[..., None] * np.cos(columns[..., None] / (5, 9, 16))
   return np.clip(128 + waves + 40 * (columns > 60)[..., None], 0, 255).astype(np.uint8)
@@ -131,7 +131,7 @@ def test_networks_take_about_as_much_memory_as_they_may(image, tmp_path):
     text=True,
   )
   peaks = [int(line) for line in done.stdout.split()]
-  # The image is of 5 MB, its latents are of as many; all at once g_a would take 700 MB.
+  # The image has 5 MB, and its latents, too; without tiles g_a would take 700 MB.
   assert len(peaks) == 2 and max(peaks) < 1.8 * memory, (peaks, done.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Any bytes, without TensorFlow: a refusal or a picture of the declared size."""
+"""Any bytes, without TensorFlow, are refused or decode to a picture of the declared size."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from experiments.robustness import hostile
 
 pytest.importorskip("onnxruntime")
 
-_FILES = 3  # Of a kind.
+_FILES = 3  # Files per kind.
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ print(hashlib.sha256(latents.y_hat.tobytes() + latents.z_hat.tobytes()).hexdiges
 
 
 def test_a_file_has_the_same_latents_and_no_kernel_ends_the_process(tmp_path):
-  """OpenBLAS 0.3.34 ends it in float64 products on one thread with kernels for AVX2."""
+  """OpenBLAS 0.3.34 ends the process in float64 products on one thread with AVX2 kernels."""
   path = tmp_path / "x.tfci"
   noise = np.random.default_rng(0).integers(0, 256, (40, 70, 3)).astype(np.uint8)
   data, sent = portable.load().compress_with_latents(noise)

@@ -42,7 +42,7 @@ def _of_index(name):
 
 
 def _decode(prior, coder, data, **options):
-  """ŷ, ẑ and the payload; a wrong end is refused as `Codec` does."""
+  """ŷ, ẑ and the payload; refuses a wrong end like `Codec`."""
   has_quality = prior.config.gain_lambdas is not None
   header, payload = reading.unpack(data, prior.fingerprint, has_quality=has_quality, **options)
   size = map(cfg.latent_size, (header.height, header.width))
@@ -93,7 +93,7 @@ def test_a_library_with_inexact_products_is_refused(monkeypatch, caplog):
   expected, _, _ = _decode(*_model(directory), data)
 
   def reduced(a, b):
-    """Like TF32: operands keep 10 bits of the mantissa, in float32 only."""
+    """Rounds like TF32: float32 operands keep 10 bits of the mantissa."""
     if a.dtype == np.float32:
       a, b = ((np.ascontiguousarray(x).view(np.int32) & -(2**13)).view(np.float32) for x in (a, b))
     return matmul(a, b)

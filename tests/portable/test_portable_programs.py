@@ -1,4 +1,4 @@
-"""Programs and the Pillow plugin where TensorFlow is not installed, or hidden."""
+"""Programs and the Pillow plugin where TensorFlow is missing or hidden."""
 
 import pathlib
 import shutil

@@ -1,4 +1,4 @@
-"""The range coder in Python: what it writes it reads, and it ends where the symbols do."""
+"""The range coder in Python reads its own output, and ends with the last symbol."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ _WHOLE = 2**PRECISION
 
 
 def _table(probabilities, offset):
-  """A table with an escape of the least probability."""
+  """A table whose escape has the smallest probability."""
   steps = np.maximum(1, np.asarray(probabilities)).astype(np.int64)
   steps[np.argmax(steps)] += _WHOLE - 1 - steps.sum()
   cdf = np.concatenate([[PRECISION, 0], np.cumsum(steps), [_WHOLE]])
@@ -66,18 +66,18 @@ def test_values_come_back_and_the_end_is_seen(tables, seed):
 
 
 def test_a_carry_that_waits_through_many_words_arrives(tables):
-  """Both ways: parts around a power of two, at last above it or below it."""
+  """Both ways: intervals around a power of two that end above or below it."""
   half = [0, _WHOLE // 2 - 1, _WHOLE // 2 + 1, _WHOLE]  # Three symbols.
   for last in (0, 2):
     coder, symbols = Encoder(), []
     for _ in range(60):
-      # The symbol whose part has the middle of the whole in it, again and again.
+      # Repeats the symbol whose interval contains the middle of the whole.
       coder.encode([half[1]], [half[2]])
       symbols.append(1)
     assert len(coder.words) > 3 and coder.low + coder.size > 2**32
     coder.encode([half[last]], [half[last + 1]])
     value = int.from_bytes(coder.finish() + bytes(400), "big")
-    # The interval in fractions, exactly as it is narrowed.
+    # The interval as exact fractions.
     low, size, unit = 0, 2**32, 8 * (len(coder.finish()) + 400)
     shift = 0
     for symbol in [*symbols, last]:
