@@ -43,7 +43,7 @@ _MIN_PSNR = flags.DEFINE_float("min_psnr", 20.0, "Lowest PSNR against the photog
 _ALPHA = shared_flags.define_alpha()
 _LOG = shared_flags.define_log()
 _JOBS = flags.DEFINE_integer("jobs", 2, "Files at the same time.", lower_bound=1)
-_MEMORY = flags.DEFINE_float("memory", 2.0, "GiB for the networks of all jobs.", lower_bound=0.0)
+_MEMORY = shared_flags.define_memory(2.0, "of all jobs may take; images are extra.")
 _MAX_PIXELS = shared_flags.define_max_pixels()
 _RUNTIME = shared_flags.define_runtime()
 
@@ -64,7 +64,7 @@ def _codec_for(jobs):
     _pixels,
     reports=False,
     max_pixels=_MAX_PIXELS.value,
-    memory=int(_MEMORY.value * 2**30 / _JOBS.value),
+    memory=int(_MEMORY.value * shared_flags.GIB / _JOBS.value),
   )
   codec = loader.load(_MODEL.value) if _MODEL.value else None
   return lambda data: codec or loader.load_for(data)

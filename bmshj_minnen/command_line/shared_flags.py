@@ -15,7 +15,7 @@ from bmshj_minnen.photographs import encoding, images
 from bmshj_minnen.targets import check_request
 
 __all__ = [
-  "CorpusFlags",
+  "GIB",
   "FileFlags",
   "PictureFlags",
   "QualityFlags",
@@ -24,7 +24,9 @@ __all__ = [
   "define_decoding_model",
   "define_log",
   "define_max_pixels",
+  "define_memory",
   "define_model",
+  "define_overwrite",
   "define_path",
   "define_paths",
   "define_precision",
@@ -33,7 +35,7 @@ __all__ = [
 
 flags.disclaim_key_flags()  # They belong to the program, whose `--help` must list them.
 
-_GIB = 2**30
+GIB = 2**30
 
 
 class _PathParser(flags.ArgumentParser):
@@ -117,13 +119,15 @@ def define_runtime() -> flags.FlagHolder:
   )
 
 
-def _define_overwrite():
+def define_overwrite() -> flags.FlagHolder:
+  """Defines `--overwrite`."""
   return flags.DEFINE_bool(
     "overwrite", False, "Replace any file; by default, only files that this program surely wrote."
   )
 
 
-def _define_memory(default, words):
+def define_memory(default: float, words: str) -> flags.FlagHolder:
+  """Defines `--memory`, in GiB; its help goes on with `words`."""
   holder = flags.DEFINE_float("memory", default, f"GiB that the networks {words}", lower_bound=0.0)
   flags.register_validator("memory", math.isfinite, "give a number")
   return holder
@@ -148,11 +152,11 @@ class FileFlags:
     self._keep_extensions = flags.DEFINE_bool(
       "keep_extensions", False, "With --output_dir, name results a.jpg.tfci in place of a.tfci."
     )
-    self._overwrite = _define_overwrite()
+    self._overwrite = define_overwrite()
     self._jobs = flags.DEFINE_integer(
       "jobs", 2, "Files converted at the same time; each takes its own memory.", lower_bound=1
     )
-    self._memory = _define_memory(2.0, "of all jobs may take; images are extra.")
+    self._memory = define_memory(2.0, "of all jobs may take; images are extra.")
 
   def request(self, paths: Sequence[str]) -> planning.Request:
     """The request of the command line, with these positional arguments."""
@@ -183,7 +187,7 @@ class FileFlags:
   @property
   def memory(self) -> int:
     """Bytes that the networks may take for one file."""
-    return int(self._memory.value * _GIB / self.jobs)
+    return int(self._memory.value * GIB / self.jobs)
 
 
 class PictureFlags:
@@ -296,34 +300,3 @@ class RefinementFlags:
     if self._lambda.value is not None and not self.steps:
       raise ValueError("--lambda is for --refine: give --refine=20, or leave it out")
     return self._lambda.value
-
-
-class CorpusFlags:
-  """Defines flags of `beam_compress` and `beam_decompress`; values are available after parsing."""
-
-  def __init__(self):
-    self._input = define_paths(
-      "input",
-      None,
-      "A file, a folder or a glob, such as gs://bucket/**; may be repeated.",
-      required=True,
-    )
-    self._output = define_path("output", None, "Folder for results.", required=True)
-    self._overwrite = _define_overwrite()
-    self._runner = flags.DEFINE_string("runner", "DirectRunner", "Beam's engine.")
-    self._memory = _define_memory(1.0, "may take per file; images are extra.")
-
-  @property
-  def corpus(self) -> tuple[tuple[str, ...], str, bool]:
-    """Inputs, output, and whether to overwrite: the arguments of `pipeline.Corpus`."""
-    return tuple(self._input.value), self._output.value, self._overwrite.value
-
-  @property
-  def runner(self) -> str:
-    """Beam's name of the engine that runs the pipeline."""
-    return self._runner.value
-
-  @property
-  def memory(self) -> int:
-    """Bytes that the networks may take per file."""
-    return int(self._memory.value * _GIB)

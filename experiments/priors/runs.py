@@ -17,7 +17,7 @@ STAGES = {"equal": "equal latents", "own": "own latents"}
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What all runs have in common.
+  """Settings that all runs share.
 
   Attributes:
     latents_of: the model whose transforms are taken.
