@@ -14,6 +14,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import (
+  files,
   many_files,
   planning,
   run_log,
@@ -49,7 +50,7 @@ _RUNTIME = shared_flags.define_runtime()
 
 
 def _pixels(path):
-  header, _ = reading.parse(open(path, "rb").read())
+  header, _ = reading.parse(files.read(path))
   return header.width * header.height
 
 

@@ -125,9 +125,9 @@ def test_nothing_imports_a_binary():
 def test_flags_are_for_binaries():
   users = {module for module in _TREES if _uses(module, "absl.flags") or _uses(module, "absl.app")}
   assert {f"{_PACKAGE}.{name}" for name in _BINARIES} <= users
-  shared = f"{_PACKAGE}.command_line.shared_flags"
-  users |= {module for module, tree in _TREES.items() if shared in _imported_modules(tree)}
-  assert all(_is_binary(_TREES[module]) for module in users - {shared}), users
+  shared = {f"{_PACKAGE}.command_line.{name}" for name in ("shared_flags", "corpus_flags")}
+  users |= {module for module, tree in _TREES.items() if shared & set(_imported_modules(tree))}
+  assert all(_is_binary(_TREES[module]) for module in users - shared), users
 
 
 _WITHOUT_TENSORFLOW = """
