@@ -119,7 +119,7 @@ class Model(tf.keras.Model):
       psi = self.hyper_synthesis(z, y.shape)
       _check_shape("h_s", z, psi, [*latents[:3], self.config.parameter_channels])
     if self.g_ep is not None:
-      phi = self.g_cm(y)
+      phi = tf.cast(self.g_cm(y), tf.float32)
       features = phi if psi is None else tf.concat([psi, phi], -1)
       parameters = self.g_ep(features)
       _check_shape("g_ep", features, parameters, [*latents[:3], self.config.parameter_channels])
