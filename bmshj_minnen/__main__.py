@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
   print("python -m bmshj_minnen.PROGRAM, --help for its flags; * needs TensorFlow:")
   for program in _PROGRAMS:
     mark = " " if program in _WITHOUT_TENSORFLOW else "*"
-    print(f"{mark} {program:<16} {_summary(program)}")
+    print(f"  {program:<16} {mark} {_summary(program)}")
   return 0
 
 
