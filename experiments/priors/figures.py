@@ -10,6 +10,8 @@ from experiments.priors.runs import STAGES, Run
 
 __all__ = ["bits"]
 
+_SAVED = (-60, 5)  # Range that is drawn, per cent; the factorized prior reaches far below.
+
 
 def bits(rows: Sequence[measurements.Row]) -> Any:
   """A `matplotlib.figure.Figure`: bits that each prior saves against the joint one at equal PSNR.
@@ -38,7 +40,7 @@ def bits(rows: Sequence[measurements.Row]) -> Any:
       }
       if "joint" in own:
         plots.draw_savings(axes, own, looks, own["joint"])
-    axes.set(title=STAGES[stage].capitalize(), xlabel=curves.METRICS["psnr"].title)
+    axes.set(title=STAGES[stage].capitalize(), xlabel=curves.METRICS["psnr"].title, ylim=_SAVED)
     axes.legend(fontsize=8)
   drawing.axes[0].set(ylabel="bits saved against the joint prior, per cent")
   return drawing
