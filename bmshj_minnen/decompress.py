@@ -53,11 +53,6 @@ def _region():
   return None if _REGION.value is None else tuple(map(int, _REGION.value))
 
 
-def _pixels(path):
-  header, _ = reading.parse(files.read(path))
-  return header.width * header.height
-
-
 def _read(image_format, path, note):
   """A file, and the part of its metadata that the image format can store."""
   data = files.read(path)
@@ -107,16 +102,15 @@ def main(argv):
       _RUNTIME.value,
       _MODEL.value,
       plan.jobs,
-      _pixels,
+      runtimes.pixels_of_compressed,
       reports=bool(_VERBOSE.value and _ORIGINAL.value),
       max_pixels=_MAX_PIXELS.value,
       memory=_FILES.memory,
       precision=_PRECISION.value,
     )
-    codec = loader.load(_MODEL.value) if _MODEL.value else None
     work = many_files.Work(
       functools.partial(_read, image_format),
-      functools.partial(_convert, lambda data: codec or loader.load_for(data), original),
+      functools.partial(_convert, loader.codec_of(_MODEL.value), original),
       functools.partial(_write, results, image_format),
       _is_done,
     )

@@ -119,8 +119,7 @@ class Model(tf.keras.Model):
       psi = self.hyper_synthesis(z, y.shape)
       _check_shape("h_s", z, psi, [*latents[:3], self.config.parameter_channels])
     if self.g_ep is not None:
-      phi = tf.cast(self.g_cm(y), tf.float32)
-      features = phi if psi is None else tf.concat([psi, phi], -1)
+      features = self._features(psi, y)
       parameters = self.g_ep(features)
       _check_shape("g_ep", features, parameters, [*latents[:3], self.config.parameter_channels])
     _check_shape("g_s", y, self.synthesis(y), x.shape)
@@ -178,6 +177,11 @@ class Model(tf.keras.Model):
     psi = self.h_s(self.z_density.uncentered(z_hat))[:, : shape[1], : shape[2]]
     return tf.cast(psi, tf.float32)
 
+  def _features(self, psi, y_hat):
+    """Inputs of g_ep: psi, if there is any, and phi, [B, h, w, ...] float32."""
+    phi = tf.cast(self.g_cm(y_hat), tf.float32)
+    return phi if psi is None else tf.concat([psi, phi], -1)
+
   def parameters(
     self, psi: Optional[tf.Tensor], y_hat: tf.Tensor
   ) -> tuple[Optional[tf.Tensor], tf.Tensor]:
@@ -190,10 +194,7 @@ class Model(tf.keras.Model):
     Returns:
       mean and scale, each [B, h, w, M] float32.
     """
-    features = psi
-    if self.g_cm is not None:
-      phi = tf.cast(self.g_cm(y_hat), tf.float32)
-      features = self.g_ep(phi if psi is None else tf.concat([psi, phi], -1))
+    features = psi if self.g_ep is None else self.g_ep(self._features(psi, y_hat))
     features = tf.cast(features, tf.float32)
     if not self.config.parts.means:
       return tf.zeros_like(features), self.conditional.scale_of_output(features)

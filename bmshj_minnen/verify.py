@@ -14,7 +14,6 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import (
-  files,
   many_files,
   planning,
   run_log,
@@ -22,7 +21,6 @@ from bmshj_minnen.command_line import (
   shared_flags,
   verification,
 )
-from bmshj_minnen.format import reading
 
 _SUFFIXES = frozenset((".tfci",))
 
@@ -49,11 +47,6 @@ _MAX_PIXELS = shared_flags.define_max_pixels()
 _RUNTIME = shared_flags.define_runtime()
 
 
-def _pixels(path):
-  header, _ = reading.parse(files.read(path))
-  return header.width * header.height
-
-
 def _codec_for(jobs):
   """A function from the content of a file to its codec; None if only checksums are verified."""
   if _MODE.value == "checksum":
@@ -62,13 +55,12 @@ def _codec_for(jobs):
     _RUNTIME.value,
     _MODEL.value,
     jobs,
-    _pixels,
+    runtimes.pixels_of_compressed,
     reports=False,
     max_pixels=_MAX_PIXELS.value,
     memory=int(_MEMORY.value * shared_flags.GIB / _JOBS.value),
   )
-  codec = loader.load(_MODEL.value) if _MODEL.value else None
-  return lambda data: codec or loader.load_for(data)
+  return loader.codec_of(_MODEL.value)
 
 
 def main(argv):

@@ -13,22 +13,7 @@ import tifffile
 
 from bmshj_minnen.format import writing
 from bmshj_minnen.photographs import images
-
-
-def _levels(*shape):
-  return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
-def _png(*extra, colours=None):
-  """A PNG file with further chunks, (name, body[, change of the CRC]), before its pixels."""
-  buffer = io.BytesIO()
-  PIL.Image.fromarray(_levels(4, 6, 3) if colours is None else colours).save(buffer, "PNG")
-  data = buffer.getvalue()
-  chunks = b""
-  for name, body, *wrong in extra:
-    crc = zlib.crc32(name + body) ^ (wrong[0] if wrong else 0)
-    chunks += struct.pack(">I", len(body)) + name + body + struct.pack(">I", crc)
-  return data[:33] + chunks + data[33:]
+from tests import pngs
 
 
 def _refuse(content, words):
@@ -93,20 +78,20 @@ def test_a_palette_that_is_missing_is_one_line():
 )
 def test_tiff_that_would_be_misread_is_refused(options, words):
   buffer = io.BytesIO()
-  tifffile.imwrite(buffer, _levels(5, 7), **options)
+  tifffile.imwrite(buffer, pngs.levels(5, 7), **options)
   _refuse(buffer.getvalue(), words)
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int16, np.float32, np.float16])
 def test_tiff_of_other_than_natural_numbers_is_refused(kind):
   buffer = io.BytesIO()
-  tifffile.imwrite(buffer, _levels(5, 7).astype(kind), photometric="minisblack")
+  tifffile.imwrite(buffer, pngs.levels(5, 7).astype(kind), photometric="minisblack")
   _refuse(buffer.getvalue(), "convert it to 8-bit RGB first")
 
 
 def test_ycbcr_in_tiff_is_refused_unless_it_is_jpeg():
   buffer = io.BytesIO()
-  tifffile.imwrite(buffer, _levels(16, 16, 3), photometric="ycbcr", subsampling=(1, 1))
+  tifffile.imwrite(buffer, pngs.levels(16, 16, 3), photometric="ycbcr", subsampling=(1, 1))
   _refuse(buffer.getvalue(), "in YCbCr")
   buffer = io.BytesIO()
   smooth = np.linspace(20, 220, 16 * 16 * 3).reshape(16, 16, 3).astype(np.uint8)
@@ -120,7 +105,7 @@ def _read(content, alpha=None):
 
 @pytest.mark.parametrize("scale", [1, 257])
 def test_a_palette_in_tiff_may_have_colours_of_8_bits(scale):
-  palette, indices = _levels(3, 256).astype(np.uint16), _levels(5, 7)
+  palette, indices = pngs.levels(3, 256).astype(np.uint16), pngs.levels(5, 7)
   buffer = io.BytesIO()
   tifffile.imwrite(buffer, indices, photometric="palette", colormap=palette * scale)
   np.testing.assert_array_equal(_read(buffer.getvalue()), palette.T[indices])
@@ -133,7 +118,7 @@ def test_a_palette_in_tiff_may_have_colours_of_8_bits(scale):
   [(3, lambda x: x[::-1, ::-1]), (5, lambda x: x.T), (6, lambda x: np.rot90(x, -1))],
 )
 def test_an_orientation_may_be_of_another_type(deep, kind, orientation, upright):
-  levels = _levels(5, 7)
+  levels = pngs.levels(5, 7)
   buffer = io.BytesIO()
   tags = [(274, kind, 1, bytes([orientation]), True)]
   stored = levels.astype(np.uint16) * 257 if deep else levels
@@ -210,7 +195,7 @@ def _jp2(levels, **options):
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
 @pytest.mark.parametrize("bare", [False, True])
 def test_jpeg_2000_of_8_bits_is_read(shape, bare):
-  levels = _levels(*shape)
+  levels = pngs.levels(*shape)
   expected = levels if len(shape) == 3 else np.repeat(levels[..., None], 3, -1)
   np.testing.assert_array_equal(_read(_jp2(levels, no_jp2=bare)), expected)
 
@@ -233,15 +218,15 @@ def _changed(content, name, at, new):
   ],
 )
 def test_other_jpeg_2000_is_refused(change, words):
-  _refuse(_changed(_jp2(_levels(5, 7, 3)), *change), words)
+  _refuse(_changed(_jp2(pngs.levels(5, 7, 3)), *change), words)
 
 
 def test_jpeg_2000_of_16_bits_is_refused():
-  _refuse(_jp2(_levels(5, 7).astype(np.uint16) * 257), "not of 8 bits")
+  _refuse(_jp2(pngs.levels(5, 7).astype(np.uint16) * 257), "not of 8 bits")
 
 
 def test_jpeg_2000_with_channels_in_another_order_is_refused():
-  content = _jp2(_levels(5, 7, 3))
+  content = _jp2(pngs.levels(5, 7, 3))
   definitions = struct.pack(">H9H", 3, 0, 0, 3, 1, 0, 2, 2, 0, 1)
   box = struct.pack(">I", 8 + len(definitions)) + b"cdef" + definitions
   at = content.index(b"jp2h") - 4
@@ -263,7 +248,7 @@ def test_a_compressed_file_is_named():
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg"])
 def test_libtiff_is_silent(capfd, compression):
   buffer = io.BytesIO()
-  PIL.Image.fromarray(_levels(64, 64, 3)).save(buffer, "TIFF", compression=compression)
+  PIL.Image.fromarray(pngs.levels(64, 64, 3)).save(buffer, "TIFF", compression=compression)
   content = bytearray(buffer.getvalue())
   content[200:2000] = bytes(1800)
   try:
@@ -297,7 +282,7 @@ def test_heic_names_what_reads_it(monkeypatch):
 
 def test_jpeg_of_12_bits_is_named():
   buffer = io.BytesIO()
-  PIL.Image.fromarray(_levels(8, 8, 3)).save(buffer, "JPEG")
+  PIL.Image.fromarray(pngs.levels(8, 8, 3)).save(buffer, "JPEG")
   content = bytearray(buffer.getvalue())
   content[content.index(b"\xff\xc0") + 4] = 12
   _refuse(bytes(content), "JPEG: ")
@@ -313,5 +298,5 @@ def test_jpeg_of_12_bits_is_named():
 def test_other_tiff_is_refused(tags, words):
   buffer = io.BytesIO()
   shape = (5, 7, 4) if tags["photometric"] == "separated" else (5, 7, 3)
-  tifffile.imwrite(buffer, _levels(*shape), **tags)
+  tifffile.imwrite(buffer, pngs.levels(*shape), **tags)
   _refuse(buffer.getvalue(), words)

@@ -9,26 +9,11 @@ import PIL.Image
 import pytest
 
 from bmshj_minnen.photographs import images, metadata
-
-
-def _levels(*shape):
-  return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+from tests import pngs
 
 
 def _read(content):
   return images.read_image("x", content=content, note=pytest.fail)
-
-
-def _png(*extra, colours=None):
-  """A PNG file with further chunks, (name, body[, change of the CRC]), before its pixels."""
-  buffer = io.BytesIO()
-  PIL.Image.fromarray(_levels(4, 6, 3) if colours is None else colours).save(buffer, "PNG")
-  data = buffer.getvalue()
-  chunks = b""
-  for name, body, *wrong in extra:
-    crc = zlib.crc32(name + body) ^ (wrong[0] if wrong else 0)
-    chunks += struct.pack(">I", len(body)) + name + body + struct.pack(">I", crc)
-  return data[:33] + chunks + data[33:]
 
 
 _LONG = zlib.compress(bytes(3_000_000))
@@ -49,13 +34,13 @@ _LONG = zlib.compress(bytes(3_000_000))
 )
 def test_what_stands_beside_the_pixels_costs_none(chunk):
   np.testing.assert_array_equal(
-    images.read_image("x", note=pytest.fail, content=_png(chunk)), _levels(4, 6, 3)
+    images.read_image("x", note=pytest.fail, content=pngs.png(chunk)), pngs.levels(4, 6, 3)
   )
 
 
 def _tiff(*more, compression=1):
   """A TIFF file with further entries, (tag, type, count, value), in its directory."""
-  pixels = _levels(4, 6, 3).tobytes()
+  pixels = pngs.levels(4, 6, 3).tobytes()
   pixels = pixels if compression == 1 else zlib.compress(pixels)
   start = 8 + len(pixels)
   entries = [(256, 4, 1, 6), (257, 4, 1, 4), (258, 3, 1, 8), (259, 3, 1, compression)]
@@ -77,25 +62,25 @@ def _tiff(*more, compression=1):
 @pytest.mark.parametrize("kind, value", [(4, 0), (4, 8), (4, 2**31), (3, 1), (7, 5), (2, 5)])
 def test_directories_of_exif_that_lead_nowhere_cost_no_pixels(compression, tag, kind, value):
   """Also beside an EXIF directory, which is the picture's own here."""
-  start = 8 + len(zlib.compress(_levels(4, 6, 3).tobytes())) if compression == 8 else 8 + 72
+  start = 8 + len(zlib.compress(pngs.levels(4, 6, 3).tobytes())) if compression == 8 else 8 + 72
   for more in ([], [(34665, 4, 1, start)]):
     entries = {entry[0]: entry for entry in [*more, (tag, kind, 1, value)]}
     content = _tiff(*entries.values(), compression=compression)
-    np.testing.assert_array_equal(_read(content), _levels(4, 6, 3))
+    np.testing.assert_array_equal(_read(content), pngs.levels(4, 6, 3))
 
 
 def test_a_profile_of_another_type_costs_a_note():
   notes = []
   content = _tiff((34675, 2, 4, int.from_bytes(b"abc\0", "little")))
   read = images.read_image("x", content=content, note=notes.append)
-  np.testing.assert_array_equal(read, _levels(4, 6, 3))
+  np.testing.assert_array_equal(read, pngs.levels(4, 6, 3))
   assert len(notes) == 1 and "colours is damaged" in notes[0]
 
 
 def test_a_damaged_table_of_further_pictures_costs_no_pixels():
   """Phones list previews in it; Pillow does not open files whose table is too short."""
   buffer = io.BytesIO()
-  PIL.Image.fromarray(_levels(8, 8, 3)).save(buffer, "JPEG")
+  PIL.Image.fromarray(pngs.levels(8, 8, 3)).save(buffer, "JPEG")
   content = buffer.getvalue()
   entries = (0xB000, 7, 4, 808464688), (0xB001, 4, 1, 2), (0xB002, 7, 2, 0)
   table = b"MPF\0II*\0" + struct.pack("<IH", 8, 3)
@@ -110,7 +95,7 @@ def test_a_damaged_table_of_further_pictures_costs_no_pixels():
 def test_damaged_exif_costs_no_pixels(image_format, fill):
   exif, buffer = PIL.Image.Exif(), io.BytesIO()
   exif[0x010F] = "a maker of cameras"
-  pixels = np.kron(_levels(4, 4, 1), np.ones([8, 8, 3], np.uint8))
+  pixels = np.kron(pngs.levels(4, 4, 1), np.ones([8, 8, 3], np.uint8))
   PIL.Image.fromarray(pixels).save(buffer, image_format, exif=exif)
   content, data = buffer.getvalue(), exif.tobytes()[6:]
   assert content.count(data) == 1

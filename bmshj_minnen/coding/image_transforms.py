@@ -119,18 +119,13 @@ class ImageTransforms:
     g_s runs on the latents that the region depends on alone.
     """
     field = self._transforms.fields["g_s"]
-    if not field.memory:  # Its receptive field is not known, or is the whole image.
-      whole = self._transforms.g_s(y_hat)
-      return np.ascontiguousarray(whole[region.rows, region.columns])
     rows = tiling.seen(region.rows, y_hat.shape[0], field)
     columns = tiling.seen(region.columns, y_hat.shape[1], field)
-    part = y_hat[rows.begin : rows.end, columns.begin : columns.end]
+    part = y_hat[rows, columns]
     size = tuple(side * field.outputs for side in part.shape[:2])
-    pixels = self._tiled(field, self._transforms.g_s, part, size, memory, progress)
-    top, left = (
-      rows.first - rows.begin * field.outputs,
-      columns.first - columns.begin * field.outputs,
-    )
+    pixels = self.synthesis(part, size, memory, progress)
+    top = region.top - rows.start * field.outputs
+    left = region.left - columns.start * field.outputs
     return np.ascontiguousarray(pixels[top : top + region.height, left : left + region.width])
 
   def _tiled(self, field, function, source, size, memory, progress=None):

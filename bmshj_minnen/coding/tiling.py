@@ -146,20 +146,19 @@ class Region(NamedTuple):
     return slice(self.left, self.left + self.width)
 
 
-def seen(samples: slice, size: int, field: Field) -> Span:
-  """The units that some samples of a result depend on.
+def seen(samples: slice, size: int, field: Field) -> slice:
+  """The units that some samples of a result depend on; all, if the network is not divided.
 
   Args:
     samples: rows or columns of the result.
     size: units of the whole axis.
-    field: of the network.
-
-  Returns:
-    `begin` and `end` are units, `first` and `last` the samples.
+    field: field of the network.
   """
+  if not field.memory:
+    return slice(0, size)
   begin = max(0, samples.start // field.outputs - field.before)
   end = min(size, math.ceil(samples.stop / field.outputs) + field.after)
-  return Span(begin, end, samples.start, samples.stop)
+  return slice(begin, end)
 
 
 def spans(size: int, length: int, field: Field) -> list[Span]:

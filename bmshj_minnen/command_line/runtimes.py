@@ -10,13 +10,14 @@ from typing import Any, Callable
 
 from bmshj_minnen.coding import precisions
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.command_line import startup
+from bmshj_minnen.command_line import files, startup
 from bmshj_minnen.command_line.planning import Job
 from bmshj_minnen.config import CODEC_PRECISIONS
+from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.portable import loading
 
-__all__ = ["RUNTIMES", "Loader", "choose"]
+__all__ = ["RUNTIMES", "Loader", "choose", "pixels_of_compressed"]
 
 RUNTIMES = ("auto", "tensorflow", "onnx")
 # ONNX Runtime starts three seconds of processor time sooner, and takes longer per pixel. Up to this
@@ -54,9 +55,30 @@ class Loader:
     """The codec of the shipped model that wrote a file; errors: see `bmshj_minnen.load_for`."""
     return self._module.load_for(file, **self.options)
 
+  def codec_of(self, model: str) -> Callable[[bytes], Codec]:
+    """A function from a file to its codec: the model's, or if none is named the one that wrote it.
+
+    Errors: see `load` and `load_for`.
+    """
+    if not model:
+      return self.load_for
+    codec = self.load(model)
+    return lambda file: codec
+
   @property
   def _module(self):
     return importlib.import_module(_MODULES[self.runtime])
+
+
+def pixels_of_compressed(path: str) -> int:
+  """Number of pixels that a compressed file declares.
+
+  Raises:
+    BitstreamError: the file is damaged, or has another format.
+    OSError: the file cannot be read.
+  """
+  header, _ = reading.parse(files.read(path))
+  return header.width * header.height
 
 
 def choose(

@@ -76,8 +76,7 @@ def latex_summary(rows: Sequence[measurements.Row], others: _Others = None) -> s
     named = named_curves(rows, others, metric)
     several = [codec for codec, own in named.items() if len(own.bpp) > 1]
     if len(several) > 1:
-      title = f"Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
-      parts += [f"% {title}", latex(["", *several], _rates(named, several, several))]
+      parts += [f"% {_rates_title(metric)}", latex(["", *several], _rates(named, several, several))]
   parts += ["% Averages over images", latex(_AVERAGES, _average_lines(rows))]
   return "\n".join(parts) + "\n"
 
@@ -93,10 +92,17 @@ def bjontegaard(
     anchors: names of curves, the columns of the table.
     metric: a name in `curves.METRICS`.
   """
-  title = f"## Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
   caution = cautions.of_rates(named, itertools.product(tests, anchors))
-  parts = [title, markdown(["", *anchors], _rates(named, tests, anchors)), caution]
+  parts = [
+    f"## {_rates_title(metric)}",
+    markdown(["", *anchors], _rates(named, tests, anchors)),
+    caution,
+  ]
   return "\n\n".join(filter(None, parts))
+
+
+def _rates_title(metric):
+  return f"Bjøntegaard rates, {curves.METRICS[metric].title}: a row's bits against a column's"
 
 
 def _rates(named, tests, anchors):

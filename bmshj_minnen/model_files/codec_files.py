@@ -14,7 +14,7 @@ from bmshj_minnen.format.reading import parse_intact
 from bmshj_minnen.model_files import array_files, catalogue
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
 
-__all__ = ["BOND", "Shipped", "place", "read_prior", "read_weights"]
+__all__ = ["BOND", "Shipped", "read_prior", "read_weights", "set_origin"]
 
 BOND = "coder"  # Array among the weights: fingerprint of the coder that was saved with them.
 
@@ -59,7 +59,29 @@ def read_weights(
   return arrays
 
 
-def place(directory: pathlib.Path) -> str:
+def set_origin(
+  codec: Codec, load: Callable[..., Codec], directory: pathlib.Path, *options: Any
+) -> None:
+  """Records how the codec is loaded again in another process.
+
+  Args:
+    codec: a codec of the model in `directory`.
+    load: function of a module that takes a model and the options.
+    directory: the model directory.
+    *options: further positional arguments of `load`.
+  """
+  codec.origin = _load_again, (load, codec.fingerprint, _place(directory), *options)
+
+
+def _load_again(load, fingerprint, model, *options):
+  """Loads the same codec in another process."""
+  codec = load(model, *options)
+  if codec.fingerprint != fingerprint:
+    raise ValueError(f"the model in {model} is no longer the one that was loaded")
+  return codec
+
+
+def _place(directory):
   """Argument that loads a model in another process: the name of a shipped model, else a path.
 
   Names are portable: the package may be in another folder on other machines.

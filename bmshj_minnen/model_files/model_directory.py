@@ -23,7 +23,7 @@ from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, catalogue, snapshots, weights, widening
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
-from bmshj_minnen.model_files.codec_files import BOND, Shipped, place, read_prior, read_weights
+from bmshj_minnen.model_files.codec_files import BOND, Shipped, read_prior, read_weights, set_origin
 
 __all__ = [
   "RECORD",
@@ -130,16 +130,7 @@ def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=Non
   codec = tensorflow_codec(
     frozen, coding_model, refiner, max_pixels=max_pixels, memory=memory, quality=quality
   )
-  options = (max_pixels, memory, precision, refine, lmbda)
-  codec.origin = _load_again, (frozen.fingerprint, place(directory), *options)
-  return codec
-
-
-def _load_again(fingerprint, model, *options):
-  """Loads the same codec in another process."""
-  codec = load(model, *options)
-  if codec.fingerprint != fingerprint:
-    raise ValueError(f"the model in {model} is no longer the one that was loaded")
+  set_origin(codec, load, directory, max_pixels, memory, precision, refine, lmbda)
   return codec
 
 

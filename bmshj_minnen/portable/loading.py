@@ -15,7 +15,7 @@ from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.model_files import catalogue
-from bmshj_minnen.model_files.codec_files import Shipped, place, read_prior, read_weights
+from bmshj_minnen.model_files.codec_files import Shipped, read_prior, read_weights, set_origin
 from bmshj_minnen.portable import manifest
 from bmshj_minnen.portable.onnx_transforms import CPU, OnnxTransforms
 from bmshj_minnen.portable.range_coder import RangeCoder
@@ -141,16 +141,7 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
     memory=memory,
     quality=quality,
   )
-  options = (max_pixels, memory, quality, providers)
-  codec.origin = _load_again, (prior.fingerprint, place(directory), *options)
-  return codec
-
-
-def _load_again(fingerprint, model, *options):
-  """Loads a codec again in another process."""
-  codec = load(model, *options)
-  if codec.fingerprint != fingerprint:
-    raise ValueError(f"the model in {model} is no longer the one that was loaded")
+  set_origin(codec, load, directory, max_pixels, memory, quality, providers)
   return codec
 
 

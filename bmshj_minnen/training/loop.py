@@ -232,7 +232,8 @@ def _stored_latents(config, photographs, first_step, part):
   path = stored_latents.path_of(config, list(names))
   count = -(-config.stored_crops // config.batch)
   whole = tf.distribute.InputContext()
-  crop_batches = _crops(dataclasses.replace(config, steps=count), photographs, 0, whole)
+  settings = dataclasses.replace(config, steps=count)
+  crop_batches = functools.partial(_crops, settings, photographs, 0, whole)
   stored_latents.store(config, crop_batches, path)
   return stored_latents.batches(path, config.batch, config.seed, first_step, config.steps, part)
 

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -60,20 +61,24 @@ def path_of(config: cfg.TrainConfig, photographs: list[str]) -> pathlib.Path:
   Raises:
     ValueError: the model of `latents_of` does not exist, or its weights are missing or damaged.
   """
-  arrays = array_files.read(catalogue.find(config.latents_of), array_files.WEIGHTS)
+  directory = catalogue.find(config.latents_of)
+  arrays = array_files.read(directory, array_files.WEIGHTS, lambda name: name.startswith("g_a/"))
   settings = [photographs, config.crop, config.seed, config.downscale, config.stored_crops]
   digest = hashlib.sha256(json.dumps(settings).encode())
-  for name in sorted(name for name in arrays if name.startswith("g_a/")):
+  for name in sorted(arrays):
     digest.update(arrays[name].tobytes())
   return pathlib.Path(config.latents_dir) / f"{digest.hexdigest()[:16]}.npy"
 
 
-def store(config: cfg.TrainConfig, crop_batches: Iterable[tf.Tensor], path: pathlib.Path) -> None:
+def store(
+  config: cfg.TrainConfig, crop_batches: Callable[[], Iterable[tf.Tensor]], path: pathlib.Path
+) -> None:
   """Writes latents [stored_crops, h, w, M] float16, completely or not at all, unless they exist.
 
   Args:
     config: config of the run.
-    crop_batches: batches [B, crop, crop, 3] uint8, at least `stored_crops` crops in total.
+    crop_batches: returns batches [B, crop, crop, 3] uint8, at least `stored_crops` crops in total;
+      called only if the latents do not exist, because it decodes photographs.
     path: path of the file.
 
   Raises:
@@ -94,7 +99,7 @@ def store(config: cfg.TrainConfig, crop_batches: Iterable[tf.Tensor], path: path
   try:
     latents = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
     start = 0
-    for batch in crop_batches:
+    for batch in crop_batches():
       y = analysis(batch)[: len(latents) - start]
       latents[start : start + len(y)] = y
       start += len(y)
