@@ -31,11 +31,15 @@ def _data(entry):
   return (_FOLDER / entry["file"]).read_bytes()
 
 
-def _codec(model):
+def _directory(model):
   place = _INDEX["models"][model]
-  return bmshj_minnen.load(
-    _FOLDER / place["directory"] if "directory" in place else place["shipped"]
-  )
+  if "directory" in place:
+    return _FOLDER / place["directory"]
+  return catalogue.find(place["shipped"])
+
+
+def _codec(model):
+  return bmshj_minnen.load(_directory(model))
 
 
 def _described(integers):
@@ -94,7 +98,7 @@ def test_the_vectors_cover_the_format():
 def test_files_decode_to_their_latents_and_pixels(model):
   codec = _codec(model)
   assert codec.fingerprint.hex() == _INDEX["models"][model]["fingerprint"]
-  with np.load(catalogue.find(codec.origin[1][1]) / "coder.npz") as arrays:
+  with np.load(_directory(model) / "coder.npz") as arrays:
     y_step = float(arrays["y_step"])
   for entry in _of_model("files", model):
     data = _data(entry)
