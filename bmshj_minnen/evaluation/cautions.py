@@ -11,7 +11,7 @@ _NAMES = {"psnr_db": "PSNR", "ms_ssim": "MS-SSIM"}
 # Reasons why a setting has no figure at all.
 _WITHOUT = {
   "psnr_db": "all photographs come back exactly",
-  "ms_ssim": f"all photographs have a side below {config.MS_SSIM_MIN_SIZE} pixels",
+  "ms_ssim": f"not measured, or all photographs have a side below {config.MS_SSIM_MIN_SIZE} pixels",
 }
 _MOST = 10  # Maximum number of names in a sentence.
 

@@ -27,7 +27,8 @@ def averages(
   axes = figure.subplots()
   _draw_curves(axes, named, looks)
   axes.set(xlabel="bits per pixel", ylabel=curves.METRICS[metric].title)
-  axes.legend(fontsize=8)
+  if axes.lines:
+    axes.legend(fontsize=8)
   return figure
 
 
@@ -121,6 +122,8 @@ def _draw_curves(axes, named, looks):
   """Draws curves up to `_MAX_BPP`, and fits the vertical range to the visible points."""
   shown = []
   for name, own in named.items():
+    if not len(own.bpp):
+      continue
     axes.plot(own.bpp, own.quality, **_style(looks[name]))
     shown.append(own.quality[own.bpp <= _MAX_BPP])
   heights = np.concatenate([*shown, [np.nan]])
