@@ -19,42 +19,17 @@ _TENSORS = "bmshj_minnen.coding.tensors"
 class _Product:
   """A matrix product with constant weights: [n, k] -> [n, m].
 
-  Products of few rows are cut into blocks so small that libraries do not divide them among threads.
-  OpenBLAS lets threads wait for each other in loops, hundreds of times per image; if other
-  processes keep a processor busy, that takes ten times as long.
-
   Args:
     weights: [k, m].
-    few_rows: whether n is small, some tens.
+    few_rows: whether n is small; of use to tensors only.
   """
 
-  # Measured with OpenBLAS, whose products of up to 2^18 multiplications run on one thread.
-  _ROWS, _FAN_IN, _OUT = 32, 128, 64
-
   def __init__(self, weights: np.ndarray, few_rows: bool):
-    self._weights, self._blocks = weights, None
-    if few_rows:
-      # [k / 128, m / 64, 128, 64], zeros around the weights.
-      fan_in, out = (-(-n // side) for n, side in zip(weights.shape, (self._FAN_IN, self._OUT)))
-      padded = np.zeros([fan_in * self._FAN_IN, out * self._OUT], weights.dtype)
-      padded[: weights.shape[0], : weights.shape[1]] = weights
-      blocks = padded.reshape(fan_in, self._FAN_IN, out, self._OUT)
-      self._blocks = np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
+    del few_rows
+    self._weights = weights
 
   def __call__(self, x: np.ndarray) -> np.ndarray:
-    if self._blocks is None:
-      return np.matmul(x, self._weights)
-    fan_in, out = self._blocks.shape[:2]
-    if x.shape[1] < fan_in * self._FAN_IN:
-      x = np.pad(x, [(0, 0), (0, fan_in * self._FAN_IN - x.shape[1])])
-    results = []
-    for begin in range(0, max(1, len(x)), self._ROWS):  # A step may have no positions.
-      rows = x[begin : begin + self._ROWS]
-      rows = rows.reshape(len(rows), fan_in, 1, self._FAN_IN).transpose(1, 2, 0, 3)
-      product = np.add.reduce(np.matmul(rows, self._blocks))  # [m / 64, rows, 64]
-      results.append(product.transpose(1, 0, 2).reshape(-1, out * self._OUT))
-    result = results[0] if len(results) == 1 else np.concatenate(results)
-    return result[:, : self._weights.shape[1]]
+    return np.matmul(x, self._weights)
 
 
 class Arrays:

@@ -33,6 +33,7 @@ __all__ = [
   "freeze_layer",
   "power_of_two_step",
   "saturate",
+  "scaled_weights",
   "split",
 ]
 
@@ -67,6 +68,19 @@ def split(x: Any) -> Any:
   return xp.stack([high, x - high])
 
 
+def _scale(layer):
+  """[out] float64 powers of two, beyond whose bounds all outputs are 0, or saturate."""
+  return np.clip(layer.scale, 2.0**-64, 2.0**64)
+
+
+def scaled_weights(layer: FixedLayer) -> np.ndarray:
+  """Weights of a layer in units of its outputs, [fan_in, out] float64.
+
+  Powers of two do not round, so float32 holds them exactly, too.
+  """
+  return layer.weights * _scale(layer)
+
+
 class CompiledLayer:
   """A `FixedLayer` as a function of arrays or tensors.
 
@@ -75,15 +89,16 @@ class CompiledLayer:
     dtype: dtype of the matrix products, "float32" or "float64".
     xp: the namespace of the inputs, see `arrays`.
     few_rows: whether inputs have some tens of rows, or else a row per position of an image.
+
+  Attributes:
+    fan_in: number of inputs.
   """
 
   def __init__(self, layer: FixedLayer, dtype: str, xp: Any = Arrays, few_rows: bool = False):
-    # Powers of two do not round. Beyond these bounds all outputs are 0, or saturate.
-    scale = np.clip(layer.scale, 2.0**-64, 2.0**64)
-    self._product = xp.Product((layer.weights * scale).astype(dtype), few_rows)
-    self._bias = xp.constant(layer.bias * scale, "float64")
+    self._product = xp.Product(scaled_weights(layer).astype(dtype), few_rows)
+    self._bias = xp.constant(layer.bias * _scale(layer), "float64")
     self._slope = float(layer.slope) / 256.0
-    self._fan_in, self._dtype, self._xp = len(layer.weights), dtype, xp
+    self.fan_in, self._dtype, self._xp = len(layer.weights), dtype, xp
 
   def __call__(self, parts: Any) -> Any:
     """Parts [2, n, fan_in] from `split` -> outputs [n, out] float64, not yet rounded."""
@@ -96,7 +111,7 @@ class CompiledLayer:
   def products(self, parts: Any) -> Any:
     """Scaled weights^T input: [2, n, fan_in] from `split` -> [n, out] float64."""
     xp = self._xp
-    shape = [NUM_PARTS * xp.shape(parts)[1], self._fan_in]
+    shape = [NUM_PARTS * xp.shape(parts)[1], self.fan_in]
     rows = xp.reshape(xp.cast(parts, self._dtype), shape)
     high, low = xp.split(xp.cast(self._product(rows), xp.float64), NUM_PARTS)
     return high + low

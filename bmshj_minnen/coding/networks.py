@@ -9,10 +9,10 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.arrays import Arrays, namespace
 from bmshj_minnen.coding.fixed_point import CompiledLayer
-from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior
 from bmshj_minnen.format.geometry import polyphase_support
 
-__all__ = ["Networks"]
+__all__ = ["Networks", "layers_of_a_step"]
 
 
 class Networks:
@@ -27,23 +27,19 @@ class Networks:
     unit: 1 / y_step, the distance of neighbouring symbols in units of `y_step`.
     context_support: side of the kernel of g_cm, whose neighbours `parameters` needs; 0 without.
     num_parts: number of parts that `split` makes of ŷ.
+    input_sizes: channels of psi, and numbers in the neighbours of a position; 0 without context.
   """
 
   num_parts = fixed_point.NUM_PARTS
 
   def __init__(self, frozen: FrozenPrior, dtype: str, xp: Any = Arrays):
     self._config, self._xp = frozen.config, xp
-    fixed = dict(frozen.layers)
     if frozen.config.parts.context:
-      # Sums of the first layer over psi are computed for all positions at once.
-      first = fixed["g_ep/0"]
-      of_psi, of_phi = np.split(first.weights, [-fixed["g_cm"].bias.size])
-      self._of_psi = CompiledLayer(dataclasses.replace(first, weights=of_psi), dtype, xp)
-      fixed["g_ep/0"] = dataclasses.replace(first, weights=of_phi)
-    layers = {
-      name: CompiledLayer(layer, dtype, xp, few_rows=not name.startswith("h_s"))
-      for name, layer in fixed.items()
-    }
+      self._of_psi = CompiledLayer(_halves(frozen)[0], dtype, xp)
+    fixed = {name: layer for name, layer in frozen.layers.items() if name.startswith("h_s")}
+    layers = {name: CompiledLayer(layer, dtype, xp) for name, layer in fixed.items()}
+    for name, layer in layers_of_a_step(frozen).items():
+      layers[name] = CompiledLayer(layer, dtype, xp, few_rows=True)
     self._h_s = _numbered("h_s", layers)
     self._hyper_layers = frozen.hyper_layers
     self._g_cm = layers.get("g_cm")
@@ -53,6 +49,9 @@ class Networks:
       self._thresholds = xp.constant(frozen.thresholds, "float64")
     self.unit = 1.0 / frozen.y_step
     self.context_support = frozen.config.context_support if self._g_ep else 0
+    self.input_sizes = (0, 0)
+    if self._g_cm is not None:
+      self.input_sizes = self._of_psi.fan_in, self._g_cm.fan_in
 
   def psi(self, z_hat: Any, height: Any, width: Any) -> Any:
     """h_s: ẑ [h', w', N] -> psi [height * width, channels], raster order, float32 integers.
@@ -121,6 +120,25 @@ class Networks:
     index = xp.searchsorted(self._thresholds, xp.reshape(scale, [-1]))
     index = xp.cast(xp.reshape(index, xp.shape(scale)), xp.float32)
     return xp.concat([fixed_point.saturate(x[:, :-m]), index], 1)
+
+
+def layers_of_a_step(frozen: FrozenPrior) -> dict[str, FixedLayer]:
+  """The layers that each step of the autoregressive loop evaluates: "g_cm", "g_ep/0", ...
+
+  The first layer of g_ep has only the weights of phi, the output of g_cm: the sums over psi do not
+  depend on the step.
+  """
+  layers = {name: layer for name, layer in frozen.layers.items() if not name.startswith("h_s")}
+  if "g_cm" in layers:
+    layers["g_ep/0"] = _halves(frozen)[1]
+  return layers
+
+
+def _halves(frozen):
+  """The first layer of g_ep as two: for psi, and for phi."""
+  first = frozen.layers["g_ep/0"]
+  halves = np.split(first.weights, [-frozen.layers["g_cm"].bias.size])
+  return [dataclasses.replace(first, weights=half) for half in halves]
 
 
 def _rounded(x: Any) -> Any:

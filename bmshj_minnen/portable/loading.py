@@ -1,8 +1,9 @@
 """Codecs of models on disk, without TensorFlow."""
 
+import functools
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from bmshj_minnen.coding import fixed_point, tiling
 from bmshj_minnen.coding.arrays import Arrays
@@ -17,8 +18,10 @@ from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.model_files.codec_files import Shipped, read_prior, read_weights, set_origin
 from bmshj_minnen.portable import manifest
-from bmshj_minnen.portable.onnx_transforms import CPU, OnnxTransforms
+from bmshj_minnen.portable.onnx_networks import OnnxNetworks
+from bmshj_minnen.portable.onnx_transforms import OnnxTransforms
 from bmshj_minnen.portable.range_coder import RangeCoder
+from bmshj_minnen.portable.sessions import CPU
 from bmshj_minnen.quality import Dial
 
 __all__ = [
@@ -136,7 +139,7 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   codec = Codec(
     prior,
     ImageTransforms(prior.config, transforms, dial),
-    LatentCoder(prior, array_coder(prior)),
+    LatentCoder(prior, array_coder(prior, functools.partial(OnnxNetworks, folder, graphs))),
     max_pixels=max_pixels,
     memory=memory,
     quality=quality,
@@ -145,14 +148,20 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   return codec
 
 
-def array_coder(prior: FrozenPrior) -> PriorCoder:
-  """The coder of a prior in NumPy, with the first dtype whose matrix products prove exact.
+def array_coder(
+  prior: FrozenPrior, networks: Callable[[FrozenPrior, str], Networks] = Networks
+) -> PriorCoder:
+  """The coder of a prior for arrays, with the first dtype whose matrix products prove exact.
+
+  Args:
+    prior: the integer prior.
+    networks: makes its networks for arrays.
 
   Raises:
     RuntimeError: no dtype has exact products.
   """
   dtype = fixed_point.exact_dtype(_probed, "the library that NumPy multiplies matrices with")
-  return PriorCoder(prior, Networks(prior, dtype), RangeCoder(prior.tables), Arrays)
+  return PriorCoder(prior, networks(prior, dtype), RangeCoder(prior.tables), Arrays)
 
 
 def _probed(layer, dtype, x):

@@ -2,13 +2,15 @@
 
 import pathlib
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
 import tensorflow as tf
 
 from bmshj_minnen.coding import tensors
-from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.fixed_point import scaled_weights
+from bmshj_minnen.coding.networks import Networks, layers_of_a_step
 from bmshj_minnen.coding.tensor_transforms import TensorTransforms
 from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import GDN
@@ -16,6 +18,7 @@ from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import catalogue, snapshots, weights
 from bmshj_minnen.model_files.codec_files import read_prior, read_weights
 from bmshj_minnen.portable.manifest import MANIFEST, Graph, Manifest
+from bmshj_minnen.portable.onnx_networks import STEP
 from bmshj_minnen.serving import onnx_graphs
 
 __all__ = ["export", "write_graphs"]
@@ -57,8 +60,8 @@ def write_graphs(model: str, folder: pathlib.Path, inside: bool = True) -> None:
   Args:
     model: a model directory, or the name of a shipped model.
     folder: an existing folder.
-    inside: whether the graphs contain the weights; if not, programs pass them from `weights.npz`,
-      and the graphs of the prior are left out.
+    inside: whether the graphs contain the weights; if not, programs pass them from the files of
+      the model, and `h_s` is left out.
 
   Raises:
     ValueError: the model does not exist, or a network has no ONNX graph.
@@ -67,8 +70,9 @@ def write_graphs(model: str, folder: pathlib.Path, inside: bool = True) -> None:
   prior = read_prior(directory)
   arrays = read_weights(directory, prior.fingerprint)
   made = _of_transforms(prior.config, arrays)
-  if inside:
-    made.update(_of_prior(prior))
+  made.update(_of_prior(prior))
+  if not inside:
+    made.pop("h_s", None)
   graphs = {}
   for name, (proto, held, field) in made.items():
     inputs, outputs = map(onnx_graphs.described, (proto.graph.input, proto.graph.output))
@@ -127,10 +131,23 @@ def _gdns(network):
 
 
 class _Operations:
-  """The namespace `tensors`, except for an operation that ONNX lacks."""
+  """The namespace `tensors`, except for an operation that ONNX lacks, and for weights from outside.
+
+  Args:
+    held: arrays, and the tensors that take their places in products.
+  """
+
+  def __init__(self, held: Sequence[tuple[np.ndarray, tf.Tensor]] = ()):
+    self._held, self.Product = held, self._product
 
   def __getattr__(self, name):
     return getattr(tensors, name)
+
+  def _product(self, weights, few_rows):
+    del few_rows
+    outside = [tensor for array, tensor in self._held if np.array_equal(array, weights)]
+    constant = outside[0] if outside else tf.constant(weights)
+    return lambda x: tf.matmul(x, constant)
 
   @staticmethod
   def searchsorted(bounds, values):
@@ -163,14 +180,20 @@ def _of_prior(prior):
     axes["neighbours"] = f"{networks.num_parts} n {neighbours}"
 
   without_psi = None if "prepared" in inputs else networks.prepare(tf.zeros([1, 0]))
+  constants = {
+    name: scaled_weights(layer).astype(np.float32)
+    for name, layer in layers_of_a_step(prior).items()
+  }
 
   def step(*values):
-    named = dict(zip(inputs, values))
+    named = dict(zip([*inputs, *constants], values))
+    held = [(array, named[name]) for name, array in constants.items()]
+    own = Networks(prior, "float32", _Operations(held))
     prepared = named.get("prepared", without_psi)
-    mean, table_index = networks.parameters(prepared, named.get("neighbours"))
+    mean, table_index = own.parameters(prepared, named.get("neighbours"))
     return {"mean": mean, "table_index": table_index}
 
-  result["step"] = _graph("step", step, inputs, axes, {}), (), None
+  result[STEP] = _graph(STEP, step, inputs, axes, constants), tuple(constants), None
   return result
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError, Problem
@@ -106,14 +105,3 @@ def test_a_library_with_inexact_products_is_refused(monkeypatch, caplog):
   monkeypatch.setattr(np, "matmul", lambda a, b: matmul(a, b) + 1)
   with pytest.raises(RuntimeError, match="cannot be coded here"):
     array_coder(prior)
-
-
-def test_products_of_few_rows_are_those_of_many():
-  random = np.random.default_rng(0)
-  for fan_in, out, rows in ((2304, 384, 22), (130, 65, 33), (5, 3, 1), (128, 64, 100)):
-    weights = random.integers(-20, 20, (fan_in, out)).astype(np.float32)
-    x = random.integers(0, 256, (rows, fan_in)).astype(np.float32)
-    expected = x.astype(np.int64) @ weights.astype(np.int64)
-    for few_rows in (True, False):
-      found = fixed_point.Arrays.Product(weights, few_rows)(x)
-      np.testing.assert_array_equal(found, expected)
