@@ -12,13 +12,18 @@ PORTABLE_STAMP := .venv-portable/.installed
 demo: $(STAMP)
 	$(PYTHON) -m experiments.demo
 
+# A file's tests share their models, so one process runs them all.
+PARALLEL := -n 2 --dist=loadfile
+
 test: lint $(JAX_STAMP) $(PORTABLE_STAMP)
-	$(PYTHON) -m pytest -n 2 tests
-	@if [ -x .venv-portable/bin/python ]; then $(MAKE) --no-print-directory test-portable; fi
+	@if [ -x .venv-portable/bin/python ]; then \
+	  $(MAKE) --no-print-directory test-portable && \
+	  $(PYTHON) -m pytest $(PARALLEL) --ignore=tests/portable tests; \
+	else $(PYTHON) -m pytest $(PARALLEL) tests; fi
 
 # The directory of the other tests has a conftest.py that imports TensorFlow.
 test-portable: $(PORTABLE_STAMP)
-	.venv-portable/bin/python -m pytest --confcutdir=tests/portable tests/portable
+	.venv-portable/bin/python -m pytest $(PARALLEL) --confcutdir=tests/portable tests/portable
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
@@ -54,7 +59,7 @@ $(PORTABLE_STAMP): setup.py
 	@for python in $(NEWER); do \
 	  $$python -c 'import ensurepip, venv' >/dev/null 2>&1 || continue; \
 	  $$python -m venv --clear .venv-portable; \
-	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet -e . jsonschema pytest; \
+	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet -e . jsonschema pytest pytest-xdist; \
 	  exit; \
 	done; echo 'No Python newer than 3.11 with its venv module: the codec is tested in .venv alone.'
 	@touch $@

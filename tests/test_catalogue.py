@@ -33,7 +33,7 @@ def test_the_shipped_models_compress_a_photograph_they_have_not_seen(name):
   image = bmshj_minnen.read_image(finding.held_out_photographs()[0])
   codec, model = bmshj_minnen.load(name), bmshj_minnen.load_model(name)
   points = []
-  for quality in (1, 37, 50, 100):
+  for quality in (1, 37, 100):
     file, latents = codec.compress_with_latents(image, quality=quality)
     # Sizes of files agree with the float model's estimate, within 1 % and 32 bytes.
     estimate = report.estimated_bits(model, latents) / 8

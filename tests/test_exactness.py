@@ -12,7 +12,7 @@ from tests import codecs
 
 
 def test_settings_decode_each_others_files(tmp_path):
-  matrix.make_models(tmp_path, channels=24, side=112)
+  matrix.make_models(tmp_path, channels=24, side=64)
   settings = [(2, 1, ""), (1, 0, "SSE41")]
   for decode in (False, True):
     for setting in settings:
