@@ -121,6 +121,10 @@ class Arrays:
     return x
 
   @staticmethod
+  def flatnonzero(x: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(x).astype(np.int32)
+
+  @staticmethod
   def gather(x: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.take(x, index, 0)
 

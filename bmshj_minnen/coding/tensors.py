@@ -24,6 +24,7 @@ __all__ = [
   "collect",
   "depth_to_space",
   "exact_dtype",
+  "flatnonzero",
   "graphs_of_other_processes",
   "invert_permutation",
   "leaky_relu",
@@ -38,6 +39,11 @@ leaky_relu = tf.nn.leaky_relu
 
 def __getattr__(name: str):
   return getattr(tf, name)
+
+
+def flatnonzero(x: tf.Tensor) -> tf.Tensor:
+  """The indices [k] int32 of what is true in x [n]."""
+  return tf.cast(tf.where(x)[:, 0], tf.int32)
 
 
 @contextlib.contextmanager
