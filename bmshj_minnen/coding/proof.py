@@ -40,8 +40,8 @@ def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
 
   Raises:
     ValueError: the entropy parameters differ from the model's (the message names the network), the
-      tables are of another density, the decoded latents differ, or the size of the file differs from
-      the model's estimate.
+      tables are of another density, the decoded latents differ, or the size of the file differs
+      from the model's estimate.
   """
   y = model.analysis(images[:1, :_SIDE, :_SIDE])
   z_hat = None

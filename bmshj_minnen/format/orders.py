@@ -65,6 +65,8 @@ class Order:
 
 
 _ORDERS: dict[str, Order] = {}
+# D. He et al., "Checkerboard context model for efficient learned image compression", CVPR 2021;
+# D. Minnen and S. Singh, "Channel-wise autoregressive entropy models", ICIP 2020.
 _SHIPPED = {
   PAPERS_ORDER: None,
   "checkerboard": [[0, 1], [1, 0]],
