@@ -50,6 +50,7 @@ LATENT_STRIDE = 16
 HYPER_STRIDE = 4
 CONTEXT_SUPPORT = 5  # Table 1: the masked convolution is 5x5.
 PAPERS_DENSITY = "gaussian"  # The name of p(ŷ) in equation 3.
+MAX_COMPONENTS = 8  # Densities in a mixture; masses of so many fit in 64 bits.
 PAPERS_ORDER = "causal"  # The name of the order of coding of section 2.
 PAPERS_NETWORKS = "paper"  # The name of g_a, g_s, h_a, h_s and g_ep of table 1.
 
@@ -150,6 +151,7 @@ class ModelConfig:
     networks: the name of g_a, g_s, h_a, h_s and g_ep, see `layers.register`.
     context_support: side of the kernel of g_cm, odd.
     density: the name of the family of p(ŷ), see `entropy.densities`.
+    components: K, the densities in the mixture p(ŷ) of each latent; 1: no mixture, as in the paper.
     order: the name of the order of coding, from which the mask of g_cm follows, see
       `format.orders`.
 
@@ -169,6 +171,7 @@ class ModelConfig:
   networks: str = PAPERS_NETWORKS
   context_support: int = CONTEXT_SUPPORT
   density: str = PAPERS_DENSITY
+  components: int = 1
   order: str = PAPERS_ORDER
 
   def __post_init__(self):
@@ -184,6 +187,13 @@ class ModelConfig:
       raise ValueError(f"context_support must be odd and at least 3, not {self.context_support}")
     if self.density != PAPERS_DENSITY and not self.parts.is_conditional:
       raise ValueError(f"the factorized prior learns its density, so it cannot be {self.density!r}")
+    if not 1 <= self.components <= MAX_COMPONENTS:
+      raise ValueError(f"components must be 1 to {MAX_COMPONENTS}, not {self.components}")
+    if self.components > 1 and not (self.parts.means and self.scale_output == "index"):
+      raise ValueError(
+        "a mixture, of several components, needs a prior with means and the scale_output 'index', "
+        f"not {self.prior} and {self.scale_output!r}"
+      )
     if self.order != PAPERS_ORDER and not self.parts.context:
       raise ValueError(
         f"the order {self.order!r} needs a context, which {self.prior} does not have"
@@ -214,8 +224,18 @@ class ModelConfig:
 
   @property
   def parameter_channels(self) -> int:
-    """Channels of the entropy parameters and of psi: M (scales) or 2M (means and scales)."""
+    """Channels of the entropy parameters: M (scales) or 2M (means and scales).
+
+    A mixture has 3KM: KM logits of the weights, then as many means and scales.
+    """
+    if self.components > 1:
+      return 3 * self.components * self.latent_channels
     return self.latent_channels * (2 if self.parts.means else 1)
+
+  @property
+  def psi_channels(self) -> int:
+    """Channels of psi: 2M with context, and those of the entropy parameters without."""
+    return 2 * self.latent_channels if self.parts.context else self.parameter_channels
 
   @property
   def h_s_hidden(self) -> tuple[int, int]:

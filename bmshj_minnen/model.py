@@ -64,7 +64,7 @@ class Model(tf.keras.Model):
     h_a, h_s, z_density: side information, or None.
     g_cm, g_ep: context model and entropy parameters, or None.
     y_density: density of y in the factorized model, or None.
-    conditional: the `Conditional` of all other priors.
+    conditional: the `Conditional` of all other priors, or the `Mixture`.
     gains: gains of a model for many rates, or None. Methods that take `lmbda`, the λ of each image
       [B] float32, ignore it for a model for one rate; None is the λ of the default quality.
   """
@@ -98,7 +98,7 @@ class Model(tf.keras.Model):
       self._make_context(networks, orders.order_of(config.order))
     if not config.parts.is_conditional:
       self.y_density = density(config.latent_channels)
-    self.conditional = entropy.Conditional(config)
+    self.conditional = entropy.conditional_of(config)
     self.gains = None
     if config.gain_lambdas:
       self.gains = layers.Gains(config.latent_channels, config.gain_lambdas)
@@ -130,7 +130,7 @@ class Model(tf.keras.Model):
       z = self.hyper_analysis(y)
       _check_shape("h_a", y, z, [1, 1, 1, self.config.num_filters])
       psi = self.hyper_synthesis(z, y.shape)
-      _check_shape("h_s", z, psi, [*latents[:3], self.config.parameter_channels])
+      _check_shape("h_s", z, psi, [*latents[:3], self.config.psi_channels])
     for g_cm, g_ep in self._contexts:
       features = self._features(psi, y, g_cm)
       parameters = self.config.parameter_channels // len(self._contexts)
@@ -183,7 +183,7 @@ class Model(tf.keras.Model):
       shape: [4] int32, the shape of y.
 
     Returns:
-      [B, h, w, parameter_channels] float32.
+      [B, h, w, psi_channels] float32.
     """
     if self.h_s is None:
       return None
@@ -200,9 +200,7 @@ class Model(tf.keras.Model):
     phi = tf.cast(g_cm(y_hat), tf.float32)
     return phi if psi is None else tf.concat([psi, phi], -1)
 
-  def parameters(
-    self, psi: Optional[tf.Tensor], y_hat: tf.Tensor
-  ) -> tuple[Optional[tf.Tensor], tf.Tensor]:
+  def parameters(self, psi: Optional[tf.Tensor], y_hat: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Entropy parameters at all positions at once.
 
     Args:
@@ -210,18 +208,21 @@ class Model(tf.keras.Model):
       y_hat: [B, h, w, M]; each position depends only on earlier ones.
 
     Returns:
-      mean and scale, each [B, h, w, M] float32.
+      mean and scale, each [B, h, w, M] float32; for a mixture logits of the weights, means and
+      scales, each [B, h, w, K, M] float32.
     """
     outputs = [g_ep(self._features(psi, y_hat, g_cm)) for g_cm, g_ep in self._contexts] or [psi]
     outputs = layers.joined(outputs, self.config.latent_channels)
     return self.conditional.parameters(tf.cast(outputs, tf.float32))
 
   def mean_of(self, psi: Optional[tf.Tensor]) -> Optional[quantizers.MeanOf]:
-    """The means of `parameters` as a function of ŷ, for quantizers; None for learned densities.
+    """The means of `parameters` as a function of ŷ, for quantizers; None if there are none.
+
+    Symbols of learned densities and of mixtures are whole numbers, without means.
 
     The function takes ŷ [B, h, w, M] float32 and returns means [B, h, w, M] float32.
     """
-    if self.y_density is not None:
+    if self.y_density is not None or self.config.components > 1:
       return None
     return lambda y_hat: self.parameters(psi, y_hat)[0]
 

@@ -259,6 +259,7 @@ class Config(NamedTuple):
   medians: bool = False
   gain_lambdas: Optional[list[float]] = None
   context_support: int = 5
+  components: int = 1
   networks: str = "paper"
 
   @property
@@ -314,6 +315,7 @@ class Model(NamedTuple):
   h_s: list[Layer]
   order: Optional[np.ndarray]
   contexts: list[tuple[Layer, list[Layer]]]  # g_cm and g_ep of each slice.
+  mixture: dict[str, np.ndarray]
   z_tables: list[Table]
   y_tables: list[Table]
   weights: dict[str, np.ndarray]
@@ -349,7 +351,7 @@ def read_model(directory: str) -> Model:
   tables = read_tables(coder)
   split = config.num_filters if config.has_side_information else 0
   expected = config.latent_channels if config.prior == "factorized" else SCALES
-  if len(tables) != split + expected:
+  if config.components == 1 and len(tables) != split + expected:
     raise ValueError(f"{len(tables)} tables in {directory}, not {split} + {expected}")
   return Model(
     config,
@@ -360,6 +362,7 @@ def read_model(directory: str) -> Model:
     h_s,
     order,
     contexts,
+    {name[8:]: array.astype(np.int64) for name, array in coder.items() if name[:8] == "mixture."},
     tables[:split],
     tables[split:],
     weights,
@@ -551,7 +554,8 @@ def decode_y_without_context(
       mean = 0
       index = np.broadcast_to(np.arange(channels), y[step].shape)
     else:
-      mean, index = entropy_parameters(outputs[step], model)
+      y[step] = decode_latents_of(coder, model, outputs[step])
+      continue
     y[step] = saturated(mean + coder.run(model.y_tables, index) * model.unit)
   return y.reshape(rows, columns, channels)
 
@@ -572,9 +576,7 @@ def decode_y_with_context(
     if not i.size:
       continue
     outputs = context_outputs(padded, model, None if psi is None else psi[i, j], i, j)
-    mean, index = entropy_parameters(outputs, model)
-    value = coder.run(model.y_tables, index)
-    padded[i + margin, j + margin] = saturated(mean + value * model.unit)
+    padded[i + margin, j + margin] = decode_latents_of(coder, model, outputs)
   return padded[margin:, margin : margin + columns]
 
 
@@ -601,9 +603,7 @@ def decode_y_in_passes(
       features = np.concatenate([psi[tuple(step.T)], activations(g_cm(x))], axis=-1)
       for layer in g_ep[:-1]:
         features = activations(layer(features))
-      mean, index = entropy_parameters(g_ep[-1](features), model)
-      value = coder.run(model.y_tables, index)
-      by_slice[(*step.T, at)] = saturated(mean + value * model.unit)
+      by_slice[(*step.T, at)] = decode_latents_of(coder, model, g_ep[-1](features))
   return y
 
 
@@ -708,6 +708,86 @@ def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, n
     # The index is the number of smaller thresholds.
     return mean, np.searchsorted(np.sort(model.thresholds), scale, side="left")
   return mean, np.clip(scale, 0, SCALES - 1).astype(np.int64)
+
+
+def decode_latents_of(coder: RangeDecoder, model: Model, outputs: np.ndarray) -> np.ndarray:
+  """The latents [n, channels], in units of y_step, of a step; outputs of the last layer [n, C]."""
+  if model.config.components > 1:
+    return saturated(decode_mixtures(coder, model, outputs) * model.unit)
+  mean, index = entropy_parameters(outputs, model)
+  return saturated(mean + coder.run(model.y_tables, index) * model.unit)
+
+
+def decode_mixtures(coder: RangeDecoder, model: Model, outputs: np.ndarray) -> np.ndarray:
+  """The whole numbers [n, channels] of the latents of a step."""
+  components = model.config.components
+  groups = saturated(np.rint(outputs)).astype(np.int64).reshape(len(outputs), 3, components, -1)
+  logits, means, scales = groups.transpose(1, 0, 3, 2).reshape(3, -1, components).tolist()
+  latents = [MixedLatent(model, *of) for of in zip(logits, means, scales)]
+  while any(latent.is_open for latent in latents):
+    still = [latent for latent in latents if latent.is_open]
+    tables = np.array([latent.table() for latent in still])
+    for latent, value in zip(still, coder.run(model.y_tables, tables).tolist()):
+      latent.take(value)
+  return np.array([latent.low for latent in latents]).reshape(len(outputs), -1)
+
+
+class MixedLatent:
+  """A latent whose number is asked for."""
+
+  def __init__(self, model: Model, logits: list[int], means: list[int], scales: list[int]):
+    exponentials = model.mixture["exponentials"].tolist()
+    inverse = model.mixture["inverse_scales"].tolist()
+    self.weights = [exponentials[min(max(logits) - logit, 1024)] for logit in logits]
+    self.means = means
+    self.inverse = [inverse[min(max(scale, 0), SCALES - 1)] for scale in scales]
+    self.cumulative, self.unit = model.mixture["cumulative"], model.unit
+    zeros = [table.cdf[1] for table in model.y_tables]
+    self.halves = [(one + other) // 2 for one, other in zip(zeros, zeros[1:])]
+    total = sum(self.weights)
+    mean = 2 * sum(w * m for w, m in zip(self.weights, means)) + self.unit * total
+    self.center = min(max(mean // (2 * self.unit * total), -32766), 32767)
+    self.low, self.high = -32767, 32768
+
+  @property
+  def is_open(self) -> bool:
+    """Whether there is another question."""
+    return self.high - self.low > 1
+
+  def below(self, n: int) -> int:
+    """The mass below n - ½."""
+    total = 0
+    for weight, mean, inverse in zip(self.weights, self.means, self.inverse):
+      p = (((2 * n - 1) * self.unit - 2 * mean) * inverse >> 12) + 1024 * 256
+      p = min(max(p, 0), 2048 * 256 - 1)
+      here, there = (int(self.cumulative[(p >> 8) + i]) for i in (0, 1))
+      total += weight * (here * 256 + (there - here) * (p & 255) >> 8)
+    return total
+
+  @property
+  def middle(self) -> int:
+    """The number of the next question."""
+    if self.low == -32767 and self.high == 32768:
+      return self.center
+    if self.high == 32768:
+      return min(2 * self.low - self.center + 1, 32767)
+    if self.low == -32767:
+      return max(2 * self.high - self.center - 1, -32766)
+    return (self.low + self.high) // 2
+
+  def table(self) -> int:
+    """The index of the next table."""
+    below = self.below(self.low)
+    whole, part = self.below(self.high) - below, self.below(self.middle) - below
+    q = part * 65536 // whole if whole else 32768
+    return sum(half < q for half in self.halves)
+
+  def take(self, value: int) -> None:
+    """Takes an answer."""
+    if value >= 1:
+      self.low = self.middle
+    else:
+      self.high = self.middle
 
 
 # 7. Pixels

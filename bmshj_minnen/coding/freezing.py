@@ -8,7 +8,8 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.entropy import range_coder
-from bmshj_minnen.format import orders
+from bmshj_minnen.entropy.densities import family_of
+from bmshj_minnen.format import mixtures, orders
 from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, HyperLayer, slice_name
 from bmshj_minnen.format.tables import concatenate
 from bmshj_minnen.layers.affine import affine
@@ -85,10 +86,15 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
       layers[_last_name(name, g_ep)] = head.freeze(*last)
   elif config.parts.hyperprior:
     layers[_last_name("h_s", model.h_s)] = head.freeze(*last)
-  density = model.conditional if model.y_density is None else model.y_density
-  tables.append(range_coder.build_tables(density.coding_prior()))
-  tables = concatenate(tables)
-  return FrozenPrior(config, y_step, layers, tables, _thresholds(model), hyper_layers, order)
+  mixture = None
+  if config.components > 1:
+    mixture = mixtures.make(family_of(config).exact_cdf, model.conditional.scales, y_step)
+    tables.append(mixtures.binary_tables())
+  else:
+    density = model.conditional if model.y_density is None else model.y_density
+    tables.append(range_coder.build_tables(density.coding_prior()))
+  tables, thresholds = concatenate(tables), _thresholds(model)
+  return FrozenPrior(config, y_step, layers, tables, thresholds, hyper_layers, order, mixture)
 
 
 def check(model: Model) -> None:
@@ -176,18 +182,20 @@ def _with_medians(kernel, median):
 class _Head:
   """Freezes the layer whose outputs are the means, in units of `y_step`, and the scales.
 
-  The scales are indices, or in units of `_SCALE_STEP`.
+  The scales are indices, or in units of `_SCALE_STEP`. Mixtures have logits before them.
   """
 
   def __init__(self, config, y_step, slices):
-    scales = config.latent_channels // slices
-    means = config.parameter_channels // slices - scales
+    scales = config.components * config.latent_channels // slices
+    means = scales if config.parts.means else 0
+    logits = config.parameter_channels // slices - means - scales
     gain, center, step = cfg.SCALE_INDEX_GAIN, cfg.SCALE_INDEX_CENTER, 1.0
     if config.scale_output == "scale":
       gain, center, step = 1.0, 0.0, _SCALE_STEP
-    self._gain = np.repeat([1.0, gain], [means, scales])
-    self._center = np.repeat([0.0, center], [means, scales])
-    self._step = np.repeat([y_step, step], [means, scales])
+    sizes = [logits, means, scales]
+    self._gain = np.repeat([1.0, 1.0, gain], sizes)
+    self._center = np.repeat([0.0, 0.0, center], sizes)
+    self._step = np.repeat([mixtures.LOGIT_STEP, y_step, step], sizes)
 
   def freeze(self, weights, bias, input_step):
     return fixed_point.freeze_layer(

@@ -82,7 +82,7 @@ class Networks:
     """Splits ŷ for `parameters`: [n, M] int16-valued -> [2, n, M] float32."""
     return fixed_point.split(y_hat)
 
-  def parameters(self, prepared: Any, neighbours: Optional[Any], part: int = 0) -> tuple[Any, Any]:
+  def parameters(self, prepared: Any, neighbours: Optional[Any], part: int = 0) -> tuple[Any, ...]:
     """Entropy parameters of the latents of a slice at n positions; C is M / slices.
 
     Args:
@@ -92,7 +92,8 @@ class Networks:
 
     Returns:
       mean [n, C] float32, int16-valued, in units of `y_step`, and table index [n, C] int32: the
-      index of the scale, or for the factorized prior the channel.
+      index of the scale, or for the factorized prior the channel. For a mixture of K densities
+      logits in units of `LOGIT_STEP`, means and indices of scales, each [n, K, C].
     """
     xp, m = self._xp, self._config.latent_channels // self.schedule.slices
     shape = xp.stack([xp.shape(prepared)[0], m])
@@ -101,6 +102,10 @@ class Networks:
     features = prepared
     if self._contexts:
       features = self._last(self._contexts[part](prepared, neighbours))
+    if self._config.components > 1:
+      groups = xp.reshape(features, [-1, 3, self._config.components, m])
+      index = xp.clip_by_value(groups[:, 2], 0, cfg.NUM_SCALES - 1)
+      return groups[:, 0], groups[:, 1], index
     mean = features[:, :m] if self._config.parts.means else xp.zeros(shape, xp.float32)
     index = xp.clip_by_value(features[:, -m:], 0, cfg.NUM_SCALES - 1)
     return mean, xp.cast(index, xp.int32)

@@ -4,6 +4,7 @@ from typing import Any
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point, wavefront
+from bmshj_minnen.coding.mixture import Cumulatives, MixtureDecoder, MixtureEncoder
 from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.coding.symbols import Decoder, Encoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
@@ -28,6 +29,7 @@ class PriorCoder:
   def __init__(self, frozen: FrozenPrior, networks: Networks, range_coder: Any, xp: Any):
     self._config, self._step = frozen.config, frozen.y_step
     self.networks, self._coder, self._xp = networks, range_coder, xp
+    self._cumulatives = Cumulatives(frozen, xp) if frozen.mixture else None
 
   @property
   def z_channels(self) -> int:
@@ -153,7 +155,15 @@ class PriorCoder:
 
   def _encoder(self, y):
     y = fixed_point.saturate(y / self._step)
-    return Encoder(self._coder, self.networks.unit, self.z_channels, y)
+    encoder = Encoder if self._cumulatives is None else MixtureEncoder
+    return encoder(*self._given, y)
 
   def _decoder(self):
-    return Decoder(self._coder, self.networks.unit, self.z_channels)
+    decoder = Decoder if self._cumulatives is None else MixtureDecoder
+    return decoder(*self._given)
+
+  @property
+  def _given(self):
+    """The arguments that encoders and decoders share."""
+    given = (self._coder, self.networks.unit, self.z_channels)
+    return given if self._cumulatives is None else (self._cumulatives, *given)

@@ -10,10 +10,12 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.fixed_point import INT16_MAX
+from bmshj_minnen.coding.mixture import Cumulatives
 from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.coding.prior_coder import PriorCoder
 from bmshj_minnen.entropy.range_coder import RangeCoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior, slice_name
+from bmshj_minnen.format.mixtures import LOGIT_STEP, MASS_BITS
 from bmshj_minnen.format.tables import PRECISION
 from bmshj_minnen.layers.per_slice import joined, slices_of
 from bmshj_minnen.model import Model
@@ -97,9 +99,15 @@ def _check_parts(model, frozen, networks, y_hat, z_hat):
       _check_network(name, phi, g_cm(y_hat))
       neighbours = networks.split(tf.constant(seen, tf.float32))
     parameters.append(networks.parameters(networks.prepare(fixed_psi, part), neighbours, part))
-  mean, scale = (tf.reshape(x, [-1, channels]).numpy() for x in model.parameters(psi, y_hat))
+  *logits, mean, scale = (
+    tf.reshape(x, [height * width, *x.shape[3:]]).numpy() for x in model.parameters(psi, y_hat)
+  )
   name = "h_s" if model.g_ep is None else "g_ep"
-  fixed_mean, fixed_index = (joined(x, channels).numpy() for x in zip(*parameters))
+  *fixed_logits, fixed_mean, fixed_index = (joined(x, channels).numpy() for x in zip(*parameters))
+  for fixed, logit in zip(fixed_logits, logits):
+    logit = np.clip(logit / LOGIT_STEP, -INT16_MAX - 1, INT16_MAX) * LOGIT_STEP
+    if not _rms(fixed * LOGIT_STEP - logit) <= _MAX_ERROR * _rms(logit) + _MAX_MEAN_ERROR:
+      raise ValueError(_difference(name, "weights"))
   mean = np.clip(mean / frozen.y_step, -INT16_MAX - 1, INT16_MAX) * frozen.y_step
   error = _rms(fixed_mean * frozen.y_step - mean)
   if not error <= _MAX_ERROR * _rms(mean) + _MAX_MEAN_ERROR:
@@ -151,6 +159,9 @@ def _check_tables(model, frozen, first):
   """Compares the probabilities of all values in the tables of y with the model's density."""
   if model.y_density is not None:
     return
+  if frozen.mixture is not None:
+    _check_mixture(model, frozen)
+    return
   of_table, tables = np.cumsum(frozen.tables.escape + 3)[:-1], frozen.tables
   values, masses, scales = [], [], []
   for i, cdf in list(enumerate(np.split(tables.cdf, of_table)))[first:]:
@@ -159,6 +170,30 @@ def _check_tables(model, frozen, first):
     scales.append(np.full(tables.escape[i], model.conditional.scales[i - first]))
   values, masses, scales = map(np.concatenate, (values, masses, scales))
   bits = model.conditional.bits(np.float32(values), 0.0, np.float32(scales))
+  _check_masses(model, bits, masses)
+
+
+def _check_mixture(model, frozen):
+  """Compares the integer masses of whole numbers with the model's, for two components and 64 scales.
+
+  One of the two has a weight of 1/e.
+  """
+  values, scales = np.arange(-40, 41), np.arange(len(model.conditional.scales))
+  shape = [len(values), 2, len(scales)]
+  logits, means, index = np.broadcast_arrays(
+    np.array([0.0, -1.0])[:, None], np.array([0.25, -0.75])[:, None], scales, np.zeros(shape)
+  )[:3]
+  cumulatives = Cumulatives(frozen, tensors)
+  prepared = cumulatives.prepare(logits / LOGIT_STEP, np.round(means / frozen.y_step), index)
+  number = tf.constant(np.repeat(values, len(scales)))
+  mass = cumulatives.below(prepared, number + 1) - cumulatives.below(prepared, number)
+  mass = np.reshape(mass / tf.reduce_sum(prepared[0], 0) / 2**MASS_BITS, [-1, len(scales)])
+  given = (np.float32(x) for x in (logits, means, model.conditional.scales[index]))
+  y_hat = np.broadcast_to(np.float32(values)[:, None], mass.shape)
+  _check_masses(model, model.conditional.bits(y_hat, *given), mass)
+
+
+def _check_masses(model, bits, masses):
   if not np.abs(2.0 ** -bits.numpy() - masses).max() <= _MAX_MASS_ERROR:
     raise ValueError(
       "files would be another model's: the entropy coder has tables of another density than "

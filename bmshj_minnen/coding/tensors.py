@@ -25,6 +25,7 @@ __all__ = [
   "depth_to_space",
   "exact_dtype",
   "flatnonzero",
+  "gather_last",
   "graphs_of_other_processes",
   "invert_permutation",
   "leaky_relu",
@@ -44,6 +45,11 @@ def __getattr__(name: str):
 def flatnonzero(x: tf.Tensor) -> tf.Tensor:
   """The indices [k] int32 of what is true in x [n]."""
   return tf.cast(tf.where(x)[:, 0], tf.int32)
+
+
+def gather_last(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+  """Elements of the last axis: [..., n] -> [..., k]."""
+  return tf.gather(x, index, axis=-1)
 
 
 @contextlib.contextmanager

@@ -90,8 +90,8 @@ def scan_steps(
     if one.has_context:
       neighbours = xp.gather(memory, taps[:, begin:end])
       neighbours = xp.reshape(neighbours, [networks.num_parts, end - begin, fan_in])
-    mean, table_index = networks.parameters(prepared[begin:end], neighbours, one.part)
-    handle, y_hat = coder(handle, mean, table_index, where[begin:end])
+    parameters = networks.parameters(prepared[begin:end], neighbours, one.part)
+    handle, y_hat = coder(handle, *parameters, where[begin:end])
     if one.has_context:
       memory = xp.tensor_scatter_nd_update(memory, slots[:, begin:end], networks.split(y_hat))
     return (end, memory, handle), y_hat

@@ -9,6 +9,7 @@ import numpy as np
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.format import fingerprints
+from bmshj_minnen.format.mixtures import Mixture
 from bmshj_minnen.format.orders import Order
 from bmshj_minnen.format.tables import Tables
 
@@ -65,6 +66,7 @@ class FrozenPrior:
       number of thresholds that it exceeds. None if that layer gives indices.
     hyper_layers: the layers of h_s; empty without side information.
     order: the order of coding.
+    mixture: the integers of a mixture of densities, whose tables of y are binary; or None.
   """
 
   config: cfg.ModelConfig
@@ -74,6 +76,7 @@ class FrozenPrior:
   thresholds: Optional[np.ndarray] = None
   hyper_layers: tuple[HyperLayer, ...] = ()
   order: Order = Order()
+  mixture: Optional[Mixture] = None
 
   def arrays(self) -> dict[str, np.ndarray]:
     """The prior as arrays by name; `from_arrays` makes the prior from them."""
@@ -87,7 +90,10 @@ class FrozenPrior:
       arrays["hyper_layers"] = np.asarray(self.hyper_layers, np.int32)
     if self.order.pattern is not None:
       arrays["order"] = self.order.pattern
-    for name, part in [*self.layers.items(), ("tables", self.tables)]:
+    parts = [*self.layers.items(), ("tables", self.tables)]
+    if self.mixture is not None:
+      parts.append(("mixture", self.mixture))
+    for name, part in parts:
       for field, value in dataclasses.asdict(part).items():
         arrays[f"{name}.{field}"] = np.asarray(value)
     return arrays
@@ -101,6 +107,7 @@ class FrozenPrior:
         name, field = key.split(".")
         parts.setdefault(name, {})[field] = value
     tables = Tables(**parts.pop("tables"))
+    mixture = Mixture(**parts.pop("mixture")) if "mixture" in parts else None
     config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
     hyper_layers = _PAPERS_HYPER_LAYERS if config.parts.hyperprior else ()
     if "hyper_layers" in arrays:
@@ -113,6 +120,7 @@ class FrozenPrior:
       arrays.get("thresholds"),
       hyper_layers,
       Order(arrays.get("order")),
+      mixture,
     )
 
   @functools.cached_property

@@ -82,7 +82,7 @@ class Networks:
     # Without g_ep, psi holds means and scales.
     dtype: Optional[str] = None if config.parts.context else "float32"
     return transforms.hyper_synthesis_transform(
-      config.h_s_hidden, config.parameter_channels, self.activation, dtype
+      config.h_s_hidden, config.psi_channels, self.activation, dtype
     )
 
   def g_ep(self) -> tf.keras.layers.Layer:

@@ -142,7 +142,7 @@ def _of_prior(prior):
   config, result = prior.config, {}
   if not config.parts.is_conditional:
     return result
-  if prior.order.slices > 1:  # Each slice would need graphs of its own; the codec needs none.
+  if prior.order.slices > 1 or prior.mixture:  # The codec needs none of these graphs.
     return result
   networks, m = Networks(prior, "float32", _Operations()), config.latent_channels
   random, inputs = np.random.default_rng(0), {}
