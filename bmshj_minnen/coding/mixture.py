@@ -1,11 +1,11 @@
 """Symbols of a mixture of densities, in integers, for arrays and for tensors.
 
 A mixture has no table for each scale: each symbol has probabilities of its own. They are computed
-from integers by integer arithmetic, and coded by questions with two answers. At first a whole number
-n lies between -2^15 and 2^15; each question halves that interval [low, high) at a number `middle`:
-first near the mean, then in steps that double, and once n is between two numbers, in their middle.
-The probability of an answer is a ratio of masses, and one of the stored binary tables is the nearest
-to it.
+from integers by integer arithmetic, and coded by questions with two answers. At first a whole
+number n lies between -2^15 and 2^15; each question divides that interval [low, high) at a number
+`middle`: first near the mean, then in steps that double, and once n is between two numbers, in
+their middle. The probability of an answer is a ratio of masses, and one of the stored binary tables
+is the nearest to it.
 """
 
 from typing import Any

@@ -174,10 +174,7 @@ def _check_tables(model, frozen, first):
 
 
 def _check_mixture(model, frozen):
-  """Compares the integer masses of whole numbers with the model's, for two components and 64 scales.
-
-  One of the two has a weight of 1/e.
-  """
+  """Compares the integer masses of whole numbers with the model's, for two components."""
   values, scales = np.arange(-40, 41), np.arange(len(model.conditional.scales))
   shape = [len(values), 2, len(scales)]
   logits, means, index = np.broadcast_arrays(

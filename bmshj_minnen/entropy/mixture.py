@@ -1,7 +1,7 @@
 """p(ŷ | weights, means, scales): a mixture of densities of one family.
 
-Source: Z. Cheng et al., "Learned image compression with discretized Gaussian mixture likelihoods and
-attention modules", CVPR 2020.
+Source: Z. Cheng et al., "Learned image compression with discretized Gaussian mixture likelihoods
+and attention modules", CVPR 2020.
 """
 
 import math

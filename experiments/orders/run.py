@@ -35,6 +35,7 @@ _IMAGES = flags.DEFINE_string("images", "", "Photographs to measure on.")
 _VARIANTS = flags.DEFINE_list("variants", [*VARIANTS], "Labels to train and to compare.")
 _MODELS = flags.DEFINE_string("models", "models/orders", "Folder of the trained models.")
 _STEPS = flags.DEFINE_integer("steps", 400, "Steps of training.")
+_BATCH = flags.DEFINE_integer("batch", 8, "Crops in a step.")
 _CROPS = flags.DEFINE_integer("stored_crops", 512, "Crops whose latents are stored.")
 _QUALITY = flags.DEFINE_float("quality", 50, "Quality of the files.")
 _RUNS = flags.DEFINE_integer("runs", 5, "Runs for each median time, taking turns.")
@@ -52,6 +53,7 @@ def _train(label):
       train_glob=_TRAIN.value,
       validation_glob=_VALIDATION.value,
       steps=_STEPS.value,
+      batch=_BATCH.value,
       stored_crops=_CROPS.value,
       save_every=_STEPS.value,
       learning_rate=1e-3,
