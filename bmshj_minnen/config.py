@@ -19,7 +19,9 @@ __all__ = [
   "DISTORTIONS",
   "LATENTS",
   "OPTIMIZERS",
+  "PAPERS_DENSITY",
   "PAPERS_NETWORKS",
+  "PAPERS_ORDER",
   "PRECISIONS",
   "PRIORS",
   "SCALE_OUTPUTS",
@@ -47,6 +49,9 @@ STRATEGIES = ("default", "mirrored", "multi_worker")
 LATENT_STRIDE = 16
 HYPER_STRIDE = 4
 CONTEXT_SUPPORT = 5  # Table 1: the masked convolution is 5x5.
+PAPERS_DENSITY = "gaussian"  # The name of p(ŷ) in equation 3.
+MAX_COMPONENTS = 8  # Densities in a mixture; masses of so many fit in 64 bits.
+PAPERS_ORDER = "causal"  # The name of the order of coding of section 2.
 PAPERS_NETWORKS = "paper"  # The name of g_a, g_s, h_a, h_s and g_ep of table 1.
 
 # The standard deviations: 64 log-spaced values from 0.11 to 256, as in Ballé et al. (2018) and
@@ -95,7 +100,7 @@ class Prior:
 
   @property
   def is_conditional(self) -> bool:
-    """Whether networks predict a Gaussian p(ŷ); if not, p(ŷ) is a learned density per channel."""
+    """Whether networks predict p(ŷ); if not, it is a learned density per channel."""
     return self.hyperprior or self.context
 
 
@@ -145,6 +150,10 @@ class ModelConfig:
       latents; None: a model for one rate, as in the paper.
     networks: the name of g_a, g_s, h_a, h_s and g_ep, see `layers.register`.
     context_support: side of the kernel of g_cm, odd.
+    density: the name of the family of p(ŷ), see `entropy.densities`.
+    components: K, the densities in the mixture p(ŷ) of each latent; 1: no mixture, as in the paper.
+    order: the name of the order of coding, from which the mask of g_cm follows, see
+      `format.orders`.
 
   Raises:
     ValueError: a value is unknown or out of range.
@@ -161,6 +170,9 @@ class ModelConfig:
   gain_lambdas: Optional[tuple[float, ...]] = None
   networks: str = PAPERS_NETWORKS
   context_support: int = CONTEXT_SUPPORT
+  density: str = PAPERS_DENSITY
+  components: int = 1
+  order: str = PAPERS_ORDER
 
   def __post_init__(self):
     for name in ("h_s_channels", "density_filters", "gain_lambdas"):  # JSON has lists only.
@@ -173,6 +185,19 @@ class ModelConfig:
       raise ValueError(f"num_filters and latent_channels must be at least 1, not {found}")
     if self.context_support < 3 or self.context_support % 2 == 0:
       raise ValueError(f"context_support must be odd and at least 3, not {self.context_support}")
+    if self.density != PAPERS_DENSITY and not self.parts.is_conditional:
+      raise ValueError(f"the factorized prior learns its density, so it cannot be {self.density!r}")
+    if not 1 <= self.components <= MAX_COMPONENTS:
+      raise ValueError(f"components must be 1 to {MAX_COMPONENTS}, not {self.components}")
+    if self.components > 1 and not (self.parts.means and self.scale_output == "index"):
+      raise ValueError(
+        "a mixture, of several components, needs a prior with means and the scale_output 'index', "
+        f"not {self.prior} and {self.scale_output!r}"
+      )
+    if self.order != PAPERS_ORDER and not self.parts.context:
+      raise ValueError(
+        f"the order {self.order!r} needs a context, which {self.prior} does not have"
+      )
     lambdas = self.gain_lambdas
     if lambdas is not None and not (
       len(lambdas) > 1 and 0 < lambdas[0] and sorted(set(lambdas)) == list(lambdas)
@@ -199,8 +224,18 @@ class ModelConfig:
 
   @property
   def parameter_channels(self) -> int:
-    """Channels of the entropy parameters and of psi: M (scales) or 2M (means and scales)."""
+    """Channels of the entropy parameters: M (scales) or 2M (means and scales).
+
+    A mixture has 3KM: KM logits of the weights, then as many means and scales.
+    """
+    if self.components > 1:
+      return 3 * self.components * self.latent_channels
     return self.latent_channels * (2 if self.parts.means else 1)
+
+  @property
+  def psi_channels(self) -> int:
+    """Channels of psi: 2M with context, and those of the entropy parameters without."""
+    return 2 * self.latent_channels if self.parts.context else self.parameter_channels
 
   @property
   def h_s_hidden(self) -> tuple[int, int]:

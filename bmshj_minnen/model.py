@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from bmshj_minnen import checks, entropy, layers, metrics
 from bmshj_minnen import config as cfg
+from bmshj_minnen.format import orders
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.quality import default_lambda
 
@@ -63,7 +64,7 @@ class Model(tf.keras.Model):
     h_a, h_s, z_density: side information, or None.
     g_cm, g_ep: context model and entropy parameters, or None.
     y_density: density of y in the factorized model, or None.
-    conditional: the `GaussianConditional` of all other priors.
+    conditional: the `Conditional` of all other priors, or the `Mixture`.
     gains: gains of a model for many rates, or None. Methods that take `lmbda`, the λ of each image
       [B] float32, ignore it for a model for one rate; None is the λ of the default quality.
   """
@@ -79,7 +80,8 @@ class Model(tf.keras.Model):
       has_variables: False in codecs, whose layers get constants instead, see `weights.hold`.
 
     Raises:
-      ValueError: the name of the networks is unknown, or a network returns a wrong shape.
+      ValueError: the name of the networks, of the density or of the order is unknown, a network
+        returns a wrong shape, or M cannot be divided into the slices of the order.
     """
     super().__init__()
     self.config = config
@@ -93,17 +95,28 @@ class Model(tf.keras.Model):
       self.h_a, self.h_s = networks.h_a(), networks.h_s()
       self.z_density = density(config.num_filters)
     if config.parts.context:
-      self.g_cm = layers.MaskedConv2D(2 * config.latent_channels, config.context_support, "A")
-      self.g_ep = networks.g_ep()
+      self._make_context(networks, orders.order_of(config.order))
     if not config.parts.is_conditional:
       self.y_density = density(config.latent_channels)
-    self.conditional = entropy.GaussianConditional(config.scale_output)
+    self.conditional = entropy.conditional_of(config)
     self.gains = None
     if config.gain_lambdas:
       self.gains = layers.Gains(config.latent_channels, config.gain_lambdas)
       self.gains.start_from(config.middle_lambda)
     if has_variables:
       self._create_variables()
+
+  def _make_context(self, networks, order):
+    channels, support = self.config.latent_channels, self.config.context_support
+    if channels % order.slices:
+      raise ValueError(
+        f"the order {self.config.order!r} has {order.slices} slices, so M must be a multiple of"
+        f" {order.slices}, not {channels}"
+      )
+    masks = [order.masks(support, part) for part in range(order.slices)]
+    filters = 2 * channels // order.slices
+    self.g_cm = layers.per_slice([layers.MaskedConv2D(filters, mask) for mask in masks])
+    self.g_ep = layers.per_slice([networks.g_ep() for _ in masks])
 
   def _create_variables(self):
     """Calls all layers, because Keras makes the variables of most layers at their first call."""
@@ -117,11 +130,11 @@ class Model(tf.keras.Model):
       z = self.hyper_analysis(y)
       _check_shape("h_a", y, z, [1, 1, 1, self.config.num_filters])
       psi = self.hyper_synthesis(z, y.shape)
-      _check_shape("h_s", z, psi, [*latents[:3], self.config.parameter_channels])
-    if self.g_ep is not None:
-      features = self._features(psi, y)
-      parameters = self.g_ep(features)
-      _check_shape("g_ep", features, parameters, [*latents[:3], self.config.parameter_channels])
+      _check_shape("h_s", z, psi, [*latents[:3], self.config.psi_channels])
+    for g_cm, g_ep in self._contexts:
+      features = self._features(psi, y, g_cm)
+      parameters = self.config.parameter_channels // len(self._contexts)
+      _check_shape("g_ep", features, g_ep(features), [*latents[:3], parameters])
     _check_shape("g_s", y, self.synthesis(y), x.shape)
     self(x, seed=tf.zeros([2], tf.int32))
 
@@ -170,21 +183,24 @@ class Model(tf.keras.Model):
       shape: [4] int32, the shape of y.
 
     Returns:
-      [B, h, w, parameter_channels] float32.
+      [B, h, w, psi_channels] float32.
     """
     if self.h_s is None:
       return None
     psi = self.h_s(self.z_density.uncentered(z_hat))[:, : shape[1], : shape[2]]
     return tf.cast(psi, tf.float32)
 
-  def _features(self, psi, y_hat):
-    """Inputs of g_ep: psi, if there is any, and phi, [B, h, w, ...] float32."""
-    phi = tf.cast(self.g_cm(y_hat), tf.float32)
+  @property
+  def _contexts(self):
+    """g_cm and g_ep of each slice."""
+    return list(zip(layers.slices_of(self.g_cm), layers.slices_of(self.g_ep)))
+
+  def _features(self, psi, y_hat, g_cm):
+    """Inputs of a g_ep: psi, if there is any, and phi, [B, h, w, ...] float32."""
+    phi = tf.cast(g_cm(y_hat), tf.float32)
     return phi if psi is None else tf.concat([psi, phi], -1)
 
-  def parameters(
-    self, psi: Optional[tf.Tensor], y_hat: tf.Tensor
-  ) -> tuple[Optional[tf.Tensor], tf.Tensor]:
+  def parameters(self, psi: Optional[tf.Tensor], y_hat: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Entropy parameters at all positions at once.
 
     Args:
@@ -192,21 +208,21 @@ class Model(tf.keras.Model):
       y_hat: [B, h, w, M]; each position depends only on earlier ones.
 
     Returns:
-      mean and scale, each [B, h, w, M] float32.
+      mean and scale, each [B, h, w, M] float32; for a mixture logits of the weights, means and
+      scales, each [B, h, w, K, M] float32.
     """
-    features = psi if self.g_ep is None else self.g_ep(self._features(psi, y_hat))
-    features = tf.cast(features, tf.float32)
-    if not self.config.parts.means:
-      return tf.zeros_like(features), self.conditional.scale_of_output(features)
-    mean, output = tf.split(features, 2, axis=-1)
-    return mean, self.conditional.scale_of_output(output)
+    outputs = [g_ep(self._features(psi, y_hat, g_cm)) for g_cm, g_ep in self._contexts] or [psi]
+    outputs = layers.joined(outputs, self.config.latent_channels)
+    return self.conditional.parameters(tf.cast(outputs, tf.float32))
 
   def mean_of(self, psi: Optional[tf.Tensor]) -> Optional[quantizers.MeanOf]:
-    """The means of `parameters` as a function of ŷ, for quantizers; None for learned densities.
+    """The means of `parameters` as a function of ŷ, for quantizers; None if there are none.
+
+    Symbols of learned densities and of mixtures are whole numbers, without means.
 
     The function takes ŷ [B, h, w, M] float32 and returns means [B, h, w, M] float32.
     """
-    if self.y_density is not None:
+    if self.y_density is not None or self.config.components > 1:
       return None
     return lambda y_hat: self.parameters(psi, y_hat)[0]
 

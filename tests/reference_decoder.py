@@ -259,6 +259,7 @@ class Config(NamedTuple):
   medians: bool = False
   gain_lambdas: Optional[list[float]] = None
   context_support: int = 5
+  components: int = 1
   networks: str = "paper"
 
   @property
@@ -312,8 +313,9 @@ class Model(NamedTuple):
   hyper_layers: list[tuple[int, int]]
   thresholds: Optional[np.ndarray]
   h_s: list[Layer]
-  g_cm: Optional[Layer]
-  g_ep: list[Layer]
+  order: Optional[np.ndarray]
+  contexts: list[tuple[Layer, list[Layer]]]  # g_cm and g_ep of each slice.
+  mixture: dict[str, np.ndarray]
   z_tables: list[Table]
   y_tables: list[Table]
   weights: dict[str, np.ndarray]
@@ -340,12 +342,16 @@ def read_model(directory: str) -> Model:
   h_s = read_layers(coder, "h_s") if config.has_side_information else []
   if h_s and len(h_s) != len(hyper_layers):
     raise ValueError(f"h_s of {directory} has {len(h_s)} layers, not {len(hyper_layers)}")
-  g_cm = read_layer(coder, "g_cm") if config.has_context else None
-  g_ep = read_layers(coder, "g_ep") if config.has_context else []
+  order = coder.get("order")
+  slices = 1 if order is None else order.shape[2]
+  contexts = []
+  for at in range(slices if config.has_context else 0):
+    tail = f"/{at}" if slices > 1 else ""
+    contexts.append((read_layer(coder, f"g_cm{tail}"), read_layers(coder, f"g_ep{tail}")))
   tables = read_tables(coder)
   split = config.num_filters if config.has_side_information else 0
   expected = config.latent_channels if config.prior == "factorized" else SCALES
-  if len(tables) != split + expected:
+  if config.components == 1 and len(tables) != split + expected:
     raise ValueError(f"{len(tables)} tables in {directory}, not {split} + {expected}")
   return Model(
     config,
@@ -354,8 +360,9 @@ def read_model(directory: str) -> Model:
     hyper_layers,
     coder["thresholds"] if config.scale_output == "scale" else None,
     h_s,
-    g_cm,
-    g_ep,
+    order,
+    contexts,
+    {name[8:]: array.astype(np.int64) for name, array in coder.items() if name[:8] == "mixture."},
     tables[:split],
     tables[split:],
     weights,
@@ -516,7 +523,9 @@ def decode_latents(picture: Picture, model: Model) -> tuple[np.ndarray, Optional
   rows, columns = ceil_div(picture.height, 16), ceil_div(picture.width, 16)
   z = decode_z(coder, model, rows, columns) if model.config.has_side_information else None
   hyper = None if z is None else hyper_synthesis(z, model)[:rows, :columns]
-  if model.config.has_context:
+  if model.order is not None:
+    y = decode_y_in_passes(coder, model, hyper, rows, columns)
+  elif model.config.has_context:
     y = decode_y_with_context(coder, model, hyper, rows, columns)
   else:
     y = decode_y_without_context(coder, model, hyper, rows, columns)
@@ -545,7 +554,8 @@ def decode_y_without_context(
       mean = 0
       index = np.broadcast_to(np.arange(channels), y[step].shape)
     else:
-      mean, index = entropy_parameters(outputs[step], model)
+      y[step] = decode_latents_of(coder, model, outputs[step])
+      continue
     y[step] = saturated(mean + coder.run(model.y_tables, index) * model.unit)
   return y.reshape(rows, columns, channels)
 
@@ -566,10 +576,70 @@ def decode_y_with_context(
     if not i.size:
       continue
     outputs = context_outputs(padded, model, None if psi is None else psi[i, j], i, j)
-    mean, index = entropy_parameters(outputs, model)
-    value = coder.run(model.y_tables, index)
-    padded[i + margin, j + margin] = saturated(mean + value * model.unit)
+    padded[i + margin, j + margin] = decode_latents_of(coder, model, outputs)
   return padded[margin:, margin : margin + columns]
+
+
+PASS_STEP_POSITIONS = 2**11
+
+
+def decode_y_in_passes(
+  coder: RangeDecoder, model: Model, psi: Optional[np.ndarray], rows: int, columns: int
+) -> np.ndarray:
+  """Latents [rows, columns, M] in the passes of `order`; psi is [rows, columns, C]."""
+  height, width, slices = model.order.shape
+  y = np.zeros((rows, columns, model.config.latent_channels), np.int64)
+  by_slice = y.reshape(rows, columns, slices, -1)
+  psi = np.zeros((rows, columns, 0)) if psi is None else activations(psi)
+  for number in range(model.order.max() + 1):
+    (at,) = np.unique(np.argwhere(model.order == number)[:, 2])
+    g_cm, g_ep = model.contexts[at]
+    taps = earlier_taps(model, at)
+    turns = model.order[np.arange(rows)[:, None] % height, np.arange(columns) % width, at]
+    positions = np.argwhere(turns == number)
+    for start in range(0, len(positions), PASS_STEP_POSITIONS):
+      step = positions[start : start + PASS_STEP_POSITIONS]
+      x = np.stack([seen_at(model, by_slice, taps, i, j, number) for i, j in step])
+      features = np.concatenate([psi[tuple(step.T)], activations(g_cm(x))], axis=-1)
+      for layer in g_ep[:-1]:
+        features = activations(layer(features))
+      by_slice[(*step.T, at)] = decode_latents_of(coder, model, g_ep[-1](features))
+  return y
+
+
+def earlier_taps(model: Model, at: int) -> list[tuple[int, int, int]]:
+  """The taps (a, b, slice) of a slice: earlier for some position in the pattern."""
+  height, width, slices = model.order.shape
+  support = model.config.context_support
+  places = [(i, j) for i in range(height) for j in range(width)]
+  return [
+    (a, b, other)
+    for a in range(support)
+    for b in range(support)
+    for other in range(slices)
+    if any(turn(model, i, j, a, b, other) < model.order[i, j, at] for i, j in places)
+  ]
+
+
+def turn(model: Model, i: int, j: int, a: int, b: int, at: int) -> int:
+  """The pass of a slice at place (a, b) of the kernel around (i, j)."""
+  height, width, _ = model.order.shape
+  half = model.config.context_support // 2
+  return model.order[(i + a - half) % height, (j + b - half) % width, at]
+
+
+def seen_at(
+  model: Model, y: np.ndarray, taps: list[tuple[int, int, int]], i: int, j: int, number: int
+) -> np.ndarray:
+  """Inputs of g_cm at (i, j) in a pass; y is [rows, columns, slices, M / slices]."""
+  half, none = model.config.context_support // 2, np.zeros(y.shape[3])
+  found = [np.zeros(0)]
+  for a, b, at in taps:
+    row, column = i + a - half, j + b - half
+    is_seen = 0 <= row < y.shape[0] and 0 <= column < y.shape[1]
+    is_seen = is_seen and turn(model, i, j, a, b, at) < number
+    found.append(y[row, column, at] if is_seen else none)
+  return np.concatenate(found)
 
 
 # 6. Integer networks
@@ -618,17 +688,18 @@ def context_outputs(
   taps = [(a, b) for a in range(support // 2 + 1) for b in range(support)]
   taps = taps[: (support**2 - 1) // 2]
   x = np.concatenate([padded[i + a, j + b] for a, b in taps], axis=-1)
-  x = activations(model.g_cm(x))
+  ((g_cm, g_ep),) = model.contexts
+  x = activations(g_cm(x))
   if psi is not None:
     x = np.concatenate([psi, x], axis=-1)
-  for layer in model.g_ep[:-1]:
+  for layer in g_ep[:-1]:
     x = activations(layer(x))
-  return model.g_ep[-1](x)
+  return g_ep[-1](x)
 
 
 def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, np.ndarray]:
   """Outputs [..., C] of the last layer -> means, in units of y_step, and table indices [..., M]."""
-  channels = model.config.latent_channels
+  channels = model.config.latent_channels // (1 if model.order is None else model.order.shape[2])
   mean = np.zeros(outputs.shape[:-1] + (channels,), np.int64)
   if model.config.has_means:
     mean = saturated(np.rint(outputs[..., :channels])).astype(np.int64)
@@ -637,6 +708,86 @@ def entropy_parameters(outputs: np.ndarray, model: Model) -> tuple[np.ndarray, n
     # The index is the number of smaller thresholds.
     return mean, np.searchsorted(np.sort(model.thresholds), scale, side="left")
   return mean, np.clip(scale, 0, SCALES - 1).astype(np.int64)
+
+
+def decode_latents_of(coder: RangeDecoder, model: Model, outputs: np.ndarray) -> np.ndarray:
+  """The latents [n, channels], in units of y_step, of a step; outputs of the last layer [n, C]."""
+  if model.config.components > 1:
+    return saturated(decode_mixtures(coder, model, outputs) * model.unit)
+  mean, index = entropy_parameters(outputs, model)
+  return saturated(mean + coder.run(model.y_tables, index) * model.unit)
+
+
+def decode_mixtures(coder: RangeDecoder, model: Model, outputs: np.ndarray) -> np.ndarray:
+  """The whole numbers [n, channels] of the latents of a step."""
+  components = model.config.components
+  groups = saturated(np.rint(outputs)).astype(np.int64).reshape(len(outputs), 3, components, -1)
+  logits, means, scales = groups.transpose(1, 0, 3, 2).reshape(3, -1, components).tolist()
+  latents = [MixedLatent(model, *of) for of in zip(logits, means, scales)]
+  while any(latent.is_open for latent in latents):
+    still = [latent for latent in latents if latent.is_open]
+    tables = np.array([latent.table() for latent in still])
+    for latent, value in zip(still, coder.run(model.y_tables, tables).tolist()):
+      latent.take(value)
+  return np.array([latent.low for latent in latents]).reshape(len(outputs), -1)
+
+
+class MixedLatent:
+  """A latent whose number is asked for."""
+
+  def __init__(self, model: Model, logits: list[int], means: list[int], scales: list[int]):
+    exponentials = model.mixture["exponentials"].tolist()
+    inverse = model.mixture["inverse_scales"].tolist()
+    self.weights = [exponentials[min(max(logits) - logit, 1024)] for logit in logits]
+    self.means = means
+    self.inverse = [inverse[min(max(scale, 0), SCALES - 1)] for scale in scales]
+    self.cumulative, self.unit = model.mixture["cumulative"], model.unit
+    zeros = [table.cdf[1] for table in model.y_tables]
+    self.halves = [(one + other) // 2 for one, other in zip(zeros, zeros[1:])]
+    total = sum(self.weights)
+    mean = 2 * sum(w * m for w, m in zip(self.weights, means)) + self.unit * total
+    self.center = min(max(mean // (2 * self.unit * total), -32766), 32767)
+    self.low, self.high = -32767, 32768
+
+  @property
+  def is_open(self) -> bool:
+    """Whether there is another question."""
+    return self.high - self.low > 1
+
+  def below(self, n: int) -> int:
+    """The mass below n - ½."""
+    total = 0
+    for weight, mean, inverse in zip(self.weights, self.means, self.inverse):
+      p = (((2 * n - 1) * self.unit - 2 * mean) * inverse >> 12) + 1024 * 256
+      p = min(max(p, 0), 2048 * 256 - 1)
+      here, there = (int(self.cumulative[(p >> 8) + i]) for i in (0, 1))
+      total += weight * (here * 256 + (there - here) * (p & 255) >> 8)
+    return total
+
+  @property
+  def middle(self) -> int:
+    """The number of the next question."""
+    if self.low == -32767 and self.high == 32768:
+      return self.center
+    if self.high == 32768:
+      return min(2 * self.low - self.center + 1, 32767)
+    if self.low == -32767:
+      return max(2 * self.high - self.center - 1, -32766)
+    return (self.low + self.high) // 2
+
+  def table(self) -> int:
+    """The index of the next table."""
+    below = self.below(self.low)
+    whole, part = self.below(self.high) - below, self.below(self.middle) - below
+    q = part * 65536 // whole if whole else 32768
+    return sum(half < q for half in self.halves)
+
+  def take(self, value: int) -> None:
+    """Takes an answer."""
+    if value >= 1:
+      self.low = self.middle
+    else:
+      self.high = self.middle
 
 
 # 7. Pixels

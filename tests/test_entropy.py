@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen import entropy
-from bmshj_minnen.entropy import gaussian_conditional, range_coder
+from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.format.tables import MAX_VALUE, concatenate
 from tests import codecs
 
@@ -16,7 +16,7 @@ _UNIT = 2**-16  # Unit of the probabilities in tables.
 
 @pytest.fixture(scope="module")
 def conditional():
-  return entropy.GaussianConditional()
+  return entropy.Conditional()
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,11 @@ def _bits(density, z):
   return density.bits(tf.constant(z, tf.float32)).numpy()
 
 
-# GaussianConditional.
+# Conditional.
 
 
 def test_scale_table_is_log_spaced_from_0_11_to_256(conditional):
-  np.testing.assert_allclose(gaussian_conditional.scale_table(), _SCALES, rtol=1e-12)
+  np.testing.assert_allclose(conditional.scales, _SCALES, rtol=1e-12)
   index = np.arange(64, dtype=np.float32)
   np.testing.assert_allclose(conditional.scale(index), _SCALES, rtol=1e-5)
   # Between two scales lies their geometric mean.

@@ -143,7 +143,7 @@ def _assert_sees_only(function, mask, height=5, width=6, channels=6):
 
 @pytest.mark.parametrize("mask_type", ["A", "B"])
 def test_masked_conv_sees_only_what_is_decoded(reference, mask_type):
-  layer = layers.MaskedConv2D(8, 5, mask_type)
+  layer = layers.MaskedConv2D(8, geometry.causal_mask(5, mask_type))
   layer(tf.zeros([1, 5, 6, 6]))
   _assert_sees_only(layer, reference.CAUSAL_MASKS[mask_type])
   layer.assign_kernel(_no_zeros(layer.kernel.shape))

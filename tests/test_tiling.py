@@ -16,6 +16,7 @@ from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.tensor_coder import TensorCoder
 from bmshj_minnen.coding.tensor_transforms import field_of_network
 from bmshj_minnen.entropy import range_coder
+from bmshj_minnen.format.orders import Order
 from tests import codecs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -197,7 +198,8 @@ def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (200, 150), (2, 40000), (300, 400)])
 def test_segments_are_the_steps_in_order(support, size):
   height, width = size
-  parts = order.segments(order.step_sizes(support, *size))
+  (only,) = order.Schedule(Order(), support).passes
+  parts = order.segments(only.step_sizes(*size))
   assert parts[0][::2] == (0, 0) and parts[-1].end == height * width
   for one, other in zip(parts, parts[1:]):
     assert (one.last_step, one.end) == (other.first_step, other.begin)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen.coding import order, wavefront
+from bmshj_minnen.format.orders import Order
 from bmshj_minnen.layers import transforms
 from bmshj_minnen.layers.polyphase import polyphase
 from tests import codecs
@@ -16,8 +17,8 @@ _TAPS = [(di, dj) for di in range(-2, 1) for dj in range(-2, 3) if (di, dj) < (0
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (5, 4), (7, 11)])
 def test_order_is_a_permutation_that_respects_the_mask(size):
   height, width = size
-  where = order.coding_order(5, height, width)
-  np.testing.assert_array_equal(order.coding_order(5, *map(tf.constant, size)), where)
+  where = order.Wavefront(5).positions(height, width)
+  np.testing.assert_array_equal(order.Wavefront(5).positions(*map(tf.constant, size)), where)
   np.testing.assert_array_equal(np.sort(where), np.arange(height * width))
   step = {(p // width, p % width): p % width + 3 * (p // width) for p in where}
   rank = {(p // width, p % width): k for k, p in enumerate(where)}
@@ -31,15 +32,15 @@ def test_order_is_a_permutation_that_respects_the_mask(size):
 class _Taps:
   """Stands in for the networks: means are the neighbours themselves."""
 
-  context_support, num_parts = 5, 1
+  schedule, num_parts = order.Schedule(Order(), 5), 1
 
-  def prepare(self, psi):
+  def prepare(self, psi, part):
     return psi
 
   def split(self, y_hat):
     return y_hat[None]
 
-  def parameters(self, prepared, neighbours):
+  def parameters(self, prepared, neighbours, part):
     return neighbours[0], tf.zeros_like(prepared)
 
 

@@ -45,6 +45,9 @@ class Arrays:
   minimum = np.minimum
   pad = np.pad
   range = np.arange
+  reduce_any = np.any
+  reduce_max = np.max
+  reduce_sum = np.sum
   repeat = np.repeat
   reshape = np.reshape
   round = np.rint
@@ -52,6 +55,7 @@ class Arrays:
   shape = np.shape
   stack = np.stack
   tile = np.tile
+  transpose = np.transpose
   where = np.where
   zeros = np.zeros
   zeros_like = np.zeros_like
@@ -94,6 +98,20 @@ class Arrays:
   def ensure_shape(x: np.ndarray, shape: list) -> np.ndarray:
     del shape  # Arrays always have a known shape.
     return x
+
+  @staticmethod
+  def gather_last(x: np.ndarray, index: np.ndarray) -> np.ndarray:
+    return np.take(x, index, -1)
+
+  @staticmethod
+  def while_loop(is_on: Callable[..., bool], body: Callable[..., tuple], state: tuple) -> tuple:
+    while is_on(*state):
+      state = body(*state)
+    return state
+
+  @staticmethod
+  def flatnonzero(x: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(x).astype(np.int32)
 
   @staticmethod
   def gather(x: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -141,6 +141,8 @@ def freeze_layer(
   total = np.maximum(np.abs(weights).sum(0), 2.0**-40)
   # Rounding moves a sum by at most fan_in / 2. Most of it cancels, but the bound must always hold.
   exponent = np.floor(np.log2(MAX_WEIGHT_SUM / total))
+  if not len(weights):  # Any unit will do for the biases.
+    exponent[:] = np.log2(MAX_WEIGHT_SUM)
   integers = np.round(weights * 2.0**exponent)
   exponent -= np.abs(integers).sum(0) > MAX_WEIGHT_SUM
   integers = np.round(weights * 2.0**exponent)

@@ -8,15 +8,16 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.entropy import range_coder
-from bmshj_minnen.entropy.gaussian_conditional import scale_table
-from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, HyperLayer
-from bmshj_minnen.format.geometry import causal_mask
+from bmshj_minnen.entropy.densities import family_of
+from bmshj_minnen.format import mixtures, orders
+from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, HyperLayer, slice_name
 from bmshj_minnen.format.tables import concatenate
 from bmshj_minnen.layers.affine import affine
+from bmshj_minnen.layers.per_slice import slices_of
 from bmshj_minnen.layers.polyphase import polyphase
 from bmshj_minnen.model import Model
 
-__all__ = ["NotFiniteError", "check", "freeze"]
+__all__ = ["NotFiniteError", "check", "freeze", "visible_weights"]
 
 # Scales are multiples of this, a 7000th of the smallest in the table.
 _SCALE_STEP = 2.0**-16
@@ -52,9 +53,10 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   y_peak, y_step = _peak(y), 1.0
   if config.parts.means:
     y_step = min(fixed_point.power_of_two_step(y_peak), _COARSEST_MEAN_STEP)
-  head = _Head(config, y_step)
+  order = orders.order_of(config.order)
+  head = _Head(config, y_step, order.slices)
   y_hat = tf.round(y)
-  phi = model.g_cm(y_hat) if config.parts.context else None
+  phis = [g_cm(y_hat) for g_cm in slices_of(model.g_cm)]
 
   check(model)
   layers: dict[str, FixedLayer] = {}
@@ -71,21 +73,28 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     tables.append(range_coder.build_tables(model.z_density.coding_prior()))
   if config.parts.context:
     # psi and phi enter one matrix product, so they share a step.
-    step = fixed_point.power_of_two_step(max(_peak(x) for x in (psi, phi) if x is not None))
+    step = fixed_point.power_of_two_step(max(_peak(x) for x in (psi, *phis) if x is not None))
     if psi is not None:
       layers[_last_name("h_s", model.h_s)] = fixed_point.freeze_layer(*last, step)
-    visible = causal_mask(config.context_support, "A").astype(bool)
-    kernel = _flat(model.g_cm.kernel.numpy()[visible])
-    layers["g_cm"] = fixed_point.freeze_layer(kernel, model.g_cm.bias.numpy(), y_step, step)
-    features = phi if psi is None else tf.concat([psi, phi], -1)
-    _, *last = _freeze_all_but_last("g_ep", model.g_ep, features, step, layers)
-    layers[_last_name("g_ep", model.g_ep)] = head.freeze(*last)
+    for part, (g_cm, g_ep) in enumerate(zip(*map(slices_of, (model.g_cm, model.g_ep)))):
+      kernel = visible_weights(g_cm.kernel.numpy(), order.masks(config.context_support, part))
+      name = slice_name("g_cm", part, order.slices)
+      layers[name] = fixed_point.freeze_layer(kernel, g_cm.bias.numpy(), y_step, step)
+      features = phis[part] if psi is None else tf.concat([psi, phis[part]], -1)
+      name = slice_name("g_ep", part, order.slices)
+      _, *last = _freeze_all_but_last(name, g_ep, features, step, layers)
+      layers[_last_name(name, g_ep)] = head.freeze(*last)
   elif config.parts.hyperprior:
     layers[_last_name("h_s", model.h_s)] = head.freeze(*last)
-  density = model.conditional if model.y_density is None else model.y_density
-  tables.append(range_coder.build_tables(density.coding_prior()))
-  tables = concatenate(tables)
-  return FrozenPrior(config, y_step, layers, tables, _thresholds(config), hyper_layers)
+  mixture = None
+  if config.components > 1:
+    mixture = mixtures.make(family_of(config).exact_cdf, model.conditional.scales, y_step)
+    tables.append(mixtures.binary_tables())
+  else:
+    density = model.conditional if model.y_density is None else model.y_density
+    tables.append(range_coder.build_tables(density.coding_prior()))
+  tables, thresholds = concatenate(tables), _thresholds(model)
+  return FrozenPrior(config, y_step, layers, tables, thresholds, hyper_layers, order, mixture)
 
 
 def check(model: Model) -> None:
@@ -100,8 +109,7 @@ def check(model: Model) -> None:
   Raises:
     ValueError: a layer has another form; the message names it.
   """
-  for name in ("h_s", "g_ep"):
-    network = getattr(model, name)
+  for name, network in [("h_s", model.h_s), *(("g_ep", one) for one in slices_of(model.g_ep))]:
     if network is None:
       continue
     try:
@@ -114,6 +122,23 @@ def check(model: Model) -> None:
       raise ValueError("g_ep cannot be coded with: its layers must be 1x1 convolutions")
     if name == "h_s" and math.prod(part.up for part in parts) != cfg.HYPER_STRIDE:
       raise ValueError(f"h_s cannot be coded with: its strides must make {cfg.HYPER_STRIDE}")
+
+
+def visible_weights(kernel: np.ndarray, masks: np.ndarray) -> np.ndarray:
+  """The weights of g_cm for what is visible.
+
+  Args:
+    kernel: [support, support, M, outputs].
+    masks: see `orders.Order.masks`.
+
+  Returns:
+    [taps * M / slices, outputs]: the taps that are visible anywhere, in raster order, and the
+    slices of a tap in their order.
+  """
+  visible = masks.any((0, 1))
+  return _flat(
+    kernel.reshape(*visible.shape, kernel.shape[2] // visible.shape[2], kernel.shape[3])[visible]
+  )
 
 
 def _last_name(name, network):
@@ -157,18 +182,20 @@ def _with_medians(kernel, median):
 class _Head:
   """Freezes the layer whose outputs are the means, in units of `y_step`, and the scales.
 
-  The scales are indices, or in units of `_SCALE_STEP`.
+  The scales are indices, or in units of `_SCALE_STEP`. Mixtures have logits before them.
   """
 
-  def __init__(self, config, y_step):
-    scales = config.latent_channels
-    means = config.parameter_channels - scales
+  def __init__(self, config, y_step, slices):
+    scales = config.components * config.latent_channels // slices
+    means = scales if config.parts.means else 0
+    logits = config.parameter_channels // slices - means - scales
     gain, center, step = cfg.SCALE_INDEX_GAIN, cfg.SCALE_INDEX_CENTER, 1.0
     if config.scale_output == "scale":
       gain, center, step = 1.0, 0.0, _SCALE_STEP
-    self._gain = np.repeat([1.0, gain], [means, scales])
-    self._center = np.repeat([0.0, center], [means, scales])
-    self._step = np.repeat([y_step, step], [means, scales])
+    sizes = [logits, means, scales]
+    self._gain = np.repeat([1.0, 1.0, gain], sizes)
+    self._center = np.repeat([0.0, 0.0, center], sizes)
+    self._step = np.repeat([mixtures.LOGIT_STEP, y_step, step], sizes)
 
   def freeze(self, weights, bias, input_step):
     return fixed_point.freeze_layer(
@@ -176,11 +203,11 @@ class _Head:
     )
 
 
-def _thresholds(config):
+def _thresholds(model):
   """The scales of all tables but the last, [63] int32 in units of `_SCALE_STEP`, rounded down."""
-  if config.scale_output == "index" or not config.parts.is_conditional:
+  if model.config.scale_output == "index" or not model.config.parts.is_conditional:
     return None
-  return np.floor(scale_table()[:-1] / _SCALE_STEP).astype(np.int32)
+  return np.floor(model.conditional.scales[:-1] / _SCALE_STEP).astype(np.int32)
 
 
 def _peak(x):
@@ -191,4 +218,4 @@ def _peak(x):
 
 
 def _flat(kernel):
-  return kernel.reshape(-1, kernel.shape[-1])
+  return kernel.reshape(math.prod(kernel.shape[:-1]), kernel.shape[-1])

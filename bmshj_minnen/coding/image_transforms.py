@@ -3,12 +3,14 @@
 TensorFlow is not needed.
 """
 
+import math
 from typing import Callable, Optional, Protocol
 
 import numpy as np
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tiling
+from bmshj_minnen.format import orders
 from bmshj_minnen.quality import Dial
 
 __all__ = ["ImageTransforms", "Transforms"]
@@ -83,7 +85,7 @@ class ImageTransforms:
     """
     field, function = self._transforms.fields["g_a"], self._transforms.g_a
     if refine:
-      field = tiling.refinement(field)
+      field = tiling.refinement(field, math.lcm(*orders.order_of(self._config.order).period))
 
       def function(tile):
         return refine(tile, self._transforms.g_a(tile))

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, Protocol
 import numpy as np
 
 from bmshj_minnen.coding import fixed_point, order, tiling
+from bmshj_minnen.coding.order import Schedule
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.receptive_field import ReceptiveField
 
@@ -17,7 +18,7 @@ __all__ = ["Coder", "LatentCoder"]
 class Coder(Protocol):
   """A `PriorCoder` that takes arrays and returns arrays, or objects for `numpy.asarray`.
 
-  States and rings are only passed on.
+  States and memories are only passed on.
   """
 
   push_z: Callable[[np.ndarray], Any]
@@ -41,7 +42,7 @@ class LatentCoder:
 
   def __init__(self, frozen: FrozenPrior, coder: Coder):
     self._config, self._coder = frozen.config, coder
-    self._support = self._config.context_support if self._config.parts.context else 0
+    self._schedule = Schedule.of(frozen)
     layers = [ReceptiveField(layer.support, up=layer.up) for layer in frozen.hyper_layers]
     self._h_s_field = tiling.field("h_s", layers)
 
@@ -60,10 +61,10 @@ class LatentCoder:
       memory: bytes that h_s may take, roughly.
       progress: if given, called with the fraction that is done.
     """
-    size, flat = y.shape[:2], y.reshape(-1, y.shape[-1])
+    size, rows = y.shape[:2], y.reshape(-1, y.shape[-1] // self._schedule.slices)
     handle = self._coder.push_z(z_hat)
     psi = self._psi(z_hat, size, memory)
-    handle, y_hat = self._scan(self._coder.encode_steps, handle, size, [psi, flat], progress)
+    handle, y_hat = self._scan(self._coder.encode_steps, handle, size, psi, rows, progress)
     return self._coder.finish_encoder(handle), y_hat
 
   def decode(
@@ -90,7 +91,7 @@ class LatentCoder:
     handle, z_hat = self._coder.pop_z(payload, *size)
     z_hat = np.asarray(z_hat)
     psi = self._psi(z_hat, size, memory)
-    handle, y_hat = self._scan(self._coder.decode_steps, handle, size, [psi], progress)
+    handle, y_hat = self._scan(self._coder.decode_steps, handle, size, psi, None, progress)
     return y_hat, z_hat, self._coder.finish_decoder(handle)
 
   def _psi(self, z_hat, size, memory):
@@ -99,18 +100,21 @@ class LatentCoder:
     psi = tiling.run(self._h_s_field, lambda z: np.asarray(self._coder.psi(z)), z_hat, size, units)
     return psi.reshape(size[0] * size[1], -1)
 
-  def _scan(self, code_steps, handle, size, at_positions, progress):
-    """Runs the loop segment by segment; arrays `at_positions` are in raster order."""
-    where = order.coding_order(self._support, *size)
-    channels = self._config.latent_channels
-    ring = order.empty_ring(self._support, fixed_point.NUM_PARTS, *size, channels)
-    y_hat = np.empty([len(where), channels], np.float32)
-    for segment in order.segments(order.step_sizes(self._support, *size)):
-      positions = where[segment.begin : segment.end]
-      parts = [array[positions] for array in at_positions]
-      steps = (segment.first_step, segment.last_step)
-      handle, ring, part = code_steps(handle, ring, *steps, *size, *parts)
-      y_hat[positions] = np.asarray(part)
-      if progress:
-        progress(segment.end / len(where))
+  def _scan(self, code_steps, handle, size, psi, y, progress):
+    """Runs the loop segment by segment; psi is in raster order, y in rows, see `order`."""
+    channels, schedule, done = self._config.latent_channels, self._schedule, 0
+    memory = schedule.empty_memory(fixed_point.NUM_PARTS, *size, channels)
+    y_hat = np.empty([len(psi) * schedule.slices, channels // schedule.slices], np.float32)
+    for number, one in enumerate(schedule.passes):
+      where = one.positions(*size)
+      for segment in order.segments(one.step_sizes(*size)):
+        positions = where[segment.begin : segment.end]
+        rows = positions * schedule.slices + one.part
+        given = [psi[positions]] if y is None else [psi[positions], y[rows]]
+        steps = (segment.first_step, segment.last_step)
+        handle, memory, latents = code_steps(number, handle, memory, *steps, *size, *given)
+        y_hat[rows] = np.asarray(latents)
+        done += len(rows)
+        if progress:
+          progress(done / len(y_hat))
     return handle, y_hat.reshape(*size, -1)

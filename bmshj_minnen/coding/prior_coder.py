@@ -4,6 +4,7 @@ from typing import Any
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point, wavefront
+from bmshj_minnen.coding.mixture import Cumulatives, MixtureDecoder, MixtureEncoder
 from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.coding.symbols import Decoder, Encoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
@@ -28,6 +29,7 @@ class PriorCoder:
   def __init__(self, frozen: FrozenPrior, networks: Networks, range_coder: Any, xp: Any):
     self._config, self._step = frozen.config, frozen.y_step
     self.networks, self._coder, self._xp = networks, range_coder, xp
+    self._cumulatives = Cumulatives(frozen, xp) if frozen.mixture else None
 
   @property
   def z_channels(self) -> int:
@@ -37,9 +39,10 @@ class PriorCoder:
   def encode(self, y: Any, z_hat: Any) -> tuple[Any, Any]:
     """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ [h, w, M] float32; all at once."""
     shape = self._xp.shape(y)
-    flat = self._xp.reshape(y, [-1, self._config.latent_channels])
+    channels = self._config.latent_channels // self.networks.schedule.slices
+    rows = self._xp.reshape(y, [-1, channels])
     handle = self.push_z(z_hat)
-    handle, y_hat = self._scan(self._encoder(flat), handle, z_hat, shape[0], shape[1])
+    handle, y_hat = self._scan(self._encoder(rows), handle, z_hat, shape[0], shape[1])
     return self._coder.finish_encoder(handle), y_hat
 
   def decode(self, payload: Any, height: Any, width: Any) -> tuple[Any, Any, Any]:
@@ -88,38 +91,59 @@ class PriorCoder:
     return self._xp.cast(self._xp.reshape(psi, [height, width, psi.shape[1]]), self._xp.int16)
 
   def encode_steps(
-    self, handle: Any, ring: Any, first: Any, last: Any, height: Any, width: Any, psi: Any, y: Any
+    self,
+    number: int,
+    handle: Any,
+    memory: Any,
+    first: Any,
+    last: Any,
+    height: Any,
+    width: Any,
+    psi: Any,
+    y: Any,
   ) -> tuple[Any, Any, Any]:
     """Encodes the latents of some steps.
 
     Args:
+      number: the number of the pass.
       handle: the encoder's state.
-      ring: the ring buffer of the last steps, see `order.empty_ring`.
+      memory: coded latents, see `order.Schedule.empty_memory`.
       first, last: the first step and the step after the last.
       height, width: size of the image of latents.
       psi: [n, channels] int16 at the positions of these steps, in the order of coding.
-      y: [n, M] float32, at the same positions.
+      y: [n, M / slices] float32, at the same positions.
 
     Returns:
-      The next state, the next ring, and ŷ [n, M] float32.
+      The next state, the next memory, and ŷ [n, M / slices] float32.
     """
-    return self._scan_steps(self._encoder(y), handle, ring, (first, last), (height, width), psi)
+    steps, size = (first, last), (height, width)
+    return self._scan_steps(number, self._encoder(y), handle, memory, steps, size, psi)
 
   def decode_steps(
-    self, handle: Any, ring: Any, first: Any, last: Any, height: Any, width: Any, psi: Any
+    self,
+    number: int,
+    handle: Any,
+    memory: Any,
+    first: Any,
+    last: Any,
+    height: Any,
+    width: Any,
+    psi: Any,
   ) -> tuple[Any, Any, Any]:
     """Decodes the latents of some steps.
 
     Arguments and results are the same as in `encode_steps`, but for y.
     """
-    return self._scan_steps(self._decoder(), handle, ring, (first, last), (height, width), psi)
+    steps, size = (first, last), (height, width)
+    return self._scan_steps(number, self._decoder(), handle, memory, steps, size, psi)
 
-  def _scan_steps(self, coder, handle, ring, steps, size, psi):
+  def _scan_steps(self, number, coder, handle, memory, steps, size, psi):
     where = self._xp.range(self._xp.shape(psi)[0])
-    handle, ring, y_hat = wavefront.scan_steps(
-      self.networks, coder, handle, psi, where, ring, steps, size
+    one = self.networks.schedule.passes[number]
+    handle, memory, y_hat = wavefront.scan_steps(
+      self.networks, one, coder, handle, psi, where, memory, steps, size
     )
-    return handle, ring, y_hat * self._step
+    return handle, memory, y_hat * self._step
 
   def finish_encoder(self, handle: Any) -> Any:
     """The payload."""
@@ -131,7 +155,15 @@ class PriorCoder:
 
   def _encoder(self, y):
     y = fixed_point.saturate(y / self._step)
-    return Encoder(self._coder, self.networks.unit, self.z_channels, y)
+    encoder = Encoder if self._cumulatives is None else MixtureEncoder
+    return encoder(*self._given, y)
 
   def _decoder(self):
-    return Decoder(self._coder, self.networks.unit, self.z_channels)
+    decoder = Decoder if self._cumulatives is None else MixtureDecoder
+    return decoder(*self._given)
+
+  @property
+  def _given(self):
+    """The arguments that encoders and decoders share."""
+    given = (self._coder, self.networks.unit, self.z_channels)
+    return given if self._cumulatives is None else (self._cumulatives, *given)

@@ -10,12 +10,14 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.fixed_point import INT16_MAX
+from bmshj_minnen.coding.mixture import Cumulatives
 from bmshj_minnen.coding.networks import Networks
 from bmshj_minnen.coding.prior_coder import PriorCoder
-from bmshj_minnen.entropy.gaussian_conditional import scale_table
 from bmshj_minnen.entropy.range_coder import RangeCoder
-from bmshj_minnen.format.frozen_prior import FrozenPrior
-from bmshj_minnen.format.geometry import causal_mask
+from bmshj_minnen.format.frozen_prior import FrozenPrior, slice_name
+from bmshj_minnen.format.mixtures import LOGIT_STEP, MASS_BITS
+from bmshj_minnen.format.tables import PRECISION
+from bmshj_minnen.layers.per_slice import joined, slices_of
 from bmshj_minnen.model import Model
 
 __all__ = ["check_codec"]
@@ -26,6 +28,7 @@ _SIDE = 64  # Pixels: 4x4 positions of y and one of z are coded in some millisec
 _MAX_ERROR = 0.04
 _MAX_MEAN_ERROR = 0.05  # In units of ŷ, added to the relative bound.
 _MAX_INDEX_ERROR = 0.7
+_MAX_MASS_ERROR = 1e-3  # Tables have 16 bits, and the least probability is 2^-16.
 _MAX_BITS_ERROR, _FEW_BITS = 0.05, 512.0  # A relative bound, and bits added to it.
 
 
@@ -39,7 +42,8 @@ def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
 
   Raises:
     ValueError: the entropy parameters differ from the model's (the message names the network), the
-      decoded latents differ, or the size of the file differs from the model's estimate.
+      tables are of another density, the decoded latents differ, or the size of the file differs
+      from the model's estimate.
   """
   y = model.analysis(images[:1, :_SIDE, :_SIDE])
   z_hat = None
@@ -49,6 +53,7 @@ def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
   coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), tensors)
   empty = tf.zeros([0, 0, coder.z_channels])
   sent_z = empty if z_hat is None else z_hat[0]
+  _check_tables(model, frozen, coder.z_channels)
   payload, y_hat = coder.encode(y[0], sent_z)
   _check_parts(model, frozen, networks, tf.round(y), z_hat)
   height, width = y.shape[1:3]
@@ -77,27 +82,37 @@ def _check_parts(model, frozen, networks, y_hat, z_hat):
   if model.y_density is not None:
     return
   height, width, channels = y_hat.shape[1:]
-  psi, neighbours = None, None
+  psi = None
   fixed_psi = networks.psi(tf.zeros([0, 0, 0]) if z_hat is None else z_hat[0], height, width)
   if z_hat is not None:
     psi = model.hyper_synthesis(z_hat, tf.shape(y_hat))
-  if model.g_cm is not None:
-    if psi is not None:
-      _check_network("h_s", fixed_psi, psi)
-    seen = _neighbours(frozen, y_hat[0].numpy())
-    layer = frozen.layers["g_cm"]
-    phi = (seen @ layer.weights + layer.bias) * layer.scale
-    _check_network("g_cm", phi, model.g_cm(y_hat))
-    neighbours = networks.split(tf.constant(seen, tf.float32))
-  parameters = networks.parameters(networks.prepare(fixed_psi), neighbours)
-  mean, scale = (tf.reshape(x, [-1, channels]).numpy() for x in model.parameters(psi, y_hat))
+  if model.g_cm is not None and psi is not None:
+    _check_network("h_s", fixed_psi, psi)
+  parameters, slices = [], frozen.order.slices
+  for part, g_cm in enumerate(slices_of(model.g_cm) or [None]):
+    neighbours = None
+    if g_cm is not None:
+      seen = _neighbours(frozen, y_hat[0].numpy(), part)
+      name = slice_name("g_cm", part, slices)
+      layer = frozen.layers[name]
+      phi = (seen @ layer.weights + layer.bias) * layer.scale
+      _check_network(name, phi, g_cm(y_hat))
+      neighbours = networks.split(tf.constant(seen, tf.float32))
+    parameters.append(networks.parameters(networks.prepare(fixed_psi, part), neighbours, part))
+  *logits, mean, scale = (
+    tf.reshape(x, [height * width, *x.shape[3:]]).numpy() for x in model.parameters(psi, y_hat)
+  )
   name = "h_s" if model.g_ep is None else "g_ep"
-  fixed_mean, fixed_index = (x.numpy() for x in parameters)
+  *fixed_logits, fixed_mean, fixed_index = (joined(x, channels).numpy() for x in zip(*parameters))
+  for fixed, logit in zip(fixed_logits, logits):
+    logit = np.clip(logit / LOGIT_STEP, -INT16_MAX - 1, INT16_MAX) * LOGIT_STEP
+    if not _rms(fixed * LOGIT_STEP - logit) <= _MAX_ERROR * _rms(logit) + _MAX_MEAN_ERROR:
+      raise ValueError(_difference(name, "weights"))
   mean = np.clip(mean / frozen.y_step, -INT16_MAX - 1, INT16_MAX) * frozen.y_step
   error = _rms(fixed_mean * frozen.y_step - mean)
   if not error <= _MAX_ERROR * _rms(mean) + _MAX_MEAN_ERROR:
     raise ValueError(_difference(name, "means"))
-  table = np.log(scale_table())
+  table = np.log(model.conditional.scales)
   index = np.interp(np.log(scale), table, np.arange(cfg.NUM_SCALES))
   if not _rms(fixed_index - index) <= _MAX_INDEX_ERROR:
     raise ValueError(_difference(name, "scales"))
@@ -123,15 +138,64 @@ def _difference(name, outputs):
   )
 
 
-def _neighbours(frozen, y_hat):
-  """ŷ [h, w, M] -> [h w, taps M] float64 integers at the visible taps, zeros outside."""
-  support = frozen.config.context_support
-  half = support // 2
-  height, width, channels = y_hat.shape
-  padded = np.pad(y_hat / frozen.y_step, [(half, half), (half, half), (0, 0)])
-  taps = np.argwhere(causal_mask(support, "A"))
-  seen = [padded[row : row + height, column : column + width] for row, column in taps]
-  return np.concatenate(seen, -1).reshape(height * width, len(taps) * channels).astype(np.float64)
+def _neighbours(frozen, y_hat, part):
+  """ŷ [h, w, M] -> [h w, taps M / slices] float64 integers at the taps, zeros if not visible."""
+  support, (height, width, _) = frozen.config.context_support, y_hat.shape
+  half, (rows, columns) = support // 2, frozen.order.period
+  masks = frozen.order.masks(support, part)
+  at = np.arange(height)[:, None] % rows, np.arange(width) % columns
+  slices = y_hat.reshape(height, width, frozen.order.slices, -1) / frozen.y_step
+  padded = np.pad(slices, [(half, half), (half, half), (0, 0), (0, 0)])
+  seen = [
+    padded[row : row + height, column : column + width, of]
+    * masks[:, :, row, column, of][at][..., None]
+    for row, column, of in np.argwhere(masks.any((0, 1)))
+  ]
+  seen = np.concatenate([np.zeros([height, width, 0]), *seen], -1)
+  return seen.reshape(height * width, seen.shape[-1]).astype(np.float64)
+
+
+def _check_tables(model, frozen, first):
+  """Compares the probabilities of all values in the tables of y with the model's density."""
+  if model.y_density is not None:
+    return
+  if frozen.mixture is not None:
+    _check_mixture(model, frozen)
+    return
+  of_table, tables = np.cumsum(frozen.tables.escape + 3)[:-1], frozen.tables
+  values, masses, scales = [], [], []
+  for i, cdf in list(enumerate(np.split(tables.cdf, of_table)))[first:]:
+    masses.append(np.diff(cdf[1:-1]) / 2**PRECISION)
+    values.append(tables.offset[i] + np.arange(tables.escape[i]))
+    scales.append(np.full(tables.escape[i], model.conditional.scales[i - first]))
+  values, masses, scales = map(np.concatenate, (values, masses, scales))
+  bits = model.conditional.bits(np.float32(values), 0.0, np.float32(scales))
+  _check_masses(model, bits, masses)
+
+
+def _check_mixture(model, frozen):
+  """Compares the integer masses of whole numbers with the model's, for two components."""
+  values, scales = np.arange(-40, 41), np.arange(len(model.conditional.scales))
+  shape = [len(values), 2, len(scales)]
+  logits, means, index = np.broadcast_arrays(
+    np.array([0.0, -1.0])[:, None], np.array([0.25, -0.75])[:, None], scales, np.zeros(shape)
+  )[:3]
+  cumulatives = Cumulatives(frozen, tensors)
+  prepared = cumulatives.prepare(logits / LOGIT_STEP, np.round(means / frozen.y_step), index)
+  number = tf.constant(np.repeat(values, len(scales)))
+  mass = cumulatives.below(prepared, number + 1) - cumulatives.below(prepared, number)
+  mass = np.reshape(mass / tf.reduce_sum(prepared[0], 0) / 2**MASS_BITS, [-1, len(scales)])
+  given = (np.float32(x) for x in (logits, means, model.conditional.scales[index]))
+  y_hat = np.broadcast_to(np.float32(values)[:, None], mass.shape)
+  _check_masses(model, model.conditional.bits(y_hat, *given), mass)
+
+
+def _check_masses(model, bits, masses):
+  if not np.abs(2.0 ** -bits.numpy() - masses).max() <= _MAX_MASS_ERROR:
+    raise ValueError(
+      "files would be another model's: the entropy coder has tables of another density than "
+      f"{model.config.density!r}, with which the model estimates"
+    )
 
 
 def _check_size(model, payload, y_hat, z_hat):

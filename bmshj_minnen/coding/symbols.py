@@ -13,16 +13,16 @@ class SymbolCoder(Protocol):
   """The operation of an encoder or a decoder at the positions of one step."""
 
   def __call__(self, handle: Any, mean: Any, table_index: Any, where: Any) -> tuple[Any, Any]:
-    """Moves symbols between the range coder and ŷ.
+    """Moves symbols between the range coder and ŷ; C is M / slices.
 
     Args:
       handle: the range coder's state.
-      mean: [n, M] float32, int16-valued, in units of `y_step`.
-      table_index: [n, M] int32, counted from the first table of y.
-      where: [n] int32, the indices of these positions.
+      mean: [n, C] float32, int16-valued, in units of `y_step`.
+      table_index: [n, C] int32, counted from the first table of y.
+      where: [n] int32, the indices of these positions; in `Encoder` rows of y.
 
     Returns:
-      The next state and ŷ [n, M] float32, int16-valued, in units of `y_step`.
+      The next state and ŷ [n, C] float32, int16-valued, in units of `y_step`.
     """
 
 
@@ -33,7 +33,7 @@ class Encoder:
     coder: a range coder with the tables of z, then the tables of y.
     unit: the distance of symbols in units of `y_step`.
     first_table: index of the first table of y.
-    y: [h * w, M] float32, int16-valued, in units of `y_step`.
+    y: [rows, C] float32, int16-valued, in units of `y_step`.
   """
 
   def __init__(self, coder: Any, unit: float, first_table: int, y: Any):

@@ -1,5 +1,6 @@
 """Latents <-> payload in TensorFlow: in one graph, or piece by piece on arrays."""
 
+from functools import partial
 from typing import Callable
 
 import tensorflow as tf
@@ -38,13 +39,23 @@ class TensorCoder:
       coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), tensors)
     self.prior = coder
     z = tf.TensorSpec([None, None, coder.z_channels], tf.float32)
-    y = tf.TensorSpec([None, frozen.config.latent_channels], tf.float32)
+    channels = frozen.config.latent_channels // frozen.order.slices
+    y = tf.TensorSpec([None, channels], tf.float32)
     steps = (_HANDLE, y, *[_NUMBER] * 4, tf.TensorSpec([None, None], tf.int16))
     self.psi = _on_cpu(coder.psi, z)
     self.push_z = _on_cpu(coder.push_z, z)
     self.pop_z = _on_cpu(coder.pop_z, tf.TensorSpec([], tf.string), _NUMBER, _NUMBER)
-    self.encode_steps = _on_cpu(coder.encode_steps, *steps, y)
-    self.decode_steps = _on_cpu(coder.decode_steps, *steps)
+    passes = range(len(networks.schedule.passes))
+    self._encode = [_on_cpu(partial(coder.encode_steps, i), *steps, y) for i in passes]
+    self._decode = [_on_cpu(partial(coder.decode_steps, i), *steps) for i in passes]
+
+  def encode_steps(self, number: int, *args) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`PriorCoder.encode_steps` for the pass of this number, which is no tensor."""
+    return self._encode[number](*args)
+
+  def decode_steps(self, number: int, *args) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`PriorCoder.decode_steps` for the pass of this number, which is no tensor."""
+    return self._decode[number](*args)
 
   def finish_encoder(self, handle: tf.Tensor) -> bytes:
     """The payload."""

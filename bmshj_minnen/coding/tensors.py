@@ -24,6 +24,8 @@ __all__ = [
   "collect",
   "depth_to_space",
   "exact_dtype",
+  "flatnonzero",
+  "gather_last",
   "graphs_of_other_processes",
   "invert_permutation",
   "leaky_relu",
@@ -38,6 +40,16 @@ leaky_relu = tf.nn.leaky_relu
 
 def __getattr__(name: str):
   return getattr(tf, name)
+
+
+def flatnonzero(x: tf.Tensor) -> tf.Tensor:
+  """The indices [k] int32 of what is true in x [n]."""
+  return tf.cast(tf.where(x)[:, 0], tf.int32)
+
+
+def gather_last(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+  """Elements of the last axis: [..., n] -> [..., k]."""
+  return tf.gather(x, index, axis=-1)
 
 
 @contextlib.contextmanager

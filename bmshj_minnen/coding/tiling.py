@@ -93,11 +93,19 @@ def field(name: str, layers: Optional[list[ReceptiveField]]) -> Field:
   return Field(inputs, outputs, -(first // inputs), last // inputs, memory)
 
 
-def refinement(g_a: Field) -> Field:
-  """The field of refinement, for a model whose g_a has the given field."""
-  before, after = (max(halo, _REFINEMENT_HALO) for halo in (g_a.before, g_a.after))
-  memory = _REFINEMENT_MEMORY if g_a.memory else 0
-  return dataclasses.replace(g_a, before=before, after=after, memory=memory)
+def refinement(g_a: Field, period: int = 1) -> Field:
+  """The field of refinement.
+
+  Args:
+    g_a: the field of the model's g_a.
+    period: rows and columns of latents at multiples of which tiles begin, because the order of
+      coding repeats after them.
+  """
+  before, after = (
+    math.ceil(max(halo, _REFINEMENT_HALO) / period) for halo in (g_a.before, g_a.after)
+  )
+  memory = _REFINEMENT_MEMORY * period**2 if g_a.memory else 0
+  return Field(period * g_a.inputs, period * g_a.outputs, before, after, memory)
 
 
 class Span(NamedTuple):

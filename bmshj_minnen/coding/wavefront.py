@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from bmshj_minnen.coding import order
 from bmshj_minnen.coding.arrays import namespace
 from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.order import Pass
 from bmshj_minnen.coding.symbols import SymbolCoder
 
 __all__ = ["scan", "scan_steps"]
@@ -23,7 +23,7 @@ def scan(
 
   Args:
     networks: the exact networks.
-    coder: `Encoder` or `Decoder`; called with positions in raster order.
+    coder: `Encoder` or `Decoder`; called with rows of the latent image, see `order`.
     handle: the range coder's state.
     psi: [height * width, ...] from h_s, raster order.
     height, width: size of the image of latents.
@@ -33,66 +33,69 @@ def scan(
     The next state and ŷ [height * width, M] float32, raster order: int16-valued, in units of
     `y_step`.
   """
-  xp, support = namespace(height), networks.context_support
-  where = order.coding_order(support, height, width)
-  handle, _, latents = scan_steps(
-    networks,
-    coder,
-    handle,
-    xp.gather(psi, where),
-    where,
-    order.empty_ring(support, networks.num_parts, height, width, channels),
-    (xp.constant(0, "int32"), order.num_steps(support, height, width)),
-    (height, width),
-  )
-  return handle, xp.gather(latents, xp.invert_permutation(where))
+  xp, schedule = namespace(height), networks.schedule
+  memory = schedule.empty_memory(networks.num_parts, height, width, channels)
+  size = (height * width * schedule.slices, channels // schedule.slices)
+  y_hat = xp.zeros(size, xp.float32)
+  for one in schedule.passes:
+    where = one.positions(height, width)
+    rows = where * schedule.slices + one.part
+    steps = (xp.constant(0, "int32"), xp.shape(one.step_sizes(height, width))[0])
+    handle, memory, latents = scan_steps(
+      networks, one, coder, handle, xp.gather(psi, where), rows, memory, steps, (height, width)
+    )
+    y_hat = xp.tensor_scatter_nd_update(y_hat, rows[:, None], latents)
+  return handle, xp.reshape(y_hat, [height * width, channels])
 
 
 def scan_steps(
   networks: Networks,
+  one: Pass,
   coder: SymbolCoder,
   handle: Any,
   psi: Any,
   where: Any,
-  ring: Any,
+  memory: Any,
   steps: tuple[Any, Any],
   size: tuple[Any, Any],
 ) -> tuple[Any, Any, Any]:
-  """Encodes or decodes the latents of some steps: the autoregressive loop.
+  """Encodes or decodes the latents of some steps of a pass: the autoregressive loop.
 
   Args:
     networks: the exact networks.
+    one: the pass.
     coder: `Encoder` or `Decoder`.
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps in the order of coding.
     where: [n] int32, the indices that `coder` gets for these positions.
-    ring: ring buffer of the last S steps, see `order.empty_ring`: their ŷ, split by `networks`. An
-      array is overwritten with the next ring.
+    memory: coded ŷ, see `Schedule.empty_memory`, split by `networks`. An array is overwritten with
+      the next memory.
     steps: the first step and the step after the last.
     size: height and width of the image of latents.
 
   Returns:
-    The next state, the next ring, and ŷ [n, M] float32 in the order of coding: int16-valued, in
-    units of `y_step`.
+    The next state, the next memory, and ŷ [n, M / slices] float32 in the order of coding:
+    int16-valued, in units of `y_step`.
   """
-  (first, last), channels, support = steps, ring.shape[-1], networks.context_support
-  xp, prepared = namespace(ring), networks.prepare(psi)
-  ends = xp.cumsum(order.step_sizes(support, *size)[first:last])
-  if support:
-    slots, taps = order.slots(support, networks.num_parts, xp.shape(ring)[0], steps, size)
+  (first, last), channels = steps, memory.shape[-1]
+  xp, prepared = namespace(memory), networks.prepare(psi, one.part)
+  ends = xp.cumsum(one.step_sizes(*size)[first:last])
+  if one.has_context:
+    slots, taps = one.slots(networks.num_parts, xp.shape(memory)[0], steps, size)
+    fan_in = taps.shape[-1] * channels
 
-  def step(t, begin, ring, handle):
+  def step(t, begin, memory, handle):
     end = xp.gather(ends, t - first)
     neighbours = None
-    if support:
-      neighbours = xp.gather(ring, taps[:, begin:end])
-      neighbours = xp.reshape(neighbours, [networks.num_parts, -1, taps.shape[-1] * channels])
-    mean, table_index = networks.parameters(prepared[begin:end], neighbours)
-    handle, y_hat = coder(handle, mean, table_index, where[begin:end])
-    if support:
-      ring = xp.tensor_scatter_nd_update(ring, slots[:, begin:end], networks.split(y_hat))
-    return (end, ring, handle), y_hat
+    if one.has_context:
+      neighbours = xp.gather(memory, taps[:, begin:end])
+      neighbours = xp.reshape(neighbours, [networks.num_parts, end - begin, fan_in])
+    parameters = networks.parameters(prepared[begin:end], neighbours, one.part)
+    handle, y_hat = coder(handle, *parameters, where[begin:end])
+    if one.has_context:
+      memory = xp.tensor_scatter_nd_update(memory, slots[:, begin:end], networks.split(y_hat))
+    return (end, memory, handle), y_hat
 
   begin = xp.constant(0, "int32")
-  (_, ring, handle), latents = xp.collect(step, first, last, (begin, ring, handle), channels)
-  return handle, ring, latents
+  (_, memory, handle), latents = xp.collect(step, first, last, (begin, memory, handle), channels)
+  return handle, memory, latents

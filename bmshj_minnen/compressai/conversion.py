@@ -13,7 +13,7 @@ import numpy as np
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.compressai import names
-from bmshj_minnen.entropy.gaussian_conditional import scale_table
+from bmshj_minnen.entropy.conditional import scale_table
 
 __all__ = ["convert", "name_of"]
 

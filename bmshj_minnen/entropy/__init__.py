@@ -1,6 +1,16 @@
 """Densities, and the range coder that codes symbols with them."""
 
+from bmshj_minnen.entropy.conditional import Conditional
+from bmshj_minnen.entropy.densities import Family, family_of, register
 from bmshj_minnen.entropy.factorized import FactorizedDensity
-from bmshj_minnen.entropy.gaussian_conditional import GaussianConditional
+from bmshj_minnen.entropy.mixture import Mixture, conditional_of
 
-__all__ = ["FactorizedDensity", "GaussianConditional"]
+__all__ = [
+  "Conditional",
+  "FactorizedDensity",
+  "Family",
+  "Mixture",
+  "conditional_of",
+  "family_of",
+  "register",
+]

@@ -9,9 +9,11 @@ import numpy as np
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.format import fingerprints
+from bmshj_minnen.format.mixtures import Mixture
+from bmshj_minnen.format.orders import Order
 from bmshj_minnen.format.tables import Tables
 
-__all__ = ["FixedLayer", "FrozenPrior", "HyperLayer"]
+__all__ = ["FixedLayer", "FrozenPrior", "HyperLayer", "slice_name"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,11 @@ class FixedLayer:
   bias: np.ndarray
   scale: np.ndarray
   slope: float = 256
+
+
+def slice_name(network: str, part: int, slices: int) -> str:
+  """The name of g_cm or g_ep of one of the slices of channels; "g_cm" and "g_ep" if it is one."""
+  return network if slices == 1 else f"{network}/{part}"
 
 
 class HyperLayer(NamedTuple):
@@ -52,12 +59,14 @@ class FrozenPrior:
     y_step: ŷ and mean are multiples of this power of two, at most 1.
     layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
       Layers of h_s act on patches; strided ones give the outputs of a position as channels, see
-      `layers.polyphase`.
+      `layers.polyphase`. Orders with slices have "g_cm/0", "g_ep/0/0" and so on, see `slice_name`.
     tables: tables of z (one per channel, if there is side information), then of y: one per scale,
       or for the factorized prior one per channel.
     thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is the
       number of thresholds that it exceeds. None if that layer gives indices.
     hyper_layers: the layers of h_s; empty without side information.
+    order: the order of coding.
+    mixture: the integers of a mixture of densities, whose tables of y are binary; or None.
   """
 
   config: cfg.ModelConfig
@@ -66,6 +75,8 @@ class FrozenPrior:
   tables: Tables
   thresholds: Optional[np.ndarray] = None
   hyper_layers: tuple[HyperLayer, ...] = ()
+  order: Order = Order()
+  mixture: Optional[Mixture] = None
 
   def arrays(self) -> dict[str, np.ndarray]:
     """The prior as arrays by name; `from_arrays` makes the prior from them."""
@@ -77,7 +88,12 @@ class FrozenPrior:
       arrays["thresholds"] = self.thresholds
     if self.hyper_layers not in ((), _PAPERS_HYPER_LAYERS):
       arrays["hyper_layers"] = np.asarray(self.hyper_layers, np.int32)
-    for name, part in [*self.layers.items(), ("tables", self.tables)]:
+    if self.order.pattern is not None:
+      arrays["order"] = self.order.pattern
+    parts = [*self.layers.items(), ("tables", self.tables)]
+    if self.mixture is not None:
+      parts.append(("mixture", self.mixture))
+    for name, part in parts:
       for field, value in dataclasses.asdict(part).items():
         arrays[f"{name}.{field}"] = np.asarray(value)
     return arrays
@@ -91,6 +107,7 @@ class FrozenPrior:
         name, field = key.split(".")
         parts.setdefault(name, {})[field] = value
     tables = Tables(**parts.pop("tables"))
+    mixture = Mixture(**parts.pop("mixture")) if "mixture" in parts else None
     config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
     hyper_layers = _PAPERS_HYPER_LAYERS if config.parts.hyperprior else ()
     if "hyper_layers" in arrays:
@@ -102,6 +119,8 @@ class FrozenPrior:
       tables,
       arrays.get("thresholds"),
       hyper_layers,
+      Order(arrays.get("order")),
+      mixture,
     )
 
   @functools.cached_property

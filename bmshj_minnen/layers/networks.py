@@ -6,6 +6,7 @@ from typing import Callable, Optional
 import tensorflow as tf
 
 from bmshj_minnen.config import PAPERS_NETWORKS, ModelConfig
+from bmshj_minnen.format import orders
 from bmshj_minnen.layers import transforms
 from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 
@@ -52,6 +53,11 @@ class Networks:
     self.gdn_dtype = gdn_dtype
 
   @property
+  def slices(self) -> int:
+    """The number of slices of channels in the order of coding; the paper's has one."""
+    return orders.order_of(self.config.order).slices
+
+  @property
   def activation(self) -> Callable:
     """The ReLU of the model, leaky or not."""
     slope = self.config.slope
@@ -76,13 +82,17 @@ class Networks:
     # Without g_ep, psi holds means and scales.
     dtype: Optional[str] = None if config.parts.context else "float32"
     return transforms.hyper_synthesis_transform(
-      config.h_s_hidden, config.parameter_channels, self.activation, dtype
+      config.h_s_hidden, config.psi_channels, self.activation, dtype
     )
 
   def g_ep(self) -> tf.keras.layers.Layer:
-    """(psi, phi) [B, h, w, 4M], or phi alone with 2M -> means and raw scales [B, h, w, 2M]."""
-    config = self.config
-    return EntropyParameters(config.latent_channels, self.activation, config.parameter_channels)
+    """(psi, phi) [B, h, w, 4M], or phi alone with 2M -> means and raw scales [B, h, w, 2M].
+
+    Orders with slices of channels have one g_ep for each slice, which gets psi, [B, h, w, 2M], and
+    a phi of 2M / slices channels, and returns the parameters of M / slices latents.
+    """
+    channels, outputs = self.config.latent_channels, self.config.parameter_channels
+    return EntropyParameters(channels // self.slices, self.activation, outputs // self.slices)
 
 
 def networks_of(config: ModelConfig, gdn_dtype: str = "float32") -> Networks:

@@ -75,7 +75,7 @@ def in_turn(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
   """ŷ [B, h, w, M] float32, as in a file: passes of `rounding` until one changes nothing.
 
   No position depends on itself or on later ones. So there is exactly one such ŷ, and it takes at
-  most as many passes as there are positions.
+  most as many passes as there are latents in an image.
   """
   y_hat = _round(y)
   if mean_of is None:
@@ -89,7 +89,7 @@ def in_turn(y: tf.Tensor, mean_of: Optional[MeanOf] = None) -> tf.Tensor:
     lambda _, has_changed: has_changed,
     one_pass,
     (y_hat, tf.constant(True)),
-    maximum_iterations=tf.reduce_prod(tf.shape(y)[1:3]),
+    maximum_iterations=tf.reduce_prod(tf.shape(y)[1:]),
   )[0]
 
 

@@ -21,7 +21,9 @@ from bmshj_minnen.layers.convolutions import (
   TransposedConvolution,
 )
 from bmshj_minnen.layers.entropy_parameters import EntropyParameters
+from bmshj_minnen.layers.masked_conv import MaskedConv2D
 from bmshj_minnen.layers.parametrisation import quantities
+from bmshj_minnen.layers.per_slice import PerSlice
 from bmshj_minnen.model import Model
 
 __all__ = ["CODED_IN_FLOAT", "assign", "held", "hold", "hold_network", "to_arrays"]
@@ -169,7 +171,10 @@ def _weights(model):
 
 
 def _of_network(part, network):
-  if part == "g_cm":
+  if isinstance(network, PerSlice):
+    slices = (_of_network(f"{part}/{i}", one) for i, one in enumerate(network.slices))
+    return {name: access for one in slices for name, access in one.items()}
+  if isinstance(network, MaskedConv2D):
     return {
       f"{part}/kernel": (lambda: network.kernel, network.assign_kernel),
       f"{part}/bias": (network.bias.read_value, network.bias.assign),

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from bmshj_minnen.config import PAPERS_NETWORKS, ModelConfig
+from bmshj_minnen.format import orders
 
 __all__ = ["can_widen", "widen", "widened"]
 
@@ -21,9 +22,13 @@ def widened(source: ModelConfig, latent_channels: int) -> ModelConfig:
 
 
 def can_widen(source: ModelConfig, target: ModelConfig) -> bool:
-  """Whether `target` is `source` with more latent channels, and the networks are the paper's."""
+  """Whether `target` is `source` with more latent channels, and its networks have known shapes.
+
+  These are the paper's networks, with one slice of channels and one density for each latent.
+  """
   is_more = source.latent_channels < target.latent_channels
-  is_more = is_more and source.networks == PAPERS_NETWORKS
+  is_more = is_more and source.networks == PAPERS_NETWORKS and source.components == 1
+  is_more = is_more and orders.order_of(source.order).slices == 1
   return is_more and widened(source, target.latent_channels) == target
 
 
@@ -68,8 +73,8 @@ def _places(source, target):
     return {}, {"h_s/2": means_and_scales}  # Or only scales.
   inputs = {}
   if source.parts.hyperprior:
-    psi, phi = np.arange(source.parameter_channels), np.arange(2 * len(old))
-    inputs["g_ep/0"] = np.concatenate([psi, target.parameter_channels + phi])
+    psi, phi = np.arange(source.psi_channels), np.arange(2 * len(old))
+    inputs["g_ep/0"] = np.concatenate([psi, target.psi_channels + phi])
   return inputs, {"g_ep/2": means_and_scales}
 
 

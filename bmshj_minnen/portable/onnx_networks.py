@@ -37,7 +37,7 @@ class OnnxNetworks(Networks):
   def __init__(self, directory: pathlib.Path, manifest: Manifest, frozen: FrozenPrior, dtype: str):
     super().__init__(frozen, dtype)
     self._sessions = None
-    if self.context_support and STEP in manifest.graphs:
+    if frozen.config.parts.context and STEP in manifest.graphs:
       weights = {name: scaled_weights(layer) for name, layer in layers_of_a_step(frozen).items()}
       sessions = Sessions(directory, manifest, weights, threads=_THREADS)
       if all(self._agree(sessions, *case) for case in zip(_ROWS, _PEAKS)):
@@ -55,10 +55,10 @@ class OnnxNetworks(Networks):
     pairs = zip(_run(sessions, *inputs), super().parameters(*inputs))
     return all(np.array_equal(*pair) for pair in pairs)
 
-  def parameters(self, prepared: Any, neighbours: Optional[Any]) -> tuple[Any, Any]:
-    """Entropy parameters of n positions, see `Networks.parameters`."""
+  def parameters(self, prepared: Any, neighbours: Optional[Any], part: int = 0) -> tuple[Any, ...]:
+    """Entropy parameters of the latents of a slice at n positions, see `Networks.parameters`."""
     if self._sessions is None:
-      return super().parameters(prepared, neighbours)
+      return super().parameters(prepared, neighbours, part)
     return _run(self._sessions, prepared, neighbours)
 
 

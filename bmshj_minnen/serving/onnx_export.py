@@ -159,6 +159,8 @@ def _of_prior(prior):
   config, result = prior.config, {}
   if not config.parts.is_conditional:
     return result
+  if prior.order.slices > 1 or prior.mixture:  # The codec needs none of these graphs.
+    return result
   networks, m = Networks(prior, "float32", _Operations()), config.latent_channels
   random, inputs = np.random.default_rng(0), {}
   axes = {"height": "", "width": "", "mean": f"n {m}", "table_index": f"n {m}"}
@@ -173,8 +175,8 @@ def _of_prior(prior):
     axes["prepared"] = f"n {inputs['prepared'].shape[1]}"
     axes["z_hat"] = f"hyper_h hyper_w {config.num_filters}"
     result["h_s"] = _graph("h_s", h_s, samples, axes, {}), (), None
-  if networks.context_support:
-    neighbours = networks.context_support**2 // 2 * m
+  if config.parts.context:
+    neighbours = len(prior.layers["g_cm"].weights)
     x = random.integers(-(2**15), 2**15, [6, neighbours]).astype(np.float32)
     inputs["neighbours"] = networks.split(tf.constant(x)).numpy()
     axes["neighbours"] = f"{networks.num_parts} n {neighbours}"

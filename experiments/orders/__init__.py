@@ -1,0 +1,1 @@
+"""Orders of coding and densities, trained alike on equal latents."""

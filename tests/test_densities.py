@@ -1,0 +1,77 @@
+"""Conditional densities by name: against SciPy, and in files."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy import stats
+
+import bmshj_minnen
+from bmshj_minnen import config, entropy
+from bmshj_minnen.entropy import densities, range_coder
+from bmshj_minnen.model_files import model_directory
+from tests import codecs, variants
+
+entropy.register(
+  "test power", entropy.Family(lambda **kw: tfp.distributions.GeneralizedNormal(power=1.5, **kw))
+)
+_SCIPY = {
+  "gaussian": stats.norm,
+  "laplace": stats.laplace,
+  "logistic": stats.logistic,
+  "test power": stats.gennorm(1.5),
+}
+
+
+@pytest.mark.parametrize("name", _SCIPY)
+def test_likelihoods_and_tables_are_those_of_scipy(name):
+  conditional = entropy.Conditional(config.ModelConfig(density=name))
+  scale, cdf = conditional.scales[[0, 20, 40]], _SCIPY[name].cdf
+  y_hat = np.arange(-60, 61)[:, None]
+  distance = np.abs(y_hat - 0.3)
+  expected = cdf((0.5 - distance) / scale) - cdf((-0.5 - distance) / scale)
+  inputs = (np.float32(x) for x in (y_hat, 0.3, scale))
+  np.testing.assert_allclose(conditional.likelihood(*inputs), expected, rtol=0, atol=3e-6)
+  tables = range_coder.build_tables(conditional.coding_prior())
+  begin = 0
+  for i, escape in enumerate(tables.escape):
+    mass = np.diff(tables.cdf[begin + 1 : begin + escape + 3])[:-1] / 2**16
+    begin += escape + 3
+    edges = (np.arange(escape + 1) + tables.offset[i] - 0.5) / conditional.scales[i]
+    np.testing.assert_allclose(mass, np.diff(cdf(edges)), rtol=0, atol=8e-5)
+  assert i == 63
+
+
+@pytest.mark.parametrize(
+  ("density", "prior"),
+  [("laplace", "joint"), ("logistic", "scale_hyperprior"), ("test power", "joint")],
+)
+def test_files_of_other_densities_are_the_models(density, prior, tmp_path):
+  data = variants.check(tmp_path, variants.trained(prior, density=density))
+  assert bmshj_minnen.load_model(tmp_path).config.density == density
+  model_directory.save(codecs.make_model(prior), tmp_path, codecs.photograph(64, 64)[None])
+  with pytest.raises(bmshj_minnen.BitstreamError, match="fingerprint"):
+    bmshj_minnen.load(tmp_path).decompress(data)
+
+
+def test_scales_of_another_family_have_thresholds_of_their_own(tmp_path):
+  fields = {"density": "laplace", "scale_output": "scale"}
+  variants.check(tmp_path, variants.trained("mean_scale_hyperprior", **fields))
+
+
+def test_tables_of_another_density_are_refused(monkeypatch, tmp_path):
+  model = variants.trained("joint", density="laplace")
+  gaussian = entropy.Conditional()
+  monkeypatch.setattr(model.conditional, "coding_prior", gaussian.coding_prior)
+  with pytest.raises(ValueError, match="tables of another density"):
+    model_directory.save(model, tmp_path, tf.constant(codecs.photograph(64, 64)[None]))
+  assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_density_is_refused_by_name():
+  with pytest.raises(ValueError, match="density 'nobodys'.*import the module"):
+    bmshj_minnen.Model(bmshj_minnen.ModelConfig(density="nobodys"))
+  with pytest.raises(ValueError, match="factorized prior.*'laplace'"):
+    bmshj_minnen.ModelConfig("factorized", density="laplace")
+  with pytest.raises(ValueError, match="'gaussian' ships"):
+    entropy.register("gaussian", densities.Family(tfp.distributions.Laplace))

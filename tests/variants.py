@@ -1,0 +1,129 @@
+"""Checks that a model with other parts of its prior is the same in Keras and in files."""
+
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+import bmshj_minnen
+from bmshj_minnen.coding import tiling
+from bmshj_minnen.layers import quantizers
+from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.psnr import psnr
+from tests import codecs, reference_decoder
+
+LAMBDA = 1e-5  # g_s is not trained, so that only the rate can fall.
+_ROOT = pathlib.Path(__file__).parent.parent
+# Decodes and encodes a file in NumPy, in a process that knows nothing of the model but its folder.
+_ELSEWHERE = """
+import sys
+sys.modules["tensorflow"] = None
+import hashlib, json, pathlib
+from bmshj_minnen import config as cfg
+from bmshj_minnen.coding.latent_coder import LatentCoder
+from bmshj_minnen.format import reading
+from bmshj_minnen.model_files.codec_files import read_prior
+from bmshj_minnen.portable.loading import array_coder
+folder = pathlib.Path(sys.argv[1])
+prior = read_prior(folder)
+header, payload = reading.unpack((folder / "photo.tfci").read_bytes(), prior.fingerprint)
+coder = LatentCoder(prior, array_coder(prior))
+size = [cfg.latent_size(side) for side in (header.height, header.width)]
+y_hat, z_hat, whole = coder.decode(payload, *size)
+again, same = coder.encode(y_hat, z_hat)
+print(json.dumps([whole, again == payload, hashlib.sha256(y_hat.tobytes()).hexdigest()]))
+"""
+
+
+def trained(prior: str, steps: int = 100, **fields) -> bmshj_minnen.Model:
+  """A small model whose prior is trained for some steps on the latents of a photograph."""
+  model = codecs.make_model.__wrapped__(prior, **fields)
+  x = tf.constant(np.stack([codecs.photograph(256, 448)[:, i : i + 256] for i in (0, 192)]))
+  y = model.analysis(x)
+  optimizer = tf.keras.optimizers.Adam(1e-2)
+  prior_of = [v for v in model.trainable_variables if not any(v is w for w in _fixed(model))]
+  optimizer.build(prior_of)
+
+  @tf.function
+  def step(number):
+    with tf.GradientTape() as tape:
+      rate = model.rate_of_latents(y, tf.stack([0, number]))
+      loss = tf.reduce_mean(rate.y_bits + rate.z_bits) / 1e4
+    optimizer.apply_gradients(zip(tape.gradient(loss, prior_of), prior_of))
+
+  for number in range(steps):
+    step(tf.constant(number))
+  return model
+
+
+def _fixed(model):
+  return [*model.g_a.trainable_variables, *model.g_s.trainable_variables]
+
+
+def check(folder: pathlib.Path, model: bmshj_minnen.Model, size=(200, 330)) -> bytes:
+  """Saves a model, codes a photograph and compares the file with the model; returns the file.
+
+  The size of the file, the decoded picture, tiles, another process in NumPy, and refinement.
+  """
+  image = codecs.photograph(*size)
+  model_directory.save(model, folder, tf.constant(codecs.photograph(256, 256)[None]))
+  codec = bmshj_minnen.load(folder)
+  data, sent = codec.compress_with_latents(image)
+  (folder / "photo.tfci").write_bytes(data)
+  # The size is the one that the model estimates.
+  y_hat, z_hat = sent.y_hat[None], None if model.h_a is None else sent.z_hat[None]
+  rate = model.rate(y_hat, z_hat)
+  estimate = float(rate.y_bits[0] + rate.z_bits[0]) / 8
+  assert len(data) > 1500 and abs(len(data) - 20 - estimate) < 0.01 * estimate, (
+    len(data),
+    estimate,
+  )
+  # The picture is that of Keras alone, which rounds in turn.
+  decoded = codec.decompress(data)
+  expected = _keras(model, image)
+  assert abs(psnr(image, decoded) - psnr(image, expected)) < 0.02
+  # In tiles, and in another process without TensorFlow.
+  for memory in (tiling.DEFAULT_MEMORY, 1):
+    codec.memory = memory
+    assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
+  process = [sys.executable, "-c", _ELSEWHERE, str(folder)]
+  answer = subprocess.run(process, check=True, cwd=_ROOT, capture_output=True).stdout
+  whole, same, digest = json.loads(answer)
+  assert whole and same and digest == _sha256(sent.y_hat)
+  reference = reference_decoder.read_model(str(folder))
+  latents = reference_decoder.decode_latents(
+    reference_decoder.read_file(data, reference), reference
+  )
+  np.testing.assert_array_equal(latents[0], sent.y_hat * reference.unit)
+  _check_refinement(folder, model, codec, image)
+  return data
+
+
+def _check_refinement(folder, model, codec, image):
+  """Refined latents cost less by the model's own density."""
+  refined = bmshj_minnen.load(folder, refine=8, lmbda=LAMBDA)
+  costs = []
+  for coder in (codec, refined):
+    data, sent = coder.compress_with_latents(image)
+    assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
+    error = np.mean((codec.decompress(data).astype(float) - image) ** 2)
+    costs.append(8 * len(data) / image[..., 0].size + LAMBDA * error)
+  assert costs[1] < costs[0]
+
+
+def _keras(model, image):
+  padding = [(0, -side % 16) for side in image.shape[:2]]
+  x = np.pad(image, [*padding, (0, 0)], mode="edge")[None]
+  forward = tf.function(
+    lambda x: model.forward(model.analysis(x), None, quantizers.in_turn, quantizers.rounding)[0]
+  )
+  x_hat = forward(tf.constant(x))[0, : image.shape[0], : image.shape[1]]
+  return np.clip(np.round(x_hat), 0, 255).astype(np.uint8)
+
+
+def _sha256(array):
+  return hashlib.sha256(array.tobytes()).hexdigest()
