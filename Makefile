@@ -54,7 +54,7 @@ $(PORTABLE_STAMP): setup.py
 	@for python in $(NEWER); do \
 	  $$python -c 'import ensurepip, venv' >/dev/null 2>&1 || continue; \
 	  $$python -m venv --clear .venv-portable; \
-	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet -e . jsonschema pytest; \
+	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet -e '.[serve]' jsonschema pytest; \
 	  exit; \
 	done; echo 'No Python newer than 3.11 with its venv module: the codec is tested in .venv alone.'
 	@touch $@
