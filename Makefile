@@ -59,7 +59,8 @@ $(PORTABLE_STAMP): setup.py
 	@for python in $(NEWER); do \
 	  $$python -c 'import ensurepip, venv' >/dev/null 2>&1 || continue; \
 	  $$python -m venv --clear .venv-portable; \
-	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet -e . jsonschema pytest pytest-xdist; \
+	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet \
+	    -e '.[serve]' jsonschema pytest pytest-xdist; \
 	  exit; \
 	done; echo 'No Python newer than 3.11 with its venv module: the codec is tested in .venv alone.'
 	@touch $@

@@ -84,6 +84,8 @@ setup(
     "compressai": ["torch>=2.0"],
     # The messages of warm-up requests; it needs a TensorFlow of its version.
     "serving": ["tensorflow-serving-api>=2.14,<2.15"],
+    # The last ones for Python 3.9 are within these ranges.
+    "serve": ["starlette>=0.49,<1", "uvicorn>=0.39,<1"],
     # Writes ONNX graphs. The only tf2onnx that takes the protobuf of TensorFlow 2.14, and an onnx
     # that does.
     "onnx": [

@@ -11,6 +11,7 @@ _PROGRAMS = (
   "decompress",
   "info",
   "verify",
+  "serve",
   "train",
   "prepare",
   "evaluate",
@@ -19,7 +20,7 @@ _PROGRAMS = (
   "beam_compress",
   "beam_decompress",
 )
-_WITHOUT_TENSORFLOW = ("compress", "decompress", "info", "verify")
+_WITHOUT_TENSORFLOW = ("compress", "decompress", "info", "verify", "serve")
 
 
 def _summary(program):

@@ -6,7 +6,9 @@ python -m bmshj_minnen.compress --bytes=40000 in.png out.tfci  # Or --bpp=0.5, o
 python -m bmshj_minnen.compress --refine=20 in.png out.tfci    # Slower, and smaller.
 """
 
+import errno
 import functools
+import os
 import sys
 
 import PIL.Image
@@ -17,14 +19,17 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen import targets
 from bmshj_minnen.command_line import (
+  copies,
   existing,
   files,
   many_files,
   planning,
   report,
   run_log,
+  run_metrics,
   runtimes,
   shared_flags,
+  verification,
 )
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.metadata import with_metadata
@@ -43,7 +48,20 @@ _METADATA = flags.DEFINE_bool(
   "Keep EXIF and XMP, which may show where, when and by whom a photograph was taken. Colour "
   "profiles are always applied, because decompressed images are sRGB.",
 )
+_KEEP_SMALLER = flags.DEFINE_bool(
+  "keep_smaller",
+  False,
+  "With --output_dir, copy photographs that are smaller than their compressed files, with all "
+  "their metadata, in place of these.",
+)
+_VERIFY = flags.DEFINE_bool(
+  "verify",
+  False,
+  "Decode each file before it is written, compare its latents, and read it back; takes about twice "
+  "as long.",
+)
 _LOG = shared_flags.define_log()
+_METRICS = shared_flags.define_metrics()
 _VERBOSE = flags.DEFINE_bool(
   "verbose",
   False,
@@ -64,7 +82,7 @@ def _asked_of_codec(quality, image, kept):
 
 
 def _convert(codec, estimator, quality, photograph, progress, facts):
-  image, kept = photograph
+  image, kept, size = photograph
   facts.update(width=image.shape[1], height=image.shape[0])
   seconds: dict[str, float] = {}
   asked = _asked_of_codec(quality, image, kept)
@@ -72,6 +90,11 @@ def _convert(codec, estimator, quality, photograph, progress, facts):
   data = with_metadata(picture, *kept)
   header, _ = reading.parse(data)
   facts.update(bytes=len(data), quality=header.quality, seconds=seconds)
+  if size is not None:
+    facts.update(source_bytes=size, larger=size < len(data))
+  if _VERIFY.value:
+    verification.refuse_wrong(codec, data, latents, image)
+    facts["verified"] = True
 
   def describe():
     if not _VERBOSE.value:
@@ -79,11 +102,28 @@ def _convert(codec, estimator, quality, photograph, progress, facts):
     lines = report.lines(image, codec.decompress(data), len(data), seconds)
     return [*lines, *estimator.lines(latents, image.shape)]
 
-  return data, describe
+  return (data, facts.get("larger", False)), describe
+
+
+def _write(results, target, result, source):
+  data, is_larger = result
+  is_copied = is_larger and _KEEP_SMALLER.value
+  if _FILES.output_dir and (
+    _KEEP_SMALLER.value or results.is_recorded(copies.place_of(target, source))
+  ):
+    written = copies.write(results, target, data, source, is_copied)
+  else:
+    results.write(target, data, source)
+    written = target
+  if _VERIFY.value and not is_copied and os.path.isfile(target) and files.read(target) != data:
+    raise OSError(errno.EIO, "the file that was read back is not what was written", target)
+  return written
 
 
 def _is_done(codec, quality, source, target):
   """Whether a file that satisfies the request exists already."""
+  if _FILES.update and _REFINEMENT.steps:  # A file does not show how far it was refined.
+    return False
   if _ALPHA.value and not existing.is_opaque(source):
     return False
   read_source = functools.partial(images.read_image, source, _ALPHA.value, lambda text: None)
@@ -91,6 +131,17 @@ def _is_done(codec, quality, source, target):
   if header is None or not _METADATA.value:
     return header is not None
   return (header.exif, header.xmp) == _metadata(source, files.read(source))
+
+
+def _request(codec, quality):
+  """The request for the manifest; what other programs cannot ask for is named only if given."""
+  settings = {
+    "alpha": _ALPHA.value,
+    "metadata": _METADATA.value or None,
+    "refine": _REFINEMENT.steps or None,
+    "lambda": _REFINEMENT.lmbda,
+  }
+  return existing.request_text(codec, quality, **settings)
 
 
 def _pixels(path):
@@ -101,7 +152,8 @@ def _pixels(path):
 def _read(path, note):
   content = files.read(path) if _METADATA.value or path == files.STREAM else None
   image = images.read_image(path, _ALPHA.value, note, content)
-  return image, _metadata(path, content, note)
+  size = os.path.getsize(path) if os.path.isfile(path) else None
+  return image, _metadata(path, content, note), size
 
 
 def _metadata(path, content, note=lambda text: None):
@@ -112,9 +164,10 @@ def _metadata(path, content, note=lambda text: None):
 
 def main(argv):
   """Flags -> one library call."""
-  with startup.one_line_errors():
-    results = _FILES.results(reading.is_start_of_file)
-    request = _FILES.request(argv[1:])
+  with startup.one_line_errors(_FILES.status):
+    rows = _FILES.open_archive()
+    results = _FILES.results(reading.is_start_of_file, rows)
+    request = _FILES.request(argv[1:], _KEEP_SMALLER.value)
     plan = planning.make_plan(request, images.SUFFIXES, ".tfci", results.problem)
     loader = runtimes.choose(
       _RUNTIME.value,
@@ -132,13 +185,14 @@ def main(argv):
     work = many_files.Work(
       _read,
       functools.partial(_convert, codec, report.Estimator(_MODEL.value), quality),
-      results.write,
+      functools.partial(_write, results),
       functools.partial(_is_done, codec, quality),
+      _request(codec, quality),
     )
-    log = run_log.RunLog(_LOG.value)
-    outcome = many_files.run(plan, work, _FILES.jobs, "compressed", log)
-    log.close()
-    sys.exit(int(outcome.failed > 0))
+    metrics = run_metrics.RunMetrics(_METRICS.value, "compress")
+    records = many_files.Records(run_log.RunLog(_LOG.value), metrics, rows)
+    outcome = many_files.run(plan, work, _FILES.jobs, "compressed", records)
+    sys.exit(outcome.status(plan.is_folder))
 
 
 def run():

@@ -14,10 +14,12 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen.command_line import (
   files,
+  manifest,
   many_files,
   planning,
   report,
   run_log,
+  run_metrics,
   runtimes,
   shared_flags,
 )
@@ -41,7 +43,15 @@ flags.register_validator(
   lambda values: values is None or (len(values) == 4 and all(v.isdecimal() for v in values)),
   "give left, top, width and height, such as 0,0,64,64",
 )
+_SCALES = {"1": 1, "1/2": 1 / 2, "1/4": 1 / 4, "1/8": 1 / 8}
+_SCALE = flags.DEFINE_enum(
+  "scale",
+  "1",
+  list(_SCALES),
+  "Make a smaller picture, in which each pixel is the mean of a square of pixels.",
+)
 _LOG = shared_flags.define_log()
+_METRICS = shared_flags.define_metrics()
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and the seconds of each part.")
 _ORIGINAL = shared_flags.define_path(
   "original", None, "With --verbose, a photograph to compare with."
@@ -51,6 +61,14 @@ _ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --o
 
 def _region():
   return None if _REGION.value is None else tuple(map(int, _REGION.value))
+
+
+def _request():
+  """The request for the manifest: the suffix, and other settings that are given."""
+  region = ",".join(_REGION.value) if _REGION.value else None
+  scale = _SCALE.value if _SCALE.value != "1" else None
+  settings = manifest.request_text(output_quality=_PICTURES.quality, region=region, scale=scale)
+  return " ".join(filter(None, (_PICTURES.suffix[1:], settings)))
 
 
 def _read(image_format, path, note):
@@ -67,7 +85,7 @@ def _convert(codec_of, original, content, progress, facts):
   data, metadata = content
   facts["bytes"] = len(data)
   seconds: dict[str, float] = {}
-  image = codec_of(data).decompress(data, seconds, progress, _region())
+  image = codec_of(data).decompress(data, seconds, progress, _region(), _SCALES[_SCALE.value])
   facts.update(width=image.shape[1], height=image.shape[0], seconds=seconds)
 
   def describe():
@@ -85,15 +103,20 @@ def _write(results, image_format, target, picture, source):
 def _is_done(source, target):
   """Whether a whole image of the size that the source declares exists already."""
   header, _ = reading.parse_intact(files.read(source))
-  return not _region() and images.size_of_whole_picture(target) == (header.height, header.width)
+  is_whole = not _region() and _SCALE.value == "1"
+  return is_whole and images.size_of_whole_picture(target) == (header.height, header.width)
 
 
 def main(argv):
   """Flags -> one library call."""
-  with startup.one_line_errors():
+  with startup.one_line_errors(_FILES.status):
     if _ORIGINAL.value and _FILES.output_dir:
       raise ValueError("--original is for one file, not for --output_dir")
-    results = _FILES.results(lambda head: False)  # An image does not show which program wrote it.
+    if _ORIGINAL.value and _SCALE.value != "1":
+      raise ValueError("--original has the size of the whole picture: leave out --scale")
+    rows = _FILES.open_archive()
+    # An image does not show which program wrote it; a manifest does.
+    results = _FILES.results(lambda head: False, rows)
     request = _FILES.request(argv[1:])
     plan = planning.make_plan(request, frozenset((".tfci",)), _PICTURES.suffix, results.problem)
     image_format = _PICTURES.format_of(None if plan.is_folder else plan.jobs[0].target)
@@ -113,11 +136,12 @@ def main(argv):
       functools.partial(_convert, loader.codec_of(_MODEL.value), original),
       functools.partial(_write, results, image_format),
       _is_done,
+      _request(),
     )
-    log = run_log.RunLog(_LOG.value)
-    outcome = many_files.run(plan, work, _FILES.jobs, "decompressed", log)
-    log.close()
-    sys.exit(int(outcome.failed > 0))
+    metrics = run_metrics.RunMetrics(_METRICS.value, "decompress")
+    records = many_files.Records(run_log.RunLog(_LOG.value), metrics, rows)
+    outcome = many_files.run(plan, work, _FILES.jobs, "decompressed", records)
+    sys.exit(outcome.status(plan.is_folder))
 
 
 def run():

@@ -6,10 +6,9 @@ import sys
 
 from absl import app, flags
 
+from bmshj_minnen.command_line import facts as file_facts
 from bmshj_minnen.command_line import files, startup
-from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
-from bmshj_minnen.model_files import catalogue
 
 _JSON = flags.DEFINE_bool("json", False, "Print a line with a JSON object per file.")
 
@@ -18,27 +17,10 @@ _METADATA = ("exif", "xmp")
 
 def _facts(path, data):
   """The facts about a file, by name, and its checksum as text."""
-  header, payload = reading.parse(data)
-  intact = header.checksum == header.expected_checksum
-  state = "ok" if intact else f"wrong: should be {header.expected_checksum.hex()}"
-  return {
-    "file": path,
-    "format_version": header.version,
-    "fingerprint": header.fingerprint.hex(),
-    "model": catalogue.name_of(header.fingerprint),
-    "width": header.width,
-    "height": header.height,
-    "quality": header.quality,
-    "bytes": len(data),
-    "header_bytes": header.size,
-    "payload_bytes": len(payload),
-    "metadata_bytes": header.start,
-    "exif_bytes": len(header.exif),
-    "xmp_bytes": len(header.xmp),
-    "bits_per_pixel": 8 * len(data) / (header.height * header.width),
-    "checksum": header.checksum.hex(),
-    "intact": intact,
-  }, f"{header.checksum.hex()} {state}"
+  facts = {"file": path, **file_facts.facts_of(data)}
+  expected = facts.pop("expected_checksum")
+  state = "ok" if facts["intact"] else f"wrong: should be {expected}"
+  return facts, f"{facts['checksum']} {state}"
 
 
 def _lines(facts, checksum):

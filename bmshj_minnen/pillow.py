@@ -29,6 +29,7 @@ import PIL.ImageFile
 
 import bmshj_minnen
 from bmshj_minnen import portable
+from bmshj_minnen.coding import tiling
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
@@ -51,12 +52,15 @@ _LOADING = threading.Lock()
 class CompressedImageFile(PIL.ImageFile.ImageFile):
   """A compressed file that `PIL.Image.open` opened; a damaged file raises OSError.
 
-  `info` has the `quality`, and `exif` and `xmp` if the file has such metadata.
+  `info` has the `quality`, and `exif` and `xmp` if the file has such metadata. `draft`, and so
+  `thumbnail`, makes a smaller picture at once, whose pixels are means of squares of pixels. `crop`
+  before `load` runs g_s on the part alone; each such call decodes all latents.
   """
 
   format = FORMAT
   format_description = "Joint autoregressive and hierarchical priors"
   _data = None  # The file until it is decoded; a copy by pickle is decoded.
+  _scale = 1
 
   def _open(self):
     self._data = self.fp.read()
@@ -78,16 +82,53 @@ class CompressedImageFile(PIL.ImageFile.ImageFile):
       ValueError: the file's model neither ships nor was given to `use`.
     """
     if self._data is not None:
-      try:
-        pixels = _codec_of(self._fingerprint, self._data).decompress(self._data)
-      except BitstreamError as error:
-        raise OSError(str(error)) from error
+      pixels = self._decoded(scale=self._scale)
       self._data = None
       if self.fp and self._exclusive_fp:
         self.fp.close()
       self.fp = io.BytesIO(pixels.tobytes())
       self.tile = [("raw", (0, 0, *self.size), 0, ("RGB", 0, 1))]
     return super().load()
+
+  def draft(self, mode, size):
+    """Sets the smallest scale at which the picture is at least as large as a size, see Pillow.
+
+    Returns:
+      The mode, and the box of the whole picture in the smaller one; None if nothing changes.
+    """
+    if self._data is None or self._scale != 1 or size is None:
+      return None
+    width, height = self.size
+    for scale in sorted(tiling.SCALES):
+      box = tiling.box_of(scale)
+      smaller = -(-width // box), -(-height // box)
+      if scale < 1 and smaller[0] >= size[0] and smaller[1] >= size[1]:
+        self._scale, self._size = scale, smaller
+        return self.mode, (0, 0, width * scale, height * scale)
+    return None
+
+  def crop(self, box=None):
+    """A part of the picture, as Pillow defines it; raises the errors of `load`."""
+    corners = tuple(map(round, box)) if box is not None else ()
+    if self._data is None or self._scale != 1 or not _is_within(corners, self.size):
+      return super().crop(box)
+    left, top, right, bottom = corners
+    pixels = self._decoded(region=(left, top, right - left, bottom - top))
+    return self._new(PIL.Image.fromarray(pixels).im)
+
+  def _decoded(self, **options):
+    try:
+      return _codec_of(self._fingerprint, self._data).decompress(self._data, **options)
+    except BitstreamError as error:
+      raise OSError(str(error)) from error
+
+
+def _is_within(corners, size):
+  """Whether left, top, right and lower border bound a part of a picture that is not empty."""
+  if len(corners) != 4:
+    return False
+  left, top, right, bottom = corners
+  return 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
 
 
 def use(codec) -> None:

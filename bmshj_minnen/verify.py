@@ -17,6 +17,7 @@ from bmshj_minnen.command_line import (
   many_files,
   planning,
   run_log,
+  run_metrics,
   runtimes,
   shared_flags,
   verification,
@@ -41,6 +42,7 @@ _SOURCES = shared_flags.define_path(
 _MIN_PSNR = flags.DEFINE_float("min_psnr", 20.0, "Lowest PSNR against the photograph, dB.")
 _ALPHA = shared_flags.define_alpha()
 _LOG = shared_flags.define_log()
+_METRICS = shared_flags.define_metrics()
 _JOBS = flags.DEFINE_integer("jobs", 2, "Files at the same time.", lower_bound=1)
 _MEMORY = shared_flags.define_memory(2.0, "of all jobs may take; images are extra.")
 _MAX_PIXELS = shared_flags.define_max_pixels()
@@ -72,9 +74,18 @@ def main(argv):
     sources = None
     if _SOURCES.value is not None:
       sources = verification.sources_of(paths, roots, _SOURCES.value)
-    log = run_log.RunLog(_LOG.value)
+    metrics = run_metrics.RunMetrics(_METRICS.value, "verify")
+    records = many_files.Records(run_log.RunLog(_LOG.value), metrics)
+    rows = verification.records_of(roots)
+    lost = {path: "is in the manifest, but gone" for path in rows if not os.path.isfile(path)}
+    if sources is not None:
+      missing = verification.missing(sources.values(), _SOURCES.value, roots)
+      lost.update(dict.fromkeys(missing, "has no compressed file"))
+    for path, line in lost.items():
+      print(f"error: {path}: {line}", file=sys.stderr)
+      records.add(path, ok=False, error=line)
     check = verification.Check(
-      _MODE.value, _codec_for(jobs), sources, _MIN_PSNR.value, _ALPHA.value
+      _MODE.value, _codec_for(jobs), sources, rows, _MIN_PSNR.value, _ALPHA.value
     )
     work = many_files.Work(
       read=lambda path, note: path,
@@ -83,12 +94,7 @@ def main(argv):
       is_done=lambda source, target: False,
     )
     plan = planning.Plan(jobs, is_folder=True)
-    outcome = many_files.run(plan, work, _JOBS.value, "verified", log)
-    lost = verification.missing(sources.values(), _SOURCES.value) if sources is not None else []
-    for path in lost:
-      print(f"error: {path}: has no compressed file", file=sys.stderr)
-      log.add(path, ok=False, error="has no compressed file")
-    log.close()
+    outcome = many_files.run(plan, work, _JOBS.value, "verified", records)
     sys.exit(int(outcome.failed > 0 or bool(lost)))
 
 

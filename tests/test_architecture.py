@@ -24,7 +24,7 @@ _FLOORS = [
   ["portable"],
   [""],  # The public API, whose names are looked up when they are used.
   ["command_line"],
-  ["training", "evaluation", "serving", "corpus"],
+  ["training", "evaluation", "serving", "corpus", "server"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
 _BINARIES = {
@@ -36,6 +36,7 @@ _BINARIES = {
   "export",
   "info",
   "verify",
+  "serve",
   "convert",
   "beam_compress",
   "beam_decompress",
@@ -163,8 +164,8 @@ _FREE = (
   "portable",
   "pillow",
 )
-# Packages of the extra `onnx`.
-_EXTRAS = ("onnx", "onnxruntime", "tf2onnx")
+# Packages of extras.
+_EXTRAS = ("onnx", "onnxruntime", "starlette", "tf2onnx")
 _GRAPH_MODULES = {f"{_PACKAGE}.format.graph_{name}" for name in ("reading", "writing")}
 
 

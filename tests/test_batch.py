@@ -416,8 +416,9 @@ def test_a_log_has_a_line_for_each_file(tree):
   for skip_existing in (False, True):
     log = run_log.RunLog("log.jsonl")
     work = _work(convert, is_done=lambda source, target: True)
-    many_files.run(_plan("in", skip_existing=skip_existing), work, 2, "done", log)
-    log.close()
+    many_files.run(
+      _plan("in", skip_existing=skip_existing), work, 2, "done", many_files.Records(log)
+    )
     lines = [json.loads(line) for line in pathlib.Path("log.jsonl").read_text().splitlines()]
     by_source = {line.pop("source"): line for line in lines}
     failed = by_source.pop("in/a.png")

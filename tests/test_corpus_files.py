@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import pytest
 
-from bmshj_minnen.corpus import pipeline, tables
+from bmshj_minnen.command_line import manifest
+from bmshj_minnen.corpus import pipeline
 from bmshj_minnen.photographs import outputs
 from tests import elsewhere, trees
 
@@ -253,7 +254,7 @@ def test_a_source_that_changes_while_it_is_read_has_no_result(tree, monkeypatch)
   [
     ("manifest.csv", b"my,own,table\n1,2,3\n"),
     ("manifest.csv", b"\x89PNG"),
-    ("manifest.csv", (",".join(tables.MANIFEST_COLUMNS) + "\n1,2\n").encode()),
+    ("manifest.csv", (",".join(manifest.COLUMNS) + "\n1,2\n").encode()),
     ("failures.csv", b"source,reason,mine\n"),
     ("counts.json", b'{"sheep": 7}'),
   ],
@@ -317,7 +318,7 @@ def test_manifests_of_the_former_layout_are_read_and_prove_nothing(tree):
   _run(_Lengths(), out, tree)
   rows = _rows(out, "manifest")
   with open(out / "manifest.csv", "w", newline="", encoding="utf-8-sig") as file:
-    former = csv.DictWriter(file, tables.MANIFEST_COLUMNS[:8], extrasaction="ignore")
+    former = csv.DictWriter(file, manifest.COLUMNS[:8], extrasaction="ignore")
     former.writeheader()
     former.writerows(rows)
   (tree / "a.png").write_bytes(b"another photograph")

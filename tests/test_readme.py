@@ -30,4 +30,4 @@ def test_flags_exist():
   sources = [path.read_text() for path in (_README.parent / "bmshj_minnen").rglob("*.py")]
   defined = {name for s in sources for name in re.findall(r'(?i)define_\w+\(\s*"(\w+)"', s)}
   named = set(re.findall(r"--([a-z_]+)", _README.read_text()))
-  assert named - {"depth", "help", "helpfull", "logdir"} <= defined
+  assert named - {"data", "depth", "help", "helpfull", "logdir"} <= defined

@@ -242,6 +242,7 @@ class Codec:
     seconds: Optional[dict[str, float]] = None,
     progress: Optional[Callable[[float], None]] = None,
     region: Optional[tuple[int, int, int, int]] = None,
+    scale: float = 1,
   ) -> np.ndarray:
     """Decompresses a file to [H, W, 3] uint8.
 
@@ -251,17 +252,21 @@ class Codec:
       progress: if given, called with the fraction that is done; may raise to end the work.
       region: left, top, width and height, pixels, of the part that is wanted; None: the whole
         image. All latents are decoded in any case, but g_s runs on the part alone.
+      scale: 1, 1/2, 1/4 or 1/8: each pixel is the mean of a box of 1 / scale times as many rows and
+        columns of the image or region. All latents are decoded and g_s runs on all of them; the
+        larger image is not kept, which saves its memory.
 
     Returns:
-      The image [H, W, 3] uint8, or its region [height, width, 3] uint8.
+      The image [H, W, 3] uint8, or its region [height, width, 3] uint8; each side is multiplied by
+      the scale and rounded up.
 
     Raises:
       BitstreamError: the file is damaged, has another format, belongs to another model, or its
         image is too large.
       TypeError: the data are not bytes, or the region is not four whole numbers.
-      ValueError: the region is empty, or not within the image.
+      ValueError: the region is empty, or not within the image; or the scale is another one.
     """
-    timed = Stopwatch(seconds)
+    timed, box = Stopwatch(seconds), tiling.box_of(scale)
     to_come = Progress(progress, 1 - _SYNTHESIS_SHARE)
     if region is not None:
       header, _ = reading.parse(data)
@@ -270,9 +275,16 @@ class Codec:
     if region is not None:
       y_hat = self._transforms.without_gains(latents.y_hat, header.quality)
       with timed("synthesis"):
-        return self._transforms.synthesis_of_region(y_hat, region, self.memory, to_come.second)
+        part = self._transforms.synthesis_of_region(y_hat, region, self.memory, to_come.second)
+        return tiling.reduced(part, box)
     size = (header.height, header.width)
-    return self._pixels(latents.y_hat, header.quality, size, timed, to_come.second)
+    return self._pixels(latents.y_hat, header.quality, size, timed, to_come.second, box)
+
+  def decompress_with_latents(self, data: bytes) -> tuple[Latents, np.ndarray]:
+    """Decompresses a file to its latents and its image; errors: see `decompress`."""
+    header, latents = self._unpack(data, Stopwatch(), None)
+    size = header.height, header.width
+    return latents, self._pixels(latents.y_hat, header.quality, size, Stopwatch())
 
   def latents(self, data: bytes) -> Latents:
     """Decodes a file, but stops before g_s.
@@ -282,10 +294,10 @@ class Codec:
     """
     return self._unpack(data, Stopwatch(), None)[1]
 
-  def _pixels(self, y_hat, quality, size, timed, progress=None):
+  def _pixels(self, y_hat, quality, size, timed, progress=None, box=1):
     y_hat = self._transforms.without_gains(y_hat, quality)
     with timed("synthesis"):
-      return self._transforms.synthesis(y_hat, size, self.memory, progress)
+      return self._transforms.synthesis(y_hat, size, self.memory, progress, box)
 
   def _analyze(self, image, quality, progress):
     """The output of g_a, [h, w, M]; if refined, with the gains of the quality."""

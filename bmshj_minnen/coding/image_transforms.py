@@ -104,10 +104,14 @@ class ImageTransforms:
     size: tuple[int, int],
     memory: int,
     progress: Optional[Callable[[float], None]] = None,
+    box: int = 1,
   ) -> np.ndarray:
-    """ŷ [h, w, M] -> pixels [*size, 3] uint8; `memory` and `progress` as in `analysis`."""
+    """ŷ [h, w, M] -> pixels [*size, 3] uint8; `memory` and `progress` as in `analysis`.
+
+    With a box, each tile is reduced at once, see `tiling.reduced`: the whole picture is never made.
+    """
     field = self._transforms.fields["g_s"]
-    return self._tiled(field, self._transforms.g_s, y_hat, size, memory, progress)
+    return self._tiled(field, self._transforms.g_s, y_hat, size, memory, progress, box)
 
   def synthesis_of_region(
     self,
@@ -130,6 +134,6 @@ class ImageTransforms:
     left = region.left - columns.start * field.outputs
     return np.ascontiguousarray(pixels[top : top + region.height, left : left + region.width])
 
-  def _tiled(self, field, function, source, size, memory, progress=None):
+  def _tiled(self, field, function, source, size, memory, progress=None, box=1):
     units = tiling.units(field, self._config, memory)
-    return tiling.run(field, function, source, size, units, progress)
+    return tiling.run(field, function, source, size, units, progress, box)

@@ -15,16 +15,20 @@ from collections.abc import Sequence
 from typing import Callable, NamedTuple, Optional
 
 import numpy as np
+import PIL.Image
 
 from bmshj_minnen.config import HYPER_STRIDE, LATENT_STRIDE, ModelConfig
 from bmshj_minnen.receptive_field import ReceptiveField, inputs_of
 
 __all__ = [
   "DEFAULT_MEMORY",
+  "SCALES",
   "Field",
   "Region",
   "Span",
+  "box_of",
   "field",
+  "reduced",
   "refinement",
   "run",
   "seen",
@@ -34,6 +38,7 @@ __all__ = [
 ]
 
 DEFAULT_MEMORY = 2**30
+SCALES = (1, 1 / 2, 1 / 4, 1 / 8)  # Scales of pictures; their boxes divide the unit of g_s.
 _MIN_SIDE = 16  # Units; smaller tiles would be mostly halo.
 
 
@@ -154,6 +159,30 @@ class Region(NamedTuple):
     return slice(self.left, self.left + self.width)
 
 
+def box_of(scale: float) -> int:
+  """The side of the boxes of pixels that one pixel of a scaled picture is the mean of.
+
+  Raises:
+    ValueError: the scale is not one of `SCALES`.
+  """
+  if scale not in SCALES:
+    raise ValueError(f"scales are 1, 1/2, 1/4 and 1/8, not {scale}")
+  return round(1 / scale)
+
+
+def reduced(pixels: np.ndarray, box: int) -> np.ndarray:
+  """Means of boxes of pixels, rounded; boxes at the right and lower border may be smaller.
+
+  Args:
+    pixels: [H, W, 3] uint8.
+    box: side of the boxes.
+
+  Returns:
+    [ceil(H / box), ceil(W / box), 3] uint8.
+  """
+  return pixels if box == 1 else np.asarray(PIL.Image.fromarray(pixels).reduce(box))
+
+
 def seen(samples: slice, size: int, field: Field) -> slice:
   """The units that some samples of a result depend on; all, if the network is not divided.
 
@@ -223,6 +252,7 @@ def run(
   shape: tuple[int, int],
   units: int,
   progress: Optional[Callable[[float], None]] = None,
+  box: int = 1,
 ) -> np.ndarray:
   """Applies a network to an image.
 
@@ -234,9 +264,11 @@ def run(
     shape: rows and columns of the result; further ones are cut off.
     units: the largest tile, in units.
     progress: if given, called with the fraction that is done.
+    box: if above 1, the result is pixels, which are reduced tile by tile, see `reduced`; it must
+      divide the outputs of a unit.
 
   Returns:
-    [*shape, C'] of the function's dtype.
+    [*shape, C'] of the function's dtype; with a box, each side divided by it and rounded up.
   """
   height, width = (math.ceil(size / field.inputs) for size in source.shape[:2])
   rows, columns = window(height, width, units, field)
@@ -246,19 +278,23 @@ def run(
     part = function(
       source[_scaled(i.begin, i.end, field.inputs), _scaled(j.begin, j.end, field.inputs)]
     )
+    # The last tile may reach beyond the result.
+    part = part[: shape[0] - i.begin * field.outputs, : shape[1] - j.begin * field.outputs]
+    part = np.ascontiguousarray(reduced(part, box))
     if len(tiles) == 1:
-      result = np.ascontiguousarray(part[: shape[0], : shape[1]])
+      result = part
     else:
       if result is None:
-        result = np.empty([*shape, part.shape[-1]], part.dtype)
-      _keep(result, part, i, j, field.outputs)
+        size = (-(-side // box) for side in shape)
+        result = np.empty([*size, part.shape[-1]], part.dtype)
+      _keep(result, part, i, j, field.outputs // box)
     if progress:
       progress(done / len(tiles))
   return result
 
 
 def _keep(result, part, i, j, outputs):
-  """Copies the part of a tile that is kept; the last tile may reach beyond the result."""
+  """Copies the part of a tile that is kept."""
   target = result[_scaled(i.first, i.last, outputs), _scaled(j.first, j.last, outputs)]
   top, left = (i.first - i.begin) * outputs, (j.first - j.begin) * outputs
   target[...] = part[top : top + target.shape[0], left : left + target.shape[1]]

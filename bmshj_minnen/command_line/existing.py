@@ -1,18 +1,20 @@
 """Compressed files that exist already: checks whether they satisfy a request."""
 
 import math
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
 from bmshj_minnen import targets
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.command_line import manifest
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.photographs import images
 from bmshj_minnen.psnr import psnr
+from bmshj_minnen.quality import DEFAULT_QUALITY
 
-__all__ = ["header_of_answer", "is_opaque"]
+__all__ = ["header_of_answer", "is_opaque", "request_text"]
 
 
 def header_of_answer(
@@ -62,3 +64,16 @@ def is_opaque(path: str, content: Optional[bytes] = None) -> bool:
     return True
   except images.ImageError:
     return False
+
+
+def request_text(codec: Codec, request: dict[str, float], **settings: Any) -> str:
+  """The model, a request to `Codec.compress`, and all other settings, for the manifest.
+
+  Args:
+    codec: the codec.
+    request: arguments for `Codec.compress`: a quality, a target, or none.
+    **settings: other settings that results depend on; None: left out.
+  """
+  default = {"quality": DEFAULT_QUALITY} if codec.config.gain_lambdas else {}
+  asked = {name: float(value) for name, value in (request or default).items()}
+  return manifest.request_text(model=codec.fingerprint.hex(), **asked, **settings)

@@ -98,12 +98,14 @@ class Results:
     skip_existing: whether complete results are kept. If so, the content of an existing file is
       checked only when a new result is ready.
     makes_folders: whether the folder of a result is created if it is missing.
+    is_recorded: path of an existing file -> whether a manifest proves that this program wrote it.
   """
 
   is_own: Callable[[bytes], bool]
   overwrite: bool = False
   skip_existing: bool = False
   makes_folders: bool = False
+  is_recorded: Callable[[str], bool] = lambda path: False
 
   def problem(self, target: str) -> Optional[str]:
     """Why a result cannot be written to `target`, as far as known beforehand; None if it can."""
@@ -139,7 +141,7 @@ class Results:
 
   def _loss(self, target, data):
     """Error message if `data` must not replace the existing file; else None."""
-    if self.overwrite or not stat.S_ISREG(os.stat(target).st_mode):
+    if self.overwrite or not stat.S_ISREG(os.stat(target).st_mode) or self.is_recorded(target):
       return None
     with open(target, "rb") as file:
       there = file.read(max(_HEAD, len(data) + 1))

@@ -38,6 +38,9 @@ class Request:
       from a folder, or from a glob such as `photos/**/*.png`, keep their places below `photos`.
     recursive: whether subfolders are searched.
     skip_existing: whether existing complete results are kept.
+    update: whether results are kept whose row in the manifest shows that they are up to date, and
+      those without a row that `skip_existing` would keep.
+    keep_smaller: whether photographs are copied that are smaller than their compressed files.
     keep_extensions: whether results have the whole names of their sources before their own suffix,
       such as `a.jpg.tfci`, so that `a.jpg` and `a.png` have results of their own.
   """
@@ -47,6 +50,8 @@ class Request:
   recursive: bool = False
   skip_existing: bool = False
   keep_extensions: bool = False
+  update: bool = False
+  keep_smaller: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Plan:
   Attributes:
     jobs: the conversions, in the order of the request.
     is_folder: whether results go to a folder, so that progress and a summary are shown.
-    skip_existing: whether existing complete results are kept.
+    skip_existing, update, keep_smaller: as in `Request`.
     refusals: conversions that are refused.
     left_out: a line for each folder that contains files or links that are not taken.
   """
@@ -87,6 +92,8 @@ class Plan:
   skip_existing: bool = False
   refusals: tuple[Refusal, ...] = ()
   left_out: tuple[str, ...] = ()
+  update: bool = False
+  keep_smaller: bool = False
 
 
 def make_plan(
@@ -109,6 +116,9 @@ def make_plan(
     ValueError: the request is not valid or matches no file, or its only file is refused.
   """
   if request.output_dir is None:
+    flags = [name for name in ("update", "keep_smaller") if getattr(request, name)]
+    if flags:
+      raise ValueError(f"--{flags[0]} is for --output_dir")
     jobs = [_single_job(request.paths, suffixes)]
   else:
     trouble = not request.output_dir and "--output_dir is empty"
@@ -123,7 +133,9 @@ def make_plan(
   jobs = [job for job in jobs if job not in refusal_of]
   left_out = [_left_out(path, suffixes, request.recursive) for path in request.paths]
   lines = tuple(filter(None, left_out)) if request.output_dir is not None else ()
-  return Plan(jobs, request.output_dir is not None, request.skip_existing, refusals, lines)
+  modes = request.update, request.keep_smaller
+  is_folder = request.output_dir is not None
+  return Plan(jobs, is_folder, request.skip_existing, refusals, lines, *modes)
 
 
 def _single_job(paths, suffixes):

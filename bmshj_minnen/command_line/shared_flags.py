@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 from absl import flags
 
-from bmshj_minnen.command_line import files, planning, runtimes
+from bmshj_minnen.command_line import archive, files, planning, runtimes, startup
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.photographs import encoding, images
@@ -25,6 +25,7 @@ __all__ = [
   "define_log",
   "define_max_pixels",
   "define_memory",
+  "define_metrics",
   "define_model",
   "define_overwrite",
   "define_path",
@@ -96,6 +97,13 @@ def define_log() -> flags.FlagHolder:
   return define_path("log", None, "Log with a line of JSON for each file; an old log is replaced.")
 
 
+def define_metrics() -> flags.FlagHolder:
+  """Defines `--metrics`."""
+  return define_path(
+    "metrics", None, "File for figures of the run as Prometheus' text, written whole; is replaced."
+  )
+
+
 def define_precision() -> flags.FlagHolder:
   """Defines `--precision`."""
   return flags.DEFINE_enum(
@@ -147,7 +155,13 @@ class FileFlags:
       "skip_existing",
       False,
       "Keep existing results that are complete, were made from the present files, and satisfy the "
-      "other flags.",
+      "other flags, as far as time, size and header of a result show it.",
+    )
+    self._update = flags.DEFINE_bool(
+      "update",
+      False,
+      "With --output_dir, keep results that its manifest.csv shows to be of the present files and "
+      "of the same flags, do the others, and add them to the manifest.",
     )
     self._keep_extensions = flags.DEFINE_bool(
       "keep_extensions", False, "With --output_dir, name results a.jpg.tfci in place of a.tfci."
@@ -158,7 +172,7 @@ class FileFlags:
     )
     self._memory = define_memory(2.0, "of all jobs may take; images are extra.")
 
-  def request(self, paths: Sequence[str]) -> planning.Request:
+  def request(self, paths: Sequence[str], keep_smaller: bool = False) -> planning.Request:
     """The request of the command line, with these positional arguments."""
     return planning.Request(
       tuple(map(os.path.expanduser, paths)),
@@ -166,13 +180,47 @@ class FileFlags:
       self._recursive.value,
       self._skip_existing.value,
       self._keep_extensions.value,
+      self._update.value,
+      keep_smaller,
     )
 
-  def results(self, is_own: Callable[[bytes], bool]) -> files.Results:
-    """The writer of results; `is_own`: first bytes -> whether this program wrote the file."""
+  def results(
+    self, is_own: Callable[[bytes], bool], manifest: Optional[archive.Archive] = None
+  ) -> files.Results:
+    """The writer of results.
+
+    Args:
+      is_own: first bytes of a file -> whether this program wrote it.
+      manifest: the manifest of the folder, see `archive`.
+    """
     return files.Results(
-      is_own, self._overwrite.value, self._skip_existing.value, self.output_dir is not None
+      is_own,
+      self._overwrite.value,
+      self._skip_existing.value or self.update,
+      self.output_dir is not None,
+      *([manifest.is_recorded] if manifest else []),
     )
+
+  def open_archive(self) -> Optional[archive.Archive]:
+    """The manifest of the folder, with `--update` or if it has one; else None.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: another program may have written it.
+    """
+    if not self.output_dir or not (self.update or archive.records_of(self.output_dir) is not None):
+      return None
+    return archive.Archive(self.output_dir, self._overwrite.value)
+
+  @property
+  def status(self) -> int:
+    """The exit status of a run that cannot begin."""
+    return startup.NOTHING_DONE if self.output_dir else startup.FAILED
+
+  @property
+  def update(self) -> bool:
+    """Whether results are kept that the manifest shows to be up to date."""
+    return self._update.value
 
   @property
   def output_dir(self) -> Optional[str]:

@@ -30,6 +30,8 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
 
 __all__ = [
+  "FAILED",
+  "NOTHING_DONE",
   "Terminated",
   "one_line_errors",
   "parse_known",
@@ -37,6 +39,8 @@ __all__ = [
   "sigterm_interrupts",
 ]
 
+# Exit statuses: files failed, or the program did; nothing at all was done for a folder.
+FAILED, NOTHING_DONE = 1, 2
 # A shell's exit statuses after SIGINT, SIGTERM, and writing to a closed pipe.
 _INTERRUPTED, _TERMINATED, _BROKEN_PIPE = 130, 143, 141
 # TensorFlow's errors about files; they do not derive from `OSError`.
@@ -88,8 +92,8 @@ sys.excepthook = _hook
 
 
 @contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
-  """Turns an error that the user can correct into one line on stderr and exit status 1.
+def one_line_errors(status: int = FAILED) -> Iterator[None]:
+  """Turns an error that the user can correct into one line on stderr and an exit status.
 
   These are `ValueError` (with `BitstreamError`, `ImageError` and `DataError`), `TrainingError`,
   `OSError` and TensorFlow's errors about files; any other error is a defect and keeps its
@@ -98,6 +102,9 @@ def one_line_errors() -> Iterator[None]:
 
   The garbage collector, which slows the import of TensorFlow, is turned on here; it ignores all
   objects that exist already.
+
+  Args:
+    status: the exit status after an error that the user can correct.
   """
   if not gc.isenabled():
     _wake_collector()
@@ -113,18 +120,18 @@ def one_line_errors() -> Iterator[None]:
     # The rest of the buffer would fail again at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
     if error.filename:
-      _fail(error)
+      _fail(error, status)
     sys.exit(_BROKEN_PIPE)
   except (ValueError, OSError) as error:
-    _fail(error)
+    _fail(error, status)
   except RuntimeError as error:
     if type(error).__name__ != "TrainingError":
       raise
-    _fail(error)
+    _fail(error, status)
   except Exception as error:
     if not _is_of_files(error):
       raise
-    _fail(error)
+    _fail(error, status)
 
 
 class Terminated(KeyboardInterrupt):  # noqa: N818
@@ -188,9 +195,9 @@ def _is_of_files(error):
   return bool(errors) and isinstance(error, tuple(getattr(errors, name) for name in _FILE_ERRORS))
 
 
-def _fail(error):
+def _fail(error, status=FAILED):
   _say(f"error: {' '.join(str(error).split())}")
-  sys.exit(1)
+  sys.exit(status)
 
 
 def _say(line):

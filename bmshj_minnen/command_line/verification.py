@@ -1,18 +1,29 @@
 """Checks that compressed files are intact, can be decoded, and match their photographs."""
 
 import dataclasses
+import filecmp
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
-from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.command_line import files, planning
+import numpy as np
+
+from bmshj_minnen.coding.codec import Codec, Latents
+from bmshj_minnen.command_line import archive, files, manifest, planning
 from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.photographs import images, outputs
 from bmshj_minnen.psnr import psnr
 
-__all__ = ["MODES", "Check", "WrongFileError", "missing", "sources_of"]
+__all__ = [
+  "MODES",
+  "Check",
+  "WrongFileError",
+  "missing",
+  "records_of",
+  "refuse_wrong",
+  "sources_of",
+]
 
 MODES = ("checksum", "decode")
 
@@ -32,6 +43,7 @@ class Check:
     mode: one of `MODES`: only the checksum, or also the decoded picture.
     codec_for: content of a file -> the codec that decodes it; not called in mode "checksum".
     sources: compressed file -> its photograph, if it has one; None: photographs are not compared.
+    records: compressed file -> its row in the manifest, if it has one.
     min_psnr: minimum PSNR of a picture against its photograph, in dB.
     alpha: treatment of transparency in photographs, see `images.read_image`.
   """
@@ -39,6 +51,7 @@ class Check:
   mode: str
   codec_for: Callable[[bytes], Codec]
   sources: Optional[dict[str, str]]
+  records: dict[str, dict[str, str]]
   min_psnr: float
   alpha: Optional[str]
 
@@ -67,6 +80,9 @@ class Check:
     header, _ = reading.parse_intact(data)
     facts.update(width=header.width, height=header.height, quality=header.quality)
     facts["model"] = catalogue.name_of(header.fingerprint)
+    record = self.records.get(path, {})
+    if record and record["sha256"] != manifest.digest(data):
+      raise WrongFileError(f"is not the file that {manifest.NAME} lists")
     if source is not None:
       self._compare(path, source, data, header, progress, facts)
     elif self.mode == "decode":
@@ -76,6 +92,9 @@ class Check:
     """Compares a file with its photograph: time and, in mode "decode", size and pixels."""
     if not outputs.has_time_of(path, source):
       raise WrongFileError(f"is not of {source} as that is now: their times differ")
+    recorded = self.records.get(path, {}).get("source_sha256")
+    if recorded and recorded != manifest.digest(files.read(source)):
+      raise WrongFileError(f"is not of {source} as that is now: its content is another")
     if self.mode == "checksum":
       return
     original = images.read_image(source, self.alpha, lambda text: None)
@@ -86,6 +105,21 @@ class Check:
     facts["psnr_db"] = round(float(value), 3) if value < float("inf") else None
     if value < self.min_psnr:
       raise WrongFileError(f"has a PSNR of {value:.2f} dB beside {source}")
+
+
+def refuse_wrong(codec: Codec, data: bytes, latents: Latents, image: np.ndarray) -> None:
+  """Raises WrongFileError unless a new file decodes to its latents, and to a picture of its size.
+
+  Args:
+    codec: the codec that made the file.
+    data: the file.
+    latents: the latents that were encoded.
+    image: the photograph, [H, W, 3] uint8.
+  """
+  decoded, picture = codec.decompress_with_latents(data)
+  same = all(map(np.array_equal, decoded, latents))
+  if not same or picture.shape != image.shape:
+    raise WrongFileError("decodes to other latents than were encoded: it was not written")
 
 
 def sources_of(paths: Iterable[str], roots: Iterable[str], source_root: str) -> dict[str, str]:
@@ -111,9 +145,30 @@ def sources_of(paths: Iterable[str], roots: Iterable[str], source_root: str) -> 
   return result
 
 
-def missing(verified: Iterable[str], source_root: str) -> list[str]:
-  """Photographs of a folder that are not among the verified ones."""
-  return sorted(set(dict(_photographs(source_root)).values()) - set(verified))
+def records_of(roots: Iterable[str]) -> dict[str, dict[str, str]]:
+  """Path of each file that the manifests of some folders list -> its row."""
+  return {
+    os.path.normpath(os.path.join(root, place)): row
+    for root in roots
+    for place, row in (archive.records_of(root) or {}).items()
+  }
+
+
+def missing(verified: Iterable[str], source_root: str, roots: Iterable[str]) -> list[str]:
+  """Photographs of a folder that are neither among the verified ones nor copied.
+
+  Args:
+    verified: photographs that have a compressed file.
+    source_root: folder of the photographs, searched with all its subfolders.
+    roots: folders of compressed files, where `compress --keep_smaller` copies photographs.
+  """
+  left = set(dict(_photographs(source_root)).values()) - set(verified)
+  return sorted(path for path in left if not _is_copied(path, source_root, roots))
+
+
+def _is_copied(path, source_root, roots):
+  copies = [os.path.join(root, os.path.relpath(path, source_root)) for root in roots]
+  return any(os.path.isfile(c) and filecmp.cmp(c, path, shallow=False) for c in copies)
 
 
 def _photographs(root: str) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,12 @@
 """Converts one file of a corpus, or keeps its existing result."""
 
-import hashlib
 from typing import Any, NamedTuple, Optional, Protocol
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
-from bmshj_minnen.command_line import files
+from bmshj_minnen.command_line import files, manifest
 from bmshj_minnen.corpus import finding, outcome, storage
 from bmshj_minnen.photographs import outputs
 from bmshj_minnen.photographs.reason import reason
@@ -86,15 +85,14 @@ class Convert(beam.DoFn):
     version, content = outputs.version_of(work.path), storage.read_file(work.path)
     there = storage.read_file(target) if FileSystems.exists(target) else b""
     # The row does not apply to another file at that place.
-    record = work.record if work.record.get("sha256") == _digest(there) else {}
-    origin = {"source_sha256": _digest(content), "request": self._task.request(self._codec)}
+    record = work.record if work.record.get("sha256") == manifest.digest(there) else {}
+    origin = manifest.digest(content), self._task.request(self._codec)
     case = _Case(work, version, content, target, there, record, origin)
     state, result, height, width = self._existing(case) or self._made(case)
     coded = result if self._task.compresses else content
-    bpp = f"{8 * len(coded) / (height * width):.4f}"
     sizes = len(content), len(result), width, height
-    cells = work.source, work.place, *sizes, bpp, _digest(result), *origin.values()
-    return outcome.Row(state, cells)
+    names, origin = (work.source, work.place), (manifest.digest(result), *origin)
+    return outcome.Row(state, manifest.cells_of(names, sizes, len(coded), origin))
 
   def _existing(self, case):
     """State, result, height and width, if the existing result is kept; else None."""
@@ -105,20 +103,21 @@ class Convert(beam.DoFn):
       # An engine repeats the task of a worker that died, and finds results of this run.
       state = outcome.MADE
     elif record.get("source_sha256"):
-      same = all(record[column] == cell for column, cell in case.origin.items())
-      size = int(record["height"]), int(record["width"])
-      return (state, case.there, *size) if same else None
+      source_sha256, request = case.origin
+      if not manifest.is_kept(record, request, record["sha256"], lambda: source_sha256):
+        return None
+      storage.take_time_of(case.target, case.work.path)
+      return state, case.there, int(record["height"]), int(record["width"])
     elif not storage.is_made_of(case.target, case.work.path):
       return None
     size = self._task.finished(self._codec, case.work.path, case.content, case.there)
     return size and (state, case.there, *size)
 
   def _made(self, case):
-    path, other = case.work.path, case.record.get("source", case.work.source)
-    if other != case.work.source and not self._overwrite:
-      raise ValueError(
-        f"{case.target} was made of another source, {other}: --overwrite replaces it"
-      )
+    path = case.work.path
+    line = manifest.refusal(case.record, case.target, case.work.source)
+    if line and not self._overwrite:
+      raise ValueError(line)
     result, height, width = self._task.convert(self._codec, path, case.content)
 
     def is_own(content):
@@ -151,8 +150,4 @@ class _Case(NamedTuple):
   target: str
   there: bytes
   record: dict[str, str]
-  origin: dict[str, str]
-
-
-def _digest(content):
-  return hashlib.sha256(content).hexdigest()
+  origin: tuple[str, str]

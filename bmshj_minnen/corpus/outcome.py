@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
+from bmshj_minnen.command_line import manifest
 from bmshj_minnen.corpus import tables
 
 __all__ = ["EXISTING", "FAILED", "MADE", "Outcome", "Row", "write_tables"]
 
 MADE, EXISTING, FAILED = "made", "existing", "failed"
 _SOURCE, _FILE, _SOURCE_BYTES, _BYTES = map(
-  tables.MANIFEST_COLUMNS.index, ("source", "file", "source_bytes", "bytes")
+  manifest.COLUMNS.index, ("source", "file", "source_bytes", "bytes")
 )
 
 
@@ -93,7 +94,7 @@ def write_tables(
   sources, places = {row.cells[_SOURCE] for row in rows}, {cells[_FILE] for cells in converted}
   for place, row in tables.read(output, overwrite).manifest.items():
     if place not in places and FileSystems.exists(FileSystems.join(output, place)):
-      converted.append(tuple(row[column] for column in tables.MANIFEST_COLUMNS))
+      converted.append(tuple(row[column] for column in manifest.COLUMNS))
   failed += [item for item in earlier_failures.items() if item[0] not in sources]
   tables.write_manifest(output, sorted(converted, key=lambda cells: cells[: _FILE + 1]))
   tables.write_failures(output, sorted(failed))

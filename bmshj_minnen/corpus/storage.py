@@ -9,7 +9,15 @@ from apache_beam.io.filesystems import FileSystems
 
 from bmshj_minnen.photographs import outputs
 
-__all__ = ["WriteError", "is_local", "is_made_of", "last_changed", "read_file", "write_file"]
+__all__ = [
+  "WriteError",
+  "is_local",
+  "is_made_of",
+  "last_changed",
+  "read_file",
+  "take_time_of",
+  "write_file",
+]
 
 
 class WriteError(OSError):
@@ -49,6 +57,12 @@ def is_made_of(path: str, source: str) -> bool:
   if is_local(path) and is_local(source):
     return outputs.is_made_of(path, source)
   return _last_updated(source) <= _last_updated(path)
+
+
+def take_time_of(path: str, source: str) -> None:
+  """On mounted file systems, gives a result the time of modification of its source."""
+  if is_local(path) and is_local(source) and not outputs.has_time_of(path, source):
+    outputs.take_time_of(path, source)
 
 
 def _last_updated(path):

@@ -1,19 +1,16 @@
 """The tables of a corpus: manifest.csv, failures.csv, counts.json. Later runs continue them."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen.command_line import files
+from bmshj_minnen.command_line import files, manifest
 from bmshj_minnen.corpus import storage
 
 __all__ = [
   "FAILURE_COLUMNS",
-  "MANIFEST_COLUMNS",
   "Tables",
   "read",
   "read_counts",
@@ -22,14 +19,12 @@ __all__ = [
   "write_manifest",
 ]
 
-MANIFEST_COLUMNS = (
-  *("source", "file", "source_bytes", "bytes", "width", "height", "bpp", "sha256"),
-  *("source_sha256", "request"),
-)
-_FORMER_COLUMNS = MANIFEST_COLUMNS[:8]  # A manifest without the source's hash and the request.
 FAILURE_COLUMNS = ("source", "reason")
-_MANIFEST, _FAILURES, _COUNTS = "manifest.csv", "failures.csv", "counts.json"
-_LAYOUTS = {_MANIFEST: (MANIFEST_COLUMNS, _FORMER_COLUMNS), _FAILURES: (FAILURE_COLUMNS,)}
+_MANIFEST, _FAILURES, _COUNTS = manifest.NAME, "failures.csv", "counts.json"
+_LAYOUTS = {
+  _MANIFEST: (manifest.COLUMNS, manifest.FORMER_COLUMNS),
+  _FAILURES: (FAILURE_COLUMNS,),
+}
 _START_OF_COUNTS = b'{"run": '
 
 
@@ -74,12 +69,12 @@ def write_manifest(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
 
   Args:
     output: output folder of a corpus.
-    rows: cells of each row, in the order of `MANIFEST_COLUMNS`.
+    rows: cells of each row, in the order of `manifest.COLUMNS`.
 
   Raises:
     WriteError: the table cannot be written.
   """
-  _write(output, _MANIFEST, MANIFEST_COLUMNS, rows)
+  _write(output, _MANIFEST, manifest.COLUMNS, rows)
 
 
 def write_failures(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -119,24 +114,9 @@ def _is_own(name, content):
 
 def _rows(name, content):
   """The rows of a table, by column; None: the table has another layout."""
-  try:
-    # Spreadsheets add a byte order mark.
-    header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-  except (ValueError, csv.Error):  # For example an empty file.
-    return None
-  rows = list(filter(None, rows))
-  whole = tuple(header) in _LAYOUTS[name] and all(len(row) == len(header) for row in rows)
-  empty = dict.fromkeys(_LAYOUTS[name][0], "")
-  return [{**empty, **dict(zip(header, row))} for row in rows] if whole else None
+  return manifest.parse(content, _LAYOUTS[name])
 
 
 def _write(output, name, columns, rows):
-  text = "".join(map(_csv_line, [columns, *rows]))
+  text = "".join(map(manifest.csv_line, [columns, *rows]))
   storage.write_file(FileSystems.join(output, name), text.encode())
-
-
-def _csv_line(cells):
-  buffer = io.StringIO()
-  end = "\r\n"  # Cells that contain one of these characters are quoted.
-  csv.writer(buffer, lineterminator=end).writerow(cells)
-  return buffer.getvalue()[: -len(end)] + "\n"

@@ -20,7 +20,6 @@ from bmshj_minnen.corpus import storage
 from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import catalogue, model_directory
 from bmshj_minnen.photographs import images
-from bmshj_minnen.quality import DEFAULT_QUALITY
 
 __all__ = ["Compression", "Decompression", "model_for_workers"]
 
@@ -62,10 +61,7 @@ class Compression:
 
   def request(self, codec: Codec) -> str:
     """The model and all other settings that results depend on, for the manifest."""
-    default = {"quality": DEFAULT_QUALITY} if codec.config.gain_lambdas else {}
-    asked = {name: float(value) for name, value in (self.quality or default).items()}
-    settings = {"model": codec.fingerprint.hex(), **asked, "alpha": self.alpha}
-    return " ".join(f"{name}={value}" for name, value in settings.items() if value is not None)
+    return existing.request_text(codec, self.quality, alpha=self.alpha)
 
   def is_own(self, content: bytes) -> bool:
     """Whether the content is a compressed file, complete or not."""

@@ -14,6 +14,7 @@ __all__ = [
   "is_made_of",
   "open_file_of",
   "refuse_change",
+  "take_time_of",
   "version_of",
   "write_atomically",
   "write_to",
@@ -90,6 +91,13 @@ def has_time_of(path: str, like: str) -> bool:
   """
   time = os.stat(like).st_mtime_ns
   return os.stat(path).st_mtime_ns in [time // unit * unit for unit in _TIME_UNITS]
+
+
+def take_time_of(path: str, like: str) -> None:
+  """Gives a file the time of modification of its source, if its file system keeps times."""
+  status = os.stat(like)
+  with contextlib.suppress(OSError):
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def version_of(path: str) -> Optional[tuple[int, ...]]:

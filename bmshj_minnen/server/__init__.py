@@ -1,0 +1,1 @@
+"""A small HTTP server of one codec: bounded work, and the requests that it answers."""

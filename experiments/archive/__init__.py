@@ -1,0 +1,1 @@
+"""An archive in operation: nights, verification, a server under load, previews."""

@@ -1,0 +1,298 @@
+"""Nightly runs of `compress --update` and its companions: what is done again, kept, copied."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import bmshj_minnen
+from bmshj_minnen.command_line import prometheus
+from tests import codecs, programs
+
+_ONNX = "--runtime=onnx"  # Starts at once.
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """A folder with `photos`: a.png, b.png, deep/c.png."""
+  (tmp_path / "photos" / "deep").mkdir(parents=True)
+  for i, name in enumerate(("a.png", "b.png", "deep/c.png")):
+    _photograph(tmp_path / "photos" / name, i)
+  return tmp_path
+
+
+def _photograph(path, shift, time=1_000_000_000):
+  bmshj_minnen.write_image(str(path), np.roll(codecs.photograph(40, 48), 5 * shift, 0))
+  os.utime(path, (time + shift, time + shift))
+
+
+def _compress(folder, *flags, status=0, program="compress", source="photos", target="small"):
+  log = folder / "run.jsonl"
+  flags = (_ONNX, "--recursive", f"--output_dir={target}", f"--log={log}", *flags)
+  result = programs.run(program, *flags, source, cwd=folder)
+  assert result.returncode == status, result.stderr
+  lines = [json.loads(line) for line in log.read_text().splitlines()]
+  done = {line["source"] for line in lines if line["ok"] and not line.get("existing")}
+  return {os.path.relpath(path, source) for path in done}, result
+
+
+def _rows(folder, target="small"):
+  with open(folder / target / "manifest.csv", newline="") as file:
+    return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def _sha256(path):
+  return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_only_what_changed_is_done_again(folder):
+  photos, small = folder / "photos", folder / "small"
+  assert _compress(folder, "--update")[0] == {"a.png", "b.png", "deep/c.png"}
+  rows = _rows(folder)
+  assert set(rows) == {"a.tfci", "b.tfci", "deep/c.tfci"}
+  for place, row in rows.items():
+    source = folder / row["source"]
+    assert row["sha256"] == _sha256(small / place) and row["source_sha256"] == _sha256(source)
+    assert row["bytes"] == str((small / place).stat().st_size)
+  assert _compress(folder, "--update")[0] == set()
+  # Another photograph with the size and time of the old one; a touched one; a new one.
+  other = (photos / "a.png").read_bytes()
+  PIL.Image.open(photos / "b.png").transpose(1).save(photos / "a.png")
+  padding = len(other) - (photos / "a.png").stat().st_size
+  (photos / "a.png").write_bytes((photos / "a.png").read_bytes() + bytes(max(0, padding)))
+  os.utime(photos / "a.png", (1_000_000_000,) * 2)
+  os.utime(photos / "b.png", (1_100_000_000,) * 2)
+  _photograph(photos / "d.png", 3)
+  (photos / "deep" / "c.png").unlink()
+  done, result = _compress(folder, "--update")
+  assert done == {"a.png", "d.png"}
+  assert "1 results are kept whose sources are gone: photos/deep/c.png" in result.stderr
+  assert (small / "deep" / "c.tfci").exists() and "deep/c.tfci" in _rows(folder)
+  # The result of the touched photograph has its time now, so that `verify` accepts it.
+  assert (small / "b.tfci").stat().st_mtime == 1_100_000_000
+  assert _compress(folder, "--update")[0] == set()
+
+
+def test_damage_another_request_and_lost_results_are_done_again(folder):
+  small = folder / "small"
+  _compress(folder, "--update")
+  data = bytearray((small / "a.tfci").read_bytes())
+  times = (small / "a.tfci").stat()
+  data[-1] ^= 1
+  (small / "a.tfci").write_bytes(data)
+  os.utime(small / "a.tfci", ns=(times.st_atime_ns, times.st_mtime_ns))
+  (small / "b.tfci").unlink()
+  assert _compress(folder, "--update")[0] == {"a.png", "b.png"}
+  assert _compress(folder, "--update", "--quality=30")[0] == {"a.png", "b.png", "deep/c.png"}
+  assert _compress(folder, "--update", "--quality=30")[0] == set()
+  assert all("quality=30.0" in row["request"] for row in _rows(folder).values())
+
+
+def test_an_archive_that_was_copied_elsewhere_is_up_to_date(folder):
+  _compress(folder, "--update")
+  shutil.copytree(folder, folder / "copy", ignore=shutil.ignore_patterns("copy"))
+  for path in (folder / "copy").rglob("*.*"):
+    os.utime(path)  # All times are lost.
+  assert _compress(folder / "copy", "--update")[0] == set()
+  assert _compress(folder / "copy", "--skip_existing")[0] == set()  # Times were taken over.
+
+
+def test_a_run_that_was_killed_loses_no_row_and_no_result(folder):
+  _compress(folder, "--update")
+  table = folder / "small" / "manifest.csv"
+  table.write_text(table.read_text()[:-30])  # A torn last line.
+  assert _compress(folder, "--update")[0] == set()
+  # Without a row, times and header decide, and the program says that they do not show everything.
+  table.unlink()
+  done, result = _compress(folder, "--update")
+  assert done == set() and "note: 3 results were kept by their time" in result.stderr
+  done, result = _compress(folder, "--skip_existing")
+  assert done == set() and "do not show all flags, such as --refine" in result.stderr
+
+
+def test_a_result_of_another_photograph_is_not_replaced(folder):
+  _compress(folder, "--update")
+  (folder / "photos" / "a.png").unlink()
+  PIL.Image.fromarray(codecs.photograph(33, 44)).save(folder / "photos" / "a.bmp")
+  before = (folder / "small" / "a.tfci").read_bytes()
+  _, result = _compress(folder, "--update", status=1)
+  assert "a.tfci was made of another source, photos/a.png: --overwrite replaces it" in result.stderr
+  assert (folder / "small" / "a.tfci").read_bytes() == before
+  _compress(folder, "--update", "--overwrite")
+  assert (folder / "small" / "a.tfci").read_bytes() != before
+
+
+def test_tables_of_other_programs_stay(folder):
+  (folder / "small").mkdir()
+  (folder / "small" / "manifest.csv").write_text("a,b\n1,2\n")
+  result = programs.run("compress", _ONNX, "--update", "--output_dir=small", "photos", cwd=folder)
+  assert result.returncode == 2 and "manifest.csv is there already" in result.stderr
+  assert (folder / "small" / "manifest.csv").read_text() == "a,b\n1,2\n"
+  # Without --update it does not matter.
+  assert _compress(folder)[0] == {"a.png", "b.png", "deep/c.png"}
+
+
+def test_pictures_are_updated_too(folder):
+  _compress(folder, "--update")
+  decompress = {"program": "decompress", "source": "small", "target": "back"}
+  assert len(_compress(folder, "--update", **decompress)[0]) == 3
+  assert _compress(folder, "--update", **decompress)[0] == set()
+  # Its own picture may be replaced, as the manifest proves; one that was edited may not.
+  _compress(folder, "--update", "--quality=30")
+  PIL.Image.new("RGB", (48, 40)).save(folder / "back" / "a.png")
+  done, result = _compress(folder, "--update", **decompress, status=1)
+  assert done == {"b.tfci", "deep/c.tfci"}
+  assert "a.png is there already" in result.stderr
+
+
+def test_beam_and_the_programs_continue_each_other(folder):
+  pytest.importorskip("apache_beam")
+  beam = [f"--{name}={folder / path}" for name, path in (("input", "photos"), ("output", "small"))]
+  flags = (_ONNX, "--recursive", "--update", f"--output_dir={folder / 'small'}", folder / "photos")
+  assert programs.run("compress", *flags).returncode == 0
+  result = programs.run("beam_compress", *beam)
+  assert "compressed 0 files" in result.stdout and "3 were there already" in result.stdout
+  _photograph(folder / "photos" / "a.png", 7)
+  result = programs.run("beam_compress", *beam)
+  assert "compressed 1 files" in result.stdout
+  result = programs.run("compress", *flags)
+  assert result.stdout.startswith("compressed 0 of 0 files"), result.stdout
+
+
+def test_photographs_smaller_than_their_results_are_named_and_copied_if_asked(folder):
+  photos, small = folder / "photos", folder / "small"
+  PIL.Image.new("RGB", (64, 64), "red").save(photos / "flat.png")  # 100 bytes or so.
+  (photos / "b.png").unlink()
+  done, result = _compress(folder, "--update", "--quality=100")
+  larger = "1 larger than their sources, which --keep_smaller copies"
+  assert "flat.png" in done and larger in result.stdout and (small / "flat.tfci").exists()
+  single = programs.run("compress", _ONNX, "--quality=100", photos / "flat.png", folder / "x.tfci")
+  assert "flat.png is smaller than its result" in single.stderr and single.returncode == 0
+  # Only the small one is done again; its compressed file goes.
+  flags = ("--update", "--keep_smaller", "--quality=100")
+  done, result = _compress(folder, *flags)
+  assert done == {"flat.png"} and "1 copied" in result.stdout
+  assert (small / "flat.png").read_bytes() == (photos / "flat.png").read_bytes()
+  assert not (small / "flat.tfci").exists()
+  assert set(_rows(folder)) == {"a.tfci", "deep/c.tfci", "flat.png"}
+  assert _compress(folder, *flags)[0] == set()
+  assert _compress(folder, "--skip_existing", "--keep_smaller", "--quality=100")[0] == set()
+  # A copy is as good as a compressed file.
+  result = programs.run("verify", "--recursive", f"--sources={photos}", small)
+  assert result.returncode == 0, result.stderr
+  # It goes when the photograph does not remain small.
+  _photograph(photos / "flat.png", 9)
+  assert _compress(folder, *flags)[0] == {"flat.png"}
+  assert (small / "flat.tfci").exists() and not (small / "flat.png").exists()
+
+
+def test_copies_replace_no_file_of_others(folder):
+  PIL.Image.new("RGB", (64, 64), "red").save(folder / "photos" / "flat.png")
+  (folder / "small").mkdir()
+  (folder / "small" / "flat.png").write_bytes(b"of another program")
+  _, result = _compress(folder, "--keep_smaller", "--quality=100", status=1)
+  assert "flat.png is there already" in result.stderr
+  assert (folder / "small" / "flat.png").read_bytes() == b"of another program"
+
+
+def test_flags_of_folders_are_refused_for_files(folder):
+  for flag in ("--update", "--keep_smaller"):
+    result = programs.run("compress", flag, "photos/a.png", "a.tfci", cwd=folder)
+    assert result.returncode == 1 and f"{flag} is for --output_dir" in result.stderr
+
+
+def test_statuses_show_whether_anything_was_done(folder):
+  bad = folder / "bad"
+  bad.mkdir()
+  (bad / "x.png").write_bytes(b"no picture")
+  assert _compress(folder, source="bad", status=2)[0] == set()
+  shutil.copy(folder / "photos" / "a.png", bad)
+  assert _compress(folder, source="bad", status=1)[0] == {"a.png"}
+  result = programs.run("compress", "--output_dir=out", "missing/*", cwd=folder)
+  assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+  assert _compress(folder, "--update", status=0)[0] and not _compress(folder, "--update")[0]
+
+
+_SABOTAGE = """
+import sys
+from bmshj_minnen.coding import codec
+whole = codec.Codec._unpack
+def wrong(self, data, timed, progress):
+  header, latents = whole(self, data, timed, progress)
+  latents.y_hat.flat[5] += 1
+  return header, latents
+if {wrong}:
+  codec.Codec._unpack = wrong
+from bmshj_minnen import compress
+compress.run()
+"""
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_file_that_decodes_wrongly_is_not_written(folder, wrong):
+  program, log = _SABOTAGE.format(wrong=wrong), folder / "run.jsonl"
+  (folder / "small").mkdir()
+  flags = (_ONNX, "--verify", "--output_dir=small", f"--log={log}", "photos/a.png")
+  result = programs.run(program, *flags, cwd=folder)
+  (line,) = map(json.loads, log.read_text().splitlines())
+  assert result.returncode == 2 * wrong, result.stderr
+  assert os.listdir(folder / "small") == ([] if wrong else ["a.tfci"])
+  assert line["ok"] != wrong
+  assert ("decodes to other latents" in result.stderr) == wrong and line.get("verified") != wrong
+
+
+def test_metrics_are_prometheus_text(folder):
+  (folder / "photos" / "bad.png").write_bytes(b"")
+  _, result = _compress(folder, "--metrics=run.prom", status=1)
+  text = (folder / "run.prom").read_text()
+  sample = re.compile(r'([a-z_]+)\{([a-z]+="[a-z ]+",?)+\} ([0-9.e+-]+)')
+  values = {}
+  for line in text.splitlines():
+    if not line.startswith("#"):
+      assert sample.fullmatch(line), line
+      name, _, value = line.rpartition(" ")
+      values[name] = float(value)
+  assert values['bmshj_run_files{program="compress",outcome="done"}'] == 3
+  assert values['bmshj_run_files{program="compress",outcome="failed"}'] == 1
+  total = sum(path.stat().st_size for path in (folder / "small").rglob("*.tfci"))
+  assert values['bmshj_run_compressed_bytes{program="compress"}'] == total
+  assert values['bmshj_run_pixels{program="compress"}'] == 3 * 40 * 48
+  assert values['bmshj_run_end_time_seconds{program="compress"}'] > 1.7e9
+  for name in {name.partition("{")[0] for name in values}:
+    assert (
+      text.index(f"# HELP {name} ") < text.index(f"# TYPE {name} gauge") < text.index(f"{name}{{")
+    )
+
+
+def test_labels_are_quoted():
+  figure = prometheus.Figure("x", "gauge", "A figure.", {('a"\\\n',): 1.5}, ("name",))
+  assert prometheus.text_of([figure]).splitlines()[-1] == 'x{name="a\\"\\\\\\n"} 1.5'
+
+
+def test_verify_finds_exchanged_and_stale_files_by_the_manifest(folder):
+  small, photos = folder / "small", folder / "photos"
+  _compress(folder, "--update")
+  command = ("--recursive", f"--sources={photos}", small)
+  assert programs.run("verify", *command).returncode == 0
+  for name in ("a", "b"):  # Exchanged, with the times of the others.
+    shutil.copy(small / f"{name}.tfci", folder / name)
+  for name, other in (("a", "b"), ("b", "a")):
+    status = (small / f"{name}.tfci").stat()
+    (small / f"{name}.tfci").write_bytes((folder / other).read_bytes())
+    os.utime(small / f"{name}.tfci", ns=(status.st_atime_ns, status.st_mtime_ns))
+  status = (photos / "deep" / "c.png").stat()  # Changed, with its time.
+  shutil.copy(photos / "a.png", photos / "deep" / "c.png")
+  os.utime(photos / "deep" / "c.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+  result = programs.run("verify", *command)
+  assert result.returncode == 1 and len(result.stderr.splitlines()) == 3
+  assert result.stderr.count("is not the file that manifest.csv lists") == 2
+  assert "deep/c.tfci: is not of" in result.stderr and "its content is another" in result.stderr
+  (small / "a.tfci").unlink()
+  result = programs.run("verify", "--recursive", small)
+  assert f"error: {small}/a.tfci: is in the manifest, but gone" in result.stderr
