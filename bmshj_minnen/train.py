@@ -15,6 +15,14 @@ from bmshj_minnen import config
 from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.model_files import model_directory, widening
 from bmshj_minnen.training import distribution, loop
+from bmshj_minnen.training.train_config import (
+  LATENTS,
+  OPTIMIZERS,
+  PRECISIONS,
+  SCHEDULES,
+  STRATEGIES,
+  TrainConfig,
+)
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
 _LAMBDA_RANGE = flags.DEFINE_list(
@@ -23,7 +31,7 @@ _LAMBDA_RANGE = flags.DEFINE_list(
 _RATES = flags.DEFINE_integer(
   "rates", 7, "Values of λ in --lambda_range with learned gains.", lower_bound=2
 )
-_DEFAULTS = config.TrainConfig(model_dir="")
+_DEFAULTS = TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
 _MODEL_FLAGS = ("prior", "num_filters", "latent_channels")
 
@@ -43,14 +51,14 @@ flags.DEFINE_bool("downscale", False, "Make JPEGs smaller by random factors befo
 flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops per step.")
 flags.DEFINE_integer("steps", _DEFAULTS.steps, "Length of the run.")
 flags.DEFINE_enum(
-  "optimizer", _DEFAULTS.optimizer, config.OPTIMIZERS, "Optimizer; muon needs fewer steps."
+  "optimizer", _DEFAULTS.optimizer, OPTIMIZERS, "Optimizer; muon needs fewer steps."
 )
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Initial learning rate.")
-flags.DEFINE_enum("schedule", _DEFAULTS.schedule, config.SCHEDULES, "Learning-rate schedule.")
+flags.DEFINE_enum("schedule", _DEFAULTS.schedule, SCHEDULES, "Learning-rate schedule.")
 flags.DEFINE_enum(
   "latents",
   _DEFAULTS.latents,
-  config.LATENTS,
+  LATENTS,
   "Latents in training; rounded ones, with --init_from, are for its end.",
 )
 flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Bound on the gradient's norm; 0: no bound.")
@@ -63,12 +71,10 @@ flags.DEFINE_float(
 flags.DEFINE_enum(
   "precision_policy",
   _DEFAULTS.precision_policy,
-  config.PRECISIONS,
+  PRECISIONS,
   "Precision of the convolutions.",
 )
-flags.DEFINE_enum(
-  "strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines of the run."
-)
+flags.DEFINE_enum("strategy", _DEFAULTS.strategy, STRATEGIES, "Devices and machines of the run.")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Seed of weights, crops and noise.")
 shared_flags.define_path(
   "init_from",
@@ -121,11 +127,11 @@ def _model_config():
 
 
 def _train_config(**given):
-  names = {field.name for field in dataclasses.fields(config.TrainConfig)} - set(given)
-  return config.TrainConfig(**given, **{name: flags.FLAGS[name].value for name in names})
+  names = {field.name for field in dataclasses.fields(TrainConfig)} - set(given)
+  return TrainConfig(**given, **{name: flags.FLAGS[name].value for name in names})
 
 
-def configs() -> tuple[config.ModelConfig, config.TrainConfig]:
+def configs() -> tuple[config.ModelConfig, TrainConfig]:
   """The configs from the parsed flags.
 
   Raises:

@@ -17,7 +17,7 @@ import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.photographs import finding
-from bmshj_minnen.training import callbacks, checkpoints, failures, loop, trainer
+from bmshj_minnen.training import callbacks, checkpoints, failures, loop, train_config, trainer
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
 # For tests that do not depend on the prior; its step is traced in a third of the time.
@@ -200,7 +200,7 @@ def test_ms_ssim_fine_tuning_runs(trained, tmp_path):
   assert 0 < float(_rows(tmp_path / "b")[0]["distortion"]) < 1
 
 
-@pytest.mark.parametrize("schedule", config.SCHEDULES)
+@pytest.mark.parametrize("schedule", train_config.SCHEDULES)
 def test_schedules(schedule, tmp_path):
   rate = trainer.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
   rates = [rate if schedule == "constant" else float(rate(step)) for step in (0, 79, 81, 100)]

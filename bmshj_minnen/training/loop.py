@@ -31,12 +31,13 @@ from bmshj_minnen.model_files import model_directory, snapshots
 from bmshj_minnen.photographs import crops, finding, outputs
 from bmshj_minnen.training import callbacks, distribution, failures, progress, stored_latents
 from bmshj_minnen.training.checkpoints import Checkpoints
+from bmshj_minnen.training.train_config import TrainConfig
 from bmshj_minnen.training.trainer import build
 
 __all__ = ["check_same_model", "find_validation", "train", "write_record"]
 
 
-def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Path:
+def train(model_config: cfg.ModelConfig, config: TrainConfig) -> pathlib.Path:
   """Trains, or continues training, in `config.model_dir`; shows progress, see `progress.shown`.
 
   Returns:
@@ -150,7 +151,7 @@ def _find_data(config):
   return photographs, validation
 
 
-def find_validation(config: cfg.TrainConfig) -> finding.PhotographList:
+def find_validation(config: TrainConfig) -> finding.PhotographList:
   """The photographs of `validation_glob`, or else bundled photographs that training never sees.
 
   Raises:
@@ -265,7 +266,7 @@ def _segments(first_step, last_step, every):
 
 
 def write_record(
-  directory: pathlib.Path, model_config: cfg.ModelConfig, config: cfg.TrainConfig, **details: Any
+  directory: pathlib.Path, model_config: cfg.ModelConfig, config: TrainConfig, **details: Any
 ) -> None:
   """Writes config.json and train.json: flags, versions, and `details` of the run.
 

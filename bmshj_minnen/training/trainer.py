@@ -13,10 +13,12 @@ from bmshj_minnen.coding.freezing import check
 from bmshj_minnen.layers import noise
 from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.layers.precision import precision_policy
-from bmshj_minnen.model import Losses, Model, losses, rate_losses
+from bmshj_minnen.losses import Losses, losses, rate_losses
+from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import stored_latents
 from bmshj_minnen.training.muon import Muon
+from bmshj_minnen.training.train_config import TrainConfig
 
 __all__ = ["Trainer", "build", "learning_rate"]
 
@@ -30,7 +32,7 @@ _OPTIMIZERS = {"adam": tf.keras.optimizers.Adam, "muon": Muon}
 class Trainer(tf.keras.Model):
   """A model with its loss and optimizer; `fit` calls `train_step` and `test_step`."""
 
-  def __init__(self, model: Model, train_config: cfg.TrainConfig):
+  def __init__(self, model: Model, train_config: TrainConfig):
     super().__init__()
     self.model = model
     self.train_config = train_config
@@ -213,7 +215,7 @@ class Trainer(tf.keras.Model):
 
 
 def learning_rate(
-  config: cfg.TrainConfig,
+  config: TrainConfig,
 ) -> Union[float, tf.keras.optimizers.schedules.LearningRateSchedule]:
   """The learning-rate schedule for Keras: a number, or a function of the step."""
   if config.schedule == "cosine":
@@ -225,7 +227,7 @@ def learning_rate(
   return config.learning_rate
 
 
-def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
+def build(model_config: cfg.ModelConfig, config: TrainConfig) -> Trainer:
   """A compiled trainer with random weights and all variables created, including the optimizer's.
 
   This also seeds Python, NumPy and TensorFlow.
