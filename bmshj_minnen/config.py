@@ -17,6 +17,7 @@ __all__ = [
   "CODEC_PRECISIONS",
   "DISTORTIONS",
   "PAPERS_NETWORKS",
+  "PAPERS_QUANTIZER",
   "PRIORS",
   "SCALE_OUTPUTS",
   "ModelConfig",
@@ -36,6 +37,7 @@ LATENT_STRIDE = 16
 HYPER_STRIDE = 4
 CONTEXT_SUPPORT = 5  # Table 1: the masked convolution is 5x5.
 PAPERS_NETWORKS = "paper"  # The name of g_a, g_s, h_a, h_s and g_ep of table 1.
+PAPERS_QUANTIZER = "noise"  # Section 2: noise in place of rounding, see `layers.quantizers`.
 
 # The standard deviations: 64 log-spaced values from 0.11 to 256, as in Ballé et al. (2018) and
 # tensorflow-compression's bmshj2018.

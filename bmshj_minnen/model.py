@@ -10,7 +10,8 @@
                               |          |
                              h_s --psi---+
 
-Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
+Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike; or by
+another quantizer that has a name.
 `Model.forward` is this figure from y on; `layers.quantizers` has all alternatives for "round".
 """
 
@@ -263,22 +264,32 @@ class Model(tf.keras.Model):
     return y_hat, self._rate(y_hat, z_hat, psi)
 
   def call(
-    self, x: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+    self,
+    x: tf.Tensor,
+    seed: tf.Tensor,
+    lmbda: Optional[tf.Tensor] = None,
+    quantizer: str = cfg.PAPERS_QUANTIZER,
   ) -> tuple[tf.Tensor, Rate]:
-    """The model in training: noise in place of rounding.
+    """The model in training: noise in place of rounding, or another quantizer.
 
     Args:
       x: [B, H, W, 3] in 0..255, H and W multiples of 16.
       seed: [2] int32 for the noise, not negative: seed of the run, and number of the step.
       lmbda: λ of each image, [B] float32, see the class.
+      quantizer: a name in `quantizers.names`.
 
     Returns:
       x̂ [B, H, W, 3] float32 on the 0..255 scale, not clipped, and the rate.
     """
-    return self.forward(self.analysis(x, lmbda), lmbda, *_noises(seed))
+    pair = quantizers.for_training(quantizer, seed)
+    return self.forward(self.analysis(x, lmbda), lmbda, *pair)
 
   def rate_of_latents(
-    self, y: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+    self,
+    y: tf.Tensor,
+    seed: tf.Tensor,
+    lmbda: Optional[tf.Tensor] = None,
+    quantizer: str = cfg.PAPERS_QUANTIZER,
   ) -> Rate:
     """The rate of `call` from the latents on, to train a prior with fixed transforms.
 
@@ -286,8 +297,10 @@ class Model(tf.keras.Model):
       y: [B, h, w, M] float32, from `analysis_without_gains`.
       seed: [2] int32 for the noise, see `call`.
       lmbda: λ of each image, [B] float32, see the class.
+      quantizer: a name in `quantizers.names`.
     """
-    return self.quantized(self.with_gains(y, lmbda), *_noises(seed))[1]
+    pair = quantizers.for_training(quantizer, seed)
+    return self.quantized(self.with_gains(y, lmbda), *pair)[1]
 
   def forward_rounded(
     self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None
@@ -313,11 +326,6 @@ class Model(tf.keras.Model):
     y = self.with_gains(tf.stop_gradient(self.analysis_without_gains(x)), lmbda)
     straight_through = quantizers.straight_through(quantizers.rounding)
     return self.forward(y, lmbda, straight_through, quantizers.rounding)
-
-
-def _noises(seed):
-  """Quantizers of y and z for training."""
-  return [quantizers.additive_noise(seed, stream) for stream in (0, 1)]
 
 
 def _check_shape(name, source, result, expected):

@@ -13,6 +13,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen import config
 from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.layers import quantizers
 from bmshj_minnen.model_files import model_directory, widening
 from bmshj_minnen.training import distribution, loop
 from bmshj_minnen.training.train_config import (
@@ -55,6 +56,11 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Initial learning rate.")
 flags.DEFINE_enum("schedule", _DEFAULTS.schedule, SCHEDULES, "Learning-rate schedule.")
+flags.DEFINE_string(
+  "quantizer",
+  _DEFAULTS.quantizer,
+  f"Quantizer in training: {', '.join(quantizers.names())}, or a registered one.",
+)
 flags.DEFINE_enum(
   "latents",
   _DEFAULTS.latents,

@@ -36,6 +36,8 @@ class TrainConfig:
     learning_rate: initial learning rate.
     schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the initial rate; step, divided by ten
       for the last fifth of the run.
+    quantizer: the name of the quantizers of y and z in training, see `layers.quantizers`: the
+      paper's noise; straight_through; universal; in_turn, as in files; or a registered one.
     latents: one of `LATENTS`: noisy, as in the paper; or rounded, as in files, while g_a and h_a do
       not change: for the end of a training, with `init_from`.
     clip_norm: bound on the global gradient norm; 0: no bound.
@@ -70,6 +72,7 @@ class TrainConfig:
   optimizer: str = "adam"
   learning_rate: float = 1e-4
   schedule: str = "step"
+  quantizer: str = cfg.PAPERS_QUANTIZER
   latents: str = "noisy"
   clip_norm: float = 1.0
   average: float = 0.0
@@ -99,6 +102,8 @@ class TrainConfig:
     checks.choice("strategy", self.strategy, STRATEGIES)
     if self.latents == "rounded" and not self.init_from:
       raise ValueError("rounded latents are for trained models: give one as init_from")
+    if self.latents == "rounded" and self.quantizer != cfg.PAPERS_QUANTIZER:
+      raise ValueError("rounded latents have a quantizer of their own: leave the quantizer out")
     if self.latents_of and self.init_from:
       raise ValueError("give either latents_of, to train a prior alone, or init_from, not both")
     if min(self.batch, self.steps, self.save_every, self.stored_crops) < 1:

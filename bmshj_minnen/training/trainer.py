@@ -10,7 +10,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check
-from bmshj_minnen.layers import noise
+from bmshj_minnen.layers import noise, quantizers
 from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.losses import Losses, losses, rate_losses
@@ -158,11 +158,12 @@ class Trainer(tf.keras.Model):
   def _training_losses(self, x, seed, lmbda):
     if self.train_config.latents_of:
       y = tf.cast(x, tf.float32)
-      rate = self.model.rate_of_latents(y, seed, lmbda)
+      rate = self.model.rate_of_latents(y, seed, lmbda, self.train_config.quantizer)
       return rate_losses(y, rate, 1.0 if lmbda is None else self._rate_weights(lmbda))
     if self.train_config.latents == "rounded":
       return self._evaluate(x, self.model.forward_straight_through(x, lmbda), lmbda)
-    return self._evaluate(x, self.model(x, seed=seed, lmbda=lmbda), lmbda)
+    outputs = self.model(x, seed=seed, lmbda=lmbda, quantizer=self.train_config.quantizer)
+    return self._evaluate(x, outputs, lmbda)
 
   @property
   def _scales_loss(self):
@@ -233,10 +234,11 @@ def build(model_config: cfg.ModelConfig, config: TrainConfig) -> Trainer:
   This also seeds Python, NumPy and TensorFlow.
 
   Raises:
-    ValueError: the output of a network has a wrong shape, entropy coding cannot compute a network,
-      or the transforms of `latents_of` have another shape.
+    ValueError: the quantizer is unknown, a network returns a wrong shape, entropy coding cannot
+      compute a network, or the transforms of `latents_of` have another shape.
   """
   refuse_forked()
+  quantizers.check(config.quantizer)
   tf.keras.utils.set_random_seed(config.seed)
   with precision_policy(config.precision_policy):
     trainer = Trainer(Model(model_config), config)
