@@ -34,14 +34,23 @@ _RATES = flags.DEFINE_integer(
 )
 _DEFAULTS = TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
-_MODEL_FLAGS = ("prior", "num_filters", "latent_channels")
+_MODEL_FLAGS = ("prior", "num_filters", "latent_channels", "networks", "context_support")
 
 shared_flags.define_path(
   "model_dir", None, "Folder for weights and logs (models/PRIOR-λ by default)."
 )
-flags.DEFINE_enum("prior", _MODEL.prior, config.PRIORS, "Prior that predicts the latents.")
+flags.DEFINE_string(
+  "prior",
+  _MODEL.prior,
+  f"Prior that predicts the latents: {', '.join(config.PRIORS)}, or a registered one.",
+)
 flags.DEFINE_integer("num_filters", _MODEL.num_filters, "N, channels inside the transforms.")
 flags.DEFINE_integer("latent_channels", _MODEL.latent_channels, "M, channels of the latents.")
+flags.DEFINE_string("networks", _MODEL.networks, "Networks: paper, or registered ones.")
+flags.DEFINE_integer(
+  "context_support", _MODEL.context_support, "Side of the kernel of g_cm, an odd number."
+)
+shared_flags.define_imports()
 flags.DEFINE_enum("distortion", _DEFAULTS.distortion, config.DISTORTIONS, "D of the loss.")
 shared_flags.define_path("train_glob", "", "Photographs to train on, such as 'photos/**/*.png'.")
 shared_flags.define_path("validation_glob", "", "Photographs to validate on.")
@@ -56,6 +65,9 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Initial learning rate.")
 flags.DEFINE_enum("schedule", _DEFAULTS.schedule, SCHEDULES, "Learning-rate schedule.")
+flags.DEFINE_integer(
+  "warmup", _DEFAULTS.warmup, "Steps over which the learning rate grows to that of the schedule."
+)
 flags.DEFINE_string(
   "quantizer",
   _DEFAULTS.quantizer,
@@ -97,6 +109,11 @@ shared_flags.define_path(
 shared_flags.define_path("latents_dir", _DEFAULTS.latents_dir, "Folder for the stored latents.")
 flags.DEFINE_integer("stored_crops", _DEFAULTS.stored_crops, "Crops whose latents are stored.")
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
+flags.DEFINE_integer(
+  "file_every",
+  _DEFAULTS.file_every,
+  "Every how many validations a crop is coded to a file, for its bits and PSNR; 0: never.",
+)
 
 
 def _gain_lambdas():

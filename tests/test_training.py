@@ -17,7 +17,15 @@ import bmshj_minnen
 from bmshj_minnen import config, layers
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.photographs import finding
-from bmshj_minnen.training import callbacks, checkpoints, failures, loop, train_config, trainer
+from bmshj_minnen.training import (
+  callbacks,
+  checkpoints,
+  failures,
+  loop,
+  schedules,
+  train_config,
+  trainer,
+)
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
 # For tests that do not depend on the prior; its step is traced in a third of the time.
@@ -202,7 +210,7 @@ def test_ms_ssim_fine_tuning_runs(trained, tmp_path):
 
 @pytest.mark.parametrize("schedule", train_config.SCHEDULES)
 def test_schedules(schedule, tmp_path):
-  rate = trainer.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
+  rate = schedules.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
   rates = [rate if schedule == "constant" else float(rate(step)) for step in (0, 79, 81, 100)]
   expected = {
     "constant": [1e-3] * 4,
@@ -351,7 +359,7 @@ def test_a_checkpoint_with_other_optimizer_variables_is_refused(changes, tmp_pat
     checkpoints.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3])).save()
   for name, run in (("ours", other), ("other", ours)):
     again = checkpoints.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3]))
-    with pytest.raises(ValueError, match="another --schedule, --average or") as caught:
+    with pytest.raises(ValueError, match="another --schedule, --warmup, --average or") as caught:
       again.restore()
     assert "\n" not in str(caught.value)
 

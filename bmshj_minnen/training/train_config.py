@@ -36,6 +36,7 @@ class TrainConfig:
     learning_rate: initial learning rate.
     schedule: one of `SCHEDULES`: constant; cosine, to 1 % of the initial rate; step, divided by ten
       for the last fifth of the run.
+    warmup: steps over which the learning rate grows linearly to that of the schedule; 0: none.
     quantizer: the name of the quantizers of y and z in training, see `layers.quantizers`: the
       paper's noise; straight_through; universal; in_turn, as in files; or a registered one.
     latents: one of `LATENTS`: noisy, as in the paper; or rounded, as in files, while g_a and h_a do
@@ -52,6 +53,7 @@ class TrainConfig:
     latents_dir: folder of the stored latents.
     stored_crops: number of crops whose latents are stored.
     save_every: steps between checkpoints, validations and metric rows.
+    file_every: validations from one to the next that also codes a file, see `coded_file`; 0: none.
 
   Raises:
     TypeError: a value is not a number.
@@ -72,6 +74,7 @@ class TrainConfig:
   optimizer: str = "adam"
   learning_rate: float = 1e-4
   schedule: str = "step"
+  warmup: int = 0
   quantizer: str = cfg.PAPERS_QUANTIZER
   latents: str = "noisy"
   clip_norm: float = 1.0
@@ -84,6 +87,7 @@ class TrainConfig:
   latents_dir: str = "models/latents"
   stored_crops: int = 4096
   save_every: int = 500
+  file_every: int = 10
 
   def __post_init__(self):
     checks.positive("lambda", self.lmbda)
@@ -108,6 +112,8 @@ class TrainConfig:
       raise ValueError("give either latents_of, to train a prior alone, or init_from, not both")
     if min(self.batch, self.steps, self.save_every, self.stored_crops) < 1:
       raise ValueError("batch, steps, save_every and stored_crops must be at least 1")
+    if not 0 <= self.warmup < math.inf or not 0 <= self.file_every < math.inf:
+      raise ValueError("warmup and file_every must be 0 or more")
     stride = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
     if self.crop < stride or self.crop % stride:
       raise ValueError(f"the crop must be a multiple of {stride}, not {self.crop}")
