@@ -97,7 +97,7 @@ setup(
       f'{name}>=1.17,<1.18; python_version >= "3.10" and {_WITH_TENSORFLOW}'
       for name in ("onnx", "tf2onnx")
     ],
-    # Runs the notebook experiments/tour.ipynb.
+    # Runs the notebooks in experiments.
     "tour": ["ipykernel", "matplotlib>=3.9", "nbclient"],
     "test": ["jsonschema>=4.17", "pytest", "pytest-xdist", "ruff"],
   },

@@ -67,7 +67,8 @@ def train(
     metrics: name -> a function of a `Batch`; validations show it as `val_NAME`.
     dataset: batches of photographs, or a function from the first step to them. A dataset is
       repeated, and a resumed run skips the batches of earlier steps: it sees what an uninterrupted
-      run does only if its order is the same each time.
+      run does only if its order is the same each time. With several machines give a function,
+      because TensorFlow must not be used before their connection.
     schedule: the learning rate, such as a function of the step; `config.warmup` applies to it.
     callbacks: callbacks of Keras.
 
@@ -78,7 +79,8 @@ def train(
     DataError: no photograph is usable.
     TrainingError: losses or weights are not finite, the rate collapsed, or the memory is too small.
     OSError: a file cannot be written, for example on a full disk.
-    ValueError: entropy coding does not support the model; `model_dir` or `init_from` contains a
+    ValueError: the optional arguments contradict the config, see `OwnParts.check`; the quantizer is
+      unknown; entropy coding does not support the model; `model_dir` or `init_from` contains a
       model of another shape; `model_dir` has a checkpoint of another schedule or precision, or a
       model without checkpoint; another process trains there; the batch cannot be divided among the
       devices; or TF_CONFIG does not describe a cluster.
