@@ -147,7 +147,7 @@ def test_the_notebook_of_quantizers_runs(monkeypatch, capsys):
   exec(source, names)
   said = capsys.readouterr().out
   assert "universal: right\n" in said and "variance: right\n" in said
-  # Of the three, rounding alone gives no slope; straight-through has that of the loss at round(y).
+  # Rounding alone gives no slope; straight-through has that of the loss at round(y).
   slopes = names["slopes"]
   y = np.linspace(-2, 2, 401)
   np.testing.assert_allclose(slopes["straight_through"], 2 * (np.round(y) - 0.7), atol=1e-4)
