@@ -55,7 +55,14 @@ setup(
   long_description_content_type="text/markdown",
   license="Apache-2.0",
   packages=find_packages(include=["bmshj_minnen", "bmshj_minnen.*"]),
-  package_data={"bmshj_minnen": ["README.md", "evaluation/page/*", "pretrained/**/*"]},
+  package_data={
+    "bmshj_minnen": [
+      "README.md",
+      "evaluation/page/*",
+      "evaluation/published_points/*",
+      "pretrained/**/*",
+    ]
+  },
   entry_points={
     "console_scripts": [
       f"bmshj-{name.replace('_', '-')} = bmshj_minnen.{name}:run" for name in _PROGRAMS
@@ -92,7 +99,7 @@ setup(
       f'{name}>=1.17,<1.18; python_version >= "3.10" and {_WITH_TENSORFLOW}'
       for name in ("onnx", "tf2onnx")
     ],
-    # Runs the notebook experiments/tour.ipynb.
+    # Runs the notebooks in experiments.
     "tour": ["ipykernel", "matplotlib>=3.9", "nbclient"],
     "test": ["jsonschema>=4.17", "pytest", "pytest-xdist", "ruff"],
   },

@@ -25,7 +25,7 @@ _MODULES = {
   "Latents": "coding.codec",
   "Model": "model",
   "ModelConfig": "config",
-  "TrainConfig": "config",
+  "TrainConfig": "training.train_config",
   "load": "model_files.model_directory",
   "load_for": "model_files.model_directory",
   "load_model": "model_files.model_directory",

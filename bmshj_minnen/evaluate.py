@@ -21,6 +21,7 @@ from bmshj_minnen.evaluation import (
   exchange,
   measurements,
   measuring,
+  published,
   report,
   summary,
 )
@@ -28,6 +29,7 @@ from bmshj_minnen.evaluation import (
 _MODEL = flags.DEFINE_multi_string(
   "model", [], "Model directories, patterns for them, or names, with commas; may be repeated."
 )
+shared_flags.define_imports()
 _IMAGES = flags.DEFINE_string("images", None, "A pattern for the images.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.", required=True)
 _LABEL = flags.DEFINE_string(
@@ -61,6 +63,12 @@ _COMPARE = flags.DEFINE_list(
   [],
   "Files with curves of other projects: CompressAI's results (.json), or .csv with the columns "
   "codec, bpp, psnr_db and ms_ssim. The values must be averages over the same images.",
+)
+_PUBLISHED = flags.DEFINE_enum(
+  "published",
+  None,
+  published.DATA_SETS,
+  "Also show the curves that were published for these images: the paper's, BPG and JPEG.",
 )
 _FORMAT = flags.DEFINE_enum(
   "format",
@@ -125,6 +133,12 @@ def main(argv):
     for sentence in cautions.of_averages(rows):
       print(sentence)
     output = pathlib.Path(config.output)
+    if _PUBLISHED.value:
+      reason = published.left_out(rows)
+      if reason:
+        print(reason)
+      else:
+        others = {**published.shown(), **others}
     summary.write(rows, output, others, _PLOTS.value, _TABLES.value)
     if _FORMAT.value:
       exchange.write_compressai(rows, output / _FORMAT.value)

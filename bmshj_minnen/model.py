@@ -1,4 +1,4 @@
-"""The model of figure 1, wired in the paper's order, and its loss.
+"""The model of figure 1, wired in the paper's order.
 
     x --> g_a --> y --+--> round --> ŷ --+--> g_s --> x̂
                       |                  |
@@ -10,22 +10,23 @@
                               |          |
                              h_s --psi---+
 
-Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike.
+Training replaces rounding by uniform noise, in the rate, the context and the synthesis alike; or by
+another quantizer that has a name.
 `Model.forward` is this figure from y on; `layers.quantizers` has all alternatives for "round".
 """
 
 import functools
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Optional
 
 import tensorflow as tf
 
-from bmshj_minnen import checks, entropy, layers, metrics
 from bmshj_minnen import config as cfg
+from bmshj_minnen import entropy, layers
 from bmshj_minnen.format import orders
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.quality import default_lambda
 
-__all__ = ["Losses", "Model", "Rate", "losses", "rate_losses"]
+__all__ = ["Model", "Rate"]
 
 
 class Rate(NamedTuple):
@@ -33,16 +34,6 @@ class Rate(NamedTuple):
 
   y_bits: tf.Tensor
   z_bits: tf.Tensor
-
-
-class Losses(NamedTuple):
-  """Scalars of one batch; `loss` = `bpp` + λ · `distortion`, weighted if λ differs by image."""
-
-  loss: tf.Tensor
-  bpp: tf.Tensor
-  y_bpp: tf.Tensor
-  z_bpp: tf.Tensor
-  distortion: tf.Tensor
 
 
 class Model(tf.keras.Model):
@@ -289,22 +280,32 @@ class Model(tf.keras.Model):
     return y_hat, self._rate(y_hat, z_hat, psi)
 
   def call(
-    self, x: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+    self,
+    x: tf.Tensor,
+    seed: tf.Tensor,
+    lmbda: Optional[tf.Tensor] = None,
+    quantizer: str = cfg.PAPERS_QUANTIZER,
   ) -> tuple[tf.Tensor, Rate]:
-    """The model in training: noise in place of rounding.
+    """The model in training: noise in place of rounding, or another quantizer.
 
     Args:
       x: [B, H, W, 3] in 0..255, H and W multiples of 16.
       seed: [2] int32 for the noise, not negative: seed of the run, and number of the step.
       lmbda: λ of each image, [B] float32, see the class.
+      quantizer: a name in `quantizers.names`.
 
     Returns:
       x̂ [B, H, W, 3] float32 on the 0..255 scale, not clipped, and the rate.
     """
-    return self.forward(self.analysis(x, lmbda), lmbda, *_noises(seed))
+    pair = quantizers.for_training(quantizer, seed)
+    return self.forward(self.analysis(x, lmbda), lmbda, *pair)
 
   def rate_of_latents(
-    self, y: tf.Tensor, seed: tf.Tensor, lmbda: Optional[tf.Tensor] = None
+    self,
+    y: tf.Tensor,
+    seed: tf.Tensor,
+    lmbda: Optional[tf.Tensor] = None,
+    quantizer: str = cfg.PAPERS_QUANTIZER,
   ) -> Rate:
     """The rate of `call` from the latents on, to train a prior with fixed transforms.
 
@@ -312,8 +313,10 @@ class Model(tf.keras.Model):
       y: [B, h, w, M] float32, from `analysis_without_gains`.
       seed: [2] int32 for the noise, see `call`.
       lmbda: λ of each image, [B] float32, see the class.
+      quantizer: a name in `quantizers.names`.
     """
-    return self.quantized(self.with_gains(y, lmbda), *_noises(seed))[1]
+    pair = quantizers.for_training(quantizer, seed)
+    return self.quantized(self.with_gains(y, lmbda), *pair)[1]
 
   def forward_rounded(
     self, x: tf.Tensor, lmbda: Optional[tf.Tensor] = None
@@ -339,58 +342,6 @@ class Model(tf.keras.Model):
     y = self.with_gains(tf.stop_gradient(self.analysis_without_gains(x)), lmbda)
     straight_through = quantizers.straight_through(quantizers.rounding)
     return self.forward(y, lmbda, straight_through, quantizers.rounding)
-
-
-def _noises(seed):
-  """Quantizers of y and z for training."""
-  return [quantizers.additive_noise(seed, stream) for stream in (0, 1)]
-
-
-def losses(
-  x: tf.Tensor,
-  x_hat: tf.Tensor,
-  rate: Rate,
-  lmbda: Union[float, tf.Tensor],
-  distortion: str,
-  weights: Union[float, tf.Tensor] = 1.0,
-) -> Losses:
-  """R + λD (equation 1), batch averages.
-
-  Args:
-    x, x_hat: [B, H, W, 3] on the 0..255 scale.
-    rate: the rate of the batch.
-    lmbda: λ, a number for all images or [B].
-    distortion: "mse", on the 0..255 scale, or "ms_ssim", for 1 - MS-SSIM.
-    weights: weight of the loss of each image, a number for all images or [B].
-
-  Raises:
-    ValueError: the distortion is unknown, or the shapes differ.
-  """
-  checks.choice("distortion", distortion, cfg.DISTORTIONS)
-  x = tf.cast(x, tf.float32)
-  pixels = tf.shape(x)[1] * tf.shape(x)[2]
-  d = metrics.mse(x, x_hat) if distortion == "mse" else 1 - metrics.ms_ssim(x, x_hat)
-  d = tf.cast(d, tf.float32)  # 1 - MS-SSIM is float64.
-  return _losses(pixels, rate, lmbda * d, d, weights)
-
-
-def rate_losses(y: tf.Tensor, rate: Rate, weights: Union[float, tf.Tensor] = 1.0) -> Losses:
-  """R alone, batch averages, for a prior with fixed transforms; the distortion is 0.
-
-  Args:
-    y: [B, h, w, M].
-    rate: the rate of the batch.
-    weights: weight of the loss of each image, a number for all images or [B].
-  """
-  pixels = tf.shape(y)[1] * tf.shape(y)[2] * cfg.LATENT_STRIDE**2
-  return _losses(pixels, rate, 0.0, 0.0, weights)
-
-
-def _losses(pixels, rate, weighted_distortion, distortion, weights):
-  pixels = tf.cast(pixels, tf.float32)
-  y_bpp, z_bpp = rate.y_bits / pixels, rate.z_bits / pixels
-  loss = weights * (y_bpp + z_bpp + weighted_distortion)
-  return Losses(*map(tf.reduce_mean, (loss, y_bpp + z_bpp, y_bpp, z_bpp, distortion)))
 
 
 def _check_shape(name, source, result, expected):

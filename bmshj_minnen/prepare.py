@@ -10,9 +10,9 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config
 from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.photographs import datasets
+from bmshj_minnen.training.train_config import TrainConfig
 
 _PHOTOGRAPHS = shared_flags.define_paths(
   "photographs", None, "A glob; ** stands for folders; may be repeated.", required=True
@@ -21,7 +21,7 @@ _NAME = flags.DEFINE_string("name", None, "Name of the dataset, such as my_photo
 _DATA_DIR = shared_flags.define_path("data_dir", "", "The folder of tensorflow-datasets.")
 _MIN_SIZE = flags.DEFINE_integer(
   "min_size",
-  config.TrainConfig(model_dir="").crop,
+  TrainConfig(model_dir="").crop,
   "Pixels; photographs with a shorter side are left out; the largest --crop for training.",
   lower_bound=1,
 )

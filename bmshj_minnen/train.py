@@ -13,8 +13,17 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen import config
 from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.layers import quantizers
 from bmshj_minnen.model_files import model_directory, widening
 from bmshj_minnen.training import distribution, loop
+from bmshj_minnen.training.train_config import (
+  LATENTS,
+  OPTIMIZERS,
+  PRECISIONS,
+  SCHEDULES,
+  STRATEGIES,
+  TrainConfig,
+)
 
 _LAMBDA = flags.DEFINE_float("lambda", 0.01, "λ of R + λD; D on the 0..255 scale, or 1 - MS-SSIM.")
 _LAMBDA_RANGE = flags.DEFINE_list(
@@ -23,16 +32,25 @@ _LAMBDA_RANGE = flags.DEFINE_list(
 _RATES = flags.DEFINE_integer(
   "rates", 7, "Values of λ in --lambda_range with learned gains.", lower_bound=2
 )
-_DEFAULTS = config.TrainConfig(model_dir="")
+_DEFAULTS = TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
-_MODEL_FLAGS = ("prior", "num_filters", "latent_channels")
+_MODEL_FLAGS = ("prior", "num_filters", "latent_channels", "networks", "context_support")
 
 shared_flags.define_path(
   "model_dir", None, "Folder for weights and logs (models/PRIOR-λ by default)."
 )
-flags.DEFINE_enum("prior", _MODEL.prior, config.PRIORS, "Prior that predicts the latents.")
+flags.DEFINE_string(
+  "prior",
+  _MODEL.prior,
+  f"Prior that predicts the latents: {', '.join(config.PRIORS)}, or a registered one.",
+)
 flags.DEFINE_integer("num_filters", _MODEL.num_filters, "N, channels inside the transforms.")
 flags.DEFINE_integer("latent_channels", _MODEL.latent_channels, "M, channels of the latents.")
+flags.DEFINE_string("networks", _MODEL.networks, "Networks: paper, or registered ones.")
+flags.DEFINE_integer(
+  "context_support", _MODEL.context_support, "Side of the kernel of g_cm, an odd number."
+)
+shared_flags.define_imports()
 flags.DEFINE_enum("distortion", _DEFAULTS.distortion, config.DISTORTIONS, "D of the loss.")
 shared_flags.define_path("train_glob", "", "Photographs to train on, such as 'photos/**/*.png'.")
 shared_flags.define_path("validation_glob", "", "Photographs to validate on.")
@@ -43,14 +61,22 @@ flags.DEFINE_bool("downscale", False, "Make JPEGs smaller by random factors befo
 flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops per step.")
 flags.DEFINE_integer("steps", _DEFAULTS.steps, "Length of the run.")
 flags.DEFINE_enum(
-  "optimizer", _DEFAULTS.optimizer, config.OPTIMIZERS, "Optimizer; muon needs fewer steps."
+  "optimizer", _DEFAULTS.optimizer, OPTIMIZERS, "Optimizer; muon needs fewer steps."
 )
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Initial learning rate.")
-flags.DEFINE_enum("schedule", _DEFAULTS.schedule, config.SCHEDULES, "Learning-rate schedule.")
+flags.DEFINE_enum("schedule", _DEFAULTS.schedule, SCHEDULES, "Learning-rate schedule.")
+flags.DEFINE_integer(
+  "warmup", _DEFAULTS.warmup, "Steps over which the learning rate grows to that of the schedule."
+)
+flags.DEFINE_string(
+  "quantizer",
+  _DEFAULTS.quantizer,
+  f"Quantizer in training: {', '.join(quantizers.names())}, or a registered one.",
+)
 flags.DEFINE_enum(
   "latents",
   _DEFAULTS.latents,
-  config.LATENTS,
+  LATENTS,
   "Latents in training; rounded ones, with --init_from, are for its end.",
 )
 flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Bound on the gradient's norm; 0: no bound.")
@@ -63,12 +89,10 @@ flags.DEFINE_float(
 flags.DEFINE_enum(
   "precision_policy",
   _DEFAULTS.precision_policy,
-  config.PRECISIONS,
+  PRECISIONS,
   "Precision of the convolutions.",
 )
-flags.DEFINE_enum(
-  "strategy", _DEFAULTS.strategy, config.STRATEGIES, "Devices and machines of the run."
-)
+flags.DEFINE_enum("strategy", _DEFAULTS.strategy, STRATEGIES, "Devices and machines of the run.")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Seed of weights, crops and noise.")
 shared_flags.define_path(
   "init_from",
@@ -85,6 +109,11 @@ shared_flags.define_path(
 shared_flags.define_path("latents_dir", _DEFAULTS.latents_dir, "Folder for the stored latents.")
 flags.DEFINE_integer("stored_crops", _DEFAULTS.stored_crops, "Crops whose latents are stored.")
 flags.DEFINE_integer("save_every", _DEFAULTS.save_every, "Steps between checkpoints.")
+flags.DEFINE_integer(
+  "file_every",
+  _DEFAULTS.file_every,
+  "Every how many validations a crop is coded to a file, for its bits and PSNR; 0: never.",
+)
 
 
 def _gain_lambdas():
@@ -121,11 +150,11 @@ def _model_config():
 
 
 def _train_config(**given):
-  names = {field.name for field in dataclasses.fields(config.TrainConfig)} - set(given)
-  return config.TrainConfig(**given, **{name: flags.FLAGS[name].value for name in names})
+  names = {field.name for field in dataclasses.fields(TrainConfig)} - set(given)
+  return TrainConfig(**given, **{name: flags.FLAGS[name].value for name in names})
 
 
-def configs() -> tuple[config.ModelConfig, config.TrainConfig]:
+def configs() -> tuple[config.ModelConfig, TrainConfig]:
   """The configs from the parsed flags.
 
   Raises:

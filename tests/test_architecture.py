@@ -19,6 +19,7 @@ _FLOORS = [
   ["format"],
   ["targets", "layers", "entropy", "metrics", "photographs"],
   ["model"],
+  ["losses"],
   ["coding"],
   ["model_files", "compressai"],
   ["portable"],

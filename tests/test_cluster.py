@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.training import cluster, loop
 from experiments.scaling import cluster as local
@@ -48,7 +49,7 @@ _ONE = {"worker": ["localhost:1"]}
 )
 def test_a_cluster_that_is_none_is_refused_in_one_line(text, match, tmp_path, monkeypatch):
   monkeypatch.setenv("TF_CONFIG", text)
-  train = config.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
+  train = bmshj_minnen.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
   with pytest.raises(ValueError, match=match) as caught:
     loop.train(config.ModelConfig(), train)
   words = str(caught.value)
@@ -81,7 +82,7 @@ def test_a_host_without_an_address_is_named_at_once(tmp_path, monkeypatch):
   monkeypatch.setattr(socket, "getaddrinfo", look_up)
   roles = {"worker": ["nowhere.example:2222", "localhost:1"]}
   monkeypatch.setenv("TF_CONFIG", _text(roles, type="worker", index=1))
-  train = config.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
+  train = bmshj_minnen.TrainConfig(model_dir=str(tmp_path), strategy="multi_worker")
   with pytest.raises(ValueError) as caught:
     loop.train(config.ModelConfig(), train)
   assert str(caught.value) == (

@@ -12,14 +12,16 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import train
-from bmshj_minnen.config import ModelConfig, TrainConfig
+from bmshj_minnen.config import ModelConfig
 from bmshj_minnen.evaluation import measuring
 from bmshj_minnen.format import reading
 from bmshj_minnen.layers import Gains
-from bmshj_minnen.model import Rate, losses
+from bmshj_minnen.losses import losses
+from bmshj_minnen.model import Rate
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.quality import QUALITIES, Dial, lambda_of
 from bmshj_minnen.training import trainer
+from bmshj_minnen.training.train_config import TrainConfig
 from tests import altered, codecs
 
 _LAMBDAS = (0.002, 0.016, 0.128)

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from bmshj_minnen import config, metrics
 from bmshj_minnen.layers import quantizers
-from bmshj_minnen.model import Rate, losses
+from bmshj_minnen.losses import losses
+from bmshj_minnen.model import Rate
 from bmshj_minnen.model_files import weights
 
 _PARTS = {

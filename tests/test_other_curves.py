@@ -7,7 +7,16 @@ import re
 import numpy as np
 import pytest
 
-from bmshj_minnen.evaluation import exchange, measurements, summary, tables
+from bmshj_minnen.evaluation import (
+  curves,
+  exchange,
+  measurements,
+  plots,
+  published,
+  summary,
+  tables,
+)
+from bmshj_minnen.evaluation.appearance import appearances
 
 _OLD = {"name": "AV1", "results": {"psnr": [30.0, 25.0], "ms-ssim": [0.99, 0.9], "bpp": [0.4, 0.1]}}
 _NEW = {"results": {"psnr-rgb": [26.0], "bpp": [0.2], "encoding_time": [1.0]}}
@@ -114,3 +123,31 @@ def test_summaries_in_all_formats_with_other_curves(tmp_path):
   assert not re.search(r"(?<!\\)[_#]", latex)
   assert (tmp_path / "summary_psnr.pdf").read_bytes().startswith(b"%PDF")
   assert "<svg" in (tmp_path / "summary_psnr.svg").read_text()
+
+
+def test_published_curves_stand_beside_measured_ones(tmp_path):
+  summary.write(_ROWS, tmp_path, published.shown(), ("svg",), ("md", "tex"))
+  text = (tmp_path / "summary.md").read_text()
+  joint, jpeg = (published.published("psnr")[c] for c in ("minnen-2018-neurips-opt-mse", "jpeg420"))
+  rate = f"{curves.bd_rate(jpeg, joint):+.1f} %"
+  cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+  head = next(line for line in cells if "published jpeg420" in line)
+  line = next(line for line in cells if line[:1] == ["published minnen-2018-neurips-opt-mse"])
+  assert dict(zip(head, line))["published jpeg420"] == rate
+  psnr, ms_ssim = (text.split("MS-SSIM (dB)")[i] for i in (0, 1))
+  assert "opt-msssim" in ms_ssim and "opt-msssim" not in psnr
+  for metric in ("psnr", "ms_ssim"):
+    drawing = (tmp_path / f"summary_{metric}.svg").read_text()
+    assert "joint, published" in drawing and "<title>" not in drawing
+
+
+def test_figures_have_no_titles(tmp_path):
+  named = curves.measured(_ROWS, "psnr")
+  looks = appearances(list(named))
+  figures = [
+    plots.averages(named, looks, "psnr"),
+    plots.savings(named, looks, "psnr", "jpeg420"),
+    plots.images(curves.measured_by_image(_ROWS, "psnr"), looks, "psnr"),
+  ]
+  for figure in figures:
+    assert figure._suptitle is None and not any(axes.get_title() for axes in figure.axes)

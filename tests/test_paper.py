@@ -12,12 +12,12 @@ from scipy import interpolate
 
 from bmshj_minnen.evaluation import curves, measurements
 from bmshj_minnen.evaluation import tables as evaluation_tables
+from bmshj_minnen.evaluation.published import left_out, published
 from experiments.paper import panels, plots, tables, yardsticks
-from experiments.paper.published import left_out, published
 from tests import codecs
 
 _STUDY = pathlib.Path(tables.__file__).parent
-_POINTS = _STUDY.parent / "published" / "kodak.csv"
+_POINTS = pathlib.Path(curves.__file__).parent / "published_points" / "kodak.csv"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from tests import programs
 _ROOT = pathlib.Path(__file__).parent.parent
 _JAX_PYTHON = _ROOT / ".venv-jax" / "bin" / "python"
 _MODEL = config.ModelConfig("joint", num_filters=8, latent_channels=12)
-_TRAIN = config.TrainConfig(
+_TRAIN = bmshj_minnen.TrainConfig(
   model_dir="unused", crop=64, batch=2, steps=20, schedule="cosine", learning_rate=1e-3
 )
 
@@ -47,7 +47,7 @@ def _export(model, train, tf32=True):
     path = pathlib.Path(folder) / "step.npz"
     result = programs.run(f"""
 import pathlib
-from bmshj_minnen.config import ModelConfig, TrainConfig
+from bmshj_minnen import ModelConfig, TrainConfig
 from experiments.pjrt import export_step, step_file
 step = export_step.export({model!r}, {train!r}, {tf32})
 step_file.save(pathlib.Path({str(path)!r}), step)

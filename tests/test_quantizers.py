@@ -170,3 +170,52 @@ def test_rounding_has_no_gradient_but_that_of_the_mean():
   to_y, to_shift = tape.gradient(y_hat, [y, shift])
   assert to_y is None
   assert to_shift == np.prod(_SHAPE)
+
+
+# Quantizers for training, by name.
+
+
+def test_universal_quantization_shifts_the_grid_of_each_image():
+  y, weight = tf.constant(_y() * 1.37), _y(seed=1)
+  quantize = quantizers.universal(_seed(1, 2), 0)
+  with tf.GradientTape() as tape:
+    tape.watch(y)
+    y_hat = quantize(y, _mean_of)
+    total = tf.reduce_sum(weight * y_hat)
+  np.testing.assert_array_equal(tape.gradient(total, y), weight)
+  np.testing.assert_array_equal(y_hat, quantize(y))
+  assert np.abs(y_hat - y).max() <= 0.5 + 1e-5
+  # All values of an image lie on whole numbers minus its u, and the images differ in u.
+  offsets = np.exp(2j * np.pi * y_hat.numpy().astype(np.float64)).reshape(len(y), -1)
+  assert np.abs(offsets - offsets[:, :1]).max() < 1e-3
+  assert abs(offsets[0, 0] - offsets[1, 0]) > 0.01
+  assert np.any(quantizers.universal(_seed(1, 2), 1)(y) != y_hat)
+
+
+def test_errors_of_universal_quantization_are_uniform_whatever_the_latent():
+  y = np.full((4000, 1, 1, 1), 0.3, np.float32)
+  errors = (quantizers.universal(_seed(3, 4), 0)(tf.constant(y)) - y).numpy().ravel()
+  assert stats.kstest(errors, stats.uniform(-0.5, 1).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_in_turn_trains_on_the_latents_of_a_file(in_graph):
+  def step(y):
+    quantize, quantize_z = quantizers.for_training("in_turn", _seed(0, 0))
+    with tf.GradientTape() as tape:
+      tape.watch(y)
+      y_hat = quantize(y, _mean_of)
+      total = tf.reduce_sum(2 * y_hat)
+    return y_hat, quantize_z(y), tape.gradient(total, y)
+
+  y_hat, z_hat, gradient = (tf.function(step) if in_graph else step)(tf.constant(_y()))
+  np.testing.assert_array_equal(y_hat, _in_raster_order(_y()))
+  np.testing.assert_array_equal(z_hat, np.round(_y()))
+  np.testing.assert_array_equal(gradient, np.full(_SHAPE, 2.0))
+
+
+def test_names_belong_to_one_quantizer():
+  with pytest.raises(ValueError, match="'nobodys': choose one of noise.*import the module"):
+    quantizers.for_training("nobodys", _seed(0, 0))
+  with pytest.raises(ValueError, match="already"):
+    quantizers.register("noise")(lambda seed: (quantizers.rounding, quantizers.rounding))

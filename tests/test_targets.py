@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen import config, metrics, targets
+from bmshj_minnen import metrics, targets
 from bmshj_minnen.format import reading
 from bmshj_minnen.quality import QUALITIES
 from tests import codecs
@@ -139,7 +139,7 @@ def test_what_is_no_number_is_refused_by_its_name(codec, wrong):
     bmshj_minnen.load(refine=1, lmbda=wrong)
   for field in ("lmbda", "learning_rate", "clip_norm"):
     with pytest.raises(TypeError, match="must be a number"):
-      config.TrainConfig("model", **{field: wrong})
+      bmshj_minnen.TrainConfig("model", **{field: wrong})
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -1, 0, np.float32(np.nan), 10**400])

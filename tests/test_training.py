@@ -14,10 +14,18 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config
+from bmshj_minnen import config, layers
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.photographs import finding
-from bmshj_minnen.training import callbacks, checkpoints, failures, loop, trainer
+from bmshj_minnen.training import (
+  callbacks,
+  checkpoints,
+  failures,
+  loop,
+  schedules,
+  train_config,
+  trainer,
+)
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
 # For tests that do not depend on the prior; its step is traced in a third of the time.
@@ -200,9 +208,9 @@ def test_ms_ssim_fine_tuning_runs(trained, tmp_path):
   assert 0 < float(_rows(tmp_path / "b")[0]["distortion"]) < 1
 
 
-@pytest.mark.parametrize("schedule", config.SCHEDULES)
+@pytest.mark.parametrize("schedule", train_config.SCHEDULES)
 def test_schedules(schedule, tmp_path):
-  rate = trainer.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
+  rate = schedules.learning_rate(_config(tmp_path, schedule=schedule, steps=100))
   rates = [rate if schedule == "constant" else float(rate(step)) for step in (0, 79, 81, 100)]
   expected = {
     "constant": [1e-3] * 4,
@@ -277,6 +285,35 @@ def test_rounded_latents_finish_a_training(trained, tmp_path):
     assert stays == name.startswith(("g_a/", "h_a/")), name
 
 
+@layers.quantizers.register("test rounding")
+def _rounding(seed):
+  """Rounds without a gradient for y; the mean has none either."""
+  del seed
+  return layers.quantizers.rounding, layers.quantizers.rounding
+
+
+@pytest.mark.parametrize("name", [*layers.quantizers.names(), "nobodys"])
+def test_a_quantizer_replaces_rounding_in_a_step_and_is_recorded(name, tmp_path):
+  config_ = _config(tmp_path, quantizer=name)
+  if name == "nobodys":
+    with pytest.raises(ValueError, match="'nobodys'.*--import=MODULE"):
+      trainer.build(_MODEL, config_)
+    return
+  run = trainer.build(_MODEL, config_)
+  x = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)), tf.float32)
+  pair = layers.quantizers.for_training(name, tf.constant([0, 0]))
+  x_hat, rate = run.model.forward(run.model.analysis(x), None, *pair)
+  before = [variable.numpy() for variable in run.model.g_a.trainable_variables]
+  found = run.step(x)
+  np.testing.assert_allclose(found.distortion, np.mean((x - x_hat) ** 2), rtol=1e-4)
+  bits = np.mean(rate.y_bits + rate.z_bits)
+  np.testing.assert_allclose(found.bpp, bits / 64**2, rtol=1e-4)
+  moved = any((v != b).numpy().any() for v, b in zip(run.model.g_a.trainable_variables, before))
+  assert moved == (name != "test rounding"), "only that one has no gradient"
+  loop.write_record(tmp_path, _MODEL, config_)
+  assert json.loads((tmp_path / "train.json").read_text())["flags"]["quantizer"] == name
+
+
 def test_a_new_learning_rate_holds_after_resuming(copy_trained, tmp_path, monkeypatch):
   copy_trained(steps=2, schedule="constant")
   used = []
@@ -322,7 +359,7 @@ def test_a_checkpoint_with_other_optimizer_variables_is_refused(changes, tmp_pat
     checkpoints.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3])).save()
   for name, run in (("ours", other), ("other", ours)):
     again = checkpoints.Checkpoints(run, tmp_path / name, tf.zeros([1, 64, 64, 3]))
-    with pytest.raises(ValueError, match="another --schedule, --average or") as caught:
+    with pytest.raises(ValueError, match="another --schedule, --warmup, --average or") as caught:
       again.restore()
     assert "\n" not in str(caught.value)
 
@@ -351,6 +388,7 @@ def test_nothing_to_train_on_is_an_error_before_the_first_step(tmp_path):
     ({"average": 1.0}, "at least 0 and below 1"),
     ({"latents": "soft"}, "noisy, rounded"),
     ({"latents": "rounded"}, "for trained models"),
+    ({"latents": "rounded", "init_from": "a", "quantizer": "universal"}, "leave the quantizer out"),
     ({"dataset": "clic", "train_glob": "*"}, "not both"),
   ],
 )

@@ -24,7 +24,8 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.layers import quantizers
-from bmshj_minnen.model import Model, losses
+from bmshj_minnen.losses import losses
+from bmshj_minnen.model import Model
 
 __all__ = ["Refiner"]
 

@@ -1,8 +1,10 @@
 """Flags that programs share: files, output, models, quality and memory."""
 
+import importlib
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Callable, Optional
 
@@ -22,6 +24,7 @@ __all__ = [
   "RefinementFlags",
   "define_alpha",
   "define_decoding_model",
+  "define_imports",
   "define_log",
   "define_max_pixels",
   "define_memory",
@@ -63,13 +66,34 @@ def define_paths(
   return flags.DEFINE_multi(parser, serializer, name, default, words, **options)
 
 
+def define_imports() -> None:
+  """Defines `--import`: modules that register networks, priors or quantizers, imported at once."""
+  words = "A module that registers networks or other parts of models, imported first; repeatable."
+  flags.DEFINE_multi_string("import", [], words)
+  flags.register_validator("import", _import)
+
+
+def _import(modules):
+  # Console commands, unlike `python -m`, do not search the current folder.
+  if modules and not {"", os.getcwd()} & set(sys.path):
+    sys.path.append(os.getcwd())
+  for module in modules:
+    try:
+      importlib.import_module(module)
+    except ImportError as error:
+      raise flags.ValidationError(f"{module} cannot be imported: {error}") from error
+  return True
+
+
 def define_model() -> flags.FlagHolder:
-  """Defines `--model` of programs that need a model."""
+  """Defines `--model` of programs that need a model, and `--import`."""
+  define_imports()
   return define_path("model", "", "A model directory, or the name of a shipped model.")
 
 
 def define_decoding_model() -> flags.FlagHolder:
-  """Defines `--model` of programs that decompress."""
+  """Defines `--model` of programs that decompress, and `--import`."""
+  define_imports()
   return define_path(
     "model", "", "Model directory that compressed the files; not needed for shipped models."
   )

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 
-__all__ = ["COLOURS", "REFINED", "Appearance", "appearances"]
+__all__ = ["COLOURS", "PUBLISHED", "REFINED", "Appearance", "appearances"]
 
 REFINED = "+refine"  # After the name of a model, before the number of steps.
 
@@ -40,19 +40,37 @@ _CLASSICAL = {
   "avif": Appearance("AVIF 4:4:4", _PURPLE, "-", "v"),
   "hevc444": Appearance("HEVC 4:4:4", _SKY, "-", "x"),
 }
+# Published curves without points; a codec that is measured here, too, has the same colour.
+_GREY, _BROWN = "#7f7f7f", "#8c510a"
+PUBLISHED = {
+  "published minnen-2018-neurips-opt-mse": Appearance("joint, published", _BLACK, "--", ""),
+  "published minnen-2018-neurips-opt-msssim": Appearance(
+    "joint for MS-SSIM, published", _BLACK, ":", ""
+  ),
+  "published balle-2018-iclr-opt-mse": Appearance("scale hyperprior, published", _GREY, "--", ""),
+  "published bpg444": Appearance("BPG 4:4:4, published", _BROWN, "-.", ""),
+  "published jpeg420": Appearance("JPEG 4:2:0, published", _BLUE, ":", ""),
+}
+_FIXED = {**_CLASSICAL, **PUBLISHED}
 _DASHES = ("-", "--", "-.", ":")
-_MODELS = (_VERMILION, _BLACK)
+_MODELS = (_VERMILION, _BLACK, _PURPLE, _SKY, _GREEN, _BLUE, _ORANGE, _BROWN, _GREY)
 
 
 def appearances(codecs: Sequence[str]) -> dict[str, Appearance]:
-  """Codec -> appearance. Models take colours in turn; refined latents keep the model's colour."""
+  """Codec -> appearance, for all plots of an evaluation.
+
+  A method has one colour: models take in turn those that no other curve has, and refined latents
+  keep the colour of their model.
+  """
+  taken = {_FIXED[codec].colour for codec in codecs if codec in _FIXED}
+  free = [colour for colour in _MODELS if colour not in taken]
   result, colours, lines = {}, {}, collections.Counter()
   for codec in codecs:
-    if codec in _CLASSICAL:
-      result[codec] = _CLASSICAL[codec]
+    if codec in _FIXED:
+      result[codec] = _FIXED[codec]
       continue
     model = codec.partition(REFINED)[0]
-    colour = colours.setdefault(model, _MODELS[len(colours) % len(_MODELS)])
+    colour = colours.setdefault(model, free[len(colours) % len(free)])
     result[codec] = Appearance(codec, colour, _DASHES[lines[colour] % len(_DASHES)])
     lines[colour] += 1
   return result

@@ -43,8 +43,8 @@ def savings(
   figure = _figure(figsize=(9, 6), dpi=100, layout="constrained")
   axes = figure.subplots()
   draw_savings(axes, named, looks, named[anchor])
-  title = f"Bits saved against {looks[anchor].title}"
-  axes.set(xlabel=curves.METRICS[metric].title, ylabel="per cent", title=title)
+  saved = f"bits saved against {looks[anchor].title}, per cent"
+  axes.set(xlabel=curves.METRICS[metric].title, ylabel=saved)
   # The legend is beside the axes, where it hides no curve.
   figure.legend(fontsize=8, loc="outside right upper")
   return figure
@@ -89,7 +89,9 @@ def images(
     axes.remove()
   for axes, (name, own) in zip(grid, named.items()):
     _draw_curves(axes, own, looks)
-    axes.set_title(pathlib.Path(name).stem, fontsize=8)
+    # Within the axes: a figure has its title in the text that shows it.
+    label = pathlib.Path(name).stem
+    axes.text(0.97, 0.04, label, fontsize=8, transform=axes.transAxes, ha="right")
     axes.tick_params(labelsize=7)
   handles, labels = grid[0].get_legend_handles_labels()
   figure.supxlabel("bits per pixel", fontsize=9)

@@ -104,6 +104,6 @@ def networks_of(config: ModelConfig, gdn_dtype: str = "float32") -> Networks:
   if config.networks not in _CLASSES:
     raise ValueError(
       f"the model has networks {config.networks!r}, which this program does not know: import the"
-      " module that registers them first"
+      " module that registers them first, as with --import=MODULE"
     )
   return _CLASSES[config.networks](config, gdn_dtype)

@@ -13,7 +13,7 @@ _POLICY = threading.RLock()  # Keras has one policy for all threads.
 
 @contextlib.contextmanager
 def precision_policy(name: str) -> Iterator[None]:
-  """Within this context new models have this Keras policy, one of `config.PRECISIONS`."""
+  """Within this context new models have this Keras policy, one of `train_config.PRECISIONS`."""
   with _POLICY:
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(name)

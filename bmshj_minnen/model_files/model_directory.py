@@ -6,7 +6,7 @@ Instead of a model directory, the name of a shipped model can be given, see `cat
 import dataclasses
 import json
 import pathlib
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 import tensorflow as tf
@@ -71,7 +71,7 @@ def _policy(precision):
   return resolved if resolved == "float32" else f"mixed_{resolved}"
 
 
-def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> None:
+def save(model: Model, directory: Union[str, pathlib.Path], typical_images: tf.Tensor) -> None:
   """Writes a model for `load` and `load_model`; each file is written completely or not at all.
 
   Args:
@@ -84,7 +84,7 @@ def save(model: Model, directory: pathlib.Path, typical_images: tf.Tensor) -> No
     OSError: a file cannot be written; an older model in the directory stays.
     ValueError: entropy coding does not support a layer of h_s or g_ep; nothing is written.
   """
-  snapshots.take(model, typical_images).write(directory)
+  snapshots.take(model, typical_images).write(pathlib.Path(directory))
 
 
 def has_weights(directory: pathlib.Path) -> bool:
@@ -141,7 +141,7 @@ def _refiner(directory, config, precision, steps, lmbda):
     trained_for = None  # The quality determines λ.
   elif lmbda is None and trained_for is None:
     raise ValueError(
-      f"{directory} has no {RECORD} that says for which λ it was trained: give --lambda"
+      f"{directory} has no {RECORD} that says for which λ of R + λD it was trained: give --lambda"
     )
   with precision_policy(_policy(precision)):
     model = load_model(directory)
@@ -152,7 +152,8 @@ def _objective(directory):
   """λ (None if unknown) and the distortion that a model was trained for."""
   try:
     flags = json.loads((directory / RECORD).read_text())["flags"]
-    lmbda = flags.get("lmbda")
+    # A loss of the caller's own is not R + λD, so its λ means something else.
+    lmbda = None if "own_loss" in flags else flags.get("lmbda")
     return None if lmbda is None else float(lmbda), str(flags["distortion"])
   except FileNotFoundError:
     return None, cfg.DISTORTIONS[0]

@@ -28,28 +28,32 @@ class Guard(tf.keras.callbacks.Callback):
   """Stops a diverged or collapsed run before it overwrites a good checkpoint.
 
   Raises `TrainingError` during training if losses are not finite or the rate collapsed.
+
+  Attributes:
+    taken: steps that this run has taken.
   """
 
   def __init__(self, checkpoints: Checkpoints):
     super().__init__()
     self._checkpoints = checkpoints
-    self._steps = 0
+    self.taken = 0
 
   def on_train_batch_begin(self, batch, logs=None):
-    if self._steps % _WINDOW == 0:
+    if self.taken % _WINDOW == 0:
       self.model.reset_metrics()
-    self._steps += 1
 
   def on_train_batch_end(self, batch, logs=None):
+    self.taken += 1
     self._check_finite({"loss": logs["loss"]})
-    if self._steps % _WINDOW == 0 and logs["bpp"] < _COLLAPSED_BPP:
+    if self.taken % _WINDOW == 0 and logs["bpp"] < _COLLAPSED_BPP:
       raise TrainingError(
         f"step {self._checkpoints.step}: the rate collapsed to {logs['bpp']:.2g} bits per pixel: "
         f"raise --lambda, or lower --learning_rate; {self._checkpoints.kept}"
       )
 
   def on_epoch_end(self, epoch, logs=None):
-    self._check_finite(logs)
+    own = {f"val_{name}" for name in self.model.own_names}
+    self._check_finite({name: value for name, value in logs.items() if name not in own})
 
   def _check_finite(self, logs):
     for name, value in logs.items():

@@ -98,7 +98,7 @@ class Checkpoints:
         status.expect_partial()  # Otherwise TensorFlow also lists the variables at its end.
       # For a model with the same config, only variables of the optimizer can differ.
       raise ValueError(
-        f"{self.directory} was trained with another --schedule, --average or "
+        f"{self.directory} was trained with another --schedule, --warmup, --average or "
         "--precision_policy: give the same, or another --model_dir"
       ) from error
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from bmshj_minnen import config as cfg
 from bmshj_minnen.training import cluster
+from bmshj_minnen.training.train_config import TrainConfig
 
 __all__ = ["WorkerLostError", "check_batch", "is_chief", "lost_workers", "make_strategy"]
 
@@ -48,7 +48,7 @@ def lost_workers() -> Iterator[None]:
     raise WorkerLostError(error.message.splitlines()[0]) from error
 
 
-def make_strategy(config: cfg.TrainConfig) -> tf.distribute.Strategy:
+def make_strategy(config: TrainConfig) -> tf.distribute.Strategy:
   """The strategy of a run; must be called before any other use of TensorFlow.
 
   With several machines it waits until all are present.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.training.train_config import TrainConfig
 
 __all__ = ["TrainingError", "named_shortages", "reason", "refuse_too_large_a_batch"]
 
@@ -26,7 +27,7 @@ def reason(error: tf.errors.OpError) -> str:
 
 
 @contextlib.contextmanager
-def named_shortages(config: cfg.TrainConfig) -> Iterator[None]:
+def named_shortages(config: TrainConfig) -> Iterator[None]:
   """Replaces TensorFlow's errors for a full disk, or for too little memory, by clear ones.
 
   Raises:
@@ -49,7 +50,7 @@ def _too_little_memory(config):
   )
 
 
-def refuse_too_large_a_batch(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> None:
+def refuse_too_large_a_batch(model_config: cfg.ModelConfig, config: TrainConfig) -> None:
   """Refuses impossible settings, before native code runs out of memory and ends the process.
 
   The estimate is a lower bound, several times below the real need. It counts crops,

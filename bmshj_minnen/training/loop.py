@@ -20,7 +20,8 @@ import json
 import os
 import pathlib
 import platform
-from typing import Any, Optional
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
 
 import tensorflow as tf
 from absl import logging
@@ -28,16 +29,48 @@ from absl import logging
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import precisions
 from bmshj_minnen.model_files import model_directory, snapshots
-from bmshj_minnen.photographs import crops, finding, outputs
-from bmshj_minnen.training import callbacks, distribution, failures, progress, stored_latents
+from bmshj_minnen.photographs import crops, outputs
+from bmshj_minnen.training import distribution, failures, progress
+from bmshj_minnen.training.callbacks import Board, Guard, Record
 from bmshj_minnen.training.checkpoints import Checkpoints
+from bmshj_minnen.training.coded_file import CodedFile
+from bmshj_minnen.training.inputs import Inputs, find_validation
+from bmshj_minnen.training.own_parts import Batch, OwnParts
+from bmshj_minnen.training.schedules import learning_rate
+from bmshj_minnen.training.train_config import TrainConfig
 from bmshj_minnen.training.trainer import build
 
-__all__ = ["check_same_model", "find_validation", "train", "write_record"]
+__all__ = ["check_same_model", "train", "write_record"]
+
+_NOTHING = OwnParts()
 
 
-def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Path:
+def train(
+  model_config: cfg.ModelConfig,
+  config: TrainConfig,
+  *,
+  loss: Optional[Callable[[Batch], tf.Tensor]] = None,
+  metrics: Optional[Mapping[str, Callable[[Batch], tf.Tensor]]] = None,
+  dataset: Any = None,
+  schedule: Any = None,
+  callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+) -> pathlib.Path:
   """Trains, or continues training, in `config.model_dir`; shows progress, see `progress.shown`.
+
+  `OwnParts` describes the optional arguments. A run that is resumed needs them again; train.json
+  has their names.
+
+  Args:
+    model_config: config of the model.
+    config: config of the run.
+    loss: a function of a `Batch`, in place of R + λD.
+    metrics: name -> a function of a `Batch`; validations show it as `val_NAME`.
+    dataset: batches of photographs, or a function from the first step to them. A dataset is
+      repeated, and a resumed run skips the batches of earlier steps: it sees what an uninterrupted
+      run does only if its order is the same each time. With several machines give a function,
+      because TensorFlow must not be used before their connection.
+    schedule: the learning rate, such as a function of the step; `config.warmup` applies to it.
+    callbacks: callbacks of Keras.
 
   Returns:
     The model directory, for `bmshj_minnen.load`. Its weights are finite, even after a failed run.
@@ -46,42 +79,46 @@ def train(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> pathlib.Pat
     DataError: no photograph is usable.
     TrainingError: losses or weights are not finite, the rate collapsed, or the memory is too small.
     OSError: a file cannot be written, for example on a full disk.
-    ValueError: entropy coding does not support the model; `model_dir` or `init_from` contains a
+    ValueError: the optional arguments contradict the config, see `OwnParts.check`; the quantizer is
+      unknown; entropy coding does not support the model; `model_dir` or `init_from` contains a
       model of another shape; `model_dir` has a checkpoint of another schedule or precision, or a
       model without checkpoint; another process trains there; the batch cannot be divided among the
       devices; or TF_CONFIG does not describe a cluster.
     KeyboardInterrupt: Ctrl-C; the run is saved, see `callbacks.Record`.
     WorkerLostError: another machine is lost; when this one is started again, it waits for it.
   """
+  own = OwnParts(loss, metrics or {}, dataset, schedule, callbacks)
+  own.check(config)
   with progress.shown(), failures.named_shortages(config):
-    return _train(model_config, config)
+    return _train(model_config, config, own)
 
 
-def _train(model_config, config):
+def _train(model_config, config, own):
   strategy = distribution.make_strategy(config)
   distribution.check_batch(strategy, config.batch)
   failures.refuse_too_large_a_batch(model_config, config)
   directory = pathlib.Path(config.model_dir)
   check_same_model(model_config, directory)
-  photographs, validation = _find_data(config)
+  inputs, validation = Inputs(config, own), find_validation(config)
   on_gpu = bool(tf.config.list_physical_devices("GPU"))
   if config.precision_policy == "mixed_bfloat16" and not (on_gpu or precisions.bfloat16_is_fast()):
     logging.warning("mixed_bfloat16 is slower than float32 here: no AVX512-BF16 or AMX.")
   with strategy.scope():
-    trainer = build(model_config, config)
+    trainer = build(model_config, config, own)
   held_out = crops.validation_crops(validation.paths, config.crop, config.batch)
   with contextlib.ExitStack() as stack:
     if distribution.is_chief(strategy):
       stack.enter_context(_alone(directory))
-    return _train_in(directory, model_config, trainer, photographs, validation, held_out)
+    return _train_in(directory, model_config, trainer, own, inputs, validation, held_out)
 
 
-def _train_in(directory, model_config, trainer, photographs, validation, held_out):
+def _train_in(directory, model_config, trainer, own, inputs, validation, held_out):
   config, strategy = trainer.train_config, trainer.distribute_strategy
   checkpoints = Checkpoints(trainer, directory, next(iter(held_out)))
   first_step = checkpoints.restore()
-  if config.schedule == "constant":  # Otherwise the checkpoint's learning rate would stay.
-    trainer.set_learning_rate(config.learning_rate)
+  rate = learning_rate(config, own.schedule)
+  if not callable(rate):  # Otherwise the checkpoint's learning rate would stay.
+    trainer.set_learning_rate(rate)
   if not first_step:
     _refuse_model_without_checkpoint(directory)
     trainer.load_initial_weights()
@@ -95,14 +132,14 @@ def _train_in(directory, model_config, trainer, photographs, validation, held_ou
       directory,
       model_config,
       config,
+      own,
       devices=strategy.num_replicas_in_sync,
-      train=photographs.paths if photographs else config.dataset,
-      train_skipped=photographs.skipped if photographs else {},
+      **inputs.record(),
       validation=validation.paths,
       validation_skipped=validation.skipped,
     )
   with distribution.lost_workers():
-    _fit(trainer, checkpoints, photographs, held_out, first_step)
+    _fit(trainer, checkpoints, own, inputs, held_out, first_step)
   return directory
 
 
@@ -132,34 +169,6 @@ def _refuse_model_without_checkpoint(directory):
     )
 
 
-def _find_data(config):
-  """Photographs for training (None for a tfds dataset) and for validation."""
-  photographs = None
-  if config.train_glob:
-    photographs = finding.find_photographs([config.train_glob], config.crop)
-    logging.info("Training on %s.", photographs.summary())
-  elif not config.dataset:
-    photographs = finding.find_photographs(finding.bundled_photographs(), config.crop)
-    logging.info(
-      "Training on the %d sample photographs that scikit-image and scikit-learn carry. That shows "
-      "that everything works; a good model needs thousands: --train_glob='photos/**/*.png'.",
-      len(photographs.paths),
-    )
-  validation = find_validation(config)
-  logging.info("Validating on %s.", validation.summary())
-  return photographs, validation
-
-
-def find_validation(config: cfg.TrainConfig) -> finding.PhotographList:
-  """The photographs of `validation_glob`, or else bundled photographs that training never sees.
-
-  Raises:
-    DataError: no photograph is usable.
-  """
-  patterns = [config.validation_glob] if config.validation_glob else finding.held_out_photographs()
-  return finding.find_photographs(patterns, config.crop)
-
-
 def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> None:
   """Refuses a directory that contains a different model.
 
@@ -178,14 +187,18 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
     )
 
 
-def _fit(trainer, checkpoints, photographs, held_out, first_step):
+def _fit(trainer, checkpoints, own, inputs, held_out, first_step):
   config, strategy = trainer.train_config, trainer.distribute_strategy
-  record = callbacks.Record(checkpoints)
-  observers = [callbacks.Guard(checkpoints), record]
+  record = Record(checkpoints)
+  guard = Guard(checkpoints)
+  observers = [guard, *own.callbacks]
   shown = contextlib.nullcontext()
   if distribution.is_chief(strategy):
+    observers.append(CodedFile(config.file_every, next(iter(held_out))))
+  observers.append(record)
+  if distribution.is_chief(strategy):
     shown = progress.Progress(first_step, config.steps, config.distortion)
-    observers += [callbacks.Board(checkpoints.directory / "logs", held_out), shown]
+    observers += [Board(checkpoints.directory / "logs", held_out), shown]
   logging.info(
     "Batches of %d on %d devices, %s from %g.",
     config.batch,
@@ -195,7 +208,7 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
   )
   try:
     with shown, record.taking_interrupts():
-      _fit_segments(trainer, observers, photographs, held_out, first_step)
+      _fit_segments(trainer, guard, observers, inputs, held_out, first_step)
   except KeyboardInterrupt:
     checkpoints.save()
     logging.warning(
@@ -206,15 +219,12 @@ def _fit(trainer, checkpoints, photographs, held_out, first_step):
     raise
 
 
-def _fit_segments(trainer, observers, photographs, held_out, first_step):
+def _fit_segments(trainer, guard, observers, inputs, held_out, first_step):
   config, strategy = trainer.train_config, trainer.distribute_strategy
-  batches = _stored_latents if config.latents_of else _crops
   for start, steps_per_epoch, epochs in _segments(first_step, config.steps, config.save_every):
     epoch = start // config.save_every
     trainer.fit(
-      strategy.distribute_datasets_from_function(
-        functools.partial(batches, config, photographs, start)
-      ),
+      inputs.batches(strategy, start),
       steps_per_epoch=steps_per_epoch,
       initial_epoch=epoch,
       epochs=epoch + epochs,
@@ -225,26 +235,13 @@ def _fit_segments(trainer, observers, photographs, held_out, first_step):
       callbacks=observers,
       verbose=0,
     )
-
-
-def _stored_latents(config, photographs, first_step, part):
-  names = photographs.paths if photographs else [config.dataset]
-  path = stored_latents.path_of(config, list(names))
-  count = -(-config.stored_crops // config.batch)
-  whole = tf.distribute.InputContext()
-  settings = dataclasses.replace(config, steps=count)
-  crop_batches = functools.partial(_crops, settings, photographs, 0, whole)
-  stored_latents.store(config, crop_batches, path)
-  return stored_latents.batches(path, config.batch, config.seed, first_step, config.steps, part)
-
-
-def _crops(config, photographs, first_step, part):
-  settings = (config.crop, config.batch, config.seed, first_step, config.steps, part)
-  if photographs:
-    return crops.photograph_crops(photographs.paths, *settings, config.downscale)
-  from bmshj_minnen.photographs import datasets  # Takes seconds to import; needed only here.
-
-  return datasets.dataset_crops(config.dataset, config.data_dir, *settings, config.downscale)
+    if trainer.stop_training:  # A callback of the caller ends the run.
+      return
+    if guard.taken < start + steps_per_epoch * epochs - first_step:
+      raise failures.TrainingError(
+        f"the dataset ended before step {config.steps}: give a batch for every step, such as with "
+        "dataset.repeat()"
+      )
 
 
 def _segments(first_step, last_step, every):
@@ -265,9 +262,13 @@ def _segments(first_step, last_step, every):
 
 
 def write_record(
-  directory: pathlib.Path, model_config: cfg.ModelConfig, config: cfg.TrainConfig, **details: Any
+  directory: pathlib.Path,
+  model_config: cfg.ModelConfig,
+  config: TrainConfig,
+  own: OwnParts = _NOTHING,
+  **details: Any,
 ) -> None:
-  """Writes config.json and train.json: flags, versions, and `details` of the run.
+  """Writes config.json and train.json: flags, own parts, versions, and `details` of the run.
 
   Each file is written completely or not at all. Flags of earlier runs in the directory are kept as
   `earlier_flags`, if they differ.
@@ -276,7 +277,8 @@ def write_record(
   snapshots.write_config(model_config, directory)
   packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
   versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
-  path, flags = directory / model_directory.RECORD, dataclasses.asdict(config)
+  path = directory / model_directory.RECORD
+  flags = {**dataclasses.asdict(config), **own.names()}
   record = {"flags": flags, "earlier_flags": _earlier_flags(path, flags)}
   text = json.dumps({**record, "versions": versions, **details}, indent=2) + "\n"
   outputs.write_atomically(str(path), text.encode())

@@ -18,6 +18,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, catalogue, model_directory, weights
 from bmshj_minnen.photographs import crops
+from bmshj_minnen.training.train_config import TrainConfig
 
 __all__ = ["TRANSFORMS", "batches", "load_transforms", "path_of", "store"]
 
@@ -51,7 +52,7 @@ def _is_of_transforms(name):
   return name.partition("/")[0] in TRANSFORMS
 
 
-def path_of(config: cfg.TrainConfig, photographs: list[str]) -> pathlib.Path:
+def path_of(config: TrainConfig, photographs: list[str]) -> pathlib.Path:
   """The file of the latents of a run; runs that differ only in the prior share it.
 
   Args:
@@ -71,7 +72,7 @@ def path_of(config: cfg.TrainConfig, photographs: list[str]) -> pathlib.Path:
 
 
 def store(
-  config: cfg.TrainConfig, crop_batches: Callable[[], Iterable[tf.Tensor]], path: pathlib.Path
+  config: TrainConfig, crop_batches: Callable[[], Iterable[tf.Tensor]], path: pathlib.Path
 ) -> None:
   """Writes latents [stored_crops, h, w, M] float16, completely or not at all, unless they exist.
 

@@ -3,37 +3,45 @@
 import contextlib
 import itertools
 from collections.abc import Iterator
-from typing import Optional, Union
+from typing import Optional
 
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check
-from bmshj_minnen.layers import noise
+from bmshj_minnen.layers import noise, quantizers
 from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.layers.precision import precision_policy
-from bmshj_minnen.model import Losses, Model, losses, rate_losses
+from bmshj_minnen.losses import Losses, losses, rate_losses
+from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import stored_latents
 from bmshj_minnen.training.muon import Muon
+from bmshj_minnen.training.own_parts import Batch, OwnParts
+from bmshj_minnen.training.schedules import learning_rate
+from bmshj_minnen.training.train_config import TrainConfig
 
-__all__ = ["Trainer", "build", "learning_rate"]
+__all__ = ["Trainer", "build"]
 
 # Models for many rates: number of rates in a validation, and losses that are shown for each.
 _VALIDATION_RATES = 4
 _SHOWN = ("loss", "bpp", "distortion")
 _LAMBDA_STREAM = 1 << 30  # Distinct from the seeds of the noise.
+_NOTHING = OwnParts()
 _OPTIMIZERS = {"adam": tf.keras.optimizers.Adam, "muon": Muon}
 
 
 class Trainer(tf.keras.Model):
   """A model with its loss and optimizer; `fit` calls `train_step` and `test_step`."""
 
-  def __init__(self, model: Model, train_config: cfg.TrainConfig):
+  def __init__(self, model: Model, train_config: TrainConfig, own: OwnParts = _NOTHING):
     super().__init__()
     self.model = model
     self.train_config = train_config
+    self._own_loss = own.loss
+    self._own_metrics = dict(own.metrics)
+    self._means_of_own = [tf.keras.metrics.Mean(name) for name in own.metrics]
     self._means = [tf.keras.metrics.Mean(name) for name in Losses._fields]
     self._means_of_rates = {
       lmbda: [tf.keras.metrics.Mean(f"{name}_{lmbda:.3g}") for name in _SHOWN]
@@ -52,7 +60,13 @@ class Trainer(tf.keras.Model):
   @property
   def metrics(self) -> list[tf.keras.metrics.Metric]:
     """Means of the losses, which `fit` resets before each epoch and each validation."""
-    return [*self._means, *itertools.chain(*self._means_of_rates.values())]
+    of_rates = itertools.chain(*self._means_of_rates.values())
+    return [*self._means, *of_rates, *self._means_of_own]
+
+  @property
+  def own_names(self) -> list[str]:
+    """Names of the caller's metrics, which may have no value for some pictures."""
+    return list(self._own_metrics)
 
   def call(self, x: tf.Tensor) -> tf.Tensor:
     """Reconstructs a batch with rounding: [B, H, W, 3] in 0..255 -> [B, H, W, 3] uint8."""
@@ -107,12 +121,14 @@ class Trainer(tf.keras.Model):
     with self.averaged():
       return super().evaluate(*args, **kwargs)
 
-  def _evaluate(self, x, outputs, lmbda):
-    """The losses; `lmbda` [B] weights them per image; None: the λ of the config."""
-    distortion = self.train_config.distortion
-    if lmbda is None:
-      return losses(x, *outputs, self.train_config.lmbda, distortion)
-    return losses(x, *outputs, lmbda, distortion, self._rate_weights(lmbda))
+  def _evaluate(self, x, outputs, lmbda, weights=1.0):
+    """The losses, weighted per image; `lmbda`: a number, [B], or None for the λ of the config."""
+    lmbda = self.train_config.lmbda if lmbda is None else lmbda
+    result = losses(x, *outputs, lmbda, self.train_config.distortion, weights)
+    if self._own_loss is None:
+      return result
+    own = self._own_loss(Batch(tf.cast(x, tf.float32), *outputs, lmbda))
+    return result._replace(loss=tf.reduce_mean(weights * tf.cast(own, tf.float32)))
 
   def _rate_weights(self, lmbda):
     return (lmbda / self.model.config.middle_lambda) ** cfg.RATE_WEIGHT_EXPONENT
@@ -156,11 +172,13 @@ class Trainer(tf.keras.Model):
   def _training_losses(self, x, seed, lmbda):
     if self.train_config.latents_of:
       y = tf.cast(x, tf.float32)
-      rate = self.model.rate_of_latents(y, seed, lmbda)
+      rate = self.model.rate_of_latents(y, seed, lmbda, self.train_config.quantizer)
       return rate_losses(y, rate, 1.0 if lmbda is None else self._rate_weights(lmbda))
+    weights = 1.0 if lmbda is None else self._rate_weights(lmbda)
     if self.train_config.latents == "rounded":
-      return self._evaluate(x, self.model.forward_straight_through(x, lmbda), lmbda)
-    return self._evaluate(x, self.model(x, seed=seed, lmbda=lmbda), lmbda)
+      return self._evaluate(x, self.model.forward_straight_through(x, lmbda), lmbda, weights)
+    outputs = self.model(x, seed=seed, lmbda=lmbda, quantizer=self.train_config.quantizer)
+    return self._evaluate(x, outputs, lmbda, weights)
 
   @property
   def _scales_loss(self):
@@ -176,18 +194,21 @@ class Trainer(tf.keras.Model):
     Returns:
       The losses of `x`, scalars.
     """
+    return self._evaluate(x, *self._rounded(x, lmbda))
+
+  def _rounded(self, x, lmbda=None):
+    """Outputs of the model with rounding, and their λ, None for one rate."""
     if not self.model.config.gain_lambdas:
-      return self._evaluate(x, self.model.forward_rounded(x), None)
+      return self.model.forward_rounded(x), None
     lmbda = self.model.config.middle_lambda if lmbda is None else lmbda
-    outputs = self.model.forward_rounded(x, tf.fill(tf.shape(x)[:1], lmbda))
-    return losses(x, *outputs, lmbda, self.train_config.distortion)
+    return self.model.forward_rounded(x, tf.fill(tf.shape(x)[:1], lmbda)), lmbda
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """The training step of `fit`; `x` as in `step`; returns metric name -> mean."""
     return self._update(self._means, self.step(x), 1)
 
   def validation_values(self, x: tf.Tensor) -> list[tf.Tensor]:
-    """Losses for `metrics`: all of `validate`, and some at each of `validation_lambdas`.
+    """Values for `metrics`: `validate`, some losses at each λ, and the caller's own.
 
     Args:
       x: [B, H, W, 3] in 0..255.
@@ -195,11 +216,13 @@ class Trainer(tf.keras.Model):
     Returns:
       Scalars in the order of `metrics`.
     """
-    values = list(self.validate(x))
+    outputs, middle = self._rounded(x)
+    values = list(self._evaluate(x, outputs, middle))
     for lmbda in self.validation_lambdas:
       at_rate = self.validate(x, lmbda)
       values += [getattr(at_rate, name) for name in _SHOWN]
-    return values
+    batch = Batch(tf.cast(x, tf.float32), *outputs, middle or self.train_config.lmbda)
+    return [*values, *(tf.reduce_mean(own(batch)) for own in self._own_metrics.values())]
 
   def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """The validation step of `fit`: [B, H, W, 3] in 0..255 -> metric name -> mean."""
@@ -212,37 +235,32 @@ class Trainer(tf.keras.Model):
     return {metric.name: metric.result() for metric in metrics}
 
 
-def learning_rate(
-  config: cfg.TrainConfig,
-) -> Union[float, tf.keras.optimizers.schedules.LearningRateSchedule]:
-  """The learning-rate schedule for Keras: a number, or a function of the step."""
-  if config.schedule == "cosine":
-    return tf.keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.01)
-  if config.schedule == "step":
-    return tf.keras.optimizers.schedules.PiecewiseConstantDecay(
-      [config.steps * 4 // 5], [config.learning_rate, config.learning_rate / 10]
-    )
-  return config.learning_rate
-
-
-def build(model_config: cfg.ModelConfig, config: cfg.TrainConfig) -> Trainer:
+def build(model_config: cfg.ModelConfig, config: TrainConfig, own: OwnParts = _NOTHING) -> Trainer:
   """A compiled trainer with random weights and all variables created, including the optimizer's.
 
   This also seeds Python, NumPy and TensorFlow.
 
+  Args:
+    model_config: config of the model.
+    config: config of the run.
+    own: the caller's loss, metrics and schedule; its other parts are for the loop.
+
   Raises:
-    ValueError: the output of a network has a wrong shape, entropy coding cannot compute a network,
-      or the transforms of `latents_of` have another shape.
+    ValueError: the parts contradict the config, the quantizer is unknown, a network returns a wrong
+      shape, entropy coding cannot compute a network, or the transforms of `latents_of` have another
+      shape.
   """
   refuse_forked()
+  quantizers.check(config.quantizer)
+  own.check(config)
   tf.keras.utils.set_random_seed(config.seed)
   with precision_policy(config.precision_policy):
-    trainer = Trainer(Model(model_config), config)
+    trainer = Trainer(Model(model_config), config, own)
   if config.latents_of:
     stored_latents.load_transforms(trainer.model, config.latents_of)
   check(trainer.model)
   optimizer = _OPTIMIZERS[config.optimizer](
-    learning_rate(config),
+    learning_rate(config, own.schedule),
     global_clipnorm=config.clip_norm or None,
     use_ema=config.average > 0,
     ema_momentum=config.average,

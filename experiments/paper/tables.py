@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bmshj_minnen.evaluation import cautions, classical, curves, measurements, tables
+from bmshj_minnen.evaluation.published import left_out, published
 from experiments.paper import yardsticks
-from experiments.paper.published import left_out, published
 
 __all__ = ["PUBLISHED_ANCHORS", "all_tables", "published_rates"]
 

@@ -1,7 +1,8 @@
 """Published curves that models are compared with, in groups: a table, a plot, and a check of ours.
 
-Names of curves come from `experiments/published/kodak.csv`. Curves whose name contains `paper-`
-were read from papers and plots by CompressAI; all others were measured from files or their sizes.
+Names of curves come from `evaluation/published_points/kodak.csv`. Curves whose name contains
+`paper-` were read from papers and plots by CompressAI; all others were measured from files or their
+sizes.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from bmshj_minnen.evaluation import curves, measurements, plots, tables
 from bmshj_minnen.evaluation.appearance import COLOURS, Appearance, appearances
-from experiments.paper.published import left_out, published
+from bmshj_minnen.evaluation.published import left_out, published
 
 __all__ = ["GROUPS", "plot", "rates", "table"]
 

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import train
-from bmshj_minnen.model import Losses
+from bmshj_minnen.losses import Losses
 from bmshj_minnen.training import trainer
+from bmshj_minnen.training.train_config import TrainConfig
 from experiments.pjrt import step_file, variables
 
 _OUTPUT = flags.DEFINE_string("output", "step.npz", "The file to write.")
@@ -28,7 +29,7 @@ _LEARNING_RATE = "learning_rate"  # Keras keeps it in a variable that each step 
 
 
 def export(
-  model_config: cfg.ModelConfig, config: cfg.TrainConfig, tf32: bool = True
+  model_config: cfg.ModelConfig, config: TrainConfig, tf32: bool = True
 ) -> step_file.StepFile:
   """Exports the training step and the validation of a run, with its first state.
 

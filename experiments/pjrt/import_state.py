@@ -17,6 +17,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 from bmshj_minnen import config as cfg
 from bmshj_minnen.photographs import crops
 from bmshj_minnen.training import checkpoints, loop, trainer
+from bmshj_minnen.training.train_config import TrainConfig
 from experiments.pjrt import step_file, variables
 
 _TYPICAL = flags.DEFINE_string(
@@ -51,7 +52,7 @@ def import_state(
     state.update({average: state[name] for name, average in averages})
   model_config = cfg.ModelConfig(**step.description["model"])
   config = dataclasses.replace(
-    cfg.TrainConfig(**step.description["train"]),
+    TrainConfig(**step.description["train"]),
     model_dir=model_dir,
     validation_glob=typical_photographs,
   )

@@ -12,9 +12,9 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen import config
 from bmshj_minnen.evaluation import measurements, measuring
 from bmshj_minnen.photographs import outputs
+from bmshj_minnen.training.train_config import PRECISIONS
 from experiments.priors import figures, lead, runs, tables
 
 _HERE = pathlib.Path(__file__).parent
@@ -35,7 +35,7 @@ _OWN_STEPS = flags.DEFINE_integer("own_steps", 0, "Steps of all networks after t
 _RATE = flags.DEFINE_float("learning_rate", 1e-3, "Initial learning rate on equal latents.")
 _OWN_RATE = flags.DEFINE_float("own_learning_rate", 1e-4, "The same for all networks.")
 _PRECISION = flags.DEFINE_enum(
-  "precision_policy", "float32", config.PRECISIONS, "Precision of the convolutions in training."
+  "precision_policy", "float32", PRECISIONS, "Precision of the convolutions in training."
 )
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds of weights, crops and noise, on equal latents.")
 

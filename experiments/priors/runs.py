@@ -25,7 +25,7 @@ class Settings:
     models: folder of the model directories.
     steps: of each stage.
     learning_rates: of each stage, at the start of a cosine schedule.
-    precision_policy: see `config.TrainConfig`.
+    precision_policy: see `training.train_config`.
   """
 
   latents_of: str

@@ -20,10 +20,10 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 import tensorflow as tf
 
-from bmshj_minnen import config as cfg
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.photographs import crops, finding, outputs
 from bmshj_minnen.training import trainer as training
+from bmshj_minnen.training.train_config import PRECISIONS, TrainConfig
 from experiments.recipe import tables
 from experiments.recipe.soap import SOAP
 from experiments.speed import timing, work
@@ -37,9 +37,7 @@ _TRAIN = flags.DEFINE_string("train_glob", "", "Photographs to train on; empty: 
 _VALIDATION = flags.DEFINE_string("validation_glob", "", "Photographs to validate on.")
 _MINUTES = flags.DEFINE_float("minutes", 3, "Time for each recipe, at its measured speed.")
 _RUNS = flags.DEFINE_integer("runs", 5, "Runs of five steps for the medians of times.")
-_PRECISION = flags.DEFINE_enum(
-  "precision_policy", "float32", cfg.PRECISIONS, "Precision of training."
-)
+_PRECISION = flags.DEFINE_enum("precision_policy", "float32", PRECISIONS, "Precision of training.")
 _RESULTS = flags.DEFINE_string("results", str(_HERE / "results"), "Folder for the results.")
 _TIME_ONLY = flags.DEFINE_bool("time_only", False, "Measure the steps, and train nothing.")
 _PARTS = flags.DEFINE_integer("parts", 4, "Number of validations per run, evenly spaced.")
@@ -47,7 +45,7 @@ _PARTS = flags.DEFINE_integer("parts", 4, "Number of validations per run, evenly
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """Settings that differ between runs: see `config.TrainConfig`; `optimizer` may be "soap"."""
+  """Settings that differ between runs: see `training.train_config`; `optimizer` may be "soap"."""
 
   optimizer: str = "muon"
   learning_rate: float = 4e-4
@@ -81,7 +79,7 @@ RECIPES = (
 
 def _build(recipe, steps):
   """A trainer with the weights of `init_from`."""
-  config = cfg.TrainConfig(
+  config = TrainConfig(
     model_dir="",
     init_from=_INIT_FROM.value,
     crop=recipe.crop,

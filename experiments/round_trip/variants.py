@@ -28,6 +28,7 @@ from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import GDN, Convolution, PolyphaseConvolution
 from bmshj_minnen.layers.convolutions import TransposedConvolution as Transposed
 from bmshj_minnen.training import loop
+from bmshj_minnen.training.train_config import TrainConfig
 
 _IMAGE = flags.DEFINE_string("image", None, "A photograph.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 600, "Steps of each training.", lower_bound=1)
@@ -120,7 +121,7 @@ def measure(directory: pathlib.Path, image: np.ndarray) -> str:
 def main(_):
   """Prints a row for each variant."""
   image = bmshj_minnen.read_image(_IMAGE.value)
-  training = config.TrainConfig(
+  training = TrainConfig(
     "", train_glob=_TRAIN_GLOB.value, crop=128, steps=_STEPS.value, batch=4, learning_rate=1e-3
   )
   print(

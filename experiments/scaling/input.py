@@ -25,6 +25,7 @@ import tensorflow as tf
 from bmshj_minnen import config
 from bmshj_minnen.photographs import crops, datasets, finding
 from bmshj_minnen.training import trainer
+from bmshj_minnen.training.train_config import TrainConfig
 from experiments.scaling.files import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
@@ -83,7 +84,7 @@ def _trained(make, step):
 def _rows(folder):
   model = trainer.build(
     config.ModelConfig("joint", _NUM_FILTERS.value, _NUM_FILTERS.value),
-    config.TrainConfig(model_dir="", crop=_CROP.value, batch=_BATCH.value),
+    TrainConfig(model_dir="", crop=_CROP.value, batch=_BATCH.value),
   )
   graph = tf.function(model.step)
 

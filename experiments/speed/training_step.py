@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from bmshj_minnen import config
 from bmshj_minnen.training import trainer
+from bmshj_minnen.training.train_config import TrainConfig
 from experiments.speed import timing
 from experiments.speed.bmshj2018 import ScaleHyperprior
 from experiments.speed.photographs import batch
 
-_DEFAULTS = config.TrainConfig(model_dir="")
+_DEFAULTS = TrainConfig(model_dir="")
 _PRIOR = flags.DEFINE_enum("prior", "joint", config.PRIORS, "Prior of this project's model.")
 _NUM_FILTERS = flags.DEFINE_integer("num_filters", 192, "N = M.")
 _BATCH = flags.DEFINE_integer("batch", _DEFAULTS.batch, "Crops per step.")
@@ -36,7 +37,7 @@ def _ours():
   """The model, loss and optimizer of `bmshj_minnen.training.loop.train`."""
   return trainer.build(
     config.ModelConfig(_PRIOR.value, _NUM_FILTERS.value, _NUM_FILTERS.value),
-    config.TrainConfig(model_dir="", batch=_BATCH.value, crop=_CROP.value),
+    TrainConfig(model_dir="", batch=_BATCH.value, crop=_CROP.value),
   )
 
 

@@ -1,4 +1,4 @@
-"""Published curves, averages over the 24 Kodak images."""
+"""Published curves, averages over the 24 Kodak images; `published_points` names their sources."""
 
 import csv
 import pathlib
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import curves, measurements
+from bmshj_minnen.evaluation.appearance import PUBLISHED
 
-__all__ = ["left_out", "published"]
+__all__ = ["DATA_SETS", "left_out", "published", "shown"]
 
-_POINTS = pathlib.Path(__file__).parent.parent / "published" / "kodak.csv"
+DATA_SETS = ("kodak",)
+_POINTS = pathlib.Path(__file__).parent / "published_points" / "kodak.csv"
 # Names of the metrics of `curves.METRICS` in the file of points; MS-SSIM is in 0..1 there.
 _METRICS = {"psnr": "psnr_rgb_db", "ms_ssim": "ms_ssim_rgb"}
 _IMAGES = {f"kodim{number:02}" for number in range(1, 25)}
@@ -25,6 +27,23 @@ def published(metric: str) -> dict[str, curves.Curve]:
         quality = metrics.ms_ssim_db(value) if metric == "ms_ssim" else value
         points.setdefault(row["codec"], []).append((float(row["bpp"]), quality))
   return {codec: curves.curve(own) for codec, own in points.items()}
+
+
+def shown() -> dict[str, dict[str, curves.Curve]]:
+  """{name: {metric: curve}} of the curves that plots and tables show beside measured ones.
+
+  The names are those of `appearance.PUBLISHED`. A model for MS-SSIM is compared by MS-SSIM alone.
+  """
+  found = {metric: published(metric) for metric in curves.METRICS}
+  return {
+    name: {
+      metric: points[codec]
+      for metric, points in found.items()
+      if codec in points and (metric == "ms_ssim" or not codec.endswith("msssim"))
+    }
+    for name in PUBLISHED
+    for codec in [name.partition(" ")[2]]
+  }
 
 
 def left_out(rows: Sequence[measurements.Row]) -> str:
