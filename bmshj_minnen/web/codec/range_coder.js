@@ -15,6 +15,7 @@ const BYTES = Int32Array.from({ length: 257 }, (_, i) => 256 * i);
  * @property {Int32Array} first where each table begins in `cdf`.
  * @property {Int32Array} offset the value of each table's symbol 0.
  * @property {Int32Array} escape the last symbol of each table.
+ * @property {Float32Array} bits of the symbol at each place of `cdf`, with the two bytes behind an escape.
  */
 
 /**
@@ -35,7 +36,9 @@ export function readTables(cdf, offset, escape) {
     }
   });
   if (at !== cdf.length) throw new Error("there is more behind the last table of the model");
-  return { cdf: Int32Array.from(cdf), first, offset, escape };
+  const bits = Float32Array.from(cdf, (begin, i) => 16 - Math.log2(Math.max(1, cdf[i + 1] - begin)));
+  escape.forEach((last, table) => (bits[first[table] + last] += 16));
+  return { cdf: Int32Array.from(cdf), first, offset, escape, bits };
 }
 
 /** A decoder of any bytes; zeros follow the last one. */
@@ -93,18 +96,18 @@ export class Decoder {
    * @param {number} add is added to each index.
    * @param {number} count values of the run.
    * @param {Int32Array} values receives the values.
-   * @param {Float64Array | null} bits if given, the bits of the values are added, see `addBits`.
-   * @param {number} channels values of a position, for `bits`.
+   * @param {Float64Array | null} sums if given, the bits of the values of each position are added.
+   * @param {number} channels values of a position.
    */
-  run(tables, index, add, count, values, bits = null, channels = 1) {
-    const { cdf, first, offset, escape } = tables;
+  run(tables, index, add, count, values, sums = null, channels = 1) {
+    const { cdf, first, offset, escape, bits } = tables;
     const escaped = [];
     for (let i = 0; i < count; i++) {
       const table = index[i] + add;
       const symbol = this.symbol(cdf, first[table], escape[table]);
       values[i] = symbol + offset[table];
       if (symbol === escape[table]) escaped.push(i);
-      if (bits) bits[(i / channels) | 0] += bitsOf(tables, table, symbol);
+      if (sums) sums[(i / channels) | 0] += bits[first[table] + symbol];
     }
     for (const i of escaped) {
       const high = this.symbol(BYTES, 0, 255);
@@ -116,12 +119,6 @@ export class Decoder {
   isAtEnd() {
     return this.taken >= this.payload.length && this.value === lastNumber(this.base, this.size)[0];
   }
-}
-
-/** Bits of a symbol, with those of the two bytes behind an escape. */
-function bitsOf(/** @type {Tables} */ { cdf, first, escape }, /** @type {number} */ table, /** @type {number} */ symbol) {
-  const at = first[table] + symbol;
-  return 16 - Math.log2(cdf[at + 1] - cdf[at]) + (symbol === escape[table] ? 16 : 0);
 }
 
 /** An encoder, which writes the bytes that FORMAT.md describes. */
@@ -157,11 +154,11 @@ export class Encoder {
    * @param {number} add
    * @param {number} count
    * @param {Int32Array} values
-   * @param {Float64Array | null} bits
+   * @param {Float64Array | null} sums
    * @param {number} channels
    */
-  run(tables, index, add, count, values, bits = null, channels = 1) {
-    const { cdf, first, offset, escape } = tables;
+  run(tables, index, add, count, values, sums = null, channels = 1) {
+    const { cdf, first, offset, escape, bits } = tables;
     const escaped = [];
     for (let i = 0; i < count; i++) {
       const table = index[i] + add;
@@ -172,7 +169,7 @@ export class Encoder {
       }
       const at = first[table] + symbol;
       this.interval(cdf[at], cdf[at + 1]);
-      if (bits) bits[(i / channels) | 0] += bitsOf(tables, table, symbol);
+      if (sums) sums[(i / channels) | 0] += bits[at];
     }
     for (const value of escaped) {
       const [high, low] = [value >> 8, value & 255];

@@ -57,12 +57,18 @@ function crop(image, top, left, bottom, right) {
   const { width, channels, values } = image;
   if (!top && !left && bottom === image.height && right === width) return image;
   const line = (right - left) * channels;
-  const part = new /** @type {any} */ (values.constructor)((bottom - top) * line);
+  const part = empty(bottom - top, right - left, image);
   for (let row = top; row < bottom; row++) {
     const from = (row * width + left) * channels;
-    part.set(values.subarray(from, from + line), (row - top) * line);
+    part.values.set(values.subarray(from, from + line), (row - top) * line);
   }
-  return { height: bottom - top, width: right - left, channels, values: part };
+  return part;
+}
+
+/** An image with the channels and the type of another. @param {number} height @param {number} width @param {Image} like */
+function empty(height, width, { channels, values }) {
+  const samples = height * width * channels;
+  return { height, width, channels, values: values instanceof Uint8Array ? new Uint8Array(samples) : new Float32Array(samples) };
 }
 
 /**
@@ -94,8 +100,7 @@ export async function tiled(field, units, source, height, width, network, report
       crop(source, i.begin * inputs, j.begin * inputs, i.end * inputs, j.end * inputs),
     );
     if (tiles.length === 1) return crop(part, 0, 0, height, width);
-    const values = new /** @type {any} */ (part.values.constructor)(result ? 0 : height * width * part.channels);
-    result ??= { height, width, channels: part.channels, values };
+    result ??= empty(height, width, part);
     const [top, left] = [i.first * outputs, j.first * outputs];
     const end = [Math.min(i.last * outputs, height), Math.min(j.last * outputs, width)];
     const [down, across] = [top - i.begin * outputs, left - j.begin * outputs];

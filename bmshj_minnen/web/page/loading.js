@@ -97,6 +97,7 @@ async function loadWay(site, base, maxPixels, way, threads, onBytes) {
     const onGpu = way !== "wasm" && name !== "h_a";
     const session = await ort.InferenceSession.create(graphs[i], {
       executionProviders: onGpu ? ["webgpu", "wasm"] : ["wasm"],
+      logSeverityLevel: 3, // Errors.
     });
     networks[name] = { session, field };
   }

@@ -1,7 +1,5 @@
 /** The page: requests to the worker, and the results in the viewer. */
 
-/* global Viewer */
-
 /**
  * A picture that a side of the viewer shows.
  * @typedef {object} Shown
@@ -21,9 +19,10 @@ const byId = (id) => document.getElementById(id);
 /** @param {string} name @returns {string} */
 const chosen = (name) => /** @type {any} */ (document.querySelector(`input[name=${name}]:checked`)).value;
 const SIDES = ["left", "right"];
-const TITLES = { jpeg: "JPEG of the browser", webp: "WebP of the browser" };
+const TITLES = { jpeg: "JPEG", webp: "WebP" };
 
 const viewer = new Viewer();
+/** @type {Worker} */
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 /** @type {Map<number, {resolve: (result: any) => void, reject: (answer: any) => void}>} */
 const waiting = new Map();
@@ -53,14 +52,14 @@ function ask(kind, fields = {}) {
   });
 }
 
-worker.onmessage = ({ data }) => {
+worker.onmessage = (/** @type {MessageEvent} */ { data }) => {
   const own = waiting.get(data.id);
   if (!own) return;
   if (data.kind === "progress") showProgress(data);
   else if (data.kind === "done") own.resolve(data.result);
   else own.reject(data);
 };
-worker.onerror = (event) => fail({ message: `The page failed: ${event.message ?? "its worker cannot be loaded"}.` });
+worker.onerror = (/** @type {ErrorEvent} */ event) => fail({ message: `The page failed: ${event.message ?? "its worker cannot be loaded"}.` });
 
 /** @param {{stage: string, fraction: number, done?: number, total?: number}} progress */
 function showProgress({ stage, fraction, done = 0, total = 0 }) {
@@ -140,13 +139,13 @@ function open(blob, name) {
       const address = addressOf(result.original);
       shown.original = { title: "Original", picture: address, original: address, bits: "", bytes: null, psnr: null };
       fillSides("original", "original");
-      viewer.fit(...size);
+      viewer.fit(size[0], size[1]);
       saves(null);
       await encode(own);
     } else {
       takeResult(result);
       fillSides("model", "model");
-      viewer.fit(...size);
+      viewer.fit(size[0], size[1]);
     }
   });
 }
@@ -262,7 +261,7 @@ function caption({ title, bytes, psnr, note }) {
 const psnrText = (psnr) => (psnr === null ? "" : psnr === Infinity ? "equal to the original" : `${psnr.toFixed(2)} dB`);
 
 function showFigures() {
-  const heads = ["", "bytes", "bits per pixel", "PSNR", "encode", "decode"];
+  const heads = ["", "bytes", "bpp", "PSNR", "encode", "decode"];
   const head = document.createElement("tr");
   head.append(...heads.map((text) => element(text, "th")));
   const rows = Object.values(shown).filter(({ bytes }) => bytes !== null).map((own) => {
