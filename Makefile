@@ -6,13 +6,15 @@ JAX_STAMP := .venv-jax/.installed
 # The codec without TensorFlow is for newer Pythons, too; where there is none, it is tested in .venv.
 NEWER := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python)
 PORTABLE_STAMP := .venv-portable/.installed
+# Packages of npm for tests of the codec in a web page; without npm these tests are skipped.
+NODE_STAMP := .node/.installed
 
 .PHONY: demo test test-portable lint clean
 
 demo: $(STAMP)
 	$(PYTHON) -m experiments.demo
 
-test: lint $(JAX_STAMP) $(PORTABLE_STAMP)
+test: lint $(JAX_STAMP) $(PORTABLE_STAMP) $(NODE_STAMP)
 	$(PYTHON) -m pytest -n 2 tests
 	@if [ -x .venv-portable/bin/python ]; then $(MAKE) --no-print-directory test-portable; fi
 
@@ -24,10 +26,10 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 
-# Leaves .venv, .venv-jax, .venv-portable and trained models alone.
+# Leaves .venv, .venv-jax, .venv-portable, .node and trained models alone.
 clean:
 	rm -rf build dist *.egg-info demo_output .pytest_cache .ruff_cache
-	find . -name '.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . \( -name '.venv*' -o -name .node \) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python that is found may still not run, or lack venv or ensurepip: try each.
 $(STAMP): requirements.lock setup.py
@@ -57,4 +59,13 @@ $(PORTABLE_STAMP): setup.py
 	  .venv-portable/bin/python -m pip --disable-pip-version-check install --quiet -e . jsonschema pytest; \
 	  exit; \
 	done; echo 'No Python newer than 3.11 with its venv module: the codec is tested in .venv alone.'
+	@touch $@
+
+$(NODE_STAMP): bmshj_minnen/web/package.json
+	@mkdir -p .node
+	@cp $< .node/
+	@if command -v npm >/dev/null 2>&1; then \
+	  npm install --prefix .node --ignore-scripts --no-package-lock --no-audit --no-fund --silent || \
+	    echo 'npm cannot install onnxruntime-web: some tests of the codec in a web page are skipped.'; \
+	else echo 'No npm: tests of the codec in a web page are skipped.'; fi
 	@touch $@

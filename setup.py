@@ -55,7 +55,9 @@ setup(
   long_description_content_type="text/markdown",
   license="Apache-2.0",
   packages=find_packages(include=["bmshj_minnen", "bmshj_minnen.*"]),
-  package_data={"bmshj_minnen": ["README.md", "evaluation/page/*", "pretrained/**/*"]},
+  package_data={
+    "bmshj_minnen": ["README.md", "evaluation/page/*", "pretrained/**/*", "web/*.json", "web/*/*"]
+  },
   entry_points={
     "console_scripts": [
       f"bmshj-{name.replace('_', '-')} = bmshj_minnen.{name}:run" for name in _PROGRAMS

@@ -1,4 +1,4 @@
-"""Writes SavedModels for TensorFlow Serving and for programs without Python, ONNX graphs, or a page.
+"""Writes SavedModels for TensorFlow Serving and programs without Python, ONNX graphs, or a page.
 
 python -m bmshj_minnen.export --model=DIR --output=served/1
 python -m bmshj_minnen.export --model=DIR --format=onnx --output=graphs

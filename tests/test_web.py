@@ -69,7 +69,8 @@ def test_the_site_has_all_that_it_names(shipped):
   for address in re.findall(r'(?:src|href)="([^":]+)"', page):
     assert (shipped / address).is_file(), address
   for module in shipped.glob("*/*.js"):
-    for address in re.findall(r'(?:from|import\(|URL\()\s*"(\.[^"]+\.\w+)"', module.read_text("utf-8")):
+    text = module.read_text("utf-8")
+    for address in re.findall(r'(?:from|import\(|URL\()\s*"(\.[^"]+\.\w+)"', text):
       assert (module.parent / address).is_file(), f"{module.name} imports {address}"
   listed = [description["coder"], *description["graphs"].values()]
   assert {path.name for path in (shipped / "model").iterdir()} == {

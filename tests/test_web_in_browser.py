@@ -18,7 +18,7 @@ from bmshj_minnen.web import site  # noqa: E402
 if chromium.find() is None:
   pytest.skip("needs Chromium: apt-get install chromium", allow_module_level=True)
 if not node.RUNTIME.is_dir():
-  pytest.skip("needs onnxruntime-web, which `make test` installs into .node", allow_module_level=True)
+  pytest.skip("needs onnxruntime-web, see `make test`", allow_module_level=True)
 
 _SIZE = 75, 98
 
@@ -150,7 +150,8 @@ def test_a_file_of_python_is_decoded(browser, folder):
 
 
 @pytest.mark.parametrize(
-  ("name", "words"), [("damaged.tfci", "checksum"), ("text.txt", "cannot open the file as a picture")]
+  ("name", "words"),
+  [("damaged.tfci", "checksum"), ("text.txt", "cannot open the file as a picture")],
 )
 def test_wrong_files_get_one_line(browser, folder, name, words):
   browser.choose("#file", folder / name)

@@ -25,8 +25,8 @@ __all__ = ["refuse_other", "write"]
 _PARTS = pathlib.Path(__file__).parent / "page"
 _CHOICES = '<fieldset class="choice" id="level"><legend>Bytes, about</legend></fieldset>'
 _NOTE = (
-  "The original is lossless; decoded pictures are shown as AVIF 4:4:4 of high quality, which adds a "
-  "little to differences; figures are measured on the decoded pictures themselves."
+  "The original is lossless; decoded pictures are shown as AVIF 4:4:4 of high quality, which adds "
+  "a little to differences; figures are measured on the decoded pictures themselves."
 )
 _PAGE, _PICTURES = "index.html", "pictures"
 _FIGURES = (

@@ -33,7 +33,8 @@ for (const entry of index.refused) {
     const own = await model(entry.model);
     assert.throws(
       () => decoded(own, vector(entry.file), entry.max_pixels),
-      (error) => error instanceof FormatError && error.reason === entry.reason && !error.message.includes("\n"),
+      (error) =>
+        error instanceof FormatError && error.reason === entry.reason && !error.message.includes("\n"),
     );
   });
 }

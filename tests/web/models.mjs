@@ -18,7 +18,9 @@ const priors = new Map();
 export async function model(name) {
   if (!priors.has(name)) {
     const { directory, shipped, fingerprint } = index.models[name];
-    const folder = directory ? new URL(`${directory}/`, VECTORS) : new URL(`bmshj_minnen/pretrained/${shipped}/`, ROOT);
+    const folder = directory
+      ? new URL(`${directory}/`, VECTORS)
+      : new URL(`bmshj_minnen/pretrained/${shipped}/`, ROOT);
     const prior = await Prior.read(read(new URL("coder.npz", folder)), products);
     priors.set(name, { prior, identity: { version: prior.version, fingerprint } });
   }

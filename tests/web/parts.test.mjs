@@ -6,11 +6,21 @@ import { test } from "node:test";
 import { checksum } from "../../bmshj_minnen/web/codec/checksum.js";
 import { pack, unpack } from "../../bmshj_minnen/web/codec/container.js";
 import { FormatError, RequestError } from "../../bmshj_minnen/web/codec/errors.js";
-import { IntegerLayer, ROWS, Workspace, rounded, saturated } from "../../bmshj_minnen/web/codec/integer_layer.js";
+import {
+  IntegerLayer,
+  ROWS,
+  Workspace,
+  rounded,
+  saturated,
+} from "../../bmshj_minnen/web/codec/integer_layer.js";
 import { decode, encode } from "../../bmshj_minnen/web/codec/latents.js";
 import { steps } from "../../bmshj_minnen/web/codec/order.js";
 import {
-  QUALITIES, byteOfQuality, gains, qualityOfByte, searchBytes,
+  QUALITIES,
+  byteOfQuality,
+  gains,
+  qualityOfByte,
+  searchBytes,
 } from "../../bmshj_minnen/web/codec/quality.js";
 import { Decoder, Encoder, readTables } from "../../bmshj_minnen/web/codec/range_coder.js";
 import { spans, tiled } from "../../bmshj_minnen/web/codec/tiles.js";
@@ -26,7 +36,11 @@ function random(seed) {
 }
 
 test("checksums are those of FORMAT.md", () => {
-  for (const [n, expected] of [[16, "d45641a3"], [40, "8c46497b"], [200, "b36fd626"]]) {
+  for (const [n, expected] of [
+    [16, "d45641a3"],
+    [40, "8c46497b"],
+    [200, "b36fd626"],
+  ]) {
     const bytes = Uint8Array.from({ length: n }, (_, i) => i);
     assert.equal(Buffer.from(checksum(bytes)).toString("hex"), expected);
   }
@@ -52,7 +66,11 @@ function encodedWithBigInteger(intervals) {
   const digits = (number) => number.toString(16).padStart(2 * Number(4n + 2n * k), "0");
   const bytes = Buffer.from(digits(chosen), "hex");
   let whole = 0;
-  while (whole < 2 * Number(k) && digits(low).slice(2 * whole, 2 * whole + 4) === digits(last).slice(2 * whole, 2 * whole + 4)) whole += 2;
+  while (
+    whole < 2 * Number(k) &&
+    digits(low).slice(2 * whole, 2 * whole + 4) === digits(last).slice(2 * whole, 2 * whole + 4)
+  )
+    whole += 2;
   let end = bytes.length;
   while (end > whole && !bytes[end - 1]) end--;
   return bytes.subarray(0, end);
@@ -62,9 +80,15 @@ test("the range coder writes the bytes of FORMAT.md's encoder, and reads them", 
   for (let seed = 0; seed < 300; seed++) {
     const next = random(seed);
     // From two likely symbols to a thousand: words of zeros and carries occur.
-    const cdfs = [[0, 1, 65535, 65536], [0, 32768, 65536], Array.from({ length: 1001 }, (_, i) => (i === 1000 ? 65536 : 65 * i))];
+    const cdfs = [
+      [0, 1, 65535, 65536],
+      [0, 32768, 65536],
+      Array.from({ length: 1001 }, (_, i) => (i === 1000 ? 65536 : 65 * i)),
+    ];
     const tables = readTables(
-      cdfs.flatMap((cdf) => [16, ...cdf]), Int32Array.of(-1, 0, -500), Int32Array.from(cdfs, (cdf) => cdf.length - 2),
+      cdfs.flatMap((cdf) => [16, ...cdf]),
+      Int32Array.of(-1, 0, -500),
+      Int32Array.from(cdfs, (cdf) => cdf.length - 2),
     );
     const count = Math.floor(60 * next());
     const chosen = Int32Array.from({ length: count }, () => Math.floor(3 * next()));
@@ -98,12 +122,24 @@ test("the range coder writes the bytes of FORMAT.md's encoder, and reads them", 
 
 test("positions come in the order of FORMAT.md, after all that they depend on", () => {
   for (const support of [3, 5, 7]) {
-    for (const [height, width] of [[1, 1], [1, 9], [9, 1], [4, 7], [7, 4], [5, 2]]) {
+    for (const [height, width] of [
+      [1, 1],
+      [1, 9],
+      [9, 1],
+      [4, 7],
+      [7, 4],
+      [5, 2],
+    ]) {
       const positions = Array.from({ length: height * width }, (_, p) => [Math.floor(p / width), p % width]);
       const stepOf = ([i, j]) => j + (Math.floor(support / 2) + 1) * i;
       const all = [...steps(support, height, width)];
-      const sorted = positions.map((position, p) => [stepOf(position), position[0], p]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-      assert.deepEqual(all.flatMap((step) => [...step]), sorted.map(([, , p]) => p));
+      const sorted = positions
+        .map((position, p) => [stepOf(position), position[0], p])
+        .sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+      assert.deepEqual(
+        all.flatMap((step) => [...step]),
+        sorted.map(([, , p]) => p),
+      );
       const turn = new Map(all.flatMap((step, t) => [...step].map((p) => [p, t])));
       const margin = Math.floor(support / 2);
       positions.forEach(([i, j], p) => {
@@ -117,18 +153,32 @@ test("positions come in the order of FORMAT.md, after all that they depend on", 
       });
     }
   }
-  assert.deepEqual([...steps(0, 300, 300)].map((step) => step.length), [65536, 24464]);
+  assert.deepEqual(
+    [...steps(0, 300, 300)].map((step) => step.length),
+    [65536, 24464],
+  );
 });
 
 test("integer layers are exact", () => {
   const next = random(7);
-  for (const [inputs, outputs, largest] of [[1, 1, 65535], [7, 3, 9362], [64, 5, 1023], [2304, 4, 28], [3, 2, 40000]]) {
-    const weights = Int32Array.from({ length: inputs * outputs }, () => Math.round(largest * (2 * next() - 1)));
+  for (const [inputs, outputs, largest] of [
+    [1, 1, 65535],
+    [7, 3, 9362],
+    [64, 5, 1023],
+    [2304, 4, 28],
+    [3, 2, 40000],
+  ]) {
+    const weights = Int32Array.from({ length: inputs * outputs }, () =>
+      Math.round(largest * (2 * next() - 1)),
+    );
     const bias = Float64Array.from({ length: outputs }, () => Math.round(2 ** 40 * (2 * next() - 1)));
     const scale = Float64Array.from({ length: outputs }, (_, o) => 2 ** -(27 + o));
     for (const slope of [51, 256, 0, 2621 / 1024]) {
       const layer = new IntegerLayer(new Workspace(products), inputs, outputs, weights, bias, scale, slope);
-      assert.equal(layer.wide !== null, weights.some((w) => Math.abs(w) > 32767));
+      assert.equal(
+        layer.wide !== null,
+        weights.some((w) => Math.abs(w) > 32767),
+      );
       const rows = 1 + Math.floor(next() * ROWS);
       const { input, stride } = layer;
       for (let row = 0; row < rows; row++) {
@@ -140,7 +190,8 @@ test("integer layers are exact", () => {
       for (let row = 0; row < rows; row++) {
         for (let o = 0; o < outputs; o++) {
           let sum = BigInt(bias[o]);
-          for (let i = 0; i < inputs; i++) sum += BigInt(input[row * stride + i]) * BigInt(weights[i * outputs + o]);
+          for (let i = 0; i < inputs; i++)
+            sum += BigInt(input[row * stride + i]) * BigInt(weights[i * outputs + o]);
           // The output is a whole number of 1 / unit.
           const unit = 2n ** BigInt(27 + o) * 256n * 1024n;
           const exact = sum * (sum < 0n ? BigInt(slope * 1024) : 256n * 1024n);
@@ -156,8 +207,14 @@ test("integer layers are exact", () => {
 });
 
 test("halves are rounded to the even number", () => {
-  assert.deepEqual([0.5, 1.5, 2.5, -0.5, -1.5, 2.4999].map((x) => rounded(x) + 0), [0, 2, 2, 0, -2, 2]);
-  assert.deepEqual([32766.5, 32767.5, -32768.5, 1e300, -1e300].map(saturated), [32766, 32767, -32768, 32767, -32768]);
+  assert.deepEqual(
+    [0.5, 1.5, 2.5, -0.5, -1.5, 2.4999].map((x) => rounded(x) + 0),
+    [0, 2, 2, 0, -2, 2],
+  );
+  assert.deepEqual(
+    [32766.5, 32767.5, -32768.5, 1e300, -1e300].map(saturated),
+    [32766, 32767, -32768, 32767, -32768],
+  );
 });
 
 test("products.wasm is what products.wat says", async (context) => {
@@ -171,12 +228,23 @@ test("products.wasm is what products.wat says", async (context) => {
 });
 
 test("qualities, their bytes and gains", () => {
-  assert.deepEqual(QUALITIES.map((quality) => qualityOfByte(byteOfQuality(quality))), QUALITIES);
+  assert.deepEqual(
+    QUALITIES.map((quality) => qualityOfByte(byteOfQuality(quality))),
+    QUALITIES,
+  );
   assert.deepEqual([0, 200, 255].map(qualityOfByte), [null, null, null]);
   assert.deepEqual([byteOfQuality(1), byteOfQuality(37.5), byteOfQuality(100)], [1, 137, 100]);
-  const [lambdas, logs] = [[0.01, 0.1, 1], [[0, 1], [2, 2], [3, 0]]];
+  const [lambdas, logs] = [
+    [0.01, 0.1, 1],
+    [
+      [0, 1],
+      [2, 2],
+      [3, 0],
+    ],
+  ];
   const at = (quality) => [...gains(lambdas, logs, quality)].map((gain) => Math.log(gain));
-  const close = (found, expected) => found.forEach((x, c) => assert.ok(Math.abs(x - expected[c]) < 1e-6, `${found}`));
+  const close = (found, expected) =>
+    found.forEach((x, c) => assert.ok(Math.abs(x - expected[c]) < 1e-6, `${found}`));
   close(at(1), [0, 1]);
   close(at(100), [3, 0]);
   close(at(50.5), [2, 2]); // λ in the middle.
@@ -196,7 +264,10 @@ test("the search finds the best quality within the bytes, and tries none twice",
     assert.equal(best.quality, allowed[allowed.length - 1]);
     assert.ok(tried.size <= 14);
   }
-  await assert.rejects(searchBytes(5, async () => ({ bytes: new Uint8Array(900) })), RequestError);
+  await assert.rejects(
+    searchBytes(5, async () => ({ bytes: new Uint8Array(900) })),
+    RequestError,
+  );
 });
 
 test("tiles give the result of the whole image", async () => {
@@ -209,7 +280,8 @@ test("tiles give the result of the whole image", async () => {
       for (let j = 0; j < columns; j++) {
         for (let a = 2 * (i - 2); a < 2 * (i + 2); a++) {
           for (let b = 2 * (j - 2); b < 2 * (j + 2); b++) {
-            if (a >= 0 && b >= 0 && a < height && b < width) sums[i * columns + j] += (1 + a - 2 * i + 9 * (b - 2 * j)) * values[a * width + b];
+            if (a >= 0 && b >= 0 && a < height && b < width)
+              sums[i * columns + j] += (1 + a - 2 * i + 9 * (b - 2 * j)) * values[a * width + b];
           }
         }
       }
@@ -217,7 +289,11 @@ test("tiles give the result of the whole image", async () => {
     return { height: rows, width: columns, channels: 1, values: sums };
   };
   const next = random(3);
-  for (const [height, width] of [[77, 131], [32, 200], [9, 9]]) {
+  for (const [height, width] of [
+    [77, 131],
+    [32, 200],
+    [9, 9],
+  ]) {
     const values = Uint8Array.from({ length: height * width }, () => 256 * next());
     const image = { height, width, channels: 1, values };
     const size = [Math.ceil(height / 2), Math.ceil(width / 2)];
@@ -235,8 +311,13 @@ test("an encoder's latents come back, saturated and beyond the tables, too", asy
     const { prior, identity } = await model(name);
     const next = random(11);
     const [height, width] = [5, 6];
-    const y = Float32Array.from({ length: height * width * prior.channels }, (_, i) => (i % 17 ? 40 : 1e6) * (next() - 0.5));
-    const z = Int32Array.from({ length: 2 * 2 * prior.hyperChannels }, (_, i) => Math.round((i % 7 ? 9 : 65534) * (next() - 0.5)));
+    const y = Float32Array.from(
+      { length: height * width * prior.channels },
+      (_, i) => (i % 17 ? 40 : 1e6) * (next() - 0.5),
+    );
+    const z = Int32Array.from({ length: 2 * 2 * prior.hyperChannels }, (_, i) =>
+      Math.round((i % 7 ? 9 : 65534) * (next() - 0.5)),
+    );
     const { payload, latents } = finished(encode(prior, y, z, height, width));
     const file = pack(identity, 16 * height, 16 * width, prior.lambdas ? 12.5 : null, payload);
     const picture = unpack(file, identity);
@@ -249,7 +330,10 @@ test("an encoder's latents come back, saturated and beyond the tables, too", asy
       // Values are at most 32767 steps from the mean.
       if (Math.abs(wanted) < 2000) assert.ok(Math.abs(value - wanted) <= prior.unit / 2 + 1);
     });
-    assert.ok(Math.abs(back.bits.reduce((a, b) => a + b) / 8 - payload.length) < 40 + 0.01 * payload.length + 4 * z.length);
+    assert.ok(
+      Math.abs(back.bits.reduce((a, b) => a + b) / 8 - payload.length) <
+        40 + 0.01 * payload.length + 4 * z.length,
+    );
   }
 });
 

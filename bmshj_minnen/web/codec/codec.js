@@ -112,12 +112,15 @@ export class Codec {
 /** Multiplies channels. @param {Float32Array} values @param {Float32Array | null} factors */
 function scale(values, factors) {
   if (!factors) return;
-  for (let i = 0; i < values.length; ) {
+  for (let i = 0; i < values.length;) {
     for (let c = 0; c < factors.length; c++, i++) values[i] *= factors[c];
   }
 }
 
-/** Reports a part of the whole. @param {Report} report @param {number} from @param {number} to @returns {Report} */
+/**
+ * Reports a part of the whole.
+ * @param {Report} report @param {number} from @param {number} to @returns {Report}
+ */
 const part = (report, from, to) => (fraction) => report(from + (to - from) * fraction);
 
 /**

@@ -117,7 +117,11 @@ function splitMetadata(file) {
   if (!equal(found, file.subarray(4, 8))) {
     throw new FormatError("damaged_metadata", "The file is damaged: the checksum of its metadata is wrong.");
   }
-  return { exif: file.subarray(METADATA_HEADER, middle), xmp: file.subarray(middle, end), rest: file.subarray(end) };
+  return {
+    exif: file.subarray(METADATA_HEADER, middle),
+    xmp: file.subarray(middle, end),
+    rest: file.subarray(end),
+  };
 }
 
 /**

@@ -146,7 +146,9 @@ export class IntegerLayer {
 
 /** Whether weights have 16 bits, and no sum of products leaves 32 bits, whatever the inputs are. */
 function isNarrow(
-  /** @type {ArrayLike<number>} */ weights, /** @type {number} */ inputs, /** @type {number} */ outputs,
+  /** @type {ArrayLike<number>} */ weights,
+  /** @type {number} */ inputs,
+  /** @type {number} */ outputs,
 ) {
   const totals = new Float64Array(outputs);
   for (let i = 0; i < inputs * outputs; i++) {

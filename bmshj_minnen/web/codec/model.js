@@ -48,7 +48,11 @@ export class Prior {
     const sides = [...(arrays.get("hyper_layers")?.values ?? HYPER_LAYERS)];
     /** @type {{layer: IntegerLayer, side: number, stride: number}[]} */
     this.hyperLayers = this.hasSideInformation
-      ? layers(arrays, "h_s", workspace).map((layer, i) => ({ layer, side: sides[2 * i], stride: sides[2 * i + 1] }))
+      ? layers(arrays, "h_s", workspace).map((layer, i) => ({
+          layer,
+          side: sides[2 * i],
+          stride: sides[2 * i + 1],
+        }))
       : [];
     this.contextLayer = this.hasContext ? readLayer(arrays, "g_cm", workspace) : null;
     this.parameterLayers = this.hasContext ? layers(arrays, "g_ep", workspace) : [];
@@ -79,7 +83,9 @@ function array(arrays, name) {
 function readLayer(arrays, name, workspace) {
   const weights = array(arrays, `${name}.weights`);
   const [inputs, outputs] = weights.shape;
-  const [bias, scale, slope] = ["bias", "scale", "slope"].map((part) => array(arrays, `${name}.${part}`).values);
+  const [bias, scale, slope] = ["bias", "scale", "slope"].map(
+    (part) => array(arrays, `${name}.${part}`).values,
+  );
   return new IntegerLayer(workspace, inputs, outputs, weights.values, bias, scale, slope[0]);
 }
 

@@ -37,7 +37,8 @@ export class Parameters {
     const { channels, hasMeans, thresholds } = this.prior;
     const to = position * channels;
     if (hasMeans) {
-      for (let c = 0; c < channels; c++) this.mean[to + c] = saturated(layer.output(sums[from + o + c], o + c));
+      for (let c = 0; c < channels; c++)
+        this.mean[to + c] = saturated(layer.output(sums[from + o + c], o + c));
       o += channels;
     }
     for (let c = 0; c < channels; c++) {

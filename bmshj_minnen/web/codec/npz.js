@@ -56,7 +56,10 @@ function readNpy(file) {
   const header = new TextDecoder().decode(file.subarray(start, start + size));
   const [, kind = "", shapeText = ""] = /'descr': *'(.*?)'.*'shape': *\((.*?)\)/.exec(header) ?? [];
   if (!/'fortran_order': *False/.test(header)) throw new Error("the model's arrays are not in C order");
-  const shape = shapeText.split(",").filter((part) => part.trim()).map(Number);
+  const shape = shapeText
+    .split(",")
+    .filter((part) => part.trim())
+    .map(Number);
   const data = file.slice(start + size); // A copy, which is aligned.
   if (kind.startsWith("<U")) {
     const points = new Uint32Array(data.buffer, 0, data.length >> 2);
@@ -70,11 +73,17 @@ function readNpy(file) {
 /** @param {string} kind @param {ArrayBuffer} data @returns {Numbers} */
 function numbers(kind, data) {
   switch (kind) {
-    case "|u1": return new Uint8Array(data);
-    case "<i4": return new Int32Array(data);
-    case "<i8": return Float64Array.from(new BigInt64Array(data), Number);
-    case "<f4": return new Float32Array(data);
-    case "<f8": return new Float64Array(data);
-    default: throw new Error(`the model's arrays have an unknown type, ${kind}`);
+    case "|u1":
+      return new Uint8Array(data);
+    case "<i4":
+      return new Int32Array(data);
+    case "<i8":
+      return Float64Array.from(new BigInt64Array(data), Number);
+    case "<f4":
+      return new Float32Array(data);
+    case "<f8":
+      return new Float64Array(data);
+    default:
+      throw new Error(`the model's arrays have an unknown type, ${kind}`);
   }
 }

@@ -56,7 +56,9 @@ export async function searchBytes(bytes, attempt) {
     if (trials < 6 && logLow !== null && logHigh !== null) {
       index = low + Math.floor(((goal - logLow) * (high - low)) / Math.max(logHigh - logLow, 1e-9));
     } else if (trials && trials < 6) {
-      index = Math.floor(logLow !== null ? low + (goal - logLow) / step : high + (goal - (logHigh ?? 0)) / step);
+      index = Math.floor(
+        logLow !== null ? low + (goal - logLow) / step : high + (goal - (logHigh ?? 0)) / step,
+      );
     }
     index = Math.min(Math.max(index, low + 1), high - 1);
     const trial = await attempt(QUALITIES[index]);

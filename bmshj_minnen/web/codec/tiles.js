@@ -51,7 +51,10 @@ function even(size, length, field) {
   return Math.ceil((size - overlap) / count) + overlap;
 }
 
-/** @param {Image} image @param {number} top @param {number} left @param {number} bottom @param {number} right */
+/**
+ * @param {Image} image @param {number} top @param {number} left @param {number} bottom
+ * @param {number} right
+ */
 function crop(image, top, left, bottom, right) {
   [bottom, right] = [Math.min(bottom, image.height), Math.min(right, image.width)];
   const { width, channels, values } = image;
@@ -65,10 +68,18 @@ function crop(image, top, left, bottom, right) {
   return part;
 }
 
-/** An image with the channels and the type of another. @param {number} height @param {number} width @param {Image} like */
+/**
+ * An image with the channels and the type of another.
+ * @param {number} height @param {number} width @param {Image} like
+ */
 function empty(height, width, { channels, values }) {
   const samples = height * width * channels;
-  return { height, width, channels, values: values instanceof Uint8Array ? new Uint8Array(samples) : new Float32Array(samples) };
+  return {
+    height,
+    width,
+    channels,
+    values: values instanceof Uint8Array ? new Uint8Array(samples) : new Float32Array(samples),
+  };
 }
 
 /**
@@ -91,7 +102,9 @@ export async function tiled(field, units, source, height, width, network, report
     const down = Math.min(rows, Math.max(side, Math.floor(units / across)));
     length = [even(rows, down, field), even(columns, Math.max(across, Math.floor(units / down)), field)];
   }
-  const tiles = spans(rows, length[0], field).flatMap((i) => spans(columns, length[1], field).map((j) => [i, j]));
+  const tiles = spans(rows, length[0], field).flatMap((i) =>
+    spans(columns, length[1], field).map((j) => [i, j]),
+  );
   const { inputs, outputs } = field;
   /** @type {Image | null} */
   let result = null;

@@ -40,7 +40,10 @@ export class Transforms {
     return this.apply("g_a", image, Math.ceil(image.height / 16), Math.ceil(image.width / 16), report);
   }
 
-  /** Maps y [h, w, M] to ẑ [h', w', N]. @param {Image} y @param {Report} report @returns {Promise<Image>} */
+  /**
+   * Maps y [h, w, M] to ẑ [h', w', N].
+   * @param {Image} y @param {Report} report @returns {Promise<Image>}
+   */
   async hyperAnalysis(y, report) {
     const [height, width] = [Math.ceil(y.height / 4), Math.ceil(y.width / 4)];
     if (!this.networks.h_a) return { height, width, channels: 0, values: new Float32Array(0) };

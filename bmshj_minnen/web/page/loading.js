@@ -81,7 +81,7 @@ async function loadWay(site, base, maxPixels, way, threads, onBytes) {
   await store.clean();
   let done = 0;
   store.onBytes = (bytes) => onBytes((done += bytes), total);
-  const compiled = WebAssembly.compileStreaming(fetch(new URL("codec/products.wasm", base)));
+  const products = await (await fetch(new URL("codec/products.wasm", base))).arrayBuffer();
   const [source, runtimeBytes, coder, ...graphs] = await Promise.all(listed.map((entry) => store.get(entry)));
   const type = "text/javascript";
   const address = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (source)], { type }));
@@ -89,7 +89,7 @@ async function loadWay(site, base, maxPixels, way, threads, onBytes) {
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = threads;
   ort.env.wasm.wasmBinary = runtimeBytes;
-  const prior = await Prior.read(coder, await compiled);
+  const prior = await Prior.read(coder, await WebAssembly.compile(products));
   /** @type {Record<string, {session: any, field: import("../codec/tiles.js").Field}>} */
   const networks = {};
   for (const [i, [name, { field }]] of Object.entries(site.graphs).entries()) {

@@ -59,7 +59,8 @@ worker.onmessage = (/** @type {MessageEvent} */ { data }) => {
   else if (data.kind === "done") own.resolve(data.result);
   else own.reject(data);
 };
-worker.onerror = (/** @type {ErrorEvent} */ event) => fail({ message: `The page failed: ${event.message ?? "its worker cannot be loaded"}.` });
+worker.onerror = (/** @type {ErrorEvent} */ event) =>
+  fail({ message: `The page failed: ${event.message ?? "its worker cannot be loaded"}.` });
 
 /** @param {{stage: string, fraction: number, done?: number, total?: number}} progress */
 function showProgress({ stage, fraction, done = 0, total = 0 }) {
@@ -80,9 +81,10 @@ function idle() {
   byId("status").textContent = "";
 }
 
-/** @param {{message: string, cancelled?: boolean}} answer */
-function fail({ message, cancelled = false }) {
+/** @param {{message: string, cancelled?: boolean, reason?: string | null}} answer */
+function fail({ message, cancelled = false, reason = null }) {
   idle();
+  document.body.dataset.reason = reason ?? "";
   byId("error").textContent = cancelled ? "" : message;
   if (cancelled) byId("status").textContent = "Cancelled.";
   document.body.dataset.state = "idle";
@@ -99,6 +101,7 @@ async function run(work) {
   const own = turn;
   byId("error").textContent = "";
   byId("status").textContent = "";
+  document.body.dataset.reason = "";
   byId("work").hidden = false;
   document.body.dataset.state = "busy";
   try {
@@ -109,8 +112,8 @@ async function run(work) {
       document.body.dataset.state = "idle";
     }
   } catch (answer) {
-    const { cancelled, message } = /** @type {any} */ (answer);
-    if (own === turn || (cancelled && !current.size)) fail({ message, cancelled });
+    const { cancelled, message, reason } = /** @type {any} */ (answer);
+    if (own === turn || (cancelled && !current.size)) fail({ message, cancelled, reason });
   }
 }
 
@@ -137,7 +140,14 @@ function open(blob, name) {
     byId("result").hidden = false;
     if (isPhotograph) {
       const address = addressOf(result.original);
-      shown.original = { title: "Original", picture: address, original: address, bits: "", bytes: null, psnr: null };
+      shown.original = {
+        title: "Original",
+        picture: address,
+        original: address,
+        bits: "",
+        bytes: null,
+        psnr: null,
+      };
       fillSides("original", "original");
       viewer.fit(size[0], size[1]);
       saves(null);
@@ -153,7 +163,9 @@ function open(blob, name) {
 /** @param {number} own the turn that this belongs to. */
 async function encode(own) {
   const bySize = chosen("by") === "size";
-  const target = bySize ? { bytes: 1000 * Number(byId("size").value) } : { quality: Number(byId("quality").value) };
+  const target = bySize
+    ? { bytes: 1000 * Number(byId("size").value) }
+    : { quality: Number(byId("quality").value) };
   const before = SIDES.map((side) => byId(side).value);
   const first = !shown.model;
   const result = await ask("encode", { target: model?.rates ? target : {} });
@@ -189,7 +201,17 @@ function takeResult(result) {
   const note = result.quality === null ? "" : `quality ${result.quality}`;
   const { bytes, psnr, encodeSeconds, decodeSeconds } = result;
   const bits = addressOf(result.bits);
-  shown.model = { title: `Model ${model?.name}`, picture: address, original, bits, bytes, psnr, note, encodeSeconds, decodeSeconds };
+  shown.model = {
+    title: `Model ${model?.name}`,
+    picture: address,
+    original,
+    bits,
+    bytes,
+    psnr,
+    note,
+    encodeSeconds,
+    decodeSeconds,
+  };
   if (result.quality !== null && isPhotograph) {
     byId("quality").value = result.quality;
     byId("quality_shown").textContent = result.quality;
@@ -211,7 +233,10 @@ function saves(files) {
 
 /** Fills the choices of both sides. @param {string} left @param {string} right */
 function fillSides(left, right) {
-  for (const [side, wanted] of [["left", left], ["right", right]]) {
+  for (const [side, wanted] of [
+    ["left", left],
+    ["right", right],
+  ]) {
     const options = Object.entries(shown).map(([value, { title }]) => {
       const option = document.createElement("option");
       [option.value, option.textContent] = [value, title];
@@ -258,23 +283,30 @@ function caption({ title, bytes, psnr, note }) {
 }
 
 /** @param {number | null} psnr */
-const psnrText = (psnr) => (psnr === null ? "" : psnr === Infinity ? "equal to the original" : `${psnr.toFixed(2)} dB`);
+const psnrText = (psnr) =>
+  psnr === null ? "" : psnr === Infinity ? "equal to the original" : `${psnr.toFixed(2)} dB`;
 
 function showFigures() {
   const heads = ["", "bytes", "bpp", "PSNR", "encode", "decode"];
   const head = document.createElement("tr");
   head.append(...heads.map((text) => element(text, "th")));
-  const rows = Object.values(shown).filter(({ bytes }) => bytes !== null).map((own) => {
-    const bytes = own.bytes ?? 0;
-    const seconds = (/** @type {number | undefined} */ value) => (value === undefined ? "–" : `${value.toFixed(2)} s`);
-    const cells = [
-      bytes.toLocaleString("en"), ((8 * bytes) / (size[0] * size[1])).toFixed(4), psnrText(own.psnr) || "–",
-      seconds(own.encodeSeconds), seconds(own.decodeSeconds),
-    ];
-    const row = document.createElement("tr");
-    row.append(element(own.title, "th"), ...cells.map((text) => element(text, "td")));
-    return row;
-  });
+  const rows = Object.values(shown)
+    .filter(({ bytes }) => bytes !== null)
+    .map((own) => {
+      const bytes = own.bytes ?? 0;
+      const seconds = (/** @type {number | undefined} */ value) =>
+        value === undefined ? "–" : `${value.toFixed(2)} s`;
+      const cells = [
+        bytes.toLocaleString("en"),
+        ((8 * bytes) / (size[0] * size[1])).toFixed(4),
+        psnrText(own.psnr) || "–",
+        seconds(own.encodeSeconds),
+        seconds(own.decodeSeconds),
+      ];
+      const row = document.createElement("tr");
+      row.append(element(own.title, "th"), ...cells.map((text) => element(text, "td")));
+      return row;
+    });
   byId("figures").replaceChildren(head, ...rows);
 }
 
@@ -338,7 +370,8 @@ started.then((result) => {
     ? `${threads} thread${threads > 1 ? "s" : ""}`
     : "one thread: the server does not isolate the page (COOP and COEP headers)";
   const loaded = fetched ? `${(fetched / 1e6).toFixed(1)} MB were fetched` : "nothing was fetched anew";
-  byId("machine").textContent = `Model ${name} (${fingerprint}); ${gpu ? "GPU and " : ""}${isolated}; ${loaded}.`;
+  byId("machine").textContent =
+    `Model ${name} (${fingerprint}); ${gpu ? "GPU and " : ""}${isolated}; ${loaded}.`;
   Object.assign(document.body.dataset, { fetched, threads, gpu });
   if (document.body.dataset.state !== "busy") {
     idle();

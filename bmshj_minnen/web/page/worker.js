@@ -86,7 +86,10 @@ async function open(id, blob) {
   return { kind: "photograph", height, width, original: await png(photograph) };
 }
 
-/** Decodes a file, and compares it with the photograph if there is one. @param {number} id @param {Uint8Array} file */
+/**
+ * Decodes a file, and compares it with the photograph if there is one.
+ * @param {number} id @param {Uint8Array} file
+ */
 async function decoded(id, file) {
   const codec = await codecOf();
   const begin = performance.now();
@@ -125,7 +128,8 @@ async function others(id, bytes) {
     await pause();
     if (cancelled.has(id)) throw new Cancelled();
   };
-  for (const [name, type] of Object.entries(FORMATS)) result[name] = await atBytes(photograph, type, bytes, check);
+  for (const [name, type] of Object.entries(FORMATS))
+    result[name] = await atBytes(photograph, type, bytes, check);
   return result;
 }
 
@@ -166,7 +170,13 @@ onmessage = ({ data }) => {
       if (request.kind === "start") loading = null;
       const wasCancelled = error instanceof Cancelled;
       const reason = error instanceof FormatError ? error.reason : null;
-      postMessage({ id, kind: "error", cancelled: wasCancelled, reason, message: wasCancelled ? "" : lineOf(error) });
+      postMessage({
+        id,
+        kind: "error",
+        cancelled: wasCancelled,
+        reason,
+        message: wasCancelled ? "" : lineOf(error),
+      });
     }
     cancelled.delete(id);
   });
