@@ -206,6 +206,19 @@ test("integer layers are exact", () => {
   }
 });
 
+test("sums at the bounds of 32 bits are exact", () => {
+  // Absolute weights of 65536 in all: of either sign, and of both.
+  const columns = [Array(4).fill(16384), [-32767, -32767, -1, 1], [-32767, -32767, -1, -1]];
+  for (const column of columns) {
+    const layer = new IntegerLayer(new Workspace(products), 4, 1, column, [0], [1], 256);
+    assert.equal(layer.wide === null, column !== columns[2]);
+    for (const x of [-32768, 32767]) {
+      layer.input.fill(x);
+      assert.equal(layer.sums(1)[0], column.reduce((sum, weight) => sum + x * weight, 0));
+    }
+  }
+});
+
 test("halves are rounded to the even number", () => {
   assert.deepEqual(
     [0.5, 1.5, 2.5, -0.5, -1.5, 2.4999].map((x) => rounded(x) + 0),

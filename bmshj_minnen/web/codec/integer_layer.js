@@ -144,16 +144,19 @@ export class IntegerLayer {
   }
 }
 
-/** Whether weights have 16 bits, and no sum of products leaves 32 bits, whatever the inputs are. */
-function isNarrow(
-  /** @type {ArrayLike<number>} */ weights,
-  /** @type {number} */ inputs,
-  /** @type {number} */ outputs,
-) {
+/**
+ * Whether weights have 16 bits, and no sum of products leaves 32 bits, whatever the inputs are. The sum of
+ * -32768 times weights of -65536 in all would: it is 2^31.
+ * @param {ArrayLike<number>} weights @param {number} inputs @param {number} outputs
+ */
+function isNarrow(weights, inputs, outputs) {
   const totals = new Float64Array(outputs);
+  const negative = new Float64Array(outputs);
   for (let i = 0; i < inputs * outputs; i++) {
-    if (Math.abs(weights[i]) > 32767) return false;
-    totals[i % outputs] += Math.abs(weights[i]);
+    const weight = weights[i];
+    if (Math.abs(weight) > 32767) return false;
+    totals[i % outputs] += Math.abs(weight);
+    if (weight < 0) negative[i % outputs] -= weight;
   }
-  return totals.every((total) => total < 65536);
+  return totals.every((total, o) => total <= 65536 && negative[o] < 65536);
 }

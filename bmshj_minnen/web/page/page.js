@@ -137,6 +137,7 @@ function open(blob, name) {
     isPhotograph = result.kind === "photograph";
     size = [result.width, result.height];
     byId("encode").disabled = !isPhotograph;
+    byId("drop").hidden = true;
     byId("result").hidden = false;
     if (isPhotograph) {
       const address = addressOf(result.original);
@@ -144,7 +145,7 @@ function open(blob, name) {
         title: "Original",
         picture: address,
         original: address,
-        bits: "",
+        bits: address, // The original beside the map of bits.
         bytes: null,
         psnr: null,
       };
