@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["PACKAGES", "Browser"]
 
 _ROOT = pathlib.Path(__file__).parents[2]
-PACKAGES = _ROOT / ".node"  # Of npm, with playwright-core and onnxruntime-web.
+PACKAGES = _ROOT / ".node"  # The npm packages, with playwright-core and onnxruntime-web.
 
 
 class Browser:

@@ -3,7 +3,7 @@
  * and activations have 16 bits, as far as they fit 32 bits; else in numbers, which hold 53 bits.
  */
 
-const ROW_BLOCK = 4; // Of products.wat.
+const ROW_BLOCK = 4; // The blocks of products.wat.
 const OUTPUT_BLOCK = 2;
 const INPUT_BLOCK = 8;
 const PAGE = 2 ** 16;

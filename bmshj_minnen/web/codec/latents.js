@@ -7,7 +7,7 @@ import { steps } from "./order.js";
 import { Decoder, Encoder } from "./range_coder.js";
 
 const MAX_VALUE = 32767;
-const HYPER_SHARE = 0.3; // Of the time.
+const HYPER_SHARE = 0.3; // The share of h_s in the time.
 
 /**
  * @typedef {import("./model.js").Prior} Prior
