@@ -76,7 +76,7 @@ async function codecOf() {
 /** @param {number} id @param {Blob} blob */
 async function open(id, blob) {
   const head = new Uint8Array(await blob.slice(0, 3).arrayBuffer());
-  if (new TextDecoder().decode(head) === "BMM" || !blob.size) {
+  if ("BMM".startsWith(new TextDecoder().decode(head))) {
     photograph = null;
     return { kind: "file", ...(await decoded(id, new Uint8Array(await blob.arrayBuffer()))) };
   }
