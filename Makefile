@@ -6,6 +6,8 @@ JAX_STAMP := .venv-jax/.installed
 # The codec without TensorFlow is for newer Pythons, too; where there is none, it is tested in .venv.
 NEWER := python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python)
 PORTABLE_STAMP := .venv-portable/.installed
+# Packages of npm for tests of the codec in a web page; without npm these tests are skipped.
+NODE_STAMP := .node/.installed
 
 .PHONY: demo test test-portable lint clean
 
@@ -15,7 +17,7 @@ demo: $(STAMP)
 # A file's tests share their models, so one process runs them all.
 PARALLEL := -n 2 --dist=loadfile
 
-test: lint $(JAX_STAMP) $(PORTABLE_STAMP)
+test: lint $(JAX_STAMP) $(PORTABLE_STAMP) $(NODE_STAMP)
 	@if [ -x .venv-portable/bin/python ]; then \
 	  $(MAKE) --no-print-directory test-portable && \
 	  $(PYTHON) -m pytest $(PARALLEL) --ignore=tests/portable tests; \
@@ -29,10 +31,10 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 
-# Leaves .venv, .venv-jax, .venv-portable and trained models alone.
+# Leaves .venv, .venv-jax, .venv-portable, .node and trained models alone.
 clean:
 	rm -rf build dist *.egg-info demo_output .pytest_cache .ruff_cache
-	find . -name '.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . \( -name '.venv*' -o -name .node \) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python that is found may still not run, or lack venv or ensurepip: try each.
 $(STAMP): requirements.lock setup.py
@@ -63,4 +65,13 @@ $(PORTABLE_STAMP): setup.py
 	    -e '.[serve]' jsonschema pytest pytest-xdist; \
 	  exit; \
 	done; echo 'No Python newer than 3.11 with its venv module: the codec is tested in .venv alone.'
+	@touch $@
+
+$(NODE_STAMP): bmshj_minnen/web/package.json
+	@mkdir -p .node
+	@cp $< .node/
+	@if command -v npm >/dev/null 2>&1; then \
+	  npm install --prefix .node --ignore-scripts --no-package-lock --no-audit --no-fund --silent || \
+	    echo 'npm cannot install onnxruntime-web: some tests of the codec in a web page are skipped.'; \
+	else echo 'No npm: tests of the codec in a web page are skipped.'; fi
 	@touch $@

@@ -61,6 +61,8 @@ setup(
       "evaluation/page/*",
       "evaluation/published_points/*",
       "pretrained/**/*",
+      "web/*.json",
+      "web/*/*",
     ]
   },
   entry_points={

@@ -1,9 +1,11 @@
-"""Writes SavedModels for TensorFlow Serving and for programs without Python, or ONNX graphs.
+"""Writes SavedModels for TensorFlow Serving and programs without Python, ONNX graphs, or a page.
 
 python -m bmshj_minnen.export --model=DIR --output=served/1
 python -m bmshj_minnen.export --model=DIR --format=onnx --output=graphs
+python -m bmshj_minnen.export --format=web --output=site
 """
 
+import importlib
 import pathlib
 
 from absl import app, flags, logging
@@ -20,14 +22,21 @@ _OUTPUT = shared_flags.define_path(
   "output",
   None,
   "BASE/VERSION, for which BASE/codec/VERSION and BASE/stock/VERSION are written. For ONNX graphs "
-  "a new directory, which --model of compress and decompress accepts.",
+  "a new directory, which --model of compress and decompress accepts. For a page a new directory, "
+  "for any server of files.",
 )
 _FORMAT = flags.DEFINE_enum(
   "format",
   "saved_model",
-  ["saved_model", "onnx"],
-  "SavedModels, or ONNX graphs for a codec without TensorFlow; the graphs need "
-  "pip install 'bmshj_minnen[onnx]'.",
+  ["saved_model", "onnx", "web"],
+  "SavedModels, ONNX graphs for a codec without TensorFlow, or a page that encodes and decodes in "
+  "the browser; graphs and page need pip install 'bmshj_minnen[onnx]'.",
+)
+_ONNXRUNTIME_WEB = shared_flags.define_path(
+  "onnxruntime_web",
+  None,
+  "For a page the folder `dist` of the npm package onnxruntime-web, which is copied; if it is not "
+  "given, the page fetches onnxruntime-web from a public network.",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels",
@@ -41,12 +50,12 @@ _QUALITY = flags.DEFINE_float(
 _WARM_UP = flags.DEFINE_bool("warm_up", True, "Add requests with which a server warms up.")
 
 
-def _onnx_export():
+def _with_onnx(module):
+  """A module that needs the packages of an extra."""
   try:
-    from bmshj_minnen.serving import onnx_export
+    return importlib.import_module(f"bmshj_minnen.{module}")
   except ModuleNotFoundError as error:
     raise ValueError(f"ONNX graphs need {error.name}: pip install 'bmshj_minnen[onnx]'") from error
-  return onnx_export
 
 
 def main(argv):
@@ -59,7 +68,11 @@ def main(argv):
       raise ValueError("give --output, such as --output=served/1")
     output = pathlib.Path(_OUTPUT.value)
     if _FORMAT.value == "onnx":
-      print(_onnx_export().export(_MODEL.value, output))
+      print(_with_onnx("serving.onnx_export").export(_MODEL.value, output))
+      return
+    if _FORMAT.value == "web":
+      runtime = pathlib.Path(_ONNXRUNTIME_WEB.value) if _ONNXRUNTIME_WEB.value else None
+      print(_with_onnx("web.site").export(_MODEL.value, output, runtime))
       return
     options = (_MAX_PIXELS.value, _WARM_UP.value, _QUALITY.value)
     for path in saved_models.export(_MODEL.value, output, *options):

@@ -34,7 +34,16 @@ _RATES = flags.DEFINE_integer(
 )
 _DEFAULTS = TrainConfig(model_dir="")
 _MODEL = config.ModelConfig()
-_MODEL_FLAGS = ("prior", "num_filters", "latent_channels", "networks", "context_support")
+_MODEL_FLAGS = (
+  "prior",
+  "num_filters",
+  "latent_channels",
+  "networks",
+  "context_support",
+  "density",
+  "components",
+  "order",
+)
 
 shared_flags.define_path(
   "model_dir", None, "Folder for weights and logs (models/PRIOR-λ by default)."
@@ -47,6 +56,15 @@ flags.DEFINE_string(
 flags.DEFINE_integer("num_filters", _MODEL.num_filters, "N, channels inside the transforms.")
 flags.DEFINE_integer("latent_channels", _MODEL.latent_channels, "M, channels of the latents.")
 flags.DEFINE_string("networks", _MODEL.networks, "Networks: paper, or registered ones.")
+flags.DEFINE_string(
+  "density", _MODEL.density, "Density of y: gaussian, laplace, logistic, or a registered one."
+)
+flags.DEFINE_integer("components", _MODEL.components, "Densities in a mixture; 1: no mixture.")
+flags.DEFINE_string(
+  "order",
+  _MODEL.order,
+  "Order of coding: causal, checkerboard, channel_slices, or a registered one.",
+)
 flags.DEFINE_integer(
   "context_support", _MODEL.context_support, "Side of the kernel of g_cm, an odd number."
 )

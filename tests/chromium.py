@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _PATIENCE = 60.0  # Seconds.
+_NO_GPU = "No available adapters."  # Chromium's warning about a question for a GPU.
 
 KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Tab": 9, "End": 35, "Home": 36}
 
@@ -21,7 +22,7 @@ def find() -> Optional[str]:
 
 
 class Page:
-  """One page; `errors` has the errors on its console."""
+  """One page; `errors` has the errors on its console, and requests beyond the site it visits."""
 
   def __init__(self, folder: pathlib.Path, width: int = 1440, height: int = 900):
     self.errors: list[str] = []
@@ -50,6 +51,7 @@ class Page:
     self.resize(width, height)
 
   _session = ""
+  _site = "file:"
 
   def call(self, method: str, **parameters) -> dict[str, Any]:
     """Calls a method of the protocol and returns its result."""
@@ -90,12 +92,14 @@ class Page:
     if kind == "Runtime.exceptionThrown":
       self.errors.append(json.dumps(details["exceptionDetails"]))
     elif kind == "Log.entryAdded" and details["entry"]["level"] in ("error", "warning"):
+      if details["entry"]["text"] == _NO_GPU:
+        return
       self.errors.append(f"{details['entry']['text']} {details['entry'].get('url')}")
     elif kind == "Runtime.consoleAPICalled" and details["type"] in ("error", "warning"):
       self.errors.append(json.dumps(details["args"]))
     elif kind == "Network.requestWillBeSent":
       url = details["request"]["url"]
-      if not url.startswith(("file:", "data:", "blob:")):
+      if not url.startswith(("file:", "data:", "blob:", self._site)):
         self.errors.append(f"asked the network for {url}")
 
   def resize(self, width: int, height: int) -> None:
@@ -120,6 +124,18 @@ class Page:
       "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))"
     )
     return time.perf_counter() - start
+
+  def visit(self, address: str) -> None:
+    """Opens a page of a server, whose other files may be fetched, too."""
+    self._site = address
+    self.call("Page.navigate", url=address)
+    self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(address)}")
+
+  def choose(self, selector: str, path: pathlib.Path) -> None:
+    """Chooses a file in an input element."""
+    root = self.call("DOM.getDocument")["root"]["nodeId"]
+    found = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+    self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=found)
 
   def evaluate(self, expression: str) -> Any:
     """The value of an expression of JavaScript; waits for promises.

@@ -26,6 +26,7 @@ _FLOORS = [
   [""],  # The public API, whose names are looked up when they are used.
   ["command_line"],
   ["training", "evaluation", "serving", "corpus", "server"],
+  ["web"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
 _BINARIES = {

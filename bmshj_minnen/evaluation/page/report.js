@@ -85,9 +85,7 @@ function option(value, label) {
   return element;
 }
 
-const viewer = new Viewer(byId("stage"), byId("split"), (zoom) => {
-  document.querySelector(`input[name=zoom][value="${zoom}"]`).checked = true;
-});
+const viewer = new Viewer();
 
 const image = () => data.images[byId("image").selectedIndex];
 const level = () => image().levels[Number(chosen("level") ?? 0)] ?? {};
@@ -173,9 +171,5 @@ byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));
 byId("metric").addEventListener("change", showMetric);
 for (const id of ["left", "right", "show", "level"]) byId(id).addEventListener("change", showSides);
-byId("zoom").addEventListener("change", () => {
-  const zoom = chosen("zoom");
-  viewer.setZoom(zoom === "fit" ? zoom : Number(zoom));
-});
 showImage();
 showMetric();

@@ -2,10 +2,10 @@
 
 /** Two pictures in one place, with a movable border between them. */
 class Viewer {
-  constructor(stage, slider, onZoom) {
+  constructor() {
+    const [stage, slider, zooms] = ["stage", "split", "zoom"].map((id) => document.getElementById(id));
     this.stage = stage;
     this.slider = slider;
-    this.onZoom = onZoom;
     this.sides = ["left", "right"].map((name) => document.getElementById(`${name}_side`));
     this.divider = document.getElementById("divider");
     this.size = [1, 1];
@@ -13,6 +13,10 @@ class Viewer {
     this.centre = [0.5, 0.5]; // Point of the picture in the middle of the stage, in 0..1.
     this.split = 50; // Position of the border, in per cent of the stage.
     slider.addEventListener("input", () => this.moveTo(Number(slider.value)));
+    zooms.addEventListener("change", (event) => {
+      const zoom = event.target.value;
+      this.setZoom(zoom === "fit" ? zoom : Number(zoom));
+    });
     stage.addEventListener("keydown", (event) => this.onKey(event));
     stage.addEventListener("pointerdown", (event) => this.onDrag(event));
     stage.addEventListener("dragstart", (event) => event.preventDefault());
@@ -49,7 +53,7 @@ class Viewer {
     this.zoom = zoom;
     if (zoom === "fit") this.centre = [0.5, 0.5];
     this.place();
-    this.onZoom(zoom);
+    document.querySelector(`input[name=zoom][value="${zoom}"]`).checked = true;
   }
 
   moveTo(split) {

@@ -1,0 +1,1 @@
+"""The codec in a web page, measured."""
