@@ -153,6 +153,7 @@ _FREE = (
   "coding.fixed_point",
   "coding.image_transforms",
   "coding.latent_coder",
+  "coding.mixture",
   "coding.networks",
   "coding.observing",
   "coding.order",

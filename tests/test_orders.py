@@ -1,15 +1,20 @@
 """Orders of coding by name: the masks of training, the passes of the loop, and files."""
 
+import json
+import pathlib
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.coding import order, wavefront
-from bmshj_minnen.format import orders
+from bmshj_minnen.format import orders, reading
 from bmshj_minnen.layers import MaskedConv2D
 from tests import codecs, variants
 
+_README = pathlib.Path(__file__).parent.parent / "README.md"
 orders.register("test four steps", [[0, 2], [3, 1]])
 # Two slices, the first in a checkerboard, the second in rows.
 orders.register("test slices in space", [[[0, 2], [1, 2]], [[1, 3], [0, 3]]])
@@ -134,3 +139,29 @@ def test_other_files_than_the_causal_orders(tmp_path):
   other, _ = codecs.make_codec("autoregressive", tmp_path / "other", order="checkerboard")
   with pytest.raises(bmshj_minnen.BitstreamError, match="fingerprint"):
     other.decompress(codec.compress(codecs.photograph(40, 40)))
+
+
+def test_an_order_and_a_density_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  examples = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
+  (example,) = (text for text in examples if "orders.register(" in text)
+  for text, small in {"128, 192": "4, 6", "steps=100_000": "steps=1, crop=64, batch=1"}.items():
+    assert text in example
+    example = example.replace(text, small)
+  names: dict = {}
+  exec(example, names)
+  image = codecs.photograph(50, 40)
+  assert names["codec"].decompress(names["codec"].compress(image)).shape == image.shape
+  fields = json.loads((tmp_path / "models/mine/config.json").read_text())
+  assert (fields["density"], fields["order"]) == ("power", "four_passes")
+
+
+def test_a_checkerboard_of_mixtures_in_one_graph(tmp_path):
+  codec, _ = codecs.make_codec("autoregressive", tmp_path, order="checkerboard", components=2)
+  data, sent = codec.compress_with_latents(codecs.photograph(60, 90))
+  _, payload = reading.unpack(data, codec.fingerprint)
+  decode = tf.function(codec.graphs.decode)
+  y_hat, _, is_whole = decode(tf.constant(payload), tf.constant(60), tf.constant(90))
+  assert is_whole and y_hat.numpy().tobytes() == sent.y_hat.tobytes()
+  encode = tf.function(codec.graphs.encode)
+  assert encode(sent.y_hat, tf.constant(sent.z_hat))[0] == payload
