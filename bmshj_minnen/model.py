@@ -55,7 +55,8 @@ class Model(tf.keras.Model):
     h_a, h_s, z_density: side information, or None.
     g_cm, g_ep: context model and entropy parameters, or None.
     y_density: density of y in the factorized model, or None.
-    conditional: the `Conditional` of all other priors, or the `Mixture`.
+    conditional: density of y in other models: `GaussianConditional`, another `Conditional`, or a
+      `Mixture`.
     gains: gains of a model for many rates, or None. Methods that take `lmbda`, the λ of each image
       [B] float32, ignore it for a model for one rate; None is the λ of the default quality.
   """

@@ -61,7 +61,7 @@ def test_scales_of_another_family_have_thresholds_of_their_own(tmp_path):
 
 def test_tables_of_another_density_are_refused(monkeypatch, tmp_path):
   model = variants.trained("joint", density="laplace")
-  gaussian = entropy.Conditional()
+  gaussian = entropy.GaussianConditional()
   monkeypatch.setattr(model.conditional, "coding_prior", gaussian.coding_prior)
   with pytest.raises(ValueError, match="tables of another density"):
     model_directory.save(model, tmp_path, tf.constant(codecs.photograph(64, 64)[None]))

@@ -16,7 +16,7 @@ _UNIT = 2**-16  # Unit of the probabilities in tables.
 
 @pytest.fixture(scope="module")
 def conditional():
-  return entropy.Conditional()
+  return entropy.GaussianConditional()
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def _bits(density, z):
   return density.bits(tf.constant(z, tf.float32)).numpy()
 
 
-# Conditional.
+# GaussianConditional.
 
 
 def test_scale_table_is_log_spaced_from_0_11_to_256(conditional):

@@ -9,7 +9,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.command_line import report
-from bmshj_minnen.entropy import Conditional
+from bmshj_minnen.entropy import GaussianConditional
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.photographs import finding
 from tests import codecs
@@ -95,7 +95,7 @@ _WEIGHTS = (1 - np.abs(_AROUND)) / np.sum(1 - np.abs(_AROUND))
 def test_noise_costs_at_least_what_rounding_does():
   scale = tf.constant(np.geomspace(0.2, 200, 30)[:, None], tf.float32)
   y_hat = tf.constant(np.arange(-3, 4) + 0.3, tf.float32)
-  conditional, mean = Conditional(), tf.constant(0.3)
+  conditional, mean = GaussianConditional(), tf.constant(0.3)
   rounded = conditional.bits(y_hat, mean, scale).numpy()
   noisy = sum(
     w * conditional.bits(y_hat + offset, mean, scale).numpy()

@@ -12,6 +12,7 @@ import tensorflow_compression as tfc
 
 from bmshj_minnen import config
 from bmshj_minnen.entropy.conditional import Conditional
+from bmshj_minnen.entropy.gaussian_conditional import GaussianConditional
 
 __all__ = ["Mixture", "conditional_of"]
 
@@ -56,4 +57,8 @@ class Mixture:
 
 def conditional_of(model_config: config.ModelConfig) -> Union[Conditional, Mixture]:
   """The conditional density of a model."""
-  return Mixture(model_config) if model_config.components > 1 else Conditional(model_config)
+  if model_config.components > 1:
+    return Mixture(model_config)
+  if model_config.density == config.PAPERS_DENSITY:
+    return GaussianConditional(model_config)
+  return Conditional(model_config)

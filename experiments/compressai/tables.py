@@ -6,7 +6,8 @@ import numpy as np
 from scipy import stats
 
 from bmshj_minnen.entropy import range_coder
-from bmshj_minnen.entropy.conditional import Conditional, scale_table
+from bmshj_minnen.entropy.conditional import scale_table
+from bmshj_minnen.entropy.gaussian_conditional import GaussianConditional
 
 __all__ = ["costs", "excess", "ours"]
 
@@ -36,7 +37,7 @@ def excess(widths: np.ndarray, first: int, scale: float) -> float:
 
 def ours() -> list[tuple[np.ndarray, int]]:
   """Probabilities [n + 1] and first value, as in `excess`, for each of 64 scales."""
-  tables = range_coder.build_tables(Conditional().coding_prior())
+  tables = range_coder.build_tables(GaussianConditional().coding_prior())
   ends = np.flatnonzero(tables.cdf == 2**range_coder.PRECISION) + 1
   cdfs = np.split(tables.cdf, ends[:-1])
   return [(np.diff(cdf[1:]), int(first)) for cdf, first in zip(cdfs, tables.offset)]
