@@ -53,7 +53,7 @@ def test_other_formats_are_refused_by_name(name, head):
 
 @pytest.mark.parametrize("text", [b"<html><svg/></html>", b"<?xml?>" * 500, b"<!--", b"<svgs/>"])
 def test_other_text_is_no_svg(text):
-  _refuse(text, "of no known format")
+  _refuse(text, "unknown format")
 
 
 def test_a_jpeg_whose_first_marker_is_missing_is_called_damaged():

@@ -60,7 +60,7 @@ def test_messages_name_what_was_handed_over(tmp_path):
   ):
     with pytest.raises(images.ImageError) as caught:
       images.read_image(source)
-    assert str(caught.value) == f"{name}: not a readable image (of no known format)"
+    assert str(caught.value) == f"{name}: not a readable image (unknown format)"
 
 
 @pytest.mark.parametrize(

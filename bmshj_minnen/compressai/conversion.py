@@ -110,7 +110,7 @@ class _Source:
     if array.shape != shape:
       raise ValueError(_foreign(f"{name} has shape {array.shape}, not {shape}"))
     if array.dtype.kind != "f" or not np.isfinite(array).all():
-      raise ValueError(f"{name} holds values that are no numbers")
+      raise ValueError(f"{name} must hold finite floating-point numbers")
     del self._arrays[name]
     return array.astype(np.float64)
 

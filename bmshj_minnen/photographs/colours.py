@@ -50,7 +50,7 @@ def to_srgb(path: str, image: PIL.Image.Image, note: Callable[[str], None]) -> P
     if _is_identity(transform, mode):
       return pixels
     if not soundness.is_sound(source.profile, transform, mode):
-      raise ValueError("the profile gives no colours")
+      raise ValueError("the profile does not give RGB")
     if soundness.has_wrong_checksum(profile):
       note(f"{path}: its colour profile was changed after it was made; it is used as it is")
     return PIL.ImageCms.applyTransform(pixels, transform)

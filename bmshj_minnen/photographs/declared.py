@@ -75,7 +75,7 @@ def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None])
   except NotReadError:
     raise
   except (ValueError, struct.error):
-    note("what it says of its colours is damaged; they are taken as sRGB")
+    note("its colour declaration is damaged; the colours are taken as sRGB")
     return None
 
 
@@ -84,7 +84,7 @@ def _coded(primaries, transfer):
   _refuse_hdr(transfer)
   if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
     raise NotReadError(
-      f"of colours that are not read (primaries {primaries}, transfer {transfer} of H.273): "
+      f"its colours are not supported (primaries {primaries}, transfer {transfer} of H.273): "
       f"convert it to 8-bit sRGB first"
     )
   curve = _TRANSFERS[transfer]
@@ -172,7 +172,7 @@ def _of_bmp(image, content, note):
     return None  # The header declares no colours.
   places = [(x / (x + y + z), y / (x + y + z)) for x, y, z in zip(*[iter(ends)] * 3) if x + y + z]
   if len(places) != 3:
-    raise ValueError("the primaries are no colours")
+    raise ValueError("invalid primaries")
   white = icc.D65
   is_srgb = all(
     abs(one - other) < 0.01

@@ -88,7 +88,7 @@ def open_picture(content: bytes) -> PIL.Image.Image:
     if not isinstance(error, PIL.UnidentifiedImageError):
       raise
     _refuse_kind(content)
-    reason = "of no known format" if content else "the file is empty"
+    reason = "unknown format" if content else "the file is empty"
     if content.startswith(b"\xff\xd8"):
       reason = "a damaged JPEG picture"  # There are other bytes before its first marker.
     raise NotReadError(f"not a readable image ({reason})") from error

@@ -56,7 +56,7 @@ def profile(chromaticities: Chromaticities, curves: tuple[Curve, ...]) -> bytes:
   curves = curves * 3 if len(curves) == 1 else curves
   columns = _to_d50(chromaticities)
   if not np.isfinite(columns).all() or np.abs(columns).max() > 100:
-    raise ValueError("the primaries are no colours")
+    raise ValueError("invalid primaries")
   tags = [(b"wtpt", _xyz(_D50))]
   tags += [(name + b"XYZ", _xyz(columns[:, i])) for i, name in enumerate((b"r", b"g", b"b"))]
   tags += [(name + b"TRC", _para(curves[i])) for i, name in enumerate((b"r", b"g", b"b"))]
@@ -81,14 +81,14 @@ def _to_d50(chromaticities):
     try:
       columns = columns * np.linalg.solve(columns, white)
     except np.linalg.LinAlgError as error:
-      raise ValueError("the primaries are no colours") from error
+      raise ValueError("invalid primaries") from error
     scale = (_BRADFORD @ _D50) / (_BRADFORD @ white)
     return np.linalg.inv(_BRADFORD) @ np.diag(scale) @ _BRADFORD @ columns
 
 
 def _non_zero(chromaticities):
   if any(y == 0 for _, y in chromaticities):
-    raise ValueError("the primaries are no colours")
+    raise ValueError("invalid primaries")
   return chromaticities
 
 
@@ -102,5 +102,5 @@ def _xyz(values):
 
 def _para(curve):
   if not 0 < curve.g < 100:
-    raise ValueError("the exponent is none")
+    raise ValueError("invalid exponent")
   return b"para" + bytes(4) + struct.pack(">H2x", 3) + b"".join(map(_fixed, curve))

@@ -154,14 +154,14 @@ def _refuse_unsupported(image):
   if image.mode == "I" and image.format in ("PNG", "PPM"):
     pass  # These are 16 bits, stored in 32.
   elif image.mode not in _MODES and not image.mode.startswith("I;16"):
-    problem = f"of Pillow's mode {image.mode}"
+    problem = f"Pillow's mode {image.mode} is"
   elif any(mode.endswith(";12") for mode in raw_modes):
-    problem = "of 12 bits a channel"
+    problem = "12 bits per channel are"
   elif image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8:
     if not all(";16" in mode for mode in raw_modes):
-      problem = "of separate 16-bit planes"  # Pillow misreads them.
+      problem = "separate 16-bit planes are"  # Pillow misreads them.
   if problem:
-    raise NotReadError(f"{problem}, which is not supported: convert it to 8-bit RGB first")
+    raise NotReadError(f"{problem} not supported: convert it to 8-bit RGB first")
 
 
 def _raw_mode(tile):

@@ -51,7 +51,7 @@ BAD = {
   "truncated_gif.gif": "not a readable image",
   "flipped.png": "not a readable image",
   "empty.png": "the file is empty",
-  "text.png": "of no known format",
+  "text.png": "unknown format",
   "bomb.png": "decompression bomb",
   "float.tif": "not supported",
   "planes.tif": "not supported",
