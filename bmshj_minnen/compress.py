@@ -121,16 +121,19 @@ def _write(results, target, result, source):
 
 
 def _is_done(codec, quality, source, target):
-  """Whether a file that satisfies the request exists already."""
+  """Facts about a file that satisfies the request and exists already; else None."""
   if _FILES.update and _REFINEMENT.steps:  # A file does not show how far it was refined.
-    return False
+    return None
   if _ALPHA.value and not existing.is_opaque(source):
-    return False
+    return None
   read_source = functools.partial(images.read_image, source, _ALPHA.value, lambda text: None)
-  header = existing.header_of_answer(codec, quality, files.read(target), read_source)
-  if header is None or not _METADATA.value:
-    return header is not None
-  return (header.exif, header.xmp) == _metadata(source, files.read(source))
+  data = files.read(target)
+  header = existing.header_of_answer(codec, quality, data, read_source)
+  if header is None:
+    return None
+  if _METADATA.value and (header.exif, header.xmp) != _metadata(source, files.read(source)):
+    return None
+  return {"width": header.width, "height": header.height, "bytes": len(data)}
 
 
 def _request(codec, quality):

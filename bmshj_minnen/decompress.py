@@ -101,10 +101,16 @@ def _write(results, image_format, target, picture, source):
 
 
 def _is_done(source, target):
-  """Whether a whole image of the size that the source declares exists already."""
-  header, _ = reading.parse_intact(files.read(source))
-  is_whole = not _region() and _SCALE.value == "1"
-  return is_whole and images.size_of_whole_picture(target) == (header.height, header.width)
+  """Facts about a whole image of the size that the source declares, if there is one; else None."""
+  data = files.read(source)
+  header, _ = reading.parse_intact(data)
+  if _region() or _SCALE.value != "1":
+    return None
+  if _FILES.update and _PICTURES.quality:  # A picture does not show its quality.
+    return None
+  if images.size_of_whole_picture(target) != (header.height, header.width):
+    return None
+  return {"width": header.width, "height": header.height, "bytes": len(data)}
 
 
 def main(argv):

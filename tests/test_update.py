@@ -1,9 +1,11 @@
 """Nightly runs of `compress --update` and its companions: what is done again, kept, copied."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
+import pathlib
 import re
 import shutil
 
@@ -12,7 +14,8 @@ import PIL.Image
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import prometheus
+from bmshj_minnen.command_line import archive, files, many_files, planning, prometheus
+from bmshj_minnen.photographs import outputs
 from tests import codecs, programs
 
 _ONNX = "--runtime=onnx"  # Starts at once.
@@ -51,81 +54,143 @@ def _sha256(path):
   return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_only_what_changed_is_done_again(folder):
+# The rule, with a conversion that needs no codec.
+
+
+def _update(folder, request="q=1", overwrite=False, update=True, status=0, source="photos"):
+  """Runs a conversion of a folder; the sources that were converted, and lines on stderr."""
+  asked = planning.Request((str(folder / source),), str(folder / "small"), True, not update)
+  asked = dataclasses.replace(asked, update=update)
+  suffixes = frozenset((".png", ".bmp"))
+  plan = planning.make_plan(asked, suffixes, ".tfci")
+  done = []
+
+  def convert(content, progress, facts):
+    facts.update(width=2, height=3, bytes=len(content))
+    return content[::-1], list
+
+  def write(target, data, path):
+    outputs.write_atomically(target, data, path)
+    done.append(os.path.relpath(path, folder / source))
+
+  def read(path, note):
+    return pathlib.Path(path).read_bytes()
+
+  def is_done(source, target):
+    return {"width": 2, "height": 3, "bytes": os.path.getsize(source)}
+
+  work = many_files.Work(read, convert, write, is_done, request)
+  rows = archive.Archive(str(folder / "small"), overwrite) if update else None
+  outcome = many_files.run(plan, work, 2, "done", many_files.Records(rows=rows))
+  assert outcome.status(True) == status and len(set(done)) == len(done)
+  return set(done)
+
+
+def test_only_what_changed_is_done_again(folder, capsys):
   photos, small = folder / "photos", folder / "small"
-  assert _compress(folder, "--update")[0] == {"a.png", "b.png", "deep/c.png"}
+  assert _update(folder) == {"a.png", "b.png", "deep/c.png"}
   rows = _rows(folder)
   assert set(rows) == {"a.tfci", "b.tfci", "deep/c.tfci"}
   for place, row in rows.items():
-    source = folder / row["source"]
+    source = pathlib.Path(row["source"])
     assert row["sha256"] == _sha256(small / place) and row["source_sha256"] == _sha256(source)
-    assert row["bytes"] == str((small / place).stat().st_size)
-  assert _compress(folder, "--update")[0] == set()
-  # Another photograph with the size and time of the old one; a touched one; a new one.
-  other = (photos / "a.png").read_bytes()
-  PIL.Image.open(photos / "b.png").transpose(1).save(photos / "a.png")
-  padding = len(other) - (photos / "a.png").stat().st_size
-  (photos / "a.png").write_bytes((photos / "a.png").read_bytes() + bytes(max(0, padding)))
+    assert row["bytes"] == str((small / place).stat().st_size) and row["request"] == "q=1"
+  assert _update(folder) == set()
+  # Another content with the size and time of the old one; a touched photograph; a new one.
+  (photos / "a.png").write_bytes((photos / "a.png").read_bytes()[::-1])
   os.utime(photos / "a.png", (1_000_000_000,) * 2)
   os.utime(photos / "b.png", (1_100_000_000,) * 2)
   _photograph(photos / "d.png", 3)
   (photos / "deep" / "c.png").unlink()
-  done, result = _compress(folder, "--update")
-  assert done == {"a.png", "d.png"}
-  assert "1 results are kept whose sources are gone: photos/deep/c.png" in result.stderr
+  capsys.readouterr()
+  assert _update(folder) == {"a.png", "d.png"}
+  line = f"note: 1 results are kept whose sources are gone: {photos}/deep/c.png"
+  assert line in capsys.readouterr().err.splitlines()
   assert (small / "deep" / "c.tfci").exists() and "deep/c.tfci" in _rows(folder)
   # The result of the touched photograph has its time now, so that `verify` accepts it.
   assert (small / "b.tfci").stat().st_mtime == 1_100_000_000
-  assert _compress(folder, "--update")[0] == set()
+  assert _update(folder) == set()
+
+
+def test_sources_are_read_only_if_size_and_times_do_not_suffice(folder, monkeypatch):
+  _update(folder)
+  read, whole = [], files.read
+  monkeypatch.setattr(files, "read", lambda path: (read.append(path), whole(path))[1])
+  os.utime(folder / "photos" / "b.png", (1_100_000_000,) * 2)
+  assert _update(folder) == set()
+  sources = [os.path.basename(path) for path in read if path.endswith(".png")]
+  assert sources == ["b.png"]
 
 
 def test_damage_another_request_and_lost_results_are_done_again(folder):
   small = folder / "small"
-  _compress(folder, "--update")
-  data = bytearray((small / "a.tfci").read_bytes())
+  _update(folder)
   times = (small / "a.tfci").stat()
-  data[-1] ^= 1
-  (small / "a.tfci").write_bytes(data)
+  (small / "a.tfci").write_bytes((small / "a.tfci").read_bytes()[::-1])
   os.utime(small / "a.tfci", ns=(times.st_atime_ns, times.st_mtime_ns))
   (small / "b.tfci").unlink()
-  assert _compress(folder, "--update")[0] == {"a.png", "b.png"}
-  assert _compress(folder, "--update", "--quality=30")[0] == {"a.png", "b.png", "deep/c.png"}
-  assert _compress(folder, "--update", "--quality=30")[0] == set()
-  assert all("quality=30.0" in row["request"] for row in _rows(folder).values())
+  assert _update(folder) == {"a.png", "b.png"}
+  assert _update(folder, "q=2") == {"a.png", "b.png", "deep/c.png"}
+  assert _update(folder, "q=2") == set()
+  assert all(row["request"] == "q=2" for row in _rows(folder).values())
+
+
+def test_exchanged_results_are_done_again(folder):
+  small = folder / "small"
+  _update(folder)
+  contents = [(small / name).read_bytes() for name in ("a.tfci", "b.tfci")]
+  for name, content in zip(("b.tfci", "a.tfci"), contents):
+    times = (small / name).stat()
+    (small / name).write_bytes(content)
+    os.utime(small / name, ns=(times.st_atime_ns, times.st_mtime_ns))
+  assert _update(folder) == {"a.png", "b.png"}
 
 
 def test_an_archive_that_was_copied_elsewhere_is_up_to_date(folder):
-  _compress(folder, "--update")
+  _update(folder)
   shutil.copytree(folder, folder / "copy", ignore=shutil.ignore_patterns("copy"))
   for path in (folder / "copy").rglob("*.*"):
     os.utime(path)  # All times are lost.
-  assert _compress(folder / "copy", "--update")[0] == set()
-  assert _compress(folder / "copy", "--skip_existing")[0] == set()  # Times were taken over.
+  assert _update(folder / "copy") == set()
+  assert _update(folder / "copy", update=False) == set()  # Times were taken over.
 
 
-def test_a_run_that_was_killed_loses_no_row_and_no_result(folder):
-  _compress(folder, "--update")
+def test_a_run_that_was_killed_loses_no_row_and_no_result(folder, capsys):
+  _update(folder)
   table = folder / "small" / "manifest.csv"
-  table.write_text(table.read_text()[:-30])  # A torn last line.
-  assert _compress(folder, "--update")[0] == set()
-  # Without a row, times and header decide, and the program says that they do not show everything.
+  table.write_text(table.read_text()[:-5])  # A torn last line.
+  assert _update(folder) == set() and len(_rows(folder)) == 3
+  # Without a row, times and header decide, and a note says that they do not show everything.
   table.unlink()
-  done, result = _compress(folder, "--update")
-  assert done == set() and "note: 3 results were kept by their time" in result.stderr
-  done, result = _compress(folder, "--skip_existing")
-  assert done == set() and "do not show all flags, such as --refine" in result.stderr
+  note = "note: 3 results were kept by their time, size and header, which do not show all flags"
+  for update in (True, False):
+    capsys.readouterr()
+    assert _update(folder, update=update) == set()
+    assert note in capsys.readouterr().err
+  # They have rows from then on.
+  assert len(_rows(folder)) == 3 and _update(folder) == set()
+  assert note not in capsys.readouterr().err and _update(folder, "q=2") != set()
 
 
-def test_a_result_of_another_photograph_is_not_replaced(folder):
-  _compress(folder, "--update")
-  (folder / "photos" / "a.png").unlink()
-  PIL.Image.fromarray(codecs.photograph(33, 44)).save(folder / "photos" / "a.bmp")
+def test_rows_are_there_as_soon_as_their_results(folder, monkeypatch):
+  monkeypatch.setattr(archive.Archive, "close", lambda self: None)  # As if killed before.
+  _update(folder)
+  assert len(_rows(folder)) == 3
+
+
+def test_a_result_of_another_photograph_is_not_replaced(folder, capsys):
+  _update(folder)
+  os.rename(folder / "photos" / "a.png", folder / "photos" / "a.bmp")
+  (folder / "photos" / "a.bmp").write_bytes(b"another")
   before = (folder / "small" / "a.tfci").read_bytes()
-  _, result = _compress(folder, "--update", status=1)
-  assert "a.tfci was made of another source, photos/a.png: --overwrite replaces it" in result.stderr
+  assert _update(folder, status=1) == set()
+  line = f"a.tfci was made of another source, {folder}/photos/a.png: --overwrite replaces it"
+  assert line in capsys.readouterr().err
   assert (folder / "small" / "a.tfci").read_bytes() == before
-  _compress(folder, "--update", "--overwrite")
-  assert (folder / "small" / "a.tfci").read_bytes() != before
+  assert _update(folder, overwrite=True) == {"a.bmp"}
+
+
+# The programs.
 
 
 def test_tables_of_other_programs_stay(folder):
@@ -134,8 +199,6 @@ def test_tables_of_other_programs_stay(folder):
   result = programs.run("compress", _ONNX, "--update", "--output_dir=small", "photos", cwd=folder)
   assert result.returncode == 2 and "manifest.csv is there already" in result.stderr
   assert (folder / "small" / "manifest.csv").read_text() == "a,b\n1,2\n"
-  # Without --update it does not matter.
-  assert _compress(folder)[0] == {"a.png", "b.png", "deep/c.png"}
 
 
 def test_pictures_are_updated_too(folder):
@@ -207,6 +270,16 @@ def test_flags_of_folders_are_refused_for_files(folder):
     assert result.returncode == 1 and f"{flag} is for --output_dir" in result.stderr
 
 
+def test_a_damaged_result_is_made_again(folder):
+  assert len(_compress(folder, "--update")[0]) == 3
+  path = folder / "small" / "a.tfci"
+  status, data = path.stat(), bytearray(path.read_bytes())
+  data[-1] ^= 1
+  path.write_bytes(data)
+  os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+  assert _compress(folder, "--update")[0] == {"a.png"}
+
+
 def test_statuses_show_whether_anything_was_done(folder):
   bad = folder / "bad"
   bad.mkdir()
@@ -216,7 +289,6 @@ def test_statuses_show_whether_anything_was_done(folder):
   assert _compress(folder, source="bad", status=1)[0] == {"a.png"}
   result = programs.run("compress", "--output_dir=out", "missing/*", cwd=folder)
   assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
-  assert _compress(folder, "--update", status=0)[0] and not _compress(folder, "--update")[0]
 
 
 _SABOTAGE = """

@@ -51,9 +51,12 @@ class Archive:
     The source is read only if its size or the times do not already show that it is unchanged. A
     result whose source has the same content, but another time, gets that time.
     """
-    record = self._record(target)
-    if not record.get("source_sha256"):
+    listed = self._records.get(os.path.relpath(target, self._folder), {})
+    if not listed.get("source_sha256"):
       return None
+    record = self._record(target)
+    if not record:
+      return False
 
     def source_sha256():
       same_size = record["source_bytes"] == str(os.path.getsize(source))

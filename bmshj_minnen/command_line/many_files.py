@@ -54,8 +54,9 @@ class Work(Generic[_A, _B]):
       called after the result is written; if it fails, only a note is printed.
     write: target, result and source -> path of the file that was written, if it is another one
       than the target; atomic.
-    is_done: source and target, a file made from it -> whether the target is complete and satisfies
-      the request. Used for `skip_existing`, and for results without a row in the manifest.
+    is_done: source and target, a file made from it -> if the target is complete and satisfies the
+      request, its facts `width`, `height` and `bytes`, or True; else a false value. Used for
+      `skip_existing`, and for results without a row in the manifest, which then get one.
     request: the request for the manifest, see `manifest.request_text`.
   """
 
@@ -64,7 +65,7 @@ class Work(Generic[_A, _B]):
     [_A, Callable[[float], None], dict[str, Any]], tuple[_B, Callable[[], list[str]]]
   ]
   write: Callable[[str, _B, str], Optional[str]]
-  is_done: Callable[[str, str], bool]
+  is_done: Callable[[str, str], Any]
   request: str = ""
 
 
@@ -224,7 +225,7 @@ class _State:
     if self._unknown:
       self._say(
         f"note: {self._unknown} results were kept by their time, size and header, which do not show"
-        " all flags, such as --refine: --update records them",
+        " all flags, such as --refine; --update records them",
         sys.stderr,
       )
     rows = self._records.rows
@@ -247,8 +248,15 @@ class _State:
         return True
       if not outputs.is_made_of(job.target, job.source):
         return False
-      if not self._work.is_done(job.source, job.target):
+      found = self._work.is_done(job.source, job.target)
+      if not found:
         return False
+      if plan.update:
+        facts = {**found, "source_bytes": os.path.getsize(job.source)}
+        source_sha256 = manifest.digest(files.read(job.source))
+        if not outputs.is_made_of(job.target, job.source):  # It has changed meanwhile.
+          return False
+        rows.add(job, job.target, source_sha256, self._work.request, facts)
     except (ValueError, OSError):  # Reading the source will report the same error.
       return False
     with self._lock:

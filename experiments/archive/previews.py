@@ -2,8 +2,9 @@
 
 `python -m experiments.archive.previews --photograph=../shared/data/unsplash_ds3/NAME.jpg`
 
-The photograph is enlarged to 12 megapixels and compressed. Each case runs in a process of its own,
-in turn, several times. Then some photographs show how many bytes an embedded preview would take.
+The photograph is enlarged to 12 megapixels and compressed. The latents are decoded once, which
+takes the same time in all cases. Each case then runs in a process of its own, in turn, with these
+latents. Some photographs show how many bytes an embedded preview would take.
 """
 
 import glob
@@ -14,20 +15,25 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import PIL.Image
 from absl import app, flags
 
 from bmshj_minnen import portable
+from bmshj_minnen.command_line import facts as file_facts
 from bmshj_minnen.command_line import startup
 from bmshj_minnen.photographs import images
 
-_PHOTOGRAPH = flags.DEFINE_string("photograph", None, "A photograph to enlarge.", required=True)
+_PHOTOGRAPH = flags.DEFINE_string("photograph", None, "A photograph to enlarge.")
 _SMALL = flags.DEFINE_string("small", None, "Photographs for embedded previews, a pattern.")
+_MEMORY = flags.DEFINE_list("memory", ["1024", "256"], "MiB for the networks.")
+_SELECTED = flags.DEFINE_list("cases", None, "Parts of the names of cases; all by default.")
 _PIXELS = flags.DEFINE_integer("pixels", 12_000_000, "Size of the large picture.")
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Times that each case runs.", 1)
 _OUTPUT = flags.DEFINE_string("output", None, "File for the results, JSON.")
+_FILE = flags.DEFINE_string("file", None, "The large picture, compressed already.")
 _CASES = {
   "whole": "codec.decompress(data, seconds)",
   "scale=1/2": "codec.decompress(data, seconds, scale=1 / 2)",
@@ -37,20 +43,27 @@ _CASES = {
   "Pillow, thumbnail of 512": "opened.thumbnail((512, 512))",
   "Pillow, crop of 512x512": "opened.crop((1700, 1100, 2212, 1612))",
 }
-# A process that prints the seconds of a case, and the growth of its largest memory, MiB.
+# A process that prints the seconds of a case, and the growth of its largest memory, MiB. The
+# latents come from a file, and their memory counts.
 _PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
+import numpy as np
 import PIL.Image
 import bmshj_minnen.pillow
 from bmshj_minnen import portable
-path, memory = sys.argv[1], int(float(sys.argv[2]) * 2**20)
+path, memory, stored = sys.argv[1], int(float(sys.argv[2]) * 2**20), sys.argv[3]
 data = open(path, "rb").read()
 codec = portable.load_for(data, memory=memory)
 bmshj_minnen.pillow.use(codec)
-codec.decompress(codec.compress(__import__("numpy").zeros((64, 64, 3), "uint8")))
+codec.decompress(codec.compress(np.zeros((64, 64, 3), np.uint8)))
 opened, seconds = PIL.Image.open(path), {}
-def peak():
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+if stored:
+  def decode(payload, *size):
+    with np.load(stored) as arrays:
+      return arrays["y_hat"], arrays["z_hat"], True
+  codec._coder.decode = decode
+def peak():  # MiB; getrusage would count the parent's, too.
+  return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
 before, begin, processor = peak(), time.perf_counter(), time.process_time()
 %s
 print(json.dumps({"seconds": time.perf_counter() - begin,
@@ -59,7 +72,8 @@ print(json.dumps({"seconds": time.perf_counter() - begin,
 
 
 def _run(case, path, memory):
-  command = [sys.executable, "-c", _PROGRAM % _CASES[case], path, str(memory)]
+  stored = f"{path}.npz"
+  command = [sys.executable, "-c", _PROGRAM % _CASES[case], path, str(memory), stored]
   done = subprocess.run(command, capture_output=True, text=True, check=True)
   return json.loads(done.stdout)
 
@@ -72,8 +86,9 @@ def _large(path):
 
 
 def _figures(path):
-  """Medians of each case, with 1 GiB for the networks and with 256 MiB."""
-  runs = {(case, memory): [] for memory in (1024, 256) for case in _CASES}
+  """Medians of each case, for each memory."""
+  chosen = [c for c in _CASES if not _SELECTED.value or any(s in c for s in _SELECTED.value)]
+  runs = {(case, int(memory)): [] for memory in _MEMORY.value for case in chosen}
   for _ in range(_ROUNDS.value):
     for case, memory in runs:
       runs[case, memory].append(_run(case, path, memory))
@@ -107,11 +122,21 @@ def main(argv):
   """Compresses the large picture and runs the cases."""
   del argv
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as scratch:
-    codec, image = portable.load(), _large(_PHOTOGRAPH.value)
-    path = os.path.join(scratch, "large.tfci")
-    data = codec.compress(image)
-    pathlib.Path(path).write_bytes(data)
-    result = {"size": [image.shape[1], image.shape[0]], "bytes": len(data)}
+    codec, path = portable.load(), _FILE.value
+    if path is None:
+      path = os.path.join(scratch, "large.tfci")
+      pathlib.Path(path).write_bytes(codec.compress(_large(_PHOTOGRAPH.value)))
+    facts = file_facts.facts_of(pathlib.Path(path).read_bytes())
+    result = {name: facts[name] for name in ("width", "height", "bytes")}
+    if not os.path.exists(f"{path}.npz"):
+      begin, processor = time.perf_counter(), time.process_time()
+      latents = codec.latents(pathlib.Path(path).read_bytes())
+      result["entropy decoding"] = {
+        "seconds": round(time.perf_counter() - begin, 2),
+        "processor": round(time.process_time() - processor, 2),
+      }
+      np.savez(f"{path}.npz", **latents._asdict())
+      print(json.dumps(result), flush=True)
     if _SMALL.value:
       result["embedded"] = _embedded(codec)
       print(json.dumps(result), flush=True)
