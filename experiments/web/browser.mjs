@@ -40,28 +40,16 @@ const operations = {
       page = await context.newPage();
       pages.set(name, page);
     }
-    let served = 0;
-    const count = async (response) =>
-      (served +=
-        (
-          await response
-            .request()
-            .sizes()
-            .catch(() => null)
-        )?.responseBodySize ?? 0);
-    page.context().on("response", count);
     const begin = performance.now();
     await page.goto("about:blank");
     await page.goto(address);
     await idle(page);
     const seconds = (performance.now() - begin) / 1000;
-    page.context().off("response", count);
     const { fetched, threads } = await page.evaluate(() => ({ ...document.body.dataset }));
     return {
       seconds,
       fetched: Number(fetched),
       threads: Number(threads),
-      served,
       text: await page.textContent("#machine"),
     };
   },
@@ -199,7 +187,7 @@ const operations = {
       show ?? "picture",
     );
     await page.setViewportSize({ width, height: 900 });
-    await page.waitForTimeout(300);
+    await page.waitForTimeout(2000);
     await page.screenshot({ path, fullPage: true });
     await page.setViewportSize({ width: 1440, height: 900 });
     return {};

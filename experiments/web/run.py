@@ -153,8 +153,9 @@ def _seconds(browser, addresses, folder, codec):
   codecs = {"ONNX Runtime": codec, "TensorFlow": model_directory.load()}
   for mode, address in addresses.items():
     for visit in ("first", "second"):
+      before = server.SENT[address]
       found = browser.call("visit", name=f"{mode} timed", address=f"{address}site/")
-      print(f"{mode}, {visit} visit: {found}", flush=True)
+      print(f"{mode}, {visit} visit: {server.SENT[address] - before} bytes sent, {found}", flush=True)
   times = {}
   for run in range(_RUNS.value + 1):
     rows = {}

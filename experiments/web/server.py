@@ -3,6 +3,7 @@
 python -m experiments.web.server SITE [PORT]
 """
 
+import collections
 import contextlib
 import functools
 import http.server
@@ -10,13 +11,15 @@ import sys
 import threading
 from collections.abc import Iterator
 
-__all__ = ["ISOLATION", "Handler", "serving"]
+__all__ = ["ISOLATION", "SENT", "Handler", "serving"]
 
 # With these headers a page is isolated from others, and may use threads.
 ISOLATION = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
 }
+
+SENT: collections.Counter[str] = collections.Counter()  # Address -> bytes of files that were sent.
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -39,12 +42,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
       self.send_header(name, value)
     super().end_headers()
 
+  def copyfile(self, source, outputfile):
+    data = source.read()
+    SENT[_address(self.server)] += len(data)
+    outputfile.write(data)
+
   def log_message(self, *_):
     pass
 
 
 class _Plain(Handler):
   isolated = False
+
+
+def _address(server):
+  return f"http://127.0.0.1:{server.server_address[1]}/"
 
 
 @contextlib.contextmanager
@@ -60,7 +72,7 @@ def serving(folder: str, isolated: bool = True, port: int = 0) -> Iterator[str]:
   with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    yield _address(server)
     server.shutdown()
     thread.join()
 
