@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A picture opened from a JPEG file is saved as JPEG XL by pillow-jxl with the file's own pixels.
 #
-# For an image that Pillow opened from a JPEG file, the plugin repacks the file without loss
+# For an image that Pillow opened from the path of a JPEG file, the plugin repacks it without loss
 # (`lossless_jpeg`, on by default). `quality` then has no effect: each of them gives one file, of
 # about three quarters of the JPEG's bytes. The file is read again from the disk, so changes made in
 # place since it was opened are not saved either: after `thumbnail((64, 64))` the JPEG XL file holds
@@ -10,7 +10,7 @@
 # or `lossless_jpeg=False`, gives the file that was asked for.
 #
 # Affected: curves of JPEG XL over photographs kept as JPEG (all points are one), and thumbnails or
-# crops in place that are stored as JPEG XL.
+# pastes in place that are stored as JPEG XL. Pictures opened from memory are saved as expected.
 #
 # Expected: `quality` decides the size, and the pixels are those of the image in memory.
 # Versions: pillow-jxl-plugin 1.3.8, Pillow 13.0.0. 2026-11-28.
