@@ -39,12 +39,13 @@ print(json.dumps([whole, again == payload, hashlib.sha256(y_hat.tobytes()).hexdi
 """
 
 
-def trained(prior: str, steps: int = 100, **fields) -> bmshj_minnen.Model:
+def trained(prior: str, steps: int = 150, **fields) -> bmshj_minnen.Model:
   """A small model whose prior is trained for some steps on the latents of a photograph."""
   model = codecs.make_model.__wrapped__(prior, **fields)
   x = tf.constant(np.stack([codecs.photograph(256, 448)[:, i : i + 256] for i in (0, 192)]))
   y = model.analysis(x)
-  optimizer = tf.keras.optimizers.Adam(1e-2)
+  rate = tf.keras.optimizers.schedules.CosineDecay(2e-2, steps)
+  optimizer = tf.keras.optimizers.Adam(rate)
   prior_of = [v for v in model.trainable_variables if not any(v is w for w in _fixed(model))]
   optimizer.build(prior_of)
 
@@ -64,7 +65,7 @@ def _fixed(model):
   return [*model.g_a.trainable_variables, *model.g_s.trainable_variables]
 
 
-def check(folder: pathlib.Path, model: bmshj_minnen.Model, size=(200, 330)) -> bytes:
+def check(folder: pathlib.Path, model: bmshj_minnen.Model, size=(250, 440)) -> bytes:
   """Saves a model, codes a photograph and compares the file with the model; returns the file.
 
   The size of the file, the decoded picture, tiles, another process in NumPy, and refinement.
