@@ -155,7 +155,9 @@ def _seconds(browser, addresses, folder, codec):
     for visit in ("first", "second"):
       before = server.SENT[address]
       found = browser.call("visit", name=f"{mode} timed", address=f"{address}site/")
-      print(f"{mode}, {visit} visit: {server.SENT[address] - before} bytes sent, {found}", flush=True)
+      print(
+        f"{mode}, {visit} visit: {server.SENT[address] - before} bytes sent, {found}", flush=True
+      )
   times = {}
   for run in range(_RUNS.value + 1):
     rows = {}
