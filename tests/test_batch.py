@@ -438,6 +438,13 @@ def test_progress_is_lines_where_there_is_no_terminal(tree, monkeypatch, capsys)
   assert [line.partition(",")[0] for line in lines] == [f"{i} of 3 files" for i in (1, 2, 3)]
 
 
+def test_the_first_files_give_an_estimate(tree, monkeypatch, capsys):
+  monkeypatch.setattr(many_files, "_FIRST_LINE", 0.0)
+  many_files.run(_plan("in"), _work(), 1, "done")
+  (line,) = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
+  assert line.startswith("1 of 3 files, ")
+
+
 def test_a_codec_serves_several_threads_at_once(tmp_path):
   serial, _ = codecs.make_codec("joint", tmp_path)
   crops = [codecs.photograph(40 + 9 * i, 150 - 9 * i) for i in range(8)]

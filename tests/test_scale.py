@@ -24,14 +24,6 @@ def coded():
 
 
 @pytest.fixture
-def memory(coded, request):
-  """Sets the memory of the codec for a test."""
-  coded[0].memory = getattr(request, "param", 1)
-  yield
-  coded[0].memory = tiling.DEFAULT_MEMORY
-
-
-@pytest.fixture
 def opened(coded, tmp_path):
   """The picture as Pillow opens it."""
   (tmp_path / "a.tfci").write_bytes(coded[1])
@@ -56,8 +48,7 @@ def _are_means(picture, image, box, changed=1e-3):
 
 
 @pytest.mark.parametrize("box", [2, 4, 8])
-@pytest.mark.parametrize("memory", [tiling.DEFAULT_MEMORY, 1], indirect=True)
-def test_pixels_are_means_of_boxes(box, memory, coded):
+def test_pixels_are_means_of_boxes(box, coded):
   codec, data, whole = coded
   assert _are_means(codec.decompress(data, scale=1 / box), whole, box, 0.02)
   part = whole[31:, 17:100]
@@ -65,13 +56,30 @@ def test_pixels_are_means_of_boxes(box, memory, coded):
   assert _are_means(codec.decompress(data, region=region, scale=1 / box), part, box, 0.02)
 
 
-def test_the_whole_picture_is_never_made(memory, coded, monkeypatch):
-  codec, data, _ = coded
+@pytest.mark.parametrize("size", [(300, 411), (320, 512)])
+def test_tiles_are_reduced_at_once(size, monkeypatch):
+  field = tiling.Field(1, 16, 2, 3, 100)
+  random = np.random.default_rng(0)
+  units = random.integers(0, 256, [20, 32, 3], np.uint8)
+  noise = random.integers(0, 256, [320, 512, 3], np.uint8)
+  place = np.stack(np.mgrid[:20, :32], -1)
+
+  def network(part):  # Finds its place in the noise.
+    row, column = part[0, 0]
+    rows, columns = (16 * n for n in part.shape[:2])
+    return noise[16 * row :, 16 * column :][:rows, :columns] ^ np.repeat(
+      np.repeat(units[row:, column:][: len(part), : part.shape[1]], 16, 0), 16, 1
+    )
+
+  whole = network(place)[: size[0], : size[1]]
   kept, keep = [], tiling._keep
-  monkeypatch.setattr(tiling, "_keep", lambda x, *args: (kept.append(x.shape), keep(x, *args))[1])
-  codec.decompress(data, scale=1 / 4)
-  picture = (38, 58, 3)
-  assert picture in kept and not any(np.prod(s[:2]) > 2 * 38 * 58 for s in kept if s[2] == 3)
+  monkeypatch.setattr(tiling, "_keep", lambda x, *args: (kept.append(x.shape), keep(x, *args)))
+  for box in (2, 8):
+    kept.clear()
+    picture = tiling.run(field, network, place, size, 256, box=box)
+    assert _are_means(picture, whole, box, 0)
+    # In tiles, into an array of the size of the smaller picture.
+    assert len(kept) > 2 and set(kept) == {picture.shape}
 
 
 @pytest.mark.parametrize("scale", [0, 1 / 3, 2, 1 / 16, "1/2", None])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Callable, Optional
 
-from bmshj_minnen.command_line import files
+from bmshj_minnen.command_line import files, manifest
 from bmshj_minnen.photographs import formats, globs
 
 __all__ = [
@@ -231,7 +231,8 @@ def _left_out(path, suffixes, recursive):
   kinds: collections.Counter = collections.Counter()
   links = 0
   for folder, folders, names in _walk(path, recursive):
-    kinds.update(_suffix(n) for n in names if _suffix(n) not in suffixes | _EXPECTED)
+    others = (n for n in names if _suffix(n) not in suffixes | _EXPECTED and n != manifest.NAME)
+    kinds.update(map(_suffix, others))
     links += sum(os.path.islink(os.path.join(folder, name)) for name in folders)
   counts = ", ".join(f"{n} {kind or 'without a suffix'}" for kind, n in kinds.most_common(5))
   more = ", ..." if len(kinds) > 5 else ""

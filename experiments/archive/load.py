@@ -28,7 +28,7 @@ from bmshj_minnen.photographs import finding, images
 from bmshj_minnen.server import calls, pool
 
 _CLIENTS = flags.DEFINE_list("clients", ["1", "8", "64", "200"], "Numbers of clients.")
-_REQUESTS = flags.DEFINE_integer("requests", 60, "Least number of requests for each of them.", 10)
+_REQUESTS = flags.DEFINE_integer("requests", 60, "Good requests; many clients repeat them.", 10)
 _OUTPUT = flags.DEFINE_string("output", None, "File for the results, JSON.")
 _SIZES = ((64, 64), (96, 128), (192, 256), (360, 480))  # Heights and widths of the photographs.
 _SHARES = (0.4, 0.3, 0.2, 0.1)
@@ -136,8 +136,12 @@ def _memory(pid):
 
 
 def _level(clients, good, random, server, port, codecs):
-  """Figures for a number of clients; the loop runs over half of the good ones before and after."""
-  requests = [*good, *(_bad(good, random) for _ in range(max(1, len(good) // 9)))]
+  """Figures for a number of clients; the loop runs over half of the good ones before and after.
+
+  With many clients, each good request is sent several times.
+  """
+  times = -(-clients // len(good))
+  requests = [*good * times, *(_bad(good, random) for _ in range(max(1, times * len(good) // 9)))]
   requests = [requests[i] for i in random.permutation(len(requests))]
 
   def loop(some):
@@ -161,8 +165,8 @@ def _level(clients, good, random, server, port, codecs):
     **client.counts,
     "seconds": round(seconds, 1),
     "seconds of the loop": round(of_loop[0], 1),
-    "throughput / loop": round(of_loop[0] / seconds, 2),
-    "processor seconds / loop": round(processor / of_loop[1], 2),
+    "throughput / loop": round(times * of_loop[0] / seconds, 2),
+    "processor seconds / loop": round(processor / times / of_loop[1], 2),
     "p50, s": round(percentiles[0], 2),
     "p99, s": round(percentiles[1], 2),
     "memory, MiB": round(_memory(server.pid)),
@@ -184,7 +188,7 @@ def main(argv):
       reader = concurrent.futures.ThreadPoolExecutor(1).submit(server.stdout.read)
       results = []
       for clients in map(int, _CLIENTS.value):
-        good = _good(codecs, max(_REQUESTS.value, clients), random)
+        good = _good(codecs, _REQUESTS.value, random)
         results.append(_level(clients, good, random, server, port, codecs))
         print(json.dumps(results[-1]), flush=True)
     finally:

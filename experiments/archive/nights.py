@@ -31,6 +31,7 @@ from bmshj_minnen.photographs import finding, images
 _PHOTOGRAPHS = flags.DEFINE_string("photographs", None, "Photographs to cut; the bundled ones.")
 _FILES = flags.DEFINE_integer("files", 3000, "Small photographs at the beginning.", 60)
 _JOBS = flags.DEFINE_integer("jobs", 2, "Files at the same time.", 1)
+_WRONG = flags.DEFINE_integer("wrong", 60, "Results that `verify` must name.", 6)
 _CHECKED = flags.DEFINE_integer("checked", 100, "Results that are made again and compared.", 0)
 _OUTPUT = flags.DEFINE_string("output", None, "File for the results, JSON; else they are printed.")
 _SIZES = (64, 72, 80, 96), (96, 112, 128)  # Heights and widths.
@@ -300,7 +301,7 @@ def main(argv):
       results = {"nights": _nights(archive, _FILES.value)}
       print(json.dumps(results), flush=True)
       results["results that the codec makes otherwise"] = archive.differing(_CHECKED.value)
-      results["verify"] = _verification(archive, max(6, _FILES.value // 50))
+      results["verify"] = _verification(archive, _WRONG.value)
     file = io.StringIO()
     json.dump(results, file, indent=2)
     print(file.getvalue())
