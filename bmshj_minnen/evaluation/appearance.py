@@ -53,7 +53,8 @@ PUBLISHED = {
 }
 _FIXED = {**_CLASSICAL, **PUBLISHED}
 _DASHES = ("-", "--", "-.", ":")
-_MODELS = (_VERMILION, _BLACK, _PURPLE, _SKY, _GREEN, _BLUE, _ORANGE, _BROWN, _GREY)
+# Four more, which Tol chose for all kinds of colour vision, are free beside all classical codecs.
+_MODELS = (_VERMILION, _BLACK, "#882255", "#332288", "#44aa99", "#999933", _PURPLE, _SKY, _GREEN)
 
 
 def appearances(codecs: Sequence[str]) -> dict[str, Appearance]:
