@@ -94,7 +94,7 @@ class Model(tf.keras.Model):
     self.gains = None
     if config.gain_lambdas:
       self.gains = layers.Gains(config.latent_channels, config.gain_lambdas)
-      self.gains.start_from(config.middle_lambda)
+      self.gains.reset(config.middle_lambda)
     if has_variables:
       self._create_variables()
 

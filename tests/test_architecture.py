@@ -155,7 +155,7 @@ _FREE = (
   "coding.latent_coder",
   "coding.mixture",
   "coding.networks",
-  "coding.observing",
+  "coding.progress",
   "coding.order",
   "coding.prior_coder",
   "coding.symbols",

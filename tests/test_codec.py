@@ -280,15 +280,15 @@ def test_broken_model_directories_are_named(damage, tmp_path):
       load(folder)
 
 
-def test_files_of_different_models_are_told_and_folders_without_the_bond_read(tmp_path):
+def test_files_of_different_models_are_told_and_folders_without_the_fingerprint_read(tmp_path):
   photo = codecs.photograph(40, 41)
   codec, _ = codecs.make_codec("factorized", tmp_path / "a", seed=1)
   codecs.make_codec("factorized", tmp_path / "b", seed=2)
   folder, other = tmp_path / "a" / "factorized", tmp_path / "b" / "factorized"
   with np.load(folder / "weights.npz") as file:
     arrays = dict(file)
-  bond = arrays.pop("coder")
-  assert bond.tobytes() == codec.fingerprint
+  held = arrays.pop("coder")
+  assert held.tobytes() == codec.fingerprint
   (folder / "weights.npz").write_bytes((other / "weights.npz").read_bytes())
   with pytest.raises(ValueError, match=r"weights.npz and coder.npz are of different models") as e:
     bmshj_minnen.load(folder)

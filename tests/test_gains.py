@@ -100,7 +100,7 @@ def test_the_quality_of_a_codec_holds_for_all_that_it_does(joint, many):
 
 def test_untrained_gains_are_one_at_a_given_rate():
   gains = Gains(3, _LAMBDAS)
-  gains.start_from(0.016)
+  gains.reset(0.016)
   at = tf.constant([0.016, 0.128])
   np.testing.assert_allclose(gains.gain(at)[:, 0, 0, 0], [1, 8**0.4], rtol=1e-5)
   np.testing.assert_allclose(gains.gain(at) * gains.inverse(at), np.ones((2, 1, 1, 3)), rtol=1e-5)

@@ -95,7 +95,7 @@ def _export(model, folder):
   return onnx_export.export(str(model), folder)
 
 
-@pytest.mark.parametrize("name", _MODELS)
+@pytest.mark.parametrize("name", ["scale_hyperprior", "rates", "converted"])
 def test_exported_models_code_as_in_tensorflow(name, tmp_path):
   codec, _ = codecs.make_codec(folder=tmp_path, **_MODELS[name])
   directory = _export(tmp_path / _MODELS[name]["prior"], tmp_path / "exported")
@@ -116,7 +116,7 @@ def _assert_alike(codec, other):
       assert np.mean(np.abs(pictures[0] - pictures[1]) > 1) < 0.01
 
 
-@pytest.mark.parametrize("name", ["test swish", "test patches", "test branches", "test deep"])
+@pytest.mark.parametrize("name", ["test patches", "test deep"])
 def test_networks_of_ones_own_are_exported(name, tmp_path):
   test_foreign_networks._train_a_step(tmp_path / "model", networks=name)
   directory = _export(tmp_path / "model", tmp_path / "exported")

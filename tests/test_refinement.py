@@ -18,7 +18,7 @@ from tests import codecs
 _MODEL = "joint-mse"
 _STEPS = 20  # The number that the README recommends.
 # Sides are not multiples of 16: the last latents cover pixels outside the photograph.
-_IMAGE = codecs.photograph(150, 200)
+_IMAGE = codecs.photograph(100, 135)
 
 
 def _lambda(quality):

@@ -11,7 +11,7 @@ from bmshj_minnen import targets
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
-from bmshj_minnen.coding.observing import Progress, Repeated, Stopwatch
+from bmshj_minnen.coding.progress import Progress, ResendableProgress, Stopwatch
 from bmshj_minnen.format import reading, writing
 from bmshj_minnen.format.errors import BitstreamError, Problem
 from bmshj_minnen.format.fields import MAX_SIDE
@@ -303,7 +303,7 @@ class Codec:
     """The output of g_a, [h, w, M]; if refined, with the gains of the quality."""
     if not self._refine:
       return self._transforms.analysis(image, self.memory, progress)
-    to_come = Repeated(progress)
+    to_come = ResendableProgress(progress)
     refine = functools.partial(self._refined, quality, to_come.again)
     return self._transforms.analysis(image, self.memory, to_come.reach, refine)
 

@@ -25,7 +25,7 @@ class Gains(tf.keras.layers.Layer):
     channels: M.
     lambdas: at least two, increasing; a λ beyond the ends has the vectors of the nearest end.
 
-  All gains are 1 until `start_from` is called or they are trained.
+  All gains are 1 until `reset` is called or they are trained.
 
   Attributes:
     log_gain, log_inverse: [L, M] float32, natural logarithms at the `lambdas`.
@@ -38,7 +38,7 @@ class Gains(tf.keras.layers.Layer):
     self.log_gain = self.add_weight("log_gain", shape, initializer="zeros")
     self.log_inverse = self.add_weight("log_inverse", shape, initializer="zeros")
 
-  def start_from(self, lmbda: float) -> None:
+  def reset(self, lmbda: float) -> None:
     """Resets the gains to 1 at this λ and a power of λ elsewhere, and inverse gains accordingly."""
     log_gain = _EXPONENT * (self._log_lambdas - math.log(lmbda))
     log_gain = np.broadcast_to(log_gain[:, None], self.log_gain.shape)

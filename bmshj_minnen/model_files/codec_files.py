@@ -14,9 +14,10 @@ from bmshj_minnen.format.reading import parse_intact
 from bmshj_minnen.model_files import array_files, catalogue
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
 
-__all__ = ["BOND", "Shipped", "read_prior", "read_weights", "set_origin"]
+__all__ = ["CODER_FINGERPRINT", "Shipped", "read_prior", "read_weights", "set_origin"]
 
-BOND = "coder"  # Array among the weights: fingerprint of the coder that was saved with them.
+# The array among the weights with the fingerprint of the coder that was saved with them.
+CODER_FINGERPRINT = "coder"
 
 
 def read_prior(directory: pathlib.Path) -> FrozenPrior:
@@ -41,17 +42,17 @@ def read_weights(
   Raises:
     ValueError: the weights are missing, damaged, or of another model.
   """
-  wanted = None if parts is None else lambda name: name.split("/")[0] in (*parts, BOND)
+  wanted = None if parts is None else lambda name: name.split("/")[0] in (*parts, CODER_FINGERPRINT)
   arrays = array_files.read(directory, WEIGHTS, wanted)
-  bond = arrays.pop(BOND, None)
-  if bond is None:
+  held = arrays.pop(CODER_FINGERPRINT, None)
+  if held is None:
     logging.warning(
       "%s: %s does not say with which %s it was saved; an older version wrote it.",
       directory,
       WEIGHTS,
       CODER,
     )
-  elif bond.tobytes() != fingerprint:
+  elif held.tobytes() != fingerprint:
     raise ValueError(
       f"{directory}: {WEIGHTS} and {CODER} are of different models, as in a folder that was copied"
       " while training wrote to it: copy it again"
@@ -120,8 +121,8 @@ class Shipped:
   def _new(self, fingerprint, options):
     for directory in map(catalogue.find, catalogue.names()):
       # Reading the fingerprint is quick; reading the prior is not.
-      bond = array_files.read(directory, WEIGHTS, lambda name: name == BOND)[BOND]
-      if bond.tobytes() == fingerprint:
+      held = array_files.read(directory, WEIGHTS, lambda name: name == CODER_FINGERPRINT)
+      if held[CODER_FINGERPRINT].tobytes() == fingerprint:
         prior = read_prior(directory)
         if prior.fingerprint == fingerprint:
           return self._make(directory, prior, *options)

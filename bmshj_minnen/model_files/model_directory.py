@@ -23,7 +23,13 @@ from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, catalogue, snapshots, weights, widening
 from bmshj_minnen.model_files.array_files import CODER, WEIGHTS
-from bmshj_minnen.model_files.codec_files import BOND, Shipped, read_prior, read_weights, set_origin
+from bmshj_minnen.model_files.codec_files import (
+  CODER_FINGERPRINT,
+  Shipped,
+  read_prior,
+  read_weights,
+  set_origin,
+)
 
 __all__ = [
   "RECORD",
@@ -229,10 +235,10 @@ def load_weights(model: Model, source: str) -> None:
   """
   directory = catalogue.find(source)
   arrays, config = array_files.read(directory, WEIGHTS), load_config(source)
-  arrays.pop(BOND, None)
+  arrays.pop(CODER_FINGERPRINT, None)
   if model.gains is not None and not config.gain_lambdas:
     lmbda = _objective(directory)[0]
-    model.gains.start_from(model.config.middle_lambda if lmbda is None else lmbda)
+    model.gains.reset(model.config.middle_lambda if lmbda is None else lmbda)
     config = dataclasses.replace(config, gain_lambdas=model.config.gain_lambdas)
     of_gains = {k: v for k, v in weights.to_arrays(model).items() if k.startswith("gains/")}
     arrays = {**arrays, **of_gains}

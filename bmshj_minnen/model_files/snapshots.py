@@ -12,7 +12,7 @@ from bmshj_minnen.coding.proof import check_codec
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, weights
-from bmshj_minnen.model_files.codec_files import BOND
+from bmshj_minnen.model_files.codec_files import CODER_FINGERPRINT
 from bmshj_minnen.photographs import outputs
 
 __all__ = ["CONFIG", "Snapshot", "take", "write_config"]
@@ -45,9 +45,9 @@ class Snapshot:
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_config(self.config, directory)
-    bond = np.frombuffer(self.frozen.fingerprint, np.uint8)
+    held = np.frombuffer(self.frozen.fingerprint, np.uint8)
     files = {
-      array_files.WEIGHTS: {**self.arrays, BOND: bond},
+      array_files.WEIGHTS: {**self.arrays, CODER_FINGERPRINT: held},
       array_files.CODER: self.frozen.arrays(),
     }
     array_files.write(directory, files)

@@ -12,7 +12,7 @@ from typing import Callable, Optional
 import PIL.Image
 
 from bmshj_minnen.photographs import boxes, icc, items, png
-from bmshj_minnen.photographs.reason import NotReadError
+from bmshj_minnen.photographs.reason import UnsupportedImageError
 
 __all__ = ["profile"]
 
@@ -60,7 +60,7 @@ def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None])
     note: called with one line for damaged declarations, which are ignored.
 
   Raises:
-    NotReadError: a matrix and a curve cannot convert the colours to sRGB.
+    UnsupportedImageError: a matrix and a curve cannot convert the colours to sRGB.
   """
   find = {
     "PNG": _of_png,
@@ -72,7 +72,7 @@ def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None])
   }.get(image.format, _of_exif)
   try:
     return find(image, content, note)
-  except NotReadError:
+  except UnsupportedImageError:
     raise
   except (ValueError, struct.error):
     note("its colour declaration is damaged; the colours are taken as sRGB")
@@ -83,7 +83,7 @@ def _coded(primaries, transfer):
   """An ICC profile for code points of H.273."""
   _refuse_hdr(transfer)
   if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
-    raise NotReadError(
+    raise UnsupportedImageError(
       f"its colours are not supported (primaries {primaries}, transfer {transfer} of H.273): "
       f"convert it to 8-bit sRGB first"
     )
@@ -95,7 +95,7 @@ def _coded(primaries, transfer):
 
 def _refuse_hdr(transfer):
   if transfer in _HDR:
-    raise NotReadError(
+    raise UnsupportedImageError(
       f"an HDR picture ({_HDR[transfer]}), which is not read: convert it to 8-bit sRGB first"
     )
 
@@ -120,7 +120,9 @@ def _of_png(image, content, note):
   if b"cICP" in found:
     primaries, transfer, matrix, full = struct.unpack(">4B", found[b"cICP"].body)
     if (matrix, full) != (0, 1):
-      raise NotReadError("a PNG picture not of full-range RGB: convert it to 8-bit sRGB first")
+      raise UnsupportedImageError(
+        "a PNG picture not of full-range RGB: convert it to 8-bit sRGB first"
+      )
     return _coded(primaries, transfer)
   if b"iCCP" in found:
     inflated = png.inflated(png.profile_stream(found[b"iCCP"]), _LONGEST_PROFILE)
@@ -161,7 +163,7 @@ def _of_bmp(image, content, note):
       raise ValueError("the profile is cut off")
     return content[start : start + length]
   if kind == b"KNIL":
-    raise NotReadError(
+    raise UnsupportedImageError(
       "a BMP picture whose colour profile is another file: convert it to PNG first"
     )
   if kind != bytes(4):
@@ -201,7 +203,7 @@ def _of_boxes(image, content, note):
   # Primaries, transfer, matrix and range; 2 means unknown in the first three.
   known = [set(values) - ({2} if i < 3 else set()) for i, values in enumerate(zip(*points))]
   if len(profiles) > 1 or any(len(values) > 1 for values in known[:2]):
-    raise NotReadError(
+    raise UnsupportedImageError(
       "a picture whose parts declare different colours: convert it to 8-bit sRGB first"
     )
   if any(len(values) > 1 for values in known[2:]):

@@ -12,7 +12,7 @@ import PIL.Image
 
 from bmshj_minnen.format import fields
 from bmshj_minnen.photographs import boxes, items, jpeg, png
-from bmshj_minnen.photographs.reason import NotReadError
+from bmshj_minnen.photographs.reason import UnsupportedImageError
 
 __all__ = ["SUFFIXES", "open_picture"]
 
@@ -71,7 +71,7 @@ def open_picture(content: bytes) -> PIL.Image.Image:
   """Opens a picture of one of the formats that are read, without decoding it.
 
   Raises:
-    NotReadError: the picture has another format, or is of a kind that Pillow does not read.
+    UnsupportedImageError: the picture has another format, or a kind that Pillow does not read.
     Exception: any error of Pillow for damaged files.
   """
   PIL.Image.init()
@@ -91,7 +91,7 @@ def open_picture(content: bytes) -> PIL.Image.Image:
     reason = "unknown format" if content else "the file is empty"
     if content.startswith(b"\xff\xd8"):
       reason = "a damaged JPEG picture"  # There are other bytes before its first marker.
-    raise NotReadError(f"not a readable image ({reason})") from error
+    raise UnsupportedImageError(f"not a readable image ({reason})") from error
 
 
 def _without_side_data(content):
@@ -102,10 +102,10 @@ def _without_side_data(content):
 
 
 def _refuse_other(content):
-  """Raises NotReadError for the signatures of other formats."""
+  """Raises UnsupportedImageError for the signatures of other formats."""
   head = content[:16]
   if head.startswith(fields.MAGIC):
-    raise NotReadError("a compressed file, not a photograph: decompress reads it")
+    raise UnsupportedImageError("a compressed file, not a photograph: decompress reads it")
   brands = boxes.brands(content)
   if brands & _AVIF:
     _refuse_items(content, "an AVIF picture")
@@ -117,13 +117,13 @@ def _refuse_other(content):
   other = next((name for at, sign, name in _OTHERS if head.startswith(sign, at)), None)
   other = other or ("SVG" if _is_svg(content) else _name_by_pillow(head))
   if other == "EPS":
-    raise NotReadError("a program, not an image; convert it to 8-bit RGB first")
+    raise UnsupportedImageError("a program, not an image; convert it to 8-bit RGB first")
   if other:
-    raise NotReadError(f"a {other} picture, which is not read: convert it to PNG first")
+    raise UnsupportedImageError(f"a {other} picture, which is not read: convert it to PNG first")
 
 
 def _refuse_items(content, picture):
-  """Raises NotReadError for AVIF and HEIC files that the decoders would show wrongly."""
+  """Raises UnsupportedImageError for AVIF and HEIC files that the decoders would show wrongly."""
   whole, *parts = items.shown(content) or [items.Item(b"")]
   problem = None
   if picture == "an AVIF picture":
@@ -136,7 +136,9 @@ def _refuse_items(content, picture):
     names = ", ".join(sorted(repr(name.decode("latin1")) for name in unknown))
     problem = f"with essential properties that are not known ({names})"
   if problem:
-    raise NotReadError(f"{picture} {problem}, which is not supported: convert it to PNG first")
+    raise UnsupportedImageError(
+      f"{picture} {problem}, which is not supported: convert it to PNG first"
+    )
 
 
 def _is_svg(content):
@@ -156,7 +158,7 @@ def _register_heif():
   try:
     import pillow_heif
   except ImportError as error:
-    raise NotReadError(
+    raise UnsupportedImageError(
       "a HEIC picture, which pillow-heif reads: pip install 'bmshj_minnen[evaluation]', or convert "
       "it to PNG first"
     ) from error
@@ -182,7 +184,7 @@ def _accepts(name, head):
 
 
 def _refuse_kind(content):
-  """Raises NotReadError with Pillow's reason for a file whose signature is known."""
+  """Raises UnsupportedImageError with Pillow's reason for a file whose signature is known."""
   for name in _READ:
     if not _accepts(name, content[:16]):
       continue
@@ -194,7 +196,7 @@ def _refuse_kind(content):
         why = f"not a readable image ({name}: {text}); convert it to 8-bit RGB first"
       else:  # The message is about Pillow's own code.
         why = f"not a readable image (a damaged {name} picture)"
-      raise NotReadError(why) from error
+      raise UnsupportedImageError(why) from error
 
 
 @functools.cache

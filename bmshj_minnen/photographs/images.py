@@ -22,7 +22,7 @@ from bmshj_minnen.photographs import (
   sources,
 )
 from bmshj_minnen.photographs.formats import SUFFIXES
-from bmshj_minnen.photographs.reason import NotReadError
+from bmshj_minnen.photographs.reason import UnsupportedImageError
 
 __all__ = [
   "SUFFIXES",
@@ -133,7 +133,7 @@ def _load(path, content, note):
         note("more than 8 bits a channel are rounded to 8")
         image = _rounded(functools.partial(formats.open_picture, content), image, tiles)
       return functools.reduce(lambda image, step: step(image), steps, image)
-  except NotReadError as error:
+  except UnsupportedImageError as error:
     raise ImageError(f"{path}: {error}") from error
   except MemoryError:
     raise
@@ -148,7 +148,7 @@ def _reason(error):
 
 
 def _refuse_unsupported(image):
-  """Raises NotReadError for files that Pillow would open, but read wrongly or unsafely."""
+  """Raises UnsupportedImageError for files that Pillow would open, but read wrongly or unsafely."""
   raw_modes = [_raw_mode(tile) for tile in image.tile]
   problem = None
   if image.mode == "I" and image.format in ("PNG", "PPM"):
@@ -161,7 +161,7 @@ def _refuse_unsupported(image):
     if not all(";16" in mode for mode in raw_modes):
       problem = "separate 16-bit planes are"  # Pillow misreads them.
   if problem:
-    raise NotReadError(f"{problem} not supported: convert it to 8-bit RGB first")
+    raise UnsupportedImageError(f"{problem} not supported: convert it to 8-bit RGB first")
 
 
 def _raw_mode(tile):

@@ -8,7 +8,7 @@ import PIL.ImagePalette
 import PIL.TiffTags
 
 from bmshj_minnen.photographs import boxes
-from bmshj_minnen.photographs.reason import NotReadError
+from bmshj_minnen.photographs.reason import UnsupportedImageError
 
 __all__ = ["mend"]
 
@@ -30,7 +30,7 @@ def mend(image: PIL.Image.Image, content: bytes) -> None:
     content: content of the file.
 
   Raises:
-    NotReadError: the image would still be decoded wrongly.
+    UnsupportedImageError: the image would still be decoded wrongly.
   """
   change = {
     "TIFF": _mend_tiff,
@@ -40,7 +40,7 @@ def mend(image: PIL.Image.Image, content: bytes) -> None:
   }.get(image.format)
   problem = change(image, content) if change else None
   if problem:
-    raise NotReadError(f"{problem}, which is not supported: {_ADVICE}")
+    raise UnsupportedImageError(f"{problem}, which is not supported: {_ADVICE}")
 
 
 def _mend_tiff(image, content):

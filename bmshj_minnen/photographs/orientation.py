@@ -13,7 +13,7 @@ import PIL.ExifTags
 import PIL.Image
 
 from bmshj_minnen.photographs import items
-from bmshj_minnen.photographs.reason import NotReadError
+from bmshj_minnen.photographs.reason import UnsupportedImageError
 
 __all__ = ["steps"]
 
@@ -46,8 +46,8 @@ def steps(
     note: called with one line if damaged data are ignored.
 
   Raises:
-    NotReadError: here or in a step: a clean aperture has borders within pixels or outside the
-      picture.
+    UnsupportedImageError: here or in a step: a clean aperture has borders within pixels or outside
+      the picture.
   """
   if image.format == "HEIF":
     return []
@@ -90,12 +90,12 @@ def _clean_aperture(body, size):
   """Left, top, right and bottom of the displayed part of a picture."""
   values = struct.unpack(">4IiIiI", body[:32])
   if not all(values[1::2]):
-    raise NotReadError(f"an AVIF picture whose clean aperture is damaged: {_ADVICE}")
+    raise UnsupportedImageError(f"an AVIF picture whose clean aperture is damaged: {_ADVICE}")
   box = []
   for whole, at in zip(size, (0, 2)):
     length = fractions.Fraction(*values[at : at + 2])
     centre = fractions.Fraction(*values[at + 4 : at + 6]) + fractions.Fraction(whole, 2)
     box.append((centre - length / 2, centre + length / 2, whole))
   if any(a < 0 or b > whole or a != int(a) or b != int(b) or a >= b for a, b, whole in box):
-    raise NotReadError(f"an AVIF picture whose clean aperture cuts pixels: {_ADVICE}")
+    raise UnsupportedImageError(f"an AVIF picture whose clean aperture cuts pixels: {_ADVICE}")
   return int(box[0][0]), int(box[1][0]), int(box[0][1]), int(box[1][1])

@@ -1,9 +1,9 @@
 """Reasons why a file could not be processed, in one line."""
 
-__all__ = ["NotReadError", "reason"]
+__all__ = ["UnsupportedImageError", "reason"]
 
 
-class NotReadError(ValueError):
+class UnsupportedImageError(ValueError):
   """A kind of picture is not supported; the message continues the name of the file."""
 
 

@@ -108,7 +108,7 @@ def _train(model_config, config, own):
   held_out = crops.validation_crops(validation.paths, config.crop, config.batch)
   with contextlib.ExitStack() as stack:
     if distribution.is_chief(strategy):
-      stack.enter_context(_alone(directory))
+      stack.enter_context(_exclusive_lock(directory))
     return _train_in(directory, model_config, trainer, own, inputs, validation, held_out)
 
 
@@ -144,7 +144,7 @@ def _train_in(directory, model_config, trainer, own, inputs, validation, held_ou
 
 
 @contextlib.contextmanager
-def _alone(directory):
+def _exclusive_lock(directory):
   """Locks a directory against other trainings; the lock ends with the process."""
   directory.mkdir(parents=True, exist_ok=True)
   handle = os.open(directory, os.O_RDONLY)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Callable, Optional
 
-__all__ = ["Progress", "Repeated", "Stopwatch"]
+__all__ = ["Progress", "ResendableProgress", "Stopwatch"]
 
 
 class Progress:
@@ -26,7 +26,7 @@ class Progress:
       self.second = lambda fraction: progress(share + (1 - share) * fraction)
 
 
-class Repeated:
+class ResendableProgress:
   """Progress that can be reported again, so that its receiver can stop the work by raising."""
 
   def __init__(self, progress: Optional[Callable[[float], None]]):
