@@ -199,7 +199,8 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   damaged[1].write_bytes(good[:-7])
   result = programs.run("compress", *args, tmp_path / "in")
   assert result.returncode == 0, result.stderr
-  assert result.stderr == ""
+  # A slow machine shows progress.
+  assert all(line.endswith(" left") for line in result.stderr.splitlines())
   assert f"{len(first) - 2} more were there already" in result.stdout
   assert all((out / f"{name}.tfci").read_bytes() == good for name in names)
   kept = {path: path.stat().st_ino for path in first if path not in damaged}

@@ -79,7 +79,7 @@ def test_bfloat16_is_rounding_of_the_same_transforms(case):
   data, sent = half.compress_with_latents(image)
   assert codec.latents(data).y_hat.tobytes() == sent.y_hat.tobytes()
   levels, half_levels = (c.decompress(data).astype(float) for c in (codec, half))
-  assert np.sqrt(np.mean((levels - half_levels) ** 2)) < 4
+  assert np.sqrt(np.mean((levels - half_levels) ** 2)) < 5
 
 
 def test_an_unknown_precision_is_named():

@@ -104,7 +104,7 @@ def test_only_what_changed_is_done_again(folder, capsys):
   (photos / "deep" / "c.png").unlink()
   capsys.readouterr()
   assert _update(folder) == {"a.png", "d.png"}
-  line = f"note: 1 results are kept whose sources are gone: {photos}/deep/c.png"
+  line = f"note: results kept whose sources are gone: 1, such as {photos}/deep/c.png"
   assert line in capsys.readouterr().err.splitlines()
   assert (small / "deep" / "c.tfci").exists() and "deep/c.tfci" in _rows(folder)
   # The result of the touched photograph has its time now, so that `verify` accepts it.
@@ -162,14 +162,14 @@ def test_a_run_that_was_killed_loses_no_row_and_no_result(folder, capsys):
   assert _update(folder) == set() and len(_rows(folder)) == 3
   # Without a row, times and header decide, and a note says that they do not show everything.
   table.unlink()
-  note = "note: 3 results were kept by their time, size and header, which do not show all flags"
+  note = "note: results kept without a record: 3; their time, size and header do not show all flags"
   for update in (True, False):
     capsys.readouterr()
     assert _update(folder, update=update) == set()
-    assert note in capsys.readouterr().err
+    assert note in capsys.readouterr().out
   # They have rows from then on.
   assert len(_rows(folder)) == 3 and _update(folder) == set()
-  assert note not in capsys.readouterr().err and _update(folder, "q=2") != set()
+  assert note not in capsys.readouterr().out and _update(folder, "q=2") != set()
 
 
 def test_rows_are_there_as_soon_as_their_results(folder, monkeypatch):

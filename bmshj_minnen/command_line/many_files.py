@@ -224,15 +224,14 @@ class _State:
     """Prints a note if results were kept that have no row in a manifest."""
     if self._unknown:
       self._say(
-        f"note: {self._unknown} results were kept by their time, size and header, which do not show"
-        " all flags, such as --refine; --update records them",
-        sys.stderr,
+        f"note: results kept without a record: {self._unknown}; their time, size and header do not"
+        " show all flags, such as --refine; --update keeps records",
+        sys.stdout,
       )
     rows = self._records.rows
     gone = rows.gone({job.source for job in self._plan.jobs}) if rows and self._plan.update else []
     if gone:
-      more = ", ..." if len(gone) > 1 else ""
-      line = f"note: {len(gone)} results are kept whose sources are gone: {gone[0]}{more}"
+      line = f"note: results kept whose sources are gone: {len(gone)}, such as {gone[0]}"
       self._say(line, sys.stderr)
 
   def _is_done(self, job):
