@@ -74,7 +74,7 @@ def test_a_profile_of_another_type_costs_a_note():
   content = _tiff((34675, 2, 4, int.from_bytes(b"abc\0", "little")))
   read = images.read_image("x", content=content, note=notes.append)
   np.testing.assert_array_equal(read, pngs.levels(4, 6, 3))
-  assert len(notes) == 1 and "colours is damaged" in notes[0]
+  assert len(notes) == 1 and "colour declaration is damaged" in notes[0]
 
 
 def test_a_damaged_table_of_further_pictures_costs_no_pixels():
