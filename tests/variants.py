@@ -16,7 +16,7 @@ from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.psnr import psnr
 from tests import codecs, reference_decoder
 
-LAMBDA = 1e-5  # g_s is not trained, so that only the rate can fall.
+LAMBDA = 1e-6  # g_s is not trained, so that only the rate can fall.
 _ROOT = pathlib.Path(__file__).parent.parent
 # Decodes and encodes a file in NumPy, in a process that knows nothing of the model but its folder.
 _ELSEWHERE = """
@@ -106,7 +106,7 @@ def check(folder: pathlib.Path, model: bmshj_minnen.Model, size=(250, 440)) -> b
 
 def _check_refinement(folder, model, codec, image):
   """Refined latents cost less by the model's own density."""
-  refined = bmshj_minnen.load(folder, refine=8, lmbda=LAMBDA)
+  refined = bmshj_minnen.load(folder, refine=16, lmbda=LAMBDA)
   costs = []
   for coder in (codec, refined):
     data, sent = coder.compress_with_latents(image)
