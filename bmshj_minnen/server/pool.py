@@ -41,6 +41,9 @@ class RefusedError(Exception):
     super().__init__(line)
     self.status, self.retry_after = status, retry_after
 
+  def __reduce__(self):
+    return type(self), (self.status, str(self), self.retry_after), vars(self)
+
 
 class _StoppedError(Exception):
   """The time for a request is over while it is worked on."""
