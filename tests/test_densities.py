@@ -38,7 +38,8 @@ def test_likelihoods_and_tables_are_those_of_scipy(name):
     mass = np.diff(tables.cdf[begin + 1 : begin + escape + 3])[:-1] / 2**16
     begin += escape + 3
     edges = (np.arange(escape + 1) + tables.offset[i] - 0.5) / conditional.scales[i]
-    np.testing.assert_allclose(mass, np.diff(cdf(edges)), rtol=0, atol=8e-5)
+    # Each symbol of the tails has 2^-16 or more, at the cost of the likeliest.
+    np.testing.assert_allclose(mass, np.diff(cdf(edges)), rtol=0, atol=1.2e-4)
   assert i == 63
 
 

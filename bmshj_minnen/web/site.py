@@ -121,6 +121,8 @@ def _graphs(directory, weights):
       onnx_export.write_graphs(str(directory), graphs, inside=False)
     result = {}
     for name, graph in manifest.read(graphs).graphs.items():
+      if graph.field is None:  # The page has code of its own for the integer networks.
+        continue
       proto = onnx.load(str(graphs / graph.file), load_external_data=False)
       arrays = {key: weights[key] for key in graph.weights}
       result[name] = _with_weights(proto, arrays).SerializeToString(), vars(graph.field)
