@@ -33,6 +33,7 @@ def _serving(codec, limits):
   server = application.Server(calls.Codecs(codec, lambda file: codec, limits.max_pixels), limits)
   config = uvicorn.Config(server.application, port=0, log_config=None, access_log=False)
   sockets = [config.bind_socket()]
+  sockets[0].listen(config.backlog)  # Requests that come before the thread runs wait.
   running = uvicorn.Server(config)
   thread = threading.Thread(target=running.run, args=(sockets,))
   thread.start()
