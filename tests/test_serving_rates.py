@@ -100,7 +100,8 @@ def test_the_stock_model_has_the_quality_of_each_image(codec, served):
   for picture, file in zip(back.numpy()[:, :50, :37], files):
     assert np.mean(picture != codec.decompress(file)) < 1e-3
   default = signatures["reconstruct"](pixels=pixels[:1])["pixels"].numpy()
-  assert np.array_equal(default[0], result["pixels"].numpy()[2])
+  # Another batch size may take other kernels, whose sums round otherwise.
+  assert np.mean(default[0] != result["pixels"].numpy()[2]) < 1e-3
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
