@@ -300,12 +300,14 @@ def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_
   # Two jobs, whose estimates build the Keras model, without terminals to write to.
   model = f"--model={folder}/joint"
   result = programs.run("compress", model, "--verbose", "--skip_existing", *args)
-  assert result.returncode == 0 and result.stderr == ""
+  # A slow machine shows progress.
+  assert all(line.endswith(" left") for line in result.stderr.splitlines())
+  assert result.returncode == 0
   assert result.stdout.count("estimated bits") == 2
   for name in ("a.tfci", "b.tfci"):
     assert (tmp_path / name).read_bytes() == (folder / "good.tfci").read_bytes()
   result = programs.run("decompress", model, *args)
-  assert result.returncode == 1 and len(result.stderr.splitlines()) == 2
+  assert result.returncode == 2 and len(result.stderr.splitlines()) == 2
   assert all("--overwrite" in line for line in result.stderr.splitlines())
   assert all((tmp_path / name).read_bytes() == original for name in ("a.png", "b.png"))
 
@@ -338,7 +340,7 @@ def test_only_what_answers_the_request_for_the_photograph_as_it_is_now_was_there
   # It cannot be known who wrote a picture, or changed it since.
   picture = back.read_bytes()
   status, _, line = run(*decompress)
-  assert status == 1 and line.count("\n") == 1 and "--overwrite replaces it\n" in line
+  assert status == 2 and line.count("\n") == 1 and "--overwrite replaces it\n" in line
   assert back.read_bytes() == picture
   assert run(*decompress, "--overwrite") == (0, False, "")
   expected = codec.decompress(compressed.read_bytes())
