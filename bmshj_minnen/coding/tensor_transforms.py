@@ -16,7 +16,14 @@ from bmshj_minnen.layers.receptive_field import UnknownLayerError, receptive_fie
 from bmshj_minnen.model import Model
 from bmshj_minnen.quality import Dial
 
-__all__ = ["TensorTransforms", "field_of_network"]
+__all__ = ["TensorTransforms", "dial_of", "field_of_network"]
+
+
+def dial_of(model: Model) -> Optional[Dial]:
+  """The present gains of a model; None for a model for one rate."""
+  if model.gains is None:
+    return None
+  return Dial(model.config, model.gains.log_gain.numpy(), model.gains.log_inverse.numpy())
 
 
 class TensorTransforms:
@@ -33,10 +40,7 @@ class TensorTransforms:
     self._model = model
     names = ("g_a", "h_a", "g_s")
     self.fields = {name: field_of_network(name, getattr(model, name)) for name in names}
-    self.dial = None
-    if model.gains is not None:
-      logs = (model.gains.log_gain.numpy(), model.gains.log_inverse.numpy())
-      self.dial = Dial(model.config, *logs)
+    self.dial = dial_of(model)
     y = tf.TensorSpec([None, None, model.config.latent_channels], tf.float32)
     self._g_a = Graph(self.g_a_graph, tf.TensorSpec([None, None, 3], tf.uint8))
     self._h_a = Graph(self.h_a_graph, y)

@@ -6,11 +6,10 @@ from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.tensor_coder import TensorCoder
-from bmshj_minnen.coding.tensor_transforms import TensorTransforms
+from bmshj_minnen.coding.tensor_transforms import TensorTransforms, dial_of
 from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.model_files import snapshots
 from bmshj_minnen.psnr import psnr
-from bmshj_minnen.quality import Dial
 
 __all__ = ["CodedFile"]
 
@@ -57,9 +56,6 @@ class CodedFile(tf.keras.callbacks.Callback):
   def _codec(self, model):
     if self._transforms is None:
       self._transforms = TensorTransforms(model)
-    dial = None
-    if model.gains is not None:
-      dial = Dial(model.config, model.gains.log_gain.numpy(), model.gains.log_inverse.numpy())
     frozen = snapshots.take(model, self._images).frozen
-    transforms = ImageTransforms(model.config, self._transforms, dial)
+    transforms = ImageTransforms(model.config, self._transforms, dial_of(model))
     return Codec(frozen, transforms, LatentCoder(frozen, TensorCoder(frozen)))
