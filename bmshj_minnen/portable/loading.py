@@ -21,7 +21,7 @@ from bmshj_minnen.portable import manifest
 from bmshj_minnen.portable.onnx_networks import OnnxNetworks
 from bmshj_minnen.portable.onnx_transforms import OnnxTransforms
 from bmshj_minnen.portable.range_coder import RangeCoder
-from bmshj_minnen.portable.sessions import CPU
+from bmshj_minnen.portable.sessions import CPU, Sessions
 from bmshj_minnen.quality import Dial
 
 __all__ = [
@@ -135,7 +135,7 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   dial = None
   if prior.config.gain_lambdas:
     dial = Dial(prior.config, weights["gains/log_gain"], weights["gains/log_inverse"])
-  transforms = OnnxTransforms(folder, graphs, weights, providers)
+  transforms = OnnxTransforms(graphs, Sessions(folder, graphs, weights, providers))
   codec = Codec(
     prior,
     ImageTransforms(prior.config, transforms, dial),
@@ -165,9 +165,7 @@ def array_coder(
 
 
 def _probed(layer, dtype, x):
-  parts = fixed_point.split(x)
-  layers = [fixed_point.CompiledLayer(layer, dtype, few_rows=few) for few in (True, False)]
-  return [compiled(parts) for compiled in layers]
+  return [fixed_point.CompiledLayer(layer, dtype)(fixed_point.split(x))]
 
 
 _SHIPPED = Shipped(_codec)

@@ -1,15 +1,11 @@
 """g_a, h_a and g_s in ONNX Runtime."""
 
-import pathlib
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.portable.manifest import Manifest
-from bmshj_minnen.portable.sessions import CPU, Sessions
+from bmshj_minnen.portable.sessions import Sessions
 
 __all__ = ["OnnxTransforms"]
 
@@ -20,29 +16,20 @@ class OnnxTransforms:
   Several threads may call the networks.
 
   Args:
-    directory: the folder of the graphs.
-    manifest: the manifest of the folder.
-    weights: the weights that the graphs leave out, by name.
-    providers: ONNX Runtime's execution providers in order of preference, names or pairs of a name
-      and options.
+    manifest: the manifest of the graphs.
+    sessions: runs the graphs.
 
   Attributes:
     fields: the `tiling.Field` of "g_a", "h_a" and "g_s".
   """
 
-  def __init__(
-    self,
-    directory: pathlib.Path,
-    manifest: Manifest,
-    weights: dict[str, np.ndarray],
-    providers: Sequence[Any] = CPU,
-  ):
+  def __init__(self, manifest: Manifest, sessions: Sessions):
     self.fields = {
       name: manifest.graphs[name].field if name in manifest.graphs else tiling.field(name, None)
       for name in ("g_a", "h_a", "g_s")
     }
     self._names = frozenset(manifest.graphs)
-    self._sessions = Sessions(directory, manifest, weights, providers)
+    self._sessions = sessions
 
   def g_a(self, image: np.ndarray) -> np.ndarray:
     """[H, W, 3] uint8 -> y [h, w, M] float32."""
