@@ -30,7 +30,8 @@ def main(argv):
     model = tasks.model_for_workers(_MODEL.value)
     config = model_directory.load_config(model) if storage.is_local(model) else None
     quality = _QUALITY.arguments(config)
-    task = tasks.Compression(model, _ALPHA.value, _CORPUS.memory, _PRECISION.value, quality)
+    settings = _ALPHA.value, _CORPUS.memory, _PRECISION.value, quality, _CORPUS.imports
+    task = tasks.Compression(model, *settings)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("compressed"))
     sys.exit(int(outcome.failures > 0))

@@ -26,7 +26,8 @@ def main(argv):
   with startup.one_line_errors():
     corpus = pipeline.Corpus(*_CORPUS.corpus)
     model = tasks.model_for_workers(_MODEL.value)
-    task = tasks.Decompression(model, _MAX_PIXELS.value, _CORPUS.memory, _PRECISION.value)
+    settings = _MAX_PIXELS.value, _CORPUS.memory, _PRECISION.value, _CORPUS.imports
+    task = tasks.Decompression(model, *settings)
     outcome = pipeline.run(corpus, task, _CORPUS.runner, argv[1:])
     print(outcome.summary("decompressed"))
     sys.exit(int(outcome.failures > 0))

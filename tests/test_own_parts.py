@@ -1,9 +1,13 @@
 """A researcher's own loss, metric, dataset, schedule and callback, with all that a run has."""
 
 import csv
+import importlib.util
 import json
 import pathlib
+import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -199,6 +203,22 @@ def test_registered_parts_from_a_shell(tmp_path):
     result = programs.run("compress", *args, cwd=tmp_path)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert re.search(match, result.stderr)
+  if importlib.util.find_spec("apache_beam"):
+    _check_in_a_worker(tmp_path)
+
+
+def _check_in_a_worker(folder):
+  """A worker of Beam is another process, which gets the task alone."""
+  from bmshj_minnen.corpus import tasks
+
+  script = "import pickle, sys; print(pickle.load(sys.stdin.buffer).load())"
+  for task in (tasks.Compression, tasks.Decompression):
+    for modules, returncode in (("my_parts",), 0), ((), 1):
+      content = pickle.dumps(task("model", imports=modules))
+      command = [sys.executable, "-c", script]
+      result = subprocess.run(command, cwd=folder, input=content, capture_output=True)
+      assert result.returncode == returncode, result.stderr.decode()
+  assert b"--import=MODULE" in result.stderr
 
 
 def test_the_example_of_the_readme(tmp_path, monkeypatch):

@@ -63,6 +63,13 @@ def test_other_parameters_of_a_subclass_are_refused(tiny_model, tmp_path):
     _is_refused(model, match, tmp_path)
 
 
+def test_means_beyond_the_range_of_integers_are_refused(build_model, tmp_path):
+  model = build_model("mean_scale_hyperprior")
+  bias = model.h_s.layers[-1].bias
+  bias.assign(bias + [900.0] * 6 + [0.0] * 6)  # Means come first.
+  _is_refused(model, "means of h_s reach 9.., but entropy coding limits them to", tmp_path)
+
+
 def test_another_density_than_that_of_the_tables_is_refused(monkeypatch, build_model, tmp_path):
   def bits(self, y_hat, mean, scale):
     return 2 * original(self, y_hat, mean, scale)

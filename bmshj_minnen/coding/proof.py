@@ -108,14 +108,24 @@ def _check_parts(model, frozen, networks, y_hat, z_hat):
     logit = np.clip(logit / LOGIT_STEP, -INT16_MAX - 1, INT16_MAX) * LOGIT_STEP
     if not _rms(fixed * LOGIT_STEP - logit) <= _MAX_ERROR * _rms(logit) + _MAX_MEAN_ERROR:
       raise ValueError(_difference(name, "weights"))
-  mean = np.clip(mean / frozen.y_step, -INT16_MAX - 1, INT16_MAX) * frozen.y_step
-  error = _rms(fixed_mean * frozen.y_step - mean)
-  if not error <= _MAX_ERROR * _rms(mean) + _MAX_MEAN_ERROR:
+  limit = INT16_MAX * frozen.y_step
+  limited = np.clip(mean, -limit - frozen.y_step, limit)
+  if not _rms(fixed_mean * frozen.y_step - limited) <= _mean_bound(limited):
     raise ValueError(_difference(name, "means"))
+  if not _rms(limited - mean) <= _mean_bound(limited):
+    raise ValueError(
+      f"files would be another model's: the means of {name} reach {np.abs(mean).max():.0f}, but "
+      f"entropy coding limits them to {limit:.0f}, by the largest latent of typical images; train "
+      "the model longer, or at a lower learning rate"
+    )
   table = np.log(model.conditional.scales)
   index = np.interp(np.log(scale), table, np.arange(cfg.NUM_SCALES))
   if not _rms(fixed_index - index) <= _MAX_INDEX_ERROR:
     raise ValueError(_difference(name, "scales"))
+
+
+def _mean_bound(mean):
+  return _MAX_ERROR * _rms(mean) + _MAX_MEAN_ERROR
 
 
 def _check_network(name, fixed, expected):

@@ -38,3 +38,8 @@ class CorpusFlags:
   def memory(self) -> int:
     """Bytes that the networks may take per file."""
     return int(self._memory.value * shared_flags.GIB)
+
+  @property
+  def imports(self) -> tuple[str, ...]:
+    """The modules of `--import`, for workers in other processes."""
+    return tuple(flags.FLAGS["import"].value)

@@ -1,16 +1,14 @@
 """Flags that programs share: files, output, models, quality and memory."""
 
-import importlib
 import math
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Callable, Optional
 
 from absl import flags
 
-from bmshj_minnen.command_line import archive, files, planning, runtimes, startup
+from bmshj_minnen.command_line import archive, files, own_modules, planning, runtimes, startup
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.photographs import encoding, images
@@ -74,14 +72,10 @@ def define_imports() -> None:
 
 
 def _import(modules):
-  # Console commands, unlike `python -m`, do not search the current folder.
-  if modules and not {"", os.getcwd()} & set(sys.path):
-    sys.path.append(os.getcwd())
-  for module in modules:
-    try:
-      importlib.import_module(module)
-    except ImportError as error:
-      raise flags.ValidationError(f"{module} cannot be imported: {error}") from error
+  try:
+    own_modules.import_all(modules)
+  except ValueError as error:
+    raise flags.ValidationError(str(error)) from error
   return True
 
 

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.command_line import existing
+from bmshj_minnen.command_line import existing, own_modules
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
 from bmshj_minnen.format import reading
@@ -38,6 +38,7 @@ class Compression:
     memory: bytes that the networks may take per file.
     precision: precision of g_a and g_s, one of `CODEC_PRECISIONS`.
     quality: keyword arguments of `Codec.compress`: a quality, a target, or none.
+    imports: modules that register own parts of the model; workers import them before they load it.
   """
 
   model: str
@@ -45,6 +46,7 @@ class Compression:
   memory: int = tiling.DEFAULT_MEMORY
   precision: str = CODEC_PRECISIONS[0]
   quality: dict[str, float] = dataclasses.field(default_factory=dict)
+  imports: tuple[str, ...] = ()
 
   suffixes: ClassVar = images.SUFFIXES
   new_suffix: ClassVar = ".tfci"
@@ -52,6 +54,7 @@ class Compression:
 
   def load(self) -> Codec:
     """The codec of the model."""
+    own_modules.import_all(self.imports)
     return _load(self.model, reading.DEFAULT_MAX_PIXELS, self.memory, self.precision)
 
   def convert(self, codec: Codec, path: str, content: bytes) -> tuple[bytes, int, int]:
@@ -88,12 +91,14 @@ class Decompression:
     max_pixels: maximum number of pixels; larger images are refused.
     memory: bytes that the networks may take per file.
     precision: precision of g_s, one of `CODEC_PRECISIONS`.
+    imports: modules that register own parts of models; workers import them before they load any.
   """
 
   model: str = ""
   max_pixels: int = reading.DEFAULT_MAX_PIXELS
   memory: int = tiling.DEFAULT_MEMORY
   precision: str = CODEC_PRECISIONS[0]
+  imports: tuple[str, ...] = ()
 
   suffixes: ClassVar = frozenset((".tfci",))
   new_suffix: ClassVar = ".png"
@@ -101,6 +106,7 @@ class Decompression:
 
   def load(self) -> "_Codecs":
     """The codec of the model, or codecs of shipped models, loaded when a file needs them."""
+    own_modules.import_all(self.imports)
     return _Codecs(self)
 
   def convert(self, codecs: "_Codecs", path: str, content: bytes) -> tuple[bytes, int, int]:

@@ -12,13 +12,26 @@ _ROOT = pathlib.Path(__file__).parents[2]
 PACKAGES = _ROOT / ".node"  # The npm packages, with playwright-core and onnxruntime-web.
 
 
+def _path(program: str) -> str:
+  """The path of a program that the study needs.
+
+  Raises:
+    FileNotFoundError: there is no such program.
+  """
+  path = shutil.which(program)
+  if path is None:
+    raise FileNotFoundError(f"The study needs {program}: install it, and run the study again.")
+  return path
+
+
 class Browser:
   """A browser; a context that ends it."""
 
   def __enter__(self) -> "Browser":
     script = pathlib.Path(__file__).with_name("browser.mjs")
+    node, chromium = map(_path, ("node", "chromium"))
     self._process = subprocess.Popen(
-      ["node", str(script), str(PACKAGES), shutil.which("chromium")],
+      [node, str(script), str(PACKAGES), chromium],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
