@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 _MODULES = {
   "BitstreamError": "format.errors",
   "Codec": "coding.codec",
-  "ImageError": "photographs.images",
+  "ImageError": "images.image_files",
   "Latents": "coding.codec",
   "Model": "model",
   "ModelConfig": "config",
@@ -29,8 +29,8 @@ _MODULES = {
   "load": "model_files.model_directory",
   "load_for": "model_files.model_directory",
   "load_model": "model_files.model_directory",
-  "read_image": "photographs.images",
-  "write_image": "photographs.images",
+  "read_image": "images.image_files",
+  "write_image": "images.image_files",
 }
 
 # The modules to use instead if TensorFlow is not installed.

@@ -24,16 +24,16 @@ from bmshj_minnen.command_line import (
   files,
   many_files,
   planning,
-  report,
   run_log,
   run_metrics,
   runtimes,
   shared_flags,
+  verbose,
   verification,
 )
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.metadata import with_metadata
-from bmshj_minnen.photographs import images, metadata
+from bmshj_minnen.images import image_files, metadata
 
 _MODEL = shared_flags.define_model()
 _QUALITY = shared_flags.QualityFlags()
@@ -99,7 +99,7 @@ def _convert(codec, estimator, quality, photograph, progress, facts):
   def describe():
     if not _VERBOSE.value:
       return []
-    lines = report.lines(image, codec.decompress(data), len(data), seconds)
+    lines = verbose.lines(image, codec.decompress(data), len(data), seconds)
     return [*lines, *estimator.lines(latents, image.shape)]
 
   return (data, facts.get("larger", False)), describe
@@ -126,7 +126,7 @@ def _is_done(codec, quality, source, target):
     return None
   if _ALPHA.value and not existing.is_opaque(source):
     return None
-  read_source = functools.partial(images.read_image, source, _ALPHA.value, lambda text: None)
+  read_source = functools.partial(image_files.read_image, source, _ALPHA.value, lambda text: None)
   data = files.read(target)
   header = existing.header_of_answer(codec, quality, data, read_source)
   if header is None:
@@ -154,7 +154,7 @@ def _pixels(path):
 
 def _read(path, note):
   content = files.read(path) if _METADATA.value or path == files.STREAM else None
-  image = images.read_image(path, _ALPHA.value, note, content)
+  image = image_files.read_image(path, _ALPHA.value, note, content)
   size = os.path.getsize(path) if os.path.isfile(path) else None
   return image, _metadata(path, content, note), size
 
@@ -171,7 +171,7 @@ def main(argv):
     rows = _FILES.open_archive()
     results = _FILES.results(reading.is_start_of_file, rows)
     request = _FILES.request(argv[1:], _KEEP_SMALLER.value)
-    plan = planning.make_plan(request, images.SUFFIXES, ".tfci", results.problem)
+    plan = planning.make_plan(request, image_files.SUFFIXES, ".tfci", results.problem)
     loader = runtimes.choose(
       _RUNTIME.value,
       _MODEL.value,
@@ -187,7 +187,7 @@ def main(argv):
     quality = _QUALITY.arguments(codec.config)
     work = many_files.Work(
       _read,
-      functools.partial(_convert, codec, report.Estimator(_MODEL.value), quality),
+      functools.partial(_convert, codec, verbose.Estimator(_MODEL.value), quality),
       functools.partial(_write, results),
       functools.partial(_is_done, codec, quality),
       _request(codec, quality),

@@ -32,7 +32,7 @@ __all__ = [
 # The meaning of a network output: the index of a scale, or the scale itself.
 SCALE_OUTPUTS = ("index", "scale")
 DISTORTIONS = ("mse", "ms_ssim")
-CODEC_PRECISIONS = ("float32", "bfloat16", "auto")  # For g_a and g_s, see `coding.precisions`.
+CODEC_PRECISIONS = ("float32", "bfloat16", "auto")  # For g_a and g_s, see `runtime.precisions`.
 
 # Table 1: g_a halves the resolution four times, h_a twice more.
 LATENT_STRIDE = 16

@@ -12,9 +12,9 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.compressai import checkpoint, conversion
+from bmshj_minnen.data import crops, finding
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory, weights
-from bmshj_minnen.photographs import crops, finding
 
 _SOURCE = shared_flags.define_path(
   "from_compressai", None, "A checkpoint, or an .npz file of its arrays, which needs no PyTorch."

@@ -17,15 +17,15 @@ from bmshj_minnen.command_line import (
   manifest,
   many_files,
   planning,
-  report,
   run_log,
   run_metrics,
   runtimes,
   shared_flags,
+  verbose,
 )
 from bmshj_minnen.format import reading
-from bmshj_minnen.photographs import encoding, images
-from bmshj_minnen.photographs.metadata import Metadata
+from bmshj_minnen.images import encoding, image_files
+from bmshj_minnen.images.metadata import Metadata
 
 _MODEL = shared_flags.define_decoding_model()
 _FILES = shared_flags.FileFlags("decompressed")
@@ -56,7 +56,9 @@ _VERBOSE = flags.DEFINE_bool("verbose", False, "Print the size and the seconds o
 _ORIGINAL = shared_flags.define_path(
   "original", None, "With --verbose, a photograph to compare with."
 )
-_ALPHA = flags.DEFINE_enum("alpha", None, images.ALPHA, "How transparency of --original was read.")
+_ALPHA = flags.DEFINE_enum(
+  "alpha", None, image_files.ALPHA, "How transparency of --original was read."
+)
 
 
 def _region():
@@ -89,7 +91,7 @@ def _convert(codec_of, original, content, progress, facts):
   facts.update(width=image.shape[1], height=image.shape[0], seconds=seconds)
 
   def describe():
-    return report.lines(original, image, len(data), seconds) if _VERBOSE.value else []
+    return verbose.lines(original, image, len(data), seconds) if _VERBOSE.value else []
 
   return (image, metadata), describe
 
@@ -108,7 +110,7 @@ def _is_done(source, target):
     return None
   if _FILES.update and _PICTURES.quality:  # A picture does not show its quality.
     return None
-  if images.size_of_whole_picture(target) != (header.height, header.width):
+  if image_files.size_of_whole_picture(target) != (header.height, header.width):
     return None
   return {"width": header.width, "height": header.height, "bytes": len(data)}
 
@@ -126,7 +128,7 @@ def main(argv):
     request = _FILES.request(argv[1:])
     plan = planning.make_plan(request, frozenset((".tfci",)), _PICTURES.suffix, results.problem)
     image_format = _PICTURES.format_of(None if plan.is_folder else plan.jobs[0].target)
-    original = images.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
+    original = image_files.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
     loader = runtimes.choose(
       _RUNTIME.value,
       _MODEL.value,

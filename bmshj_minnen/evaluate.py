@@ -17,12 +17,12 @@ from bmshj_minnen.command_line import shared_flags
 from bmshj_minnen.evaluation import (
   cautions,
   classical,
-  contenders,
   exchange,
   measurements,
   measuring,
   published,
   report,
+  subjects,
   summary,
 )
 
@@ -94,8 +94,8 @@ _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files
 def _write_report(config, rows):
   page = report.write(
     rows,
-    contenders.find_contenders(config),
-    contenders.find_photographs(config.images, config.alpha),
+    subjects.find_contenders(config),
+    subjects.find_photographs(config.images, config.alpha),
     pathlib.Path(_REPORT.value),
   )
   size = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file())

@@ -30,12 +30,13 @@ import PIL.ImageFile
 import bmshj_minnen
 from bmshj_minnen import portable
 from bmshj_minnen.coding import tiling
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
+from bmshj_minnen.images import colours
+from bmshj_minnen.images.exif import PREFIX
 from bmshj_minnen.model_files import catalogue
-from bmshj_minnen.photographs import colours, outputs
-from bmshj_minnen.photographs.exif import PREFIX
 
 __all__ = ["FORMAT", "CompressedImageFile", "use"]
 

@@ -11,7 +11,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import shared_flags
-from bmshj_minnen.photographs import datasets
+from bmshj_minnen.data import datasets
 from bmshj_minnen.training.train_config import TrainConfig
 
 _PHOTOGRAPHS = shared_flags.define_paths(

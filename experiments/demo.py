@@ -14,9 +14,9 @@ import numpy as np
 
 import bmshj_minnen
 from bmshj_minnen import metrics
+from bmshj_minnen.data import finding
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.model_files import catalogue
-from bmshj_minnen.photographs import finding
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model directory or name.")
 _IMAGE = flags.DEFINE_string("image", "", "A photograph; empty: one that no model was trained on.")

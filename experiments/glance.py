@@ -19,8 +19,9 @@ from matplotlib.patches import Rectangle
 
 import bmshj_minnen
 from bmshj_minnen import metrics
+from bmshj_minnen.data import finding
 from bmshj_minnen.evaluation import classical
-from bmshj_minnen.photographs import finding, outputs
+from bmshj_minnen.file_tools import outputs
 from experiments.latents import anatomy
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.coding.freezing import freeze
+from bmshj_minnen.data import finding
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding
 
 N, M = 8, 12
 

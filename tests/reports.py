@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import contenders, measurements, measuring, report
+from bmshj_minnen.evaluation import measurements, measuring, report, subjects
 from tests import codecs
 
 SIZES = {"a <b>.png": (180, 208), "b.png": (190, 177)}  # MS-SSIM needs 161.
 
 
-def config(folder: pathlib.Path) -> contenders.EvaluationConfig:
+def config(folder: pathlib.Path) -> subjects.EvaluationConfig:
   """A model, two classical codecs, and the photographs of `SIZES`."""
-  return contenders.EvaluationConfig(
+  return subjects.EvaluationConfig(
     images=str(folder / "photos" / "*.png"),
     output=str(folder / "results"),
     models=[str(folder / "joint")],
@@ -28,8 +28,8 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   asked = config(folder)
   return report.write(
     measurements.read_rows(folder / "results" / measuring.TABLE),
-    contenders.find_contenders(asked),
-    contenders.find_photographs(asked.images, None),
+    subjects.find_contenders(asked),
+    subjects.find_photographs(asked.images, None),
     folder / "report",
   )
 

@@ -1,7 +1,7 @@
 """Curves look different, and refined ones resemble their model's."""
 
 from bmshj_minnen.evaluation import classical
-from bmshj_minnen.evaluation.appearance import PUBLISHED, appearances
+from bmshj_minnen.evaluation.line_styles import PUBLISHED, appearances
 
 
 def test_refined_models_keep_their_colour_and_no_two_lines_are_alike():

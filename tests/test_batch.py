@@ -19,7 +19,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.command_line import many_files, planning, run_log, startup
-from bmshj_minnen.photographs import globs, outputs
+from bmshj_minnen.file_tools import globs, outputs
 from tests import codecs, trees
 
 _SUFFIXES = frozenset((".png", ".jpg"))

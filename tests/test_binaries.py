@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.command_line import report, startup
+from bmshj_minnen.command_line import startup, verbose
 from experiments.robustness import sample_files
 from tests import codecs, programs
 
@@ -85,12 +85,12 @@ def test_an_original_of_another_size_is_told(shape):
   decoded = np.zeros((20, 30, 3), np.uint8)
   size = f"{shape[1]}x{shape[0]}"
   with pytest.raises(ValueError, match=f"^the original is {size}, the file 30x20$"):
-    report.lines(np.zeros(shape, np.uint8), decoded, 5, {})
+    verbose.lines(np.zeros(shape, np.uint8), decoded, 5, {})
 
 
 def test_photographs_too_small_for_ms_ssim_are_told():
   image = np.zeros((160, 200, 3), np.uint8)
-  assert "MS-SSIM          none of sides below 161" in report.lines(image, image, 5, {})
+  assert "MS-SSIM          none of sides below 161" in verbose.lines(image, image, 5, {})
 
 
 _DAMAGE = {

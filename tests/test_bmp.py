@@ -6,16 +6,16 @@ import numpy as np
 import PIL
 import pytest
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 
 def _read(content):
-  return images.read_image("x", content=content, note=pytest.fail)
+  return image_files.read_image("x", content=content, note=pytest.fail)
 
 
 def _refuse(content, words):
-  with pytest.raises(images.ImageError, match=words):
-    images.read_image("x", content=content)
+  with pytest.raises(image_files.ImageError, match=words):
+    image_files.read_image("x", content=content)
 
 
 def _bmp(pixels, bits, compression, masks=(), header=40):

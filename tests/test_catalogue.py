@@ -9,11 +9,11 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.command_line import report
+from bmshj_minnen.command_line import verbose
+from bmshj_minnen.data import finding
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.format import writing
 from bmshj_minnen.model_files import catalogue, model_directory
-from bmshj_minnen.photographs import finding
 from tests import codecs
 
 
@@ -36,7 +36,7 @@ def test_the_shipped_models_compress_a_photograph_they_have_not_seen(name):
   for quality in (1, 37, 100):
     file, latents = codec.compress_with_latents(image, quality=quality)
     # Sizes of files agree with the float model's estimate, within 1 % and 32 bytes.
-    estimate = report.estimated_bits(model, latents) / 8
+    estimate = verbose.estimated_bits(model, latents) / 8
     assert np.abs(len(file) - estimate) < 0.01 * estimate + 32
     pixels = codec.decompress(file)
     points.append((len(file), metrics.psnr(image, pixels), metrics.ms_ssim(image, pixels)))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import cautions, curves, measurements, measuring, plots, tables
-from bmshj_minnen.evaluation.appearance import appearances
+from bmshj_minnen.evaluation import cautions, curves, measurements, measuring, plots, rate_tables
+from bmshj_minnen.evaluation.line_styles import appearances
 from experiments.paper import tables as paper_tables
 from tests import codecs
 
@@ -56,9 +56,9 @@ def test_a_picture_without_a_figure_is_left_out_for_all_codecs(metric, of_c, rea
   for entry in measurements.averages(rows):
     assert entry["images"] == 3 and entry[f"{metric}_images"] == 2
     assert math.isfinite(entry[curves.METRICS[metric].column])
-  for text in (tables.summary(rows), paper_tables.all_tables(rows, "jpeg420")):
+  for text in (rate_tables.summary(rows), paper_tables.all_tables(rows, "jpeg420")):
     assert sentence in text and "nan" not in text
-  summary = tables.summary(rows)
+  summary = rate_tables.summary(rows)
   assert summary.count("| webp | -20.0 % | +0.0 % |") == 2
   assert "Bytes and bpp are of all images" in summary
 
@@ -74,7 +74,7 @@ def test_a_setting_that_gives_all_pictures_back_is_in_no_curve_and_leaves_no_pic
 
 def test_without_any_figure_a_sentence_takes_the_place_of_each_table_and_curve():
   rows = [_row("jpeg420", step, "a.png", ms_ssim_db=math.nan) for step in range(3)]
-  text = tables.summary(rows)
+  text = rate_tables.summary(rows)
   reason = "not measured, or all photographs have a side below 161 pixels"
   assert f"No MS-SSIM of anything: {reason}." in text
   for title in ("PSNR (dB)", "MS-SSIM (dB)"):
@@ -110,7 +110,7 @@ def test_a_rate_over_too_small_an_overlap_is_not_given_but_why():
     "one": _short(35, 35),
     "apart": _short(50, 60),
   }
-  text = tables.bjontegaard(named, list(named), ["all"], "psnr")
+  text = rate_tables.bjontegaard(named, list(named), ["all"], "psnr")
   dashes = [line.split(" ")[1] for line in text.splitlines() if line.endswith("| – |")]
   assert dashes == ["touching", "one", "apart"]
   reason = text.splitlines()[-1]
@@ -126,7 +126,7 @@ def test_images_without_a_rate_are_counted():
   for step in range(4):  # Far better than jpeg420 at its best, on one photograph.
     index = next(i for i, r in enumerate(rows) if (r.codec, r.setting) == ("webp", str(step)))
     rows[index] = _row("webp", step, "a.png", psnr_db=80 + step, scale=0.8)
-  text = tables.by_image(rows, "psnr", "jpeg420")
+  text = rate_tables.by_image(rows, "psnr", "jpeg420")
   assert "-20.0 % | -20.0 % | -20.0 % | 2 |" in text
   assert text.endswith(
     "`images` counts those of 3 on which both curves reach 0.5 dB of the same quality; the others "

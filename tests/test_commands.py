@@ -19,7 +19,7 @@ _PAGES = [
 _PARSE = """
 import importlib, json, os, sys
 from absl import flags
-import bmshj_minnen.corpus.pipeline, bmshj_minnen.evaluation.contenders
+import bmshj_minnen.corpus.pipeline, bmshj_minnen.evaluation.subjects
 import bmshj_minnen.evaluation.report, bmshj_minnen.serving.saved_models
 import bmshj_minnen.training.loop
 for number, (module, arguments) in enumerate(json.load(sys.stdin)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import classical, contenders, measuring, summary
+from bmshj_minnen.evaluation import classical, measuring, subjects, summary
 from tests import codecs
 
 
@@ -25,8 +25,8 @@ def _copies(folder, target, *names):
 
 
 def _curves(models, **fields):
-  config = contenders.EvaluationConfig("", "", models=models, **fields)
-  return [(c.codec, c.setting) for c in contenders.find_contenders(config)]
+  config = subjects.EvaluationConfig("", "", models=models, **fields)
+  return [(c.codec, c.setting) for c in subjects.find_contenders(config)]
 
 
 def test_models_are_called_by_their_directories(folder, tmp_path):

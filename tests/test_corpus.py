@@ -16,10 +16,10 @@ import PIL.Image
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.corpus import outcome as outcomes
+from bmshj_minnen.corpus import file_rows as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
 from bmshj_minnen.format import fields
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from experiments.robustness import sample_files
 from tests import codecs, programs
 
@@ -76,7 +76,7 @@ def test_every_file_is_what_compress_makes_and_stands_in_the_manifest(kinds, cod
   good = sorted(source / "sub" / name for name in sample_files.GOOD)
   assert [row["source"] for row in rows] == list(map(str, good))
   for row, path in zip(rows, good):
-    image = images.read_image(str(path))
+    image = image_files.read_image(str(path))
     data = (output / row["file"]).read_bytes()
     assert data == codec.compress(image)
     assert row["file"] == f"sub/{path.stem}.tfci"
@@ -86,7 +86,7 @@ def test_every_file_is_what_compress_makes_and_stands_in_the_manifest(kinds, cod
     assert row["sha256"] == hashlib.sha256(data).hexdigest()
     assert row["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert row["request"] == f"model={codec.fingerprint.hex()}"
-  assert outcome == outcomes.Outcome(
+  assert outcome == outcomes.CorpusOutcome(
     files=len(rows),
     failures=len(_BAD),
     bytes_in=sum(int(row["source_bytes"]) for row in rows),
@@ -133,7 +133,7 @@ def test_results_of_another_model_are_made_again(kinds, model, tmp_path):
   assert (outcome.files, outcome.failures) == (2, 0)
   outcome = _run(other, output, source)
   assert (outcome.files, outcome.existing) == (len(sample_files.GOOD), 0)
-  image = images.read_image(str(source / "sub" / "rgb.png"))
+  image = image_files.read_image(str(source / "sub" / "rgb.png"))
   expected = bmshj_minnen.load(model.parent / "factorized").compress(image)
   assert (output / "sub" / "rgb.tfci").read_bytes() == expected
 

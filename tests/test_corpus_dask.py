@@ -15,9 +15,10 @@ import time
 
 import pytest
 
-from bmshj_minnen.corpus import outcome as outcomes
+from bmshj_minnen.corpus import file_rows as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
-from bmshj_minnen.photographs import images, outputs
+from bmshj_minnen.file_tools import outputs
+from bmshj_minnen.images import image_files
 from tests import codecs
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install '.[dask]'")
@@ -100,7 +101,7 @@ def test_a_worker_that_is_killed_costs_nothing(cluster, tmp_path, monkeypatch):
   expected = {}
   for i in range(_FILES):
     image = codecs.photograph(20 + i, 30 + 2 * i)
-    images.write_image(f"in/{i}.png", image)
+    image_files.write_image(f"in/{i}.png", image)
     expected[f"{i}.tfci"] = codec.compress(image)
   pathlib.Path("in/bad.png").write_text("no picture")
   output, log = tmp_path / "out", tmp_path / "log"
@@ -134,7 +135,7 @@ def test_a_worker_that_is_killed_costs_nothing(cluster, tmp_path, monkeypatch):
   (failure,) = _rows(output, "failures")
   assert failure["source"] == "in/bad.png" and "readable" in failure["reason"]
   new = set(expected) - set(sorted(expected)[:_THERE])
-  assert outcome == outcomes.Outcome(
+  assert outcome == outcomes.CorpusOutcome(
     files=len(new),
     existing=_THERE,
     failures=1,

@@ -13,7 +13,7 @@ import pytest
 
 from bmshj_minnen.command_line import manifest
 from bmshj_minnen.corpus import pipeline
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 from tests import elsewhere, trees
 
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.command_line import planning
-from bmshj_minnen.corpus import finding, storage, tasks
+from bmshj_minnen.corpus import listing, storage, tasks
 from bmshj_minnen.format import writing
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from bmshj_minnen.quality import DEFAULT_QUALITY
 from tests import codecs, elsewhere, trees
 
@@ -43,8 +43,8 @@ def tree(tmp_path, monkeypatch):
 
 def _found(path, output):
   """Source -> path of its result."""
-  patterns = finding.patterns_of(str(path), _SUFFIXES)
-  return {work.source: work.place for work in finding.find(patterns, str(output), ".bin").works}
+  patterns = listing.patterns_of(str(path), _SUFFIXES)
+  return {work.source: work.place for work in listing.find(patterns, str(output), ".bin").works}
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_what_lies_below_the_output_is_no_source_however_it_is_named(tree, path,
 
 
 def test_a_source_that_is_its_own_result_is_refused(tree):
-  patterns = finding.patterns_of("photos/b1.png", _SUFFIXES)
-  works, failures = finding.find(patterns, "photos", ".png")
+  patterns = listing.patterns_of("photos/b1.png", _SUFFIXES)
+  works, failures = listing.find(patterns, "photos", ".png")
   line = "photos/b1.png is one of the sources; let its result go elsewhere"
   assert (works, failures) == ([], [("photos/b1.png", line)])
   (tree / "link").symlink_to("photos")
-  assert finding.find(patterns, "link", ".png").failures == [
+  assert listing.find(patterns, "link", ".png").failures == [
     ("photos/b1.png", line.replace("photos", "link"))
   ]
 
@@ -129,14 +129,14 @@ def test_requests_that_differ_in_anything_are_told_apart():
 
 def test_a_psnr_that_is_asked_for_is_measured():
   image, codec = codecs.photograph(40, 60), bmshj_minnen.load()
-  content = images.encode_image(image)
+  content = image_files.encode_image(image)
   data = codec.compress(image, quality=1)
   error = np.mean((codec.decompress(data) - image.astype(np.float64)) ** 2)
   psnr = 10 * np.log10(255**2 / error)
   for goal, expected in ((psnr - 0.01, (40, 60)), (psnr + 0.01, None)):
     task = tasks.Compression("", quality={"psnr": goal})
     assert task.finished(codec, "a.png", content, data) == expected
-  other = images.encode_image(image[:, 1:])
+  other = image_files.encode_image(image[:, 1:])
   assert tasks.Compression("", quality={"psnr": 1}).finished(codec, "a.png", other, data) is None
 
 
@@ -156,7 +156,7 @@ def test_transparent_pictures_are_made_again_for_a_file_does_not_say_on_which_co
 def test_a_photograph_with_any_bit_wrong_is_made_again():
   """Also if the bit is in a checksum or after the pixels, which a decoder may ignore."""
   source, task = _packed(5, 7), tasks.Decompression()
-  png = images.encode_image(codecs.photograph(5, 7))
+  png = image_files.encode_image(codecs.photograph(5, 7))
   assert task.finished(None, "", source, png) == (5, 7)
   for bit in range(8 * len(png)):
     damaged = bytearray(png)
@@ -166,11 +166,11 @@ def test_a_photograph_with_any_bit_wrong_is_made_again():
 
 def test_photographs_beyond_pillows_limit_are_finished(monkeypatch):
   source, task = _packed(20, 30), tasks.Decompression()
-  png = images.encode_image(codecs.photograph(20, 30))
-  turned = images.encode_image(codecs.photograph(30, 20))
+  png = image_files.encode_image(codecs.photograph(20, 30))
+  turned = image_files.encode_image(codecs.photograph(30, 20))
   monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 20 * 30 // 2 - 1)
-  with pytest.raises(images.ImageError, match="decompression bomb"):
-    images.read_image("a.png", content=png)
+  with pytest.raises(image_files.ImageError, match="decompression bomb"):
+    image_files.read_image("a.png", content=png)
   assert task.finished(None, "", source, png) == (20, 30)
   for unfinished in (turned, png[: len(png) // 2], b"no picture"):
     assert task.finished(None, "", source, unfinished) is None

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.photographs import crops, finding
+from bmshj_minnen.data import crops, finding
 
 _CROP = 32
 

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.photographs import datasets, finding, images
+from bmshj_minnen.data import datasets, finding
+from bmshj_minnen.images import image_files
 from bmshj_minnen.training import loop
 from experiments.robustness import sample_files
 from tests import codecs
@@ -131,8 +132,8 @@ def _usable(folder):
   result = {}
   for path in sorted((folder / "in").rglob("*.*")):
     try:
-      pixels = images.read_image(str(path), note=lambda text: None)
-    except (images.ImageError, OSError):
+      pixels = image_files.read_image(str(path), note=lambda text: None)
+    except (image_files.ImageError, OSError):
       continue
     if min(pixels.shape[:2]) >= 50:
       result[path] = pixels
@@ -218,7 +219,7 @@ def test_what_tensorflow_does_not_read_is_stored_otherwise(tmp_path):
   folder = tmp_path / "in"
   folder.mkdir()
   picture = codecs.photograph(40, 40)
-  content = images.encode_image(picture)
+  content = image_files.encode_image(picture)
   (folder / "endless.png").write_bytes(content[:-12])
   (folder / "damaged.png").write_bytes(content[: len(content) // 2])
   skipped = {}

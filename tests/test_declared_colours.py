@@ -9,7 +9,7 @@ import PIL.Image
 import PIL.ImageCms
 import pytest
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 # x and y of white, red, green and blue.
 _SRGB = ((0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06))
@@ -94,12 +94,12 @@ def _iccp(**options):
 
 
 def _read(content):
-  return images.read_image("x", content=content, note=pytest.fail)
+  return image_files.read_image("x", content=content, note=pytest.fail)
 
 
 def _refuse(content, words):
-  with pytest.raises(images.ImageError, match=words) as caught:
-    images.read_image("x", content=content, note=pytest.fail)
+  with pytest.raises(image_files.ImageError, match=words) as caught:
+    image_files.read_image("x", content=content, note=pytest.fail)
   assert "\n" not in str(caught.value)
 
 
@@ -183,7 +183,7 @@ def test_colours_that_no_matrix_and_curve_give_are_refused(body, words):
 )
 def test_damaged_declarations_cost_a_note(name, body):
   notes = []
-  read = images.read_image("x", content=_png({name: body}), note=notes.append)
+  read = image_files.read_image("x", content=_png({name: body}), note=notes.append)
   np.testing.assert_array_equal(read, _LEVELS)
   assert len(notes) == 1 and "damaged" in notes[0]
 
@@ -191,7 +191,7 @@ def test_damaged_declarations_cost_a_note(name, body):
 def test_a_declaration_with_a_wrong_checksum_is_not_heeded():
   content = _png({b"gAMA": _gama(1)}).replace(_gama(1), _gama(1.1))
   notes = []
-  read = images.read_image("x", content=content, note=notes.append)
+  read = image_files.read_image("x", content=content, note=notes.append)
   np.testing.assert_array_equal(read, _LEVELS)
   assert len(notes) == 1 and "gAMA" in notes[0]
 
@@ -336,6 +336,6 @@ def test_a_profile_that_is_there_in_part_costs_a_note():
   PIL.Image.fromarray(_SMOOTH).save(buffer, "JPEG", icc_profile=_profile(swapped=True))
   content = buffer.getvalue().replace(b"ICC_PROFILE\0\1\1", b"ICC_PROFILE\0\1\2")
   notes = []
-  read = images.read_image("x", content=content, note=notes.append)
+  read = image_files.read_image("x", content=content, note=notes.append)
   np.testing.assert_allclose(read, _SMOOTH, atol=20)
   assert len(notes) == 1 and "damaged" in notes[0]

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.photographs import finding
+from bmshj_minnen.data import finding
 from bmshj_minnen.training import distribution
 from bmshj_minnen.training.muon import Muon
 from experiments.scaling import cluster

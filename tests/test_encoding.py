@@ -11,7 +11,7 @@ from absl import flags
 
 from bmshj_minnen import metrics
 from bmshj_minnen.command_line import shared_flags
-from bmshj_minnen.photographs import encoding
+from bmshj_minnen.images import encoding
 from tests import codecs
 
 _PIXELS = codecs.photograph(60, 90)

@@ -13,14 +13,7 @@ import pytest
 from skimage import metrics as skimage_metrics
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import (
-  classical,
-  curves,
-  measurements,
-  measuring,
-  report,
-  tables,
-)
+from bmshj_minnen.evaluation import classical, curves, measurements, measuring, rate_tables, report
 from tests import codecs, programs
 
 _SIZES = {"a.png": (180, 200), "b.png": (177, 190)}
@@ -200,7 +193,7 @@ def test_averages_over_other_photographs_are_in_no_curve(evaluate, folder, tmp_p
   assert measurements.incomplete(rows) == [("webp", "20"), ("webp", "60")]
   assert set(curves.measured(rows, "psnr")) == {"jpeg420"}
   assert set(curves.measured_by_image(rows, "psnr")["a.png"]) == {"jpeg420", "webp"}
-  assert "not measured on all 2 photographs: webp 20, webp 60." in tables.summary(rows, {})
+  assert "not measured on all 2 photographs: webp 20, webp 60." in rate_tables.summary(rows, {})
 
 
 def test_refined_models_are_a_curve_of_their_own(evaluate, folder, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from bmshj_minnen.command_line import files
 from bmshj_minnen.format import fields, reading, writing
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 _OWN = writing.pack(b"abcd", 10, 10, b"rest of a file")
 
@@ -105,11 +105,11 @@ def test_results_take_over_the_time_of_their_source(tmp_path, target):
 
 def test_whole_pictures_are_told_from_others(tmp_path):
   path = tmp_path / "a.png"
-  png = images.encode_image(np.zeros((20, 30, 3), np.uint8))
+  png = image_files.encode_image(np.zeros((20, 30, 3), np.uint8))
   for content, expected in [(png, (20, 30)), (png[:-40], None), (b"", None), (b"x" * 99, None)]:
     path.write_bytes(content)
-    assert images.size_of_whole_picture(str(path)) == expected
-  assert images.size_of_whole_picture(str(pathlib.Path(tmp_path, "missing"))) is None
+    assert image_files.size_of_whole_picture(str(path)) == expected
+  assert image_files.size_of_whole_picture(str(pathlib.Path(tmp_path, "missing"))) is None
 
 
 def test_every_entrance_has_a_test_for_every_rule():

@@ -9,8 +9,8 @@ import tensorflow as tf
 from bmshj_minnen.coding import fixed_point, tensors
 from bmshj_minnen.coding.arrays import Arrays
 from bmshj_minnen.coding.fixed_point import CompiledLayer
-from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.format.frozen_prior import FixedLayer
+from bmshj_minnen.runtime.graph import Graph
 
 _FAN_IN, _OUT = 12 * 192, 64
 

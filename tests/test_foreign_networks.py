@@ -168,7 +168,7 @@ def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
   assert np.abs(decoded - codec.decompress(data)).max() <= 1
 
 
-_FIELD = tiling.Field(16, 1, 0, 0, 1)
+_FIELD = tiling.TileGeometry(16, 1, 0, 0, 1)
 
 
 def _run_example(name, changes, **names):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tifffile
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def rgb():
 
 def _read_silently(path):
   """Reads a picture without any note."""
-  return images.read_image(str(path), note=pytest.fail)
+  return image_files.read_image(str(path), note=pytest.fail)
 
 
 # 16 bits.
@@ -59,7 +59,7 @@ def test_16_bits_are_rounded_and_that_is_said(tmp_path, kind, channels):
   orientation = 6 if "zip" in kind else 1
   _save_16_bits(path, pixels, kind, orientation)
   notes = []
-  result = images.read_image(str(path), alpha="drop", note=notes.append)
+  result = image_files.read_image(str(path), alpha="drop", note=notes.append)
   expected = np.round(pixels / 257.0)[..., : 1 if channels < 3 else 3]
   if "white" in kind:
     expected = 255 - expected
@@ -72,7 +72,7 @@ def test_16_bits_are_rounded_and_that_is_said(tmp_path, kind, channels):
 def test_alpha_of_16_bits_is_rounded_too(tmp_path):
   pixels = np.array([[[65535, 0, 0, 65535], [65535, 0, 0, 32768], [0, 0, 0, 100]]], np.uint16)
   _save_16_bits(tmp_path / "deep.png", pixels, "png")
-  result = images.read_image(str(tmp_path / "deep.png"), alpha="white")
+  result = image_files.read_image(str(tmp_path / "deep.png"), alpha="white")
   np.testing.assert_array_equal(result, [[[255, 0, 0], [255, 127, 127], [255, 255, 255]]])
 
 
@@ -111,8 +111,8 @@ def _transparent(folder, rgb):
 
 def test_transparency_is_refused_in_a_line_that_names_the_flag(tmp_path, rgb):
   for name in _transparent(tmp_path, rgb):
-    with pytest.raises(images.ImageError, match=r"--alpha=\{white,black,drop\}") as caught:
-      images.read_image(str(tmp_path / name))
+    with pytest.raises(image_files.ImageError, match=r"--alpha=\{white,black,drop\}") as caught:
+      image_files.read_image(str(tmp_path / name))
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -122,7 +122,7 @@ def test_transparency_is_laid_on_a_colour_or_dropped(tmp_path, rgb, alpha):
     share = opacity[..., None] / 255
     below = {"white": 255, "black": 0, "drop": colours}[alpha]
     expected = np.round(share * colours + (1 - share) * below)
-    result = images.read_image(str(tmp_path / name), alpha)
+    result = image_files.read_image(str(tmp_path / name), alpha)
     np.testing.assert_array_equal(result, expected, err_msg=name)
 
 
@@ -133,7 +133,7 @@ def test_opaque_alpha_is_dropped_without_being_asked(tmp_path, rgb):
 
 def test_unknown_alpha(tmp_path):
   with pytest.raises(ValueError, match="white, black, drop or None, not 'grey'"):
-    images.read_image(str(tmp_path / "image.png"), alpha="grey")
+    image_files.read_image(str(tmp_path / "image.png"), alpha="grey")
 
 
 # Colour profiles, and inks without one.
@@ -247,7 +247,7 @@ def test_16_bits_with_a_profile(tmp_path, colours):
   profile = _rgb_profile([_SRGB[2], _SRGB[1], _SRGB[0]])
   tifffile.imwrite(path, colours.astype(np.uint16) * 257, photometric="rgb", iccprofile=profile)
   expected = colours[..., ::-1].astype(int)
-  np.testing.assert_allclose(images.read_image(str(path)), expected, atol=1)
+  np.testing.assert_allclose(image_files.read_image(str(path)), expected, atol=1)
 
 
 def test_inks_with_a_profile_become_what_it_says(tmp_path):
@@ -275,6 +275,6 @@ def test_a_broken_profile_is_ignored_and_that_is_said(tmp_path, colours, kind, m
   image = PIL.Image.fromarray(colours).convert(mode)
   _save_with_profile(tmp_path / "image.tif", image, profile)
   notes = []
-  result = images.read_image(str(tmp_path / "image.tif"), note=notes.append)
+  result = image_files.read_image(str(tmp_path / "image.tif"), note=notes.append)
   np.testing.assert_array_equal(result, np.asarray(image.convert("RGB")))
   assert len(notes) == 1 and "profile" in notes[0] and "\n" not in notes[0]

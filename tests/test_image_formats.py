@@ -12,13 +12,13 @@ import tensorflow as tf
 import tifffile
 
 from bmshj_minnen.format import writing
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from tests import pngs
 
 
 def _refuse(content, words):
-  with pytest.raises(images.ImageError) as caught:
-    images.read_image("x", content=content)
+  with pytest.raises(image_files.ImageError) as caught:
+    image_files.read_image("x", content=content)
   assert words in str(caught.value)
   assert "\n" not in str(caught.value)
 
@@ -100,7 +100,7 @@ def test_ycbcr_in_tiff_is_refused_unless_it_is_jpeg():
 
 
 def _read(content, alpha=None):
-  return images.read_image("x", alpha=alpha, content=content, note=pytest.fail)
+  return image_files.read_image("x", alpha=alpha, content=content, note=pytest.fail)
 
 
 @pytest.mark.parametrize("scale", [1, 257])
@@ -123,7 +123,7 @@ def test_an_orientation_may_be_of_another_type(deep, kind, orientation, upright)
   tags = [(274, kind, 1, bytes([orientation]), True)]
   stored = levels.astype(np.uint16) * 257 if deep else levels
   tifffile.imwrite(buffer, stored, photometric="minisblack", extratags=tags)
-  read = images.read_image("x", content=buffer.getvalue(), note=lambda text: None)
+  read = image_files.read_image("x", content=buffer.getvalue(), note=lambda text: None)
   np.testing.assert_array_equal(read[..., 0], upright(levels))
 
 
@@ -151,7 +151,7 @@ def test_a_level_of_any_depth_can_be_transparent(bits):
     content = _grey_png(levels, bits, key)
     _refuse(content, "has transparency")
     expected = np.round(levels * 255 / highest)
-    read = lambda alpha: images.read_image("x", alpha, lambda text: None, content)[..., 0]  # noqa: B023, E731
+    read = lambda alpha: image_files.read_image("x", alpha, lambda text: None, content)[..., 0]  # noqa: B023, E731
     np.testing.assert_array_equal(read("drop"), expected)
     for alpha, level in (("white", 255), ("black", 0)):
       np.testing.assert_array_equal(read(alpha), np.where(levels == key, level, expected))
@@ -166,7 +166,7 @@ def test_a_colour_of_16_bits_can_be_transparent():
   chunk = struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk))
   content = content[:33] + chunk + content[33:]
   _refuse(content, "has transparency")
-  read = images.read_image("x", "white", lambda text: None, content)
+  read = image_files.read_image("x", "white", lambda text: None, content)
   expected = np.round(colours / 257)
   expected[0, 0] = 255
   np.testing.assert_array_equal(read, expected)
@@ -182,7 +182,7 @@ def test_a_colour_of_16_bits_can_be_transparent():
   ],
 )
 def test_plain_pnm_is_read(text, levels):
-  read = images.read_image("x", note=lambda text: None, content=text.encode())
+  read = image_files.read_image("x", note=lambda text: None, content=text.encode())
   np.testing.assert_array_equal(read[..., 0], levels)
 
 
@@ -253,7 +253,7 @@ def test_libtiff_is_silent(capfd, compression):
   content[200:2000] = bytes(1800)
   try:
     _read(bytes(content))
-  except images.ImageError as error:
+  except image_files.ImageError as error:
     assert "\n" not in str(error)
   assert capfd.readouterr() == ("", "")
 

@@ -12,7 +12,7 @@ import PIL.PngImagePlugin
 import pytest
 import tifffile
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def rgb():
 
 def _refuse(path, words):
   """Checks that `read_image` names the file and the cause in one line."""
-  with pytest.raises(images.ImageError) as caught:
-    images.read_image(str(path))
+  with pytest.raises(image_files.ImageError) as caught:
+    image_files.read_image(str(path))
   message = str(caught.value)
   assert "\n" not in message
   assert str(path) in message
@@ -32,7 +32,7 @@ def _refuse(path, words):
 
 def _read_silently(path):
   """Reads a picture without any note."""
-  return images.read_image(str(path), note=pytest.fail)
+  return image_files.read_image(str(path), note=pytest.fail)
 
 
 # Reading.
@@ -41,8 +41,8 @@ def _read_silently(path):
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".ppm", ".bmp", ".tif", ".tiff", ""])
 def test_what_is_written_is_read_bit_for_bit(tmp_path, rgb, suffix):
   path = str(tmp_path / f"image{suffix}")
-  images.write_image(path, rgb)
-  result = images.read_image(path)
+  image_files.write_image(path, rgb)
+  result = image_files.read_image(path)
   assert result.dtype == np.uint8
   np.testing.assert_array_equal(result, rgb)
 
@@ -50,8 +50,8 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, rgb, suffix):
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (9, 1, 3)])
 def test_sides_of_one_pixel(tmp_path, shape):
   image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-  images.write_image(str(tmp_path / "image.png"), image)
-  np.testing.assert_array_equal(images.read_image(str(tmp_path / "image.png")), image)
+  image_files.write_image(str(tmp_path / "image.png"), image)
+  np.testing.assert_array_equal(image_files.read_image(str(tmp_path / "image.png")), image)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_sides_of_one_pixel(tmp_path, shape):
 )
 def test_suffix_chooses_a_lossless_format(tmp_path, rgb, suffix, file_format):
   path = str(tmp_path / f"image{suffix}")
-  images.write_image(path, rgb)
+  image_files.write_image(path, rgb)
   with PIL.Image.open(path) as image:
     assert image.format == file_format
 
@@ -68,20 +68,20 @@ def test_suffix_chooses_a_lossless_format(tmp_path, rgb, suffix, file_format):
 @pytest.mark.parametrize("suffix", [".jpg", ".WEBP", ".xyz"])
 def test_nothing_is_written_under_the_suffix_of_another_format(tmp_path, rgb, suffix):
   with pytest.raises(ValueError, match="without loss, with one of .png, .ppm, .bmp, .tif, .tiff$"):
-    images.write_image(str(tmp_path / f"image{suffix}"), rgb)
+    image_files.write_image(str(tmp_path / f"image{suffix}"), rgb)
   assert os.listdir(tmp_path) == []
 
 
 def test_grey_is_repeated_in_three_channels(tmp_path, rgb):
   PIL.Image.fromarray(rgb[..., 0]).save(tmp_path / "grey.png")
-  result = images.read_image(str(tmp_path / "grey.png"))
+  result = image_files.read_image(str(tmp_path / "grey.png"))
   np.testing.assert_array_equal(result, np.repeat(rgb[..., :1], 3, -1))
 
 
 def test_black_and_white_is_0_and_255(tmp_path):
   bits = np.array([[True, False, True]])
   PIL.Image.fromarray(bits).save(tmp_path / "bits.png")
-  result = images.read_image(str(tmp_path / "bits.png"))
+  result = image_files.read_image(str(tmp_path / "bits.png"))
   np.testing.assert_array_equal(result, np.repeat(255 * bits[..., None], 3, -1))
 
 
@@ -93,7 +93,7 @@ def test_palette_is_looked_up(tmp_path):
   image.save(tmp_path / "palette.png")
   with PIL.Image.open(tmp_path / "palette.png") as saved:
     assert saved.mode == "P"
-  result = images.read_image(str(tmp_path / "palette.png"))
+  result = image_files.read_image(str(tmp_path / "palette.png"))
   np.testing.assert_array_equal(result, colours[indices])
 
 
@@ -121,7 +121,7 @@ def test_the_first_of_several_pictures_is_read_and_that_is_said(tmp_path, file_f
     tmp_path / "image", file_format, save_all=True, append_images=frames[1:], **options
   )
   notes = []
-  result = images.read_image(str(tmp_path / "image"), note=notes.append)
+  result = image_files.read_image(str(tmp_path / "image"), note=notes.append)
   np.testing.assert_array_equal(result, np.broadcast_to([255, 0, 0], (4, 5, 3)))
   assert len(notes) == 1 and "only the first" in notes[0]
 
@@ -168,7 +168,7 @@ def _saved(image, file_format, exif_orientation=None, xmp=_XMP):
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "TIFF", "WEBP"])
 def test_xmp_counts_where_exif_names_no_orientation(rgb, file_format):
-  stored = images.read_image("x", content=_saved(rgb, file_format, 1))
+  stored = image_files.read_image("x", content=_saved(rgb, file_format, 1))
   for content, upright in (
     (_saved(rgb, file_format), np.rot90(stored, -1)),
     (_saved(rgb, file_format, xmp=b"<tiff:Orientation>3</tiff:Orientation>"), stored[::-1, ::-1]),
@@ -176,13 +176,13 @@ def test_xmp_counts_where_exif_names_no_orientation(rgb, file_format):
     (_saved(rgb, file_format, xmp=b"<x:xmpmeta/>"), stored),
   ):
     np.testing.assert_array_equal(
-      images.read_image("x", content=content, note=pytest.fail), upright
+      image_files.read_image("x", content=content, note=pytest.fail), upright
     )
 
 
 def test_broken_exif_is_ignored(tmp_path, rgb):
   PIL.Image.fromarray(rgb).save(tmp_path / "image.png", exif=b"Exif\0\0not TIFF at all")
-  np.testing.assert_array_equal(images.read_image(str(tmp_path / "image.png")), rgb)
+  np.testing.assert_array_equal(image_files.read_image(str(tmp_path / "image.png")), rgb)
 
 
 # Refusing.
@@ -265,8 +265,8 @@ def test_damaged_files_give_an_image_or_one_line(tmp_path, rgb, file_format):
     data[where] = random.integers(0, 256, len(where))
     (tmp_path / "damaged").write_bytes(data.tobytes())
     try:
-      image = images.read_image(str(tmp_path / "damaged"), alpha="drop", note=lambda _: None)
-    except images.ImageError as error:
+      image = image_files.read_image(str(tmp_path / "damaged"), alpha="drop", note=lambda _: None)
+    except image_files.ImageError as error:
       assert "\n" not in str(error)
     else:
       assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
@@ -277,7 +277,7 @@ def test_damaged_files_give_an_image_or_one_line(tmp_path, rgb, file_format):
 
 def test_a_write_to_a_missing_folder_leaves_nothing(tmp_path, rgb):
   with pytest.raises(FileNotFoundError, match="image.png'$"):
-    images.write_image(str(tmp_path / "missing" / "image.png"), rgb)
+    image_files.write_image(str(tmp_path / "missing" / "image.png"), rgb)
   assert os.listdir(tmp_path) == []
 
 
@@ -285,6 +285,6 @@ def test_an_image_that_cannot_be_encoded_leaves_the_old_file(tmp_path):
   path = tmp_path / "image.png"
   path.write_bytes(b"precious")
   with pytest.raises(TypeError):
-    images.write_image(str(path), np.zeros([2, 2, 3], np.float64))
+    image_files.write_image(str(path), np.zeros([2, 2, 3], np.float64))
   assert path.read_bytes() == b"precious"
   assert os.listdir(tmp_path) == ["image.png"]

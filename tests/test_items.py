@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from experiments.robustness import heif_files, icc_files, judging, mutated_boxes
 
 _PICTURE = np.concatenate([judging.picture(), judging.picture()[:32, ::-1]])
@@ -25,12 +25,12 @@ _OF_AVIF, _OF_HEIF = (b"grid",), (b"grid", b"iden", b"iovl")
 
 
 def _read(*items):
-  return images.read_image("x", content=heif_files.file_of(*items), note=pytest.fail)
+  return image_files.read_image("x", content=heif_files.file_of(*items), note=pytest.fail)
 
 
 def _refuse(items, words):
-  with pytest.raises(images.ImageError, match=words) as caught:
-    images.read_image("x", content=heif_files.file_of(*items))
+  with pytest.raises(image_files.ImageError, match=words) as caught:
+    image_files.read_image("x", content=heif_files.file_of(*items))
   assert "\n" not in str(caught.value)
 
 
@@ -73,7 +73,7 @@ def test_colours_of_parts_are_those_of_the_whole(coded, image_format, colours):
     content = heif_files.file_of(whole, part.with_properties(colours))
     notes = []
     np.testing.assert_array_equal(
-      images.read_image("x", note=notes.append, content=content), expected
+      image_files.read_image("x", note=notes.append, content=content), expected
     )
     # Pillow takes the matrix of such AVIF from the coded picture, which may have another one.
     is_told = image_format == "AVIF" and b"nclx" in colours
@@ -97,7 +97,7 @@ def test_parts_that_contradict_each_other_are_refused(coded, image_format):
     whole.with_properties(heif_files.nclx(1, 13, 1)), part.with_properties(_SRGB)
   )
   notes = []
-  read = images.read_image("x", content=content, note=notes.append)
+  read = image_files.read_image("x", content=content, note=notes.append)
   np.testing.assert_array_equal(read, _read(part.with_properties(heif_files.nclx(1, 13, 1))))
   assert len(notes) == 1 and "different matrices" in notes[0]
   # 2 means unknown, and contradicts nothing.
@@ -112,7 +112,7 @@ def test_parts_that_contradict_each_other_are_refused(coded, image_format):
 def test_that_no_part_has_colours_is_said(coded, image_format):
   part, notes = coded[image_format], []
   content = heif_files.file_of(heif_files.derived(b"grid", _SIZE), part)
-  read = images.read_image("x", content=content, note=notes.append)
+  read = image_files.read_image("x", content=content, note=notes.append)
   np.testing.assert_array_equal(read, _read(part.with_properties(_SRGB)))
   assert len(notes) == 1 and "says nothing of its colours" in notes[0]
 
@@ -162,8 +162,8 @@ def test_a_property_that_must_be_known_and_is_not_is_named(coded, image_format):
   part = coded[image_format].with_properties(_SRGB)
   stranger = part.with_properties(_TURN)
   content = heif_files.file_of(stranger).replace(b"irot", b"tilt")
-  with pytest.raises(images.ImageError, match="'tilt'"):
-    images.read_image("x", content=content)
+  with pytest.raises(image_files.ImageError, match="'tilt'"):
+    image_files.read_image("x", content=content)
 
 
 def _aperture(*values):
@@ -198,13 +198,13 @@ def test_exif_and_xmp_do_not_turn_avif_and_heic(image_format):
   buffer = io.BytesIO()
   xmp = b'<x:xmpmeta><rdf:li tiff:Orientation="6"/></x:xmpmeta>'
   PIL.Image.fromarray(_PICTURE).save(buffer, image_format, quality=90)
-  plain = images.read_image("x", content=buffer.getvalue())
+  plain = image_files.read_image("x", content=buffer.getvalue())
   buffer = io.BytesIO()
   PIL.Image.fromarray(_PICTURE).save(buffer, image_format, quality=90, xmp=b"X" * len(xmp))
   content = buffer.getvalue()
   assert content.count(b"X" * len(xmp)) == 1
   content = content.replace(b"X" * len(xmp), xmp)
-  np.testing.assert_array_equal(images.read_image("x", content=content), plain)
+  np.testing.assert_array_equal(image_files.read_image("x", content=content), plain)
 
 
 def test_damaged_boxes_never_give_another_picture_without_a_word():

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bmshj_minnen.photographs import images, jpeg
+from bmshj_minnen.images import image_files, jpeg
 from tests import codecs
 
 _PICTURES = {
@@ -33,9 +33,9 @@ def test_files_that_lack_only_the_end_are_read(name, options):
   content = _saved(name, **options)
   assert jpeg.with_end(content) is content
   assert jpeg.with_end(content + b"behind it") == content + b"behind it"
-  expected = images.read_image("x", content=content)
+  expected = image_files.read_image("x", content=content)
   for size in (len(content) - 2, len(content) - 1):
-    read = images.read_image("x", content=content[:size], note=pytest.fail)
+    read = image_files.read_image("x", content=content[:size], note=pytest.fail)
     np.testing.assert_array_equal(read, expected)
 
 
@@ -51,5 +51,5 @@ def test_progressive_files_that_lack_more_are_refused(name):
   ):
     assert jpeg.with_end(content[:size]) == content[:size], size
   for size in (len(content) - 1, len(content) - 20, last, last + 5, last // 2):
-    with pytest.raises(images.ImageError, match="not a readable image"):
-      images.read_image("x", content=content[:size])
+    with pytest.raises(image_files.ImageError, match="not a readable image"):
+      image_files.read_image("x", content=content[:size])

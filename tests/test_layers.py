@@ -8,7 +8,7 @@ import tensorflow_compression as tfc
 import bmshj_minnen
 from bmshj_minnen import layers
 from bmshj_minnen.format import geometry
-from bmshj_minnen.layers import fourier_kernel, polyphase
+from bmshj_minnen.kernels import fourier_kernel, polyphase
 from bmshj_minnen.layers.convolutions import PolyphaseConvolution, TransposedConvolution
 from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model_files import model_directory, weights

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import contenders, measurements, measuring, tables
+from bmshj_minnen.evaluation import measurements, measuring, rate_tables, subjects
 from tests import codecs
 
 # Line ends of `str.splitlines` but not of CSV, characters that CSV quotes, Markdown's separator.
@@ -28,7 +28,7 @@ def test_names_read_back(tmp_path):
   assert measurements.read_rows(path) == table.rows
   measurements.Table(path).drop_outdated({}, {})
   assert measurements.read_rows(path) == table.rows
-  lines = tables.averages(table.rows[:6]).splitlines()[2:]
+  lines = rate_tables.averages(table.rows[:6]).splitlines()[2:]
   assert len(lines) == 8 and {line.replace("\\|", "").count("|") for line in lines} == {9}
 
 
@@ -90,6 +90,6 @@ def test_names_that_tables_cannot_hold_are_refused_before_anything_is_measured(
   codecs.make_codec("joint", tmp_path)
   shutil.copytree(tmp_path / "joint", tmp_path / "models" / name)
   for models, label in ([str(tmp_path / "models" / name)], ""), ([str(tmp_path / "joint")], name):
-    config = contenders.EvaluationConfig("", "", models=models, label=label)
+    config = subjects.EvaluationConfig("", "", models=models, label=label)
     with pytest.raises(ValueError, match=f"the name '.*' {reason}"):
-      contenders.find_contenders(config)
+      subjects.find_contenders(config)

@@ -10,8 +10,8 @@ import pytest
 
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.metadata import with_metadata
-from bmshj_minnen.photographs import encoding, exif, images, metadata
-from bmshj_minnen.photographs.metadata import Metadata
+from bmshj_minnen.images import encoding, exif, image_files, metadata
+from bmshj_minnen.images.metadata import Metadata
 from tests import codecs
 
 _XMP = b'<x:xmpmeta><rdf:li tiff:Orientation="6" dc:creator="\xc3\x85sa"/></x:xmpmeta>'
@@ -101,10 +101,10 @@ def test_what_was_turned_is_not_turned_again(target, tmp_path):
   """A photograph that was turned and saved with its metadata is read the same way."""
   path = tmp_path / "photograph"
   path.write_bytes(_saved("PNG", exif=_exif(6)))
-  upright = images.read_image(str(path))
+  upright = image_files.read_image(str(path))
   assert upright.shape == (40, 24, 3)
   path.write_bytes(encoding.encode(upright, target, 100, _through_a_file(path.read_bytes())))
-  again = images.read_image(str(path))
+  again = image_files.read_image(str(path))
   assert np.abs(again.astype(int) - upright).mean() < 4
 
 

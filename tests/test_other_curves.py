@@ -13,10 +13,10 @@ from bmshj_minnen.evaluation import (
   measurements,
   plots,
   published,
+  rate_tables,
   summary,
-  tables,
 )
-from bmshj_minnen.evaluation.appearance import appearances
+from bmshj_minnen.evaluation.line_styles import appearances
 
 _OLD = {"name": "AV1", "results": {"psnr": [30.0, 25.0], "ms-ssim": [0.99, 0.9], "bpp": [0.4, 0.1]}}
 _NEW = {"results": {"psnr-rgb": [26.0], "bpp": [0.2], "encoding_time": [1.0]}}
@@ -98,7 +98,7 @@ def test_what_is_written_is_read_back_and_has_compressais_keys(tmp_path):
   found = exchange.read([str(path) for path in paths])
   for codec in ("o_1/x", "jpeg420"):
     for metric in ("psnr", "ms_ssim"):
-      own = tables.named_curves(_ROWS, {}, metric)[codec]
+      own = rate_tables.named_curves(_ROWS, {}, metric)[codec]
       np.testing.assert_array_equal(found[codec][metric].bpp, own.bpp)
       np.testing.assert_allclose(found[codec][metric].quality, own.quality, rtol=1e-3)
 

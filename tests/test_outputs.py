@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bmshj_minnen.command_line import planning
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 
 def test_written_files_replace_older_ones(tmp_path):

@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
+from bmshj_minnen.data import crops
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import crops
 from bmshj_minnen.training import failures, inputs, loop, own_parts, schedules, trainer
 from tests import codecs, programs
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import interpolate
 
 from bmshj_minnen.evaluation import curves, measurements
-from bmshj_minnen.evaluation import tables as evaluation_tables
+from bmshj_minnen.evaluation import rate_tables as evaluation_tables
 from bmshj_minnen.evaluation.published import left_out, published
 from experiments.paper import panels, plots, tables, yardsticks
 from tests import codecs

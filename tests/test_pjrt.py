@@ -18,9 +18,9 @@ from tensorflow.compiler.xla.service import hlo_pb2
 
 import bmshj_minnen
 from bmshj_minnen import config
+from bmshj_minnen.data import finding
+from bmshj_minnen.data.crops import photograph_crops
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding
-from bmshj_minnen.photographs.crops import photograph_crops
 from bmshj_minnen.training import loop, trainer
 from experiments.pjrt import export_step, import_state, step_file, variables
 from tests import programs

@@ -3,7 +3,7 @@
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.coding import precisions
+from bmshj_minnen.runtime import precisions
 from tests import codecs
 
 

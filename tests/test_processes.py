@@ -11,10 +11,10 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 import bmshj_minnen
-from bmshj_minnen.coding import forking
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.model_files.codec_files import read_prior
+from bmshj_minnen.runtime import forking
 from tests import codecs
 
 

@@ -74,7 +74,7 @@ def _shown(monkeypatch, stream, first_step, last_step, save_every, seconds=1.0):
   monkeypatch.setattr(sys, "stderr", stream)
   monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
   monkeypatch.setattr(progress.logging, "info", lambda text, *values: lines.append(text % values))
-  with progress.Progress(first_step, last_step, "mse") as shown:
+  with progress.ProgressCallback(first_step, last_step, "mse") as shown:
     for step in range(first_step + 1, last_step + 1):
       clock[0] += seconds
       shown.on_train_batch_end(0, {"loss": 2.5, "bpp": 0.75, "distortion": 65.025})
@@ -114,7 +114,7 @@ def test_a_terminal_gets_a_bar_of_the_whole_run(monkeypatch):
 
 def test_pictures_are_judged_by_the_distortion_of_the_run(monkeypatch):
   monkeypatch.setattr(sys, "stderr", io.StringIO())
-  with progress.Progress(0, 1, "ms_ssim") as shown:
+  with progress.ProgressCallback(0, 1, "ms_ssim") as shown:
     assert shown._numbers({"distortion": 0.05, "val_distortion": 0.04}) == (
       "ms_ssim 0.9500, val_ms_ssim 0.9600"
     )

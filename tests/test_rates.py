@@ -8,10 +8,10 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
-from bmshj_minnen.command_line import report
+from bmshj_minnen.command_line import verbose
+from bmshj_minnen.data import finding
 from bmshj_minnen.entropy import GaussianConditional
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding
 from tests import codecs
 
 _CONDITIONAL = [prior for prior, parts in config.PRIORS.items() if parts.is_conditional]
@@ -53,7 +53,7 @@ def shipped():
 def test_files_are_as_large_as_the_estimate(coded, prior):
   model, _, data, latents = coded(prior)
   assert np.ptp(latents.y_hat) > 2
-  estimate = report.estimated_bits(model, latents) / 8
+  estimate = verbose.estimated_bits(model, latents) / 8
   assert estimate > 500
   assert abs(len(data) - estimate) < 0.01 * estimate + 32
 

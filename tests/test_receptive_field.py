@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bmshj_minnen.layers import affine
+from bmshj_minnen.kernels import affine
 from bmshj_minnen.layers.receptive_field import UnknownLayerError, receptive_fields
 from bmshj_minnen.receptive_field import inputs_of
 

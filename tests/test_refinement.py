@@ -11,8 +11,8 @@ import bmshj_minnen
 from bmshj_minnen import config, metrics
 from bmshj_minnen.coding import refinement, tiling
 from bmshj_minnen.coding.refinement import Refiner
+from bmshj_minnen.data import finding
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding
 from tests import codecs
 
 _MODEL = "joint-mse"
@@ -209,9 +209,10 @@ def test_without_a_known_lambda_one_must_be_given(tmp_path):
 
 def test_tiles_of_the_refinement_have_halos_that_cover_those_of_g_a():
   for before, after in [(2, 1), (7, 6)]:
-    field = tiling.refinement(tiling.Field(16, 1, before, after, 1000))
+    field = tiling.refinement(tiling.TileGeometry(16, 1, before, after, 1000))
     assert field.before >= max(4, before) and field.after >= max(4, after)
-  assert not tiling.refinement(tiling.Field(16, 1, 0, 0, 0)).memory, "what cannot be divided is not"
+  indivisible = tiling.refinement(tiling.TileGeometry(16, 1, 0, 0, 0))
+  assert not indivisible.memory
 
 
 @pytest.mark.parametrize("calls", [1, 3])

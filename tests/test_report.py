@@ -9,12 +9,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.evaluation import (
-  classical,
-  curves,
-  measurements,
-  pictures,
-)
+from bmshj_minnen.evaluation import classical, curves, measurements, pictures
 from bmshj_minnen.model_files import model_directory
 from tests import codecs, reports
 

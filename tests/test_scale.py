@@ -58,7 +58,7 @@ def test_pixels_are_means_of_boxes(box, coded):
 
 @pytest.mark.parametrize("size", [(300, 411), (320, 512)])
 def test_tiles_are_reduced_at_once(size, monkeypatch):
-  field = tiling.Field(1, 16, 2, 3, 100)
+  field = tiling.TileGeometry(1, 16, 2, 3, 100)
   random = np.random.default_rng(0)
   units = random.integers(0, 256, [20, 32, 3], np.uint8)
   noise = random.integers(0, 256, [320, 512, 3], np.uint8)

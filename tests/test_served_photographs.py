@@ -10,8 +10,8 @@ import PIL.PngImagePlugin
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.photographs import images
-from bmshj_minnen.serving import photographs
+from bmshj_minnen.images import image_files
+from bmshj_minnen.serving import image_decoding
 from experiments.robustness import icc_files, judging, mutated_profiles
 
 _PICTURE = judging.picture()[:20, :30]
@@ -24,7 +24,7 @@ _SRGB = icc_files.matrix_profile(icc_files.SRGB, [_CURVE] * 3)
 def read():
   """File -> pixels, in a graph."""
   spec = [tf.TensorSpec([], tf.string)]
-  return tf.function(lambda file: photographs.read(file, "", 2**16), spec)
+  return tf.function(lambda file: image_decoding.read(file, "", 2**16), spec)
 
 
 def _saved(file_format, **options):
@@ -91,7 +91,7 @@ _PROFILE = _chunk(b"iCCP", b"a\0\0" + zlib.compress(_SRGB))
 )
 def test_orientations_count_wherever_they_stand(read, content):
   np.testing.assert_array_equal(
-    read(tf.constant(content)), images.read_image("x", content=content, note=pytest.fail)
+    read(tf.constant(content)), image_files.read_image("x", content=content, note=pytest.fail)
   )
 
 
@@ -130,7 +130,7 @@ def test_files_that_a_graph_cannot_read_alike_are_refused(read, content, words):
 
 def test_the_programs_ignore_damaged_metadata():
   for chunk in (_damaged(_EXIF), _damaged(_XMP_CHUNK)):
-    np.testing.assert_array_equal(images.read_image("x", content=_png(chunk)), _PICTURE)
+    np.testing.assert_array_equal(image_files.read_image("x", content=_png(chunk)), _PICTURE)
 
 
 def test_damaged_profiles_are_refused_or_read_alike(read):

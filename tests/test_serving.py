@@ -13,8 +13,8 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.format.metadata import with_metadata
-from bmshj_minnen.photographs import images
-from bmshj_minnen.serving import photographs, profiles, saved_models
+from bmshj_minnen.images import image_files
+from bmshj_minnen.serving import image_decoding, profiles, saved_models
 from experiments.serving import comparisons
 from tests import altered, codecs
 
@@ -200,7 +200,7 @@ def test_bad_photographs_are_named(served):
 def read():
   """File -> pixels, in a graph."""
   spec = [tf.TensorSpec([], tf.string)]
-  return tf.function(lambda file: photographs.read(file, "", _MAX_PIXELS), spec)
+  return tf.function(lambda file: image_decoding.read(file, "", _MAX_PIXELS), spec)
 
 
 def _variants():
@@ -236,7 +236,7 @@ def _variants():
 def test_photographs_are_read_as_by_the_command_line(read, tmp_path):
   for name, file in _variants():
     (tmp_path / "file").write_bytes(file)
-    expected = images.read_image(str(tmp_path / "file"))
+    expected = image_files.read_image(str(tmp_path / "file"))
     assert np.array_equal(read(tf.constant(file)), expected), name
 
 
@@ -272,7 +272,7 @@ def test_colours_that_are_declared_without_a_profile_are_refused_unless_they_are
     (False, _encoded(image, "JPEG", exif=_exif_of_colours(b"R98", 2))),
     (True, _encoded(image, "JPEG", exif=_exif_of_colours(b"R98", 1))),
   ]:
-    expected = images.read_image("x", content=file)
+    expected = image_files.read_image("x", content=file)
     if is_srgb:
       np.testing.assert_array_equal(read(tf.constant(file)), expected)
     else:

@@ -8,12 +8,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bmshj_minnen.photographs import images, metadata
+from bmshj_minnen.images import image_files, metadata
 from tests import pngs
 
 
 def _read(content):
-  return images.read_image("x", content=content, note=pytest.fail)
+  return image_files.read_image("x", content=content, note=pytest.fail)
 
 
 _LONG = zlib.compress(bytes(3_000_000))
@@ -34,7 +34,7 @@ _LONG = zlib.compress(bytes(3_000_000))
 )
 def test_what_stands_beside_the_pixels_costs_none(chunk):
   np.testing.assert_array_equal(
-    images.read_image("x", note=pytest.fail, content=pngs.png(chunk)), pngs.levels(4, 6, 3)
+    image_files.read_image("x", note=pytest.fail, content=pngs.png(chunk)), pngs.levels(4, 6, 3)
   )
 
 
@@ -72,7 +72,7 @@ def test_directories_of_exif_that_lead_nowhere_cost_no_pixels(compression, tag, 
 def test_a_profile_of_another_type_costs_a_note():
   notes = []
   content = _tiff((34675, 2, 4, int.from_bytes(b"abc\0", "little")))
-  read = images.read_image("x", content=content, note=notes.append)
+  read = image_files.read_image("x", content=content, note=notes.append)
   np.testing.assert_array_equal(read, pngs.levels(4, 6, 3))
   assert len(notes) == 1 and "colour declaration is damaged" in notes[0]
 
@@ -105,7 +105,7 @@ def test_damaged_exif_costs_no_pixels(image_format, fill):
     end = at + 4 + len(data)
     damaged = damaged[:end] + struct.pack(">I", zlib.crc32(damaged[at:end])) + damaged[end + 4 :]
   notes = []
-  read = images.read_image("x", content=damaged, note=notes.append)
+  read = image_files.read_image("x", content=damaged, note=notes.append)
   np.testing.assert_array_equal(read, _read(content))
   assert all("EXIF" in note for note in notes)
   assert metadata.read(damaged).exif in (b"", data)

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from experiments.robustness import icc_files, judging, mutated_profiles
 
 _PICTURE = judging.picture()
@@ -19,7 +19,7 @@ def _read(image_format, profile, picture=_PICTURE):
   for icc in (profile, None):
     buffer = io.BytesIO()
     PIL.Image.fromarray(picture).save(buffer, image_format, icc_profile=icc)
-    pixels.append(images.read_image("x", content=buffer.getvalue(), note=notes.append))
+    pixels.append(image_files.read_image("x", content=buffer.getvalue(), note=notes.append))
   return *pixels, notes
 
 

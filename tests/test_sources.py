@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 
 def _kinds_of_sources(path):
@@ -43,9 +43,9 @@ class _Pipe(io.RawIOBase):
 
 def test_what_stands_for_a_file_is_read_like_it(tmp_path):
   path, rgb = tmp_path / "image.png", np.arange(105, dtype=np.uint8).reshape(5, 7, 3)
-  images.write_image(str(path), rgb)
+  image_files.write_image(str(path), rgb)
   for name, (source, *content) in _kinds_of_sources(path).items():
-    read = images.read_image(source, content=content[0] if content else None, note=pytest.fail)
+    read = image_files.read_image(source, content=content[0] if content else None, note=pytest.fail)
     np.testing.assert_array_equal(read, rgb, name)
 
 
@@ -58,8 +58,8 @@ def test_messages_name_what_was_handed_over(tmp_path):
     (path.open("rb"), str(path)),
     (io.BytesIO(b"junk"), "a BytesIO"),
   ):
-    with pytest.raises(images.ImageError) as caught:
-      images.read_image(source)
+    with pytest.raises(image_files.ImageError) as caught:
+      image_files.read_image(source)
     assert str(caught.value) == f"{name}: not a readable image (unknown format)"
 
 
@@ -78,6 +78,6 @@ def test_messages_name_what_was_handed_over(tmp_path):
 )
 def test_what_is_no_file_is_refused_in_a_line_that_says_what_is(source, content, words):
   with pytest.raises(TypeError, match=words) as caught:
-    images.read_image(source, content=content)
+    image_files.read_image(source, content=content)
   assert "\n" not in str(caught.value)
   assert content or isinstance(source, bytes) or "a path, a file" in str(caught.value)

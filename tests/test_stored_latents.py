@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
+from bmshj_minnen.data import crops, finding
 from bmshj_minnen.model_files import array_files, model_directory
-from bmshj_minnen.photographs import crops, finding
 from bmshj_minnen.training import loop
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12, gain_lambdas=(0.01, 0.04))

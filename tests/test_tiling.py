@@ -23,10 +23,10 @@ _ROOT = pathlib.Path(__file__).parent.parent
 # By hand: four layers downwards use samples 16 i - 30 to 16 i + 30 for sample i, of which 16 i to
 # 16 i + 15 are unit i itself; h_a uses 4 i - 7 to 4 i + 7. Upwards the layers use i - 1 to i + 2.
 _FIELDS = {
-  "g_a": tiling.Field(16, 1, 2, 1, 1300),
-  "h_a": tiling.Field(4, 1, 2, 1, 300),
-  "h_s": tiling.Field(1, 4, 1, 2, 5000),
-  "g_s": tiling.Field(1, 16, 1, 2, 2400),
+  "g_a": tiling.TileGeometry(16, 1, 2, 1, 1300),
+  "h_a": tiling.TileGeometry(4, 1, 2, 1, 300),
+  "h_s": tiling.TileGeometry(1, 4, 1, 2, 5000),
+  "g_s": tiling.TileGeometry(1, 16, 1, 2, 2400),
 }
 _TINY = 1  # Bytes: the smallest tiles, of 16x16 units.
 # Several small tiles both ways, with whole and partial latents and hyper-latents; and a strip.

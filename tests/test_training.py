@@ -15,8 +15,8 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config, layers
+from bmshj_minnen.data import finding
 from bmshj_minnen.model_files import model_directory, weights
-from bmshj_minnen.photographs import finding
 from bmshj_minnen.training import (
   callbacks,
   checkpoints,

@@ -15,7 +15,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.command_line import archive, files, many_files, planning, prometheus
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 from tests import codecs, programs
 
 _ONNX = "--runtime=onnx"  # Starts at once.

@@ -9,7 +9,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.command_line import verification
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from tests import altered, codecs, programs
 
 _COUNT = 6
@@ -25,7 +25,7 @@ def archive(tmp_path_factory):
     place = folder / "photos" / ("deep" if i % 2 else "") / f"{i}.png"
     image = codecs.photograph(40, 48)
     image = np.roll(image, int(rng.integers(1, 20)), 0)
-    images.write_image(str(place), image[::-1] if i == 4 else image)
+    image_files.write_image(str(place), image[::-1] if i == 4 else image)
     os.utime(place, (1_000_000_000 + 100 * i,) * 2)
   # The shipped model in ONNX Runtime, which starts at once.
   flags = ("--runtime=onnx", "--recursive", f"--output_dir={folder / 'small'}")

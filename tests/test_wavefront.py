@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from bmshj_minnen.coding import order, wavefront
 from bmshj_minnen.format.orders import Order
+from bmshj_minnen.kernels.polyphase import polyphase
 from bmshj_minnen.layers import transforms
-from bmshj_minnen.layers.polyphase import polyphase
 from tests import codecs
 
 # The 12 taps of a 5x5 mask of type A, in raster order.

@@ -11,13 +11,13 @@ from bmshj_minnen import targets
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
-from bmshj_minnen.coding.progress import Progress, ResendableProgress, Stopwatch
 from bmshj_minnen.format import reading, writing
 from bmshj_minnen.format.errors import BitstreamError, Problem
 from bmshj_minnen.format.fields import MAX_SIDE
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.psnr import psnr
 from bmshj_minnen.quality import check_quality, lambda_of
+from bmshj_minnen.runtime.progress import Progress, ResendableProgress, Stopwatch
 
 __all__ = ["Codec", "Latents"]
 

@@ -12,9 +12,9 @@ from bmshj_minnen.entropy.densities import family_of
 from bmshj_minnen.format import mixtures, orders
 from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, HyperLayer, slice_name
 from bmshj_minnen.format.tables import concatenate
-from bmshj_minnen.layers.affine import affine
+from bmshj_minnen.kernels.affine import affine
+from bmshj_minnen.kernels.polyphase import polyphase
 from bmshj_minnen.layers.per_slice import slices_of
-from bmshj_minnen.layers.polyphase import polyphase
 from bmshj_minnen.model import Model
 
 __all__ = ["NotFiniteError", "check", "freeze", "visible_weights"]

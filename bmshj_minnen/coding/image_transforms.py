@@ -23,7 +23,7 @@ class Transforms(Protocol):
     fields: "g_a", "h_a" and "g_s" -> the inputs that a part of its result needs.
   """
 
-  fields: dict[str, tiling.Field]
+  fields: dict[str, tiling.TileGeometry]
 
   def g_a(self, image: np.ndarray) -> np.ndarray:
     """[H, W, 3] uint8 -> y [h, w, M] float32."""

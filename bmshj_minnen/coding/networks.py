@@ -13,10 +13,10 @@ from bmshj_minnen.coding.order import Schedule
 from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, slice_name
 from bmshj_minnen.format.geometry import polyphase_support
 
-__all__ = ["Networks", "layers_of_a_step"]
+__all__ = ["IntegerNetworks", "layers_of_a_step"]
 
 
-class Networks:
+class IntegerNetworks:
   """h_s, g_cm and g_ep of a `FrozenPrior`; every number is an integer.
 
   Args:

@@ -5,8 +5,8 @@ from typing import Any
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point, wavefront
 from bmshj_minnen.coding.mixture import Cumulatives, MixtureDecoder, MixtureEncoder
-from bmshj_minnen.coding.networks import Networks
-from bmshj_minnen.coding.symbols import Decoder, Encoder
+from bmshj_minnen.coding.networks import IntegerNetworks
+from bmshj_minnen.coding.symbols import SymbolDecoder, SymbolEncoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 
 __all__ = ["PriorCoder"]
@@ -26,7 +26,7 @@ class PriorCoder:
     networks: the networks that were given.
   """
 
-  def __init__(self, frozen: FrozenPrior, networks: Networks, range_coder: Any, xp: Any):
+  def __init__(self, frozen: FrozenPrior, networks: IntegerNetworks, range_coder: Any, xp: Any):
     self._config, self._step = frozen.config, frozen.y_step
     self.networks, self._coder, self._xp = networks, range_coder, xp
     self._cumulatives = Cumulatives(frozen, xp) if frozen.mixture else None
@@ -155,11 +155,11 @@ class PriorCoder:
 
   def _encoder(self, y):
     y = fixed_point.saturate(y / self._step)
-    encoder = Encoder if self._cumulatives is None else MixtureEncoder
+    encoder = SymbolEncoder if self._cumulatives is None else MixtureEncoder
     return encoder(*self._given, y)
 
   def _decoder(self):
-    decoder = Decoder if self._cumulatives is None else MixtureDecoder
+    decoder = SymbolDecoder if self._cumulatives is None else MixtureDecoder
     return decoder(*self._given)
 
   @property

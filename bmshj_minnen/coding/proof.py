@@ -11,7 +11,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.fixed_point import INT16_MAX
 from bmshj_minnen.coding.mixture import Cumulatives
-from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.prior_coder import PriorCoder
 from bmshj_minnen.entropy.range_coder import RangeCoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior, slice_name
@@ -49,7 +49,7 @@ def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
   z_hat = None
   if model.h_a is not None:
     z_hat = tf.round(model.hyper_analysis(y))
-  networks = Networks(frozen, "float64", tensors)
+  networks = IntegerNetworks(frozen, "float64", tensors)
   coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), tensors)
   empty = tf.zeros([0, 0, coder.z_channels])
   sent_z = empty if z_hat is None else z_hat[0]

@@ -22,10 +22,10 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.losses import losses
 from bmshj_minnen.model import Model
+from bmshj_minnen.runtime.graph import Graph
 
 __all__ = ["Refiner"]
 

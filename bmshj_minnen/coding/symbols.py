@@ -6,7 +6,7 @@ from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.arrays import namespace
 from bmshj_minnen.format.tables import MAX_VALUE
 
-__all__ = ["Decoder", "Encoder", "SymbolCoder"]
+__all__ = ["SymbolDecoder", "SymbolEncoder", "SymbolCoder"]
 
 
 class SymbolCoder(Protocol):
@@ -19,14 +19,14 @@ class SymbolCoder(Protocol):
       handle: the range coder's state.
       mean: [n, C] float32, int16-valued, in units of `y_step`.
       table_index: [n, C] int32, counted from the first table of y.
-      where: [n] int32, the indices of these positions; in `Encoder` rows of y.
+      where: [n] int32, the indices of these positions; in `SymbolEncoder` rows of y.
 
     Returns:
       The next state and ŷ [n, C] float32, int16-valued, in units of `y_step`.
     """
 
 
-class Encoder:
+class SymbolEncoder:
   """Quantizes y around the means and pushes the differences.
 
   Args:
@@ -51,7 +51,7 @@ class Encoder:
     return handle, fixed_point.saturate(mean + xp.cast(value, xp.float32) * self._unit)
 
 
-class Decoder:
+class SymbolDecoder:
   """Pops the differences and adds them to the means.
 
   Args:

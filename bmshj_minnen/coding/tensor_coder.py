@@ -6,12 +6,12 @@ from typing import Callable
 import tensorflow as tf
 
 from bmshj_minnen.coding import tensors
-from bmshj_minnen.coding.forking import refuse_forked
-from bmshj_minnen.coding.graph import Graph
-from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.prior_coder import PriorCoder
 from bmshj_minnen.entropy.range_coder import RangeCoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
+from bmshj_minnen.runtime.forking import refuse_forked
+from bmshj_minnen.runtime.graph import Graph
 
 __all__ = ["TensorCoder"]
 
@@ -35,7 +35,7 @@ class TensorCoder:
   def __init__(self, frozen: FrozenPrior):
     refuse_forked()
     with tf.device("/cpu:0"):
-      networks = Networks(frozen, tensors.exact_dtype(), tensors)
+      networks = IntegerNetworks(frozen, tensors.exact_dtype(), tensors)
       coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), tensors)
     self.prior = coder
     z = tf.TensorSpec([None, None, coder.z_channels], tf.float32)

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tiling
-from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.format.graph_writing import quality_index_graph
 from bmshj_minnen.format.tables import MAX_VALUE
-from bmshj_minnen.layers.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.layers.receptive_field import UnknownLayerError, receptive_fields
 from bmshj_minnen.model import Model
+from bmshj_minnen.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.quality import Dial
+from bmshj_minnen.runtime.graph import Graph
 
 __all__ = ["TensorTransforms", "dial_of", "field_of_network"]
 
@@ -108,7 +108,7 @@ def _row(table, quality):
   return tf.gather(table, quality_index_graph(quality))
 
 
-def field_of_network(name: str, network: Optional[tf.keras.layers.Layer]) -> tiling.Field:
+def field_of_network(name: str, network: Optional[tf.keras.layers.Layer]) -> tiling.TileGeometry:
   """The inputs that a part of a network's result needs, from its layers.
 
   If the receptive field of a layer is unknown, the network is not divided, and a warning is logged.

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen.coding import fixed_point
-from bmshj_minnen.coding.graph import Graph
 from bmshj_minnen.format.frozen_prior import FixedLayer
+from bmshj_minnen.runtime.graph import Graph
 
 __all__ = [
   "Product",

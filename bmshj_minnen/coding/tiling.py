@@ -23,7 +23,7 @@ from bmshj_minnen.receptive_field import ReceptiveField, inputs_of
 __all__ = [
   "DEFAULT_MEMORY",
   "SCALES",
-  "Field",
+  "TileGeometry",
   "Region",
   "Span",
   "box_of",
@@ -58,7 +58,7 @@ _REFINEMENT_MEMORY = 2400
 
 
 @dataclasses.dataclass(frozen=True)
-class Field:
+class TileGeometry:
   """The inputs that a part of a network's result needs, in units: samples of its coarser end.
 
   Attributes:
@@ -74,7 +74,7 @@ class Field:
   memory: int
 
 
-def field(name: str, layers: Optional[list[ReceptiveField]]) -> Field:
+def field(name: str, layers: Optional[list[ReceptiveField]]) -> TileGeometry:
   """The field of a network.
 
   Args:
@@ -87,7 +87,7 @@ def field(name: str, layers: Optional[list[ReceptiveField]]) -> Field:
   """
   inputs, outputs, memory = _UNITS[name]
   if not layers:
-    return Field(inputs, outputs, 0, 0, 0)
+    return TileGeometry(inputs, outputs, 0, 0, 0)
   strides = math.prod(layer.down for layer in layers), math.prod(layer.up for layer in layers)
   if strides != (inputs, outputs):
     raise ValueError(
@@ -95,10 +95,10 @@ def field(name: str, layers: Optional[list[ReceptiveField]]) -> Field:
       f" {strides[0]} and {strides[1]}"
     )
   first, last = inputs_of(layers, outputs)
-  return Field(inputs, outputs, -(first // inputs), last // inputs, memory)
+  return TileGeometry(inputs, outputs, -(first // inputs), last // inputs, memory)
 
 
-def refinement(g_a: Field, period: int = 1) -> Field:
+def refinement(g_a: TileGeometry, period: int = 1) -> TileGeometry:
   """The field of refinement.
 
   Args:
@@ -110,7 +110,7 @@ def refinement(g_a: Field, period: int = 1) -> Field:
     math.ceil(max(halo, _REFINEMENT_HALO) / period) for halo in (g_a.before, g_a.after)
   )
   memory = _REFINEMENT_MEMORY * period**2 if g_a.memory else 0
-  return Field(period * g_a.inputs, period * g_a.outputs, before, after, memory)
+  return TileGeometry(period * g_a.inputs, period * g_a.outputs, before, after, memory)
 
 
 class Span(NamedTuple):
@@ -183,7 +183,7 @@ def reduced(pixels: np.ndarray, box: int) -> np.ndarray:
   return pixels if box == 1 else np.asarray(PIL.Image.fromarray(pixels).reduce(box))
 
 
-def seen(samples: slice, size: int, field: Field) -> slice:
+def seen(samples: slice, size: int, field: TileGeometry) -> slice:
   """The units that some samples of a result depend on; all, if the network is not divided.
 
   Args:
@@ -198,7 +198,7 @@ def seen(samples: slice, size: int, field: Field) -> slice:
   return slice(begin, end)
 
 
-def spans(size: int, length: int, field: Field) -> list[Span]:
+def spans(size: int, length: int, field: TileGeometry) -> list[Span]:
   """Divides an axis of `size` units among tiles that see `length` units each."""
   if length >= size:
     return [Span(0, size, 0, size)]
@@ -213,14 +213,14 @@ def spans(size: int, length: int, field: Field) -> list[Span]:
   return result
 
 
-def units(field: Field, config: ModelConfig, memory: int) -> int:
+def units(field: TileGeometry, config: ModelConfig, memory: int) -> int:
   """The largest tile, in units, for which a network takes at most `memory` bytes."""
   if not field.memory:
     return sys.maxsize
   return memory // (field.memory * max(config.num_filters, config.latent_channels))
 
 
-def window(height: int, width: int, units: int, field: Field) -> tuple[int, int]:
+def window(height: int, width: int, units: int, field: TileGeometry) -> tuple[int, int]:
   """Rows and columns that a tile sees: at most `units` units, but at least 16x16.
 
   An image that fits is not divided. Otherwise tiles are about square, and of about equal size.
@@ -246,7 +246,7 @@ def _even(size, length, field):
 
 
 def run(
-  field: Field,
+  field: TileGeometry,
   function: Callable[[np.ndarray], np.ndarray],
   source: np.ndarray,
   shape: tuple[int, int],

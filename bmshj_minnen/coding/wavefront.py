@@ -3,7 +3,7 @@
 from typing import Any
 
 from bmshj_minnen.coding.arrays import namespace
-from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.order import Pass
 from bmshj_minnen.coding.symbols import SymbolCoder
 
@@ -11,7 +11,7 @@ __all__ = ["scan", "scan_steps"]
 
 
 def scan(
-  networks: Networks,
+  networks: IntegerNetworks,
   coder: SymbolCoder,
   handle: Any,
   psi: Any,
@@ -49,7 +49,7 @@ def scan(
 
 
 def scan_steps(
-  networks: Networks,
+  networks: IntegerNetworks,
   one: Pass,
   coder: SymbolCoder,
   handle: Any,

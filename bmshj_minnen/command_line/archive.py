@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from bmshj_minnen.command_line import files, manifest
 from bmshj_minnen.command_line.planning import Job
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["Archive", "records_of"]
 

@@ -10,7 +10,7 @@ from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.command_line import manifest
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from bmshj_minnen.psnr import psnr
 from bmshj_minnen.quality import DEFAULT_QUALITY
 
@@ -60,9 +60,9 @@ def is_opaque(path: str, content: Optional[bytes] = None) -> bool:
     content: content of that file, if it is read already.
   """
   try:
-    images.read_image(path, None, lambda text: None, content)
+    image_files.read_image(path, None, lambda text: None, content)
     return True
-  except images.ImageError:
+  except image_files.ImageError:
     return False
 
 

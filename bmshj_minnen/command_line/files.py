@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Callable, Optional
 
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["STREAM", "Results", "folder_problem", "is_stdout", "loss", "read"]
 

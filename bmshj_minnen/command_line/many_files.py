@@ -23,8 +23,8 @@ from bmshj_minnen.command_line import (
   run_metrics,
   startup,
 )
-from bmshj_minnen.photographs import outputs
-from bmshj_minnen.photographs.reason import reason
+from bmshj_minnen.file_tools import outputs
+from bmshj_minnen.file_tools.errors import reason
 
 __all__ = ["Outcome", "Records", "Work", "run"]
 

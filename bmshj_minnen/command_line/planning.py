@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Callable, Optional
 
 from bmshj_minnen.command_line import files, manifest
-from bmshj_minnen.photographs import formats, globs
+from bmshj_minnen.file_tools import globs
+from bmshj_minnen.images import formats
 
 __all__ = [
   "Job",
   "Plan",
-  "Refusal",
+  "RefusedFile",
   "Request",
   "find",
   "make_plan",
@@ -63,7 +64,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class Refusal:
+class RefusedFile:
   """A conversion that is refused before any file is converted.
 
   Attributes:
@@ -90,7 +91,7 @@ class Plan:
   jobs: list[Job]
   is_folder: bool
   skip_existing: bool = False
-  refusals: tuple[Refusal, ...] = ()
+  refusals: tuple[RefusedFile, ...] = ()
   left_out: tuple[str, ...] = ()
   update: bool = False
   keep_smaller: bool = False
@@ -247,7 +248,7 @@ def refused(
   jobs: list[Job],
   problem: Callable[[str], Optional[str]],
   place_of: Callable[[str], str] = os.path.realpath,
-) -> Iterator[tuple[Job, Refusal]]:
+) -> Iterator[tuple[Job, RefusedFile]]:
   """The jobs that cannot be done; jobs with the same target share a refusal.
 
   Args:
@@ -275,4 +276,4 @@ def refused(
       if reason is None:
         continue
       line = f"{group[0].source}: {reason}" if group[0].source != files.STREAM else reason
-    yield from ((job, Refusal(line, len(group))) for job in group)
+    yield from ((job, RefusedFile(line, len(group))) for job in group)

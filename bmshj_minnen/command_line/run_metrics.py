@@ -6,7 +6,7 @@ import time
 from typing import Any, Optional
 
 from bmshj_minnen.command_line import prometheus
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["RunMetrics"]
 

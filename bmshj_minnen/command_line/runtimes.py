@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from bmshj_minnen.coding import precisions
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.command_line import files, startup
 from bmshj_minnen.command_line.planning import Job
@@ -16,6 +15,7 @@ from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.portable import loading
+from bmshj_minnen.runtime import precisions
 
 __all__ = ["RUNTIMES", "Loader", "choose", "pixels_of_compressed"]
 

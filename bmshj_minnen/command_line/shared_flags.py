@@ -11,7 +11,7 @@ from absl import flags
 from bmshj_minnen.command_line import archive, files, own_modules, planning, runtimes, startup
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
-from bmshj_minnen.photographs import encoding, images
+from bmshj_minnen.images import encoding, image_files
 from bmshj_minnen.targets import check_request
 
 __all__ = [
@@ -96,7 +96,10 @@ def define_decoding_model() -> flags.FlagHolder:
 def define_alpha() -> flags.FlagHolder:
   """Defines `--alpha`."""
   return flags.DEFINE_enum(
-    "alpha", None, images.ALPHA, "Background colour of transparency, or drop; refused by default."
+    "alpha",
+    None,
+    image_files.ALPHA,
+    "Background colour of transparency, or drop; refused by default.",
   )
 
 
@@ -266,7 +269,8 @@ class PictureFlags:
     self._quality = flags.DEFINE_integer(
       "output_quality",
       None,
-      f"Quality of JPEG, WebP and AVIF; {encoding.DEFAULT_QUALITY} by default: little extra loss.",
+      "Quality of JPEG, WebP and AVIF; by default little extra loss: "
+      f"{encoding.DEFAULT_LOSSY_QUALITY}.",
       lower_bound=1,
       upper_bound=100,
     )

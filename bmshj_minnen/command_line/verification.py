@@ -10,9 +10,10 @@ import numpy as np
 
 from bmshj_minnen.coding.codec import Codec, Latents
 from bmshj_minnen.command_line import archive, files, manifest, planning
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format import reading
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import catalogue
-from bmshj_minnen.photographs import images, outputs
 from bmshj_minnen.psnr import psnr
 
 __all__ = [
@@ -45,7 +46,7 @@ class Check:
     sources: compressed file -> its photograph, if it has one; None: photographs are not compared.
     records: compressed file -> its row in the manifest, if it has one.
     min_psnr: minimum PSNR of a picture against its photograph, in dB.
-    alpha: treatment of transparency in photographs, see `images.read_image`.
+    alpha: treatment of transparency in photographs, see `image_files.read_image`.
   """
 
   mode: str
@@ -97,7 +98,7 @@ class Check:
       raise WrongFileError(f"is not of {source} as that is now: its content is another")
     if self.mode == "checksum":
       return
-    original = images.read_image(source, self.alpha, lambda text: None)
+    original = image_files.read_image(source, self.alpha, lambda text: None)
     if original.shape[:2] != (header.height, header.width):
       size = f"{original.shape[1]}x{original.shape[0]}"
       raise WrongFileError(f"is {header.width}x{header.height}, but {source} is {size}")
@@ -172,6 +173,6 @@ def _is_copied(path, source_root, roots):
 
 
 def _photographs(root: str) -> Iterator[tuple[str, str]]:
-  for path, place in planning.find(root, images.SUFFIXES, recursive=True):
+  for path, place in planning.find(root, image_files.SUFFIXES, recursive=True):
     yield os.path.splitext(place)[0], os.path.normpath(path)
     yield place, os.path.normpath(path)

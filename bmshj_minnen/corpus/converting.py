@@ -7,9 +7,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
 from bmshj_minnen.command_line import files, manifest
-from bmshj_minnen.corpus import finding, outcome, storage
-from bmshj_minnen.photographs import outputs
-from bmshj_minnen.photographs.reason import reason
+from bmshj_minnen.corpus import file_rows, listing, storage
+from bmshj_minnen.file_tools import outputs
+from bmshj_minnen.file_tools.errors import reason
 
 __all__ = ["Convert", "Task"]
 
@@ -71,7 +71,7 @@ class Convert(beam.DoFn):
 
   def process(self, element):
     for work in element[1]:
-      yield 0, self._row(finding.Work(*work))
+      yield 0, self._row(listing.PlannedFile(*work))
 
   def _row(self, work):
     try:
@@ -79,7 +79,7 @@ class Convert(beam.DoFn):
     except storage.WriteError:
       raise  # The file is not the cause: the runner tries again, or gives up.
     except Exception as error:  # A defect met by one file must not end the run.
-      return outcome.Row(outcome.FAILED, (work.source, reason(work.path, error)))
+      return file_rows.FileRow(file_rows.FAILED, (work.source, reason(work.path, error)))
 
   def _converted(self, work, target):
     version, content = outputs.version_of(work.path), storage.read_file(work.path)
@@ -92,16 +92,16 @@ class Convert(beam.DoFn):
     coded = result if self._task.compresses else content
     sizes = len(content), len(result), width, height
     names, origin = (work.source, work.place), (manifest.digest(result), *origin)
-    return outcome.Row(state, manifest.cells_of(names, sizes, len(coded), origin))
+    return file_rows.FileRow(state, manifest.cells_of(names, sizes, len(coded), origin))
 
   def _existing(self, case):
     """State, result, height and width, if the existing result is kept; else None."""
     if not case.there:
       return None
-    state, record = outcome.EXISTING, case.record
+    state, record = file_rows.EXISTING, case.record
     if storage.last_changed(case.target) != case.work.before:
       # An engine repeats the task of a worker that died, and finds results of this run.
-      state = outcome.MADE
+      state = file_rows.MADE
     elif record.get("source_sha256"):
       source_sha256, request = case.origin
       if not manifest.is_kept(record, request, record["sha256"], lambda: source_sha256):
@@ -128,7 +128,7 @@ class Convert(beam.DoFn):
       raise ValueError(line)
     outputs.refuse_change(path, case.version)
     storage.write_file(case.target, result, path)
-    return outcome.MADE, result, height, width
+    return file_rows.MADE, result, height, width
 
 
 class _Case(NamedTuple):
@@ -144,7 +144,7 @@ class _Case(NamedTuple):
     origin: expected `source_sha256` and `request` of that row.
   """
 
-  work: finding.Work
+  work: listing.PlannedFile
   version: Optional[tuple[int, ...]]
   content: bytes
   target: str

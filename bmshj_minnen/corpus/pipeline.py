@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
 from bmshj_minnen.command_line import files
-from bmshj_minnen.corpus import converting, finding, outcome, storage, tables
+from bmshj_minnen.corpus import converting, file_rows, listing, run_tables, storage
 
 __all__ = ["Corpus", "run"]
 
@@ -66,7 +66,7 @@ class Corpus:
 
 def run(
   corpus: Corpus, task: converting.Task, runner: str, arguments: list[str]
-) -> outcome.Outcome:
+) -> file_rows.CorpusOutcome:
   """Runs the pipeline to its end.
 
   Each result is written completely or not at all, and valid results are kept, see `Convert`: a
@@ -84,17 +84,17 @@ def run(
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
   """
-  output = finding.absolute(corpus.output)
+  output = listing.absolute(corpus.output)
   problem = _problem_in(output, task)
   task.load()  # Reports a wrong model before workers start.
   _import_runner(runner)
   options = PipelineOptions(arguments, runner=_RUNNERS.get(runner, runner))
   _refuse_unknown(arguments, runner, options)
-  manifest, earlier = tables.read(output, corpus.overwrite)
+  manifest, earlier = run_tables.read(output, corpus.overwrite)
   earlier = {source: why for source, why in earlier.items() if FileSystems.exists(source)}
-  patterns = [p for path in corpus.inputs for p in finding.patterns_of(path, task.suffixes)]
-  works, failures = finding.find(patterns, output, task.new_suffix, problem, manifest)
-  failures = [outcome.Row(outcome.FAILED, failure) for failure in failures]
+  patterns = [p for path in corpus.inputs for p in listing.patterns_of(path, task.suffixes)]
+  works, failures = listing.find(patterns, output, task.new_suffix, problem, manifest)
+  failures = [file_rows.FileRow(file_rows.FAILED, failure) for failure in failures]
   name = secrets.token_hex(8)
   of_tables = output, name, corpus.overwrite, earlier
   if works:
@@ -113,8 +113,8 @@ def run(
     )
     _finish(pipeline)
   else:  # Without files, the last step would not run.
-    outcome.write_tables(failures, *of_tables)
-  return outcome.Outcome(**tables.read_counts(output, name))
+    file_rows.write_tables(failures, *of_tables)
+  return file_rows.CorpusOutcome(**run_tables.read_counts(output, name))
 
 
 def _problem_in(output, task):
@@ -182,9 +182,9 @@ def _refuse_unknown(arguments, runner, options):
 class _WriteTables(beam.DoFn):
   """All rows -> the tables."""
 
-  def __init__(self, rows: list[outcome.Row], of_tables: tuple):
+  def __init__(self, rows: list[file_rows.FileRow], of_tables: tuple):
     self._rows, self._of_tables = rows, of_tables
 
   def process(self, element):
-    rows = [outcome.Row(*row) for row in element[1]]
-    outcome.write_tables(rows + self._rows, *self._of_tables)
+    rows = [file_rows.FileRow(*row) for row in element[1]]
+    file_rows.write_tables(rows + self._rows, *self._of_tables)

@@ -7,7 +7,7 @@ from typing import Optional
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = [
   "WriteError",

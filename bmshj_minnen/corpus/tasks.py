@@ -18,8 +18,8 @@ from bmshj_minnen.command_line import existing, own_modules
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.corpus import storage
 from bmshj_minnen.format import reading
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import catalogue, model_directory
-from bmshj_minnen.photographs import images
 
 __all__ = ["Compression", "Decompression", "model_for_workers"]
 
@@ -34,7 +34,7 @@ class Compression:
   Attributes:
     model: a model directory, on any of Beam's file systems, or the name of a shipped model; see
       `model_for_workers`.
-    alpha: treatment of transparency, see `images.read_image`.
+    alpha: treatment of transparency, see `image_files.read_image`.
     memory: bytes that the networks may take per file.
     precision: precision of g_a and g_s, one of `CODEC_PRECISIONS`.
     quality: keyword arguments of `Codec.compress`: a quality, a target, or none.
@@ -48,7 +48,7 @@ class Compression:
   quality: dict[str, float] = dataclasses.field(default_factory=dict)
   imports: tuple[str, ...] = ()
 
-  suffixes: ClassVar = images.SUFFIXES
+  suffixes: ClassVar = image_files.SUFFIXES
   new_suffix: ClassVar = ".tfci"
   compresses: ClassVar = True
 
@@ -59,7 +59,7 @@ class Compression:
 
   def convert(self, codec: Codec, path: str, content: bytes) -> tuple[bytes, int, int]:
     """The compressed file, and height and width of the image."""
-    image = images.read_image(path, self.alpha, _LOG.warning, content)
+    image = image_files.read_image(path, self.alpha, _LOG.warning, content)
     return codec.compress(image, **self.quality), *image.shape[:2]
 
   def request(self, codec: Codec) -> str:
@@ -76,7 +76,7 @@ class Compression:
     """Height and width, if the result is complete and satisfies the request; else None."""
     if self.alpha and not existing.is_opaque(path, content):
       return None
-    read_source = functools.partial(images.read_image, path, self.alpha, _ignore, content)
+    read_source = functools.partial(image_files.read_image, path, self.alpha, _ignore, content)
     header = existing.header_of_answer(codec, self.quality, result, read_source)
     return header and (header.height, header.width)
 
@@ -112,7 +112,7 @@ class Decompression:
   def convert(self, codecs: "_Codecs", path: str, content: bytes) -> tuple[bytes, int, int]:
     """The picture as PNG, and its height and width."""
     image = codecs.of(content).decompress(content)
-    return images.encode_image(image), *image.shape[:2]
+    return image_files.encode_image(image), *image.shape[:2]
 
   def request(self, codecs: "_Codecs") -> str:
     """A constant: results depend on their sources only."""

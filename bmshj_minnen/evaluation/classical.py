@@ -28,13 +28,13 @@ import numpy as np
 import PIL.features
 import PIL.Image
 
-__all__ = ["FORMATS", "REMEDY", "Codec", "Format", "PillowCodec", "nearest_in_size"]
+__all__ = ["FORMATS", "REMEDY", "MeasuredCodec", "Format", "PillowCodec", "nearest_in_size"]
 
 # Installs missing packages.
 REMEDY = "pip install 'bmshj_minnen[evaluation]'"
 
 
-class Codec(Protocol):
+class MeasuredCodec(Protocol):
   """Interface of codecs that can be evaluated, such as `bmshj_minnen.Codec`."""
 
   def compress(self, image: np.ndarray) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import curves, measurements
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["Curves", "read", "write_compressai"]
 

@@ -22,13 +22,9 @@ from absl import logging
 
 from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import summary
-from bmshj_minnen.evaluation.contenders import (
-  EvaluationConfig,
-  find_contenders,
-  find_photographs,
-)
 from bmshj_minnen.evaluation.measurements import DIGITS, Row, Table, averages
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.evaluation.subjects import EvaluationConfig, find_contenders, find_photographs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["TABLE", "EvaluationConfig", "evaluate"]
 

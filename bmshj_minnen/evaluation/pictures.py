@@ -18,11 +18,11 @@ from absl import logging
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.codec import Latents
 from bmshj_minnen.evaluation import classical
-from bmshj_minnen.evaluation.contenders import Contender, Photograph
 from bmshj_minnen.evaluation.measurements import Row
+from bmshj_minnen.evaluation.subjects import Contender, Photograph
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import outputs
 
 __all__ = ["BITS_COLOURS", "MAX_BITS", "Pictures", "levels", "position_bits"]
 

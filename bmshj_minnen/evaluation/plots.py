@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bmshj_minnen.evaluation import curves
-from bmshj_minnen.evaluation.appearance import Appearance
 from bmshj_minnen.evaluation.classical import REMEDY
+from bmshj_minnen.evaluation.line_styles import Appearance
 
 __all__ = ["averages", "draw_savings", "images", "savings"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import curves, measurements
-from bmshj_minnen.evaluation.appearance import PUBLISHED
+from bmshj_minnen.evaluation.line_styles import PUBLISHED
 
 __all__ = ["DATA_SETS", "left_out", "published", "shown"]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from bmshj_minnen.evaluation import cautions, classical, curves, measurements, tables, viewer
-from bmshj_minnen.evaluation.appearance import appearances
-from bmshj_minnen.evaluation.contenders import Contender, Photograph
+from bmshj_minnen.evaluation import cautions, classical, curves, measurements, rate_tables, viewer
+from bmshj_minnen.evaluation.line_styles import appearances
 from bmshj_minnen.evaluation.pictures import Pictures, levels
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.evaluation.subjects import Contender, Photograph
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["refuse_other", "write"]
 
@@ -206,9 +206,9 @@ def _rates(rows, codecs, metric):
   for test in named:
     cells = [f'<th scope="row">{titles[test]}</th>']
     for anchor in named:
-      each = tables.image_rates(images, anchor, test)
-      mean = tables.per_cent(np.mean(each) if each else np.nan)
-      rate = tables.per_cent(curves.bd_rate(named[anchor], named[test]))
+      each = rate_tables.image_rates(images, anchor, test)
+      mean = rate_tables.per_cent(np.mean(each) if each else np.nan)
+      rate = rate_tables.per_cent(curves.bd_rate(named[anchor], named[test]))
       same = test == anchor
       cells.append("<td>–</td>" if same else f"<td>{rate}<small>{mean}</small></td>")
     lines.append(f"<tr>{''.join(cells)}</tr>")

@@ -7,17 +7,17 @@ from typing import Optional
 
 from absl import logging
 
-from bmshj_minnen.evaluation import curves, exchange, measurements, plots, tables
-from bmshj_minnen.evaluation.appearance import appearances
+from bmshj_minnen.evaluation import curves, exchange, measurements, plots, rate_tables
 from bmshj_minnen.evaluation.classical import REMEDY
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.evaluation.line_styles import appearances
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["FILES", "PLOT_FORMATS", "TABLE_FORMATS", "write"]
 
 _PACKAGES = ("bjontegaard", "matplotlib")
 _NAME = "summary"
 PLOT_FORMATS = ("png", "pdf", "svg")
-_TABLES = {"md": tables.summary, "tex": tables.latex_summary}
+_TABLES = {"md": rate_tables.summary, "tex": rate_tables.latex_summary}
 TABLE_FORMATS = tuple(_TABLES)
 FILES = (
   *(f"{_NAME}.{form}" for form in TABLE_FORMATS),
@@ -57,6 +57,6 @@ def write(
     outputs.write_atomically(str(folder / f"{_NAME}.{form}"), text.encode())
   looks = appearances([*dict.fromkeys(row.codec for row in rows), *(others or ())])
   for metric in curves.METRICS:
-    figure = plots.averages(tables.named_curves(rows, others, metric), looks, metric)
+    figure = plots.averages(rate_tables.named_curves(rows, others, metric), looks, metric)
     for form in plot_formats:
       figure.savefig(folder / f"{_NAME}_{metric}.{form}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.format import fingerprints
-from bmshj_minnen.format.mixtures import Mixture
+from bmshj_minnen.format.mixtures import IntegerMixture
 from bmshj_minnen.format.orders import Order
 from bmshj_minnen.format.tables import Tables
 
@@ -59,7 +59,7 @@ class FrozenPrior:
     y_step: ŷ and mean are multiples of this power of two, at most 1.
     layers: "h_s/0", "h_s/1" and so on, "g_cm", "g_ep/0" and so on, as far as the prior has them.
       Layers of h_s act on patches; strided ones give the outputs of a position as channels, see
-      `layers.polyphase`. Orders with slices have "g_cm/0", "g_ep/0/0" and so on, see `slice_name`.
+      `kernels.polyphase`. Orders with slices have "g_cm/0", "g_ep/0/0" and so on, see `slice_name`.
     tables: tables of z (one per channel, if there is side information), then of y: one per scale,
       or for the factorized prior one per channel.
     thresholds: [63] int32, increasing, if the last layer gives scales: the index of a scale is the
@@ -76,7 +76,7 @@ class FrozenPrior:
   thresholds: Optional[np.ndarray] = None
   hyper_layers: tuple[HyperLayer, ...] = ()
   order: Order = Order()
-  mixture: Optional[Mixture] = None
+  mixture: Optional[IntegerMixture] = None
 
   def arrays(self) -> dict[str, np.ndarray]:
     """The prior as arrays by name; `from_arrays` makes the prior from them."""
@@ -107,7 +107,7 @@ class FrozenPrior:
         name, field = key.split(".")
         parts.setdefault(name, {})[field] = value
     tables = Tables(**parts.pop("tables"))
-    mixture = Mixture(**parts.pop("mixture")) if "mixture" in parts else None
+    mixture = IntegerMixture(**parts.pop("mixture")) if "mixture" in parts else None
     config = cfg.ModelConfig(**json.loads(str(arrays["config"])))
     hyper_layers = _PAPERS_HYPER_LAYERS if config.parts.hyperprior else ()
     if "hyper_layers" in arrays:

@@ -50,7 +50,7 @@ class Reach:
 
 
 def polyphase_support(support: int, stride: int) -> int:
-  """The side of the kernel of a transposed convolution in polyphase form, see `layers.polyphase`.
+  """The side of the kernel of a transposed convolution in polyphase form, see `kernels.polyphase`.
 
   Args:
     support: side of the kernel of the transposed convolution, odd.

@@ -12,7 +12,7 @@ __all__ = [
   "LOGIT_STEP",
   "MASS_BITS",
   "POSITION_BITS",
-  "Mixture",
+  "IntegerMixture",
   "binary_tables",
   "half_probabilities",
   "make",
@@ -28,7 +28,7 @@ _BINARY, _LARGEST_LOGIT = 401, 11.09  # Number of binary tables, about; log(2^16
 
 
 @dataclasses.dataclass(frozen=True)
-class Mixture:
+class IntegerMixture:
   """The integers of a mixture.
 
   Attributes:
@@ -42,7 +42,9 @@ class Mixture:
   exponentials: np.ndarray
 
 
-def make(cdf: Callable[[np.ndarray], np.ndarray], scales: np.ndarray, y_step: float) -> Mixture:
+def make(
+  cdf: Callable[[np.ndarray], np.ndarray], scales: np.ndarray, y_step: float
+) -> IntegerMixture:
   """The integers of a family of densities.
 
   Args:
@@ -54,7 +56,7 @@ def make(cdf: Callable[[np.ndarray], np.ndarray], scales: np.ndarray, y_step: fl
   cumulative = np.maximum.accumulate(np.round(2**MASS_BITS * np.asarray(cdf(x), np.float64)))
   units = _PER_SCALE * 2.0 ** (FRACTION_BITS + POSITION_BITS)
   differences = np.arange(_LEAST_LOG_WEIGHT / LOGIT_STEP + 1) * LOGIT_STEP
-  return Mixture(
+  return IntegerMixture(
     cumulative.astype(np.int32),
     np.round(units * y_step / 2 / scales).astype(np.int64),
     np.round(2**_WEIGHT_BITS * np.exp(-differences)).astype(np.int32),

@@ -11,8 +11,8 @@ from typing import Callable, Optional
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bmshj_minnen.layers.fourier_kernel import FourierKernel
-from bmshj_minnen.layers.polyphase import interleave, polyphase
+from bmshj_minnen.kernels.fourier_kernel import FourierKernel
+from bmshj_minnen.kernels.polyphase import interleave, polyphase
 
 __all__ = [
   "GDN",

@@ -9,7 +9,7 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["CODER", "WEIGHTS", "not_finite", "read", "write"]
 

@@ -13,9 +13,8 @@ import tensorflow as tf
 
 from bmshj_minnen import checks
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import precisions, tiling
+from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
@@ -30,6 +29,8 @@ from bmshj_minnen.model_files.codec_files import (
   read_weights,
   set_origin,
 )
+from bmshj_minnen.runtime import precisions
+from bmshj_minnen.runtime.forking import refuse_forked
 
 __all__ = [
   "RECORD",

@@ -9,11 +9,11 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.freezing import NotFiniteError, freeze
 from bmshj_minnen.coding.proof import check_codec
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, weights
 from bmshj_minnen.model_files.codec_files import CODER_FINGERPRINT
-from bmshj_minnen.photographs import outputs
 
 __all__ = ["CONFIG", "Snapshot", "take", "write_config"]
 

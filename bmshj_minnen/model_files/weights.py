@@ -2,7 +2,7 @@
 
 Names are `part/layer/quantity`, such as `g_a/0/kernel`, `g_s/2/gamma`, `z_density/matrix_1`.
 Kernels are [height, width, in, out]; kernels of 1x1 convolutions are [in, out]. Weights of other
-kinds of layers have the names of their variables, see `layers.parametrisation`.
+kinds of layers have the names of their variables, see `kernels.parametrisation`.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.kernels.parametrisation import quantities
 from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import (
   GDN,
@@ -22,7 +23,6 @@ from bmshj_minnen.layers.convolutions import (
 )
 from bmshj_minnen.layers.entropy_parameters import EntropyParameters
 from bmshj_minnen.layers.masked_conv import MaskedConv2D
-from bmshj_minnen.layers.parametrisation import quantities
 from bmshj_minnen.layers.per_slice import PerSlice
 from bmshj_minnen.model import Model
 

@@ -10,7 +10,7 @@ from bmshj_minnen.coding.arrays import Arrays
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
-from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.prior_coder import PriorCoder
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.format.frozen_prior import FrozenPrior
@@ -149,7 +149,7 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
 
 
 def array_coder(
-  prior: FrozenPrior, networks: Callable[[FrozenPrior, str], Networks] = Networks
+  prior: FrozenPrior, networks: Callable[[FrozenPrior, str], IntegerNetworks] = IntegerNetworks
 ) -> PriorCoder:
   """The coder of a prior for arrays, with the first dtype whose matrix products prove exact.
 

@@ -5,15 +5,15 @@ import json
 import pathlib
 from typing import Optional
 
-from bmshj_minnen.coding.tiling import Field
+from bmshj_minnen.coding.tiling import TileGeometry
 
-__all__ = ["MANIFEST", "Graph", "Manifest", "read"]
+__all__ = ["MANIFEST", "OnnxGraph", "Manifest", "read"]
 
 MANIFEST = "manifest.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Graph:
+class OnnxGraph:
   """One graph.
 
   Attributes:
@@ -27,7 +27,7 @@ class Graph:
   inputs: dict[str, str]
   outputs: dict[str, str]
   weights: tuple[str, ...] = ()
-  field: Optional[Field] = None
+  field: Optional[TileGeometry] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Manifest:
   model: str
   fingerprint: str
   opset: int
-  graphs: dict[str, Graph]
+  graphs: dict[str, OnnxGraph]
 
   def to_json(self) -> str:
     """The manifest as JSON, which `read` reads."""
@@ -72,5 +72,5 @@ def read(directory: pathlib.Path) -> Manifest:
 
 
 def _graph(field=None, weights=(), **fields):
-  field = None if field is None else Field(**field)
-  return Graph(field=field, weights=tuple(weights), **fields)
+  field = None if field is None else TileGeometry(**field)
+  return OnnxGraph(field=field, weights=tuple(weights), **fields)

@@ -7,7 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from bmshj_minnen.coding.fixed_point import scaled_weights
-from bmshj_minnen.coding.networks import Networks, layers_of_a_step
+from bmshj_minnen.coding.networks import IntegerNetworks, layers_of_a_step
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.portable.manifest import Manifest
 from bmshj_minnen.portable.sessions import Sessions
@@ -22,8 +22,8 @@ _THREADS = 1
 _ROWS, _PEAKS = (1, 5, 16, 33), (30, 300, 3000, 32768)
 
 
-class OnnxNetworks(Networks):
-  """`Networks` for arrays, with the steps of the autoregressive loop in ONNX Runtime.
+class OnnxNetworks(IntegerNetworks):
+  """`IntegerNetworks` for arrays, with the steps of the autoregressive loop in ONNX Runtime.
 
   At first ONNX Runtime is compared with NumPy. If a result differs, NumPy computes the steps.
 
@@ -56,7 +56,7 @@ class OnnxNetworks(Networks):
     return all(np.array_equal(*pair) for pair in pairs)
 
   def parameters(self, prepared: Any, neighbours: Optional[Any], part: int = 0) -> tuple[Any, ...]:
-    """Entropy parameters of the latents of a slice at n positions, see `Networks.parameters`."""
+    """Entropy parameters of a slice at n positions, see `IntegerNetworks.parameters`."""
     if self._sessions is None:
       return super().parameters(prepared, neighbours, part)
     return _run(self._sessions, prepared, neighbours)

@@ -20,7 +20,7 @@ class OnnxTransforms:
     sessions: runs the graphs.
 
   Attributes:
-    fields: the `tiling.Field` of "g_a", "h_a" and "g_s".
+    fields: the `tiling.TileGeometry` of "g_a", "h_a" and "g_s".
   """
 
   def __init__(self, manifest: Manifest, sessions: Sessions):

@@ -13,8 +13,8 @@ from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.command_line import facts as file_facts
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.reading import Header
-from bmshj_minnen.photographs import encoding, formats, images
-from bmshj_minnen.photographs.metadata import Metadata
+from bmshj_minnen.images import encoding, formats, image_files
+from bmshj_minnen.images.metadata import Metadata
 from bmshj_minnen.server.pool import RefusedError
 
 __all__ = ["CALLS", "Answer", "Codecs"]
@@ -64,7 +64,7 @@ def _compress(codecs: Codecs, body: bytes, asked: Mapping[str, str], progress: _
     raise ValueError(f"give only one of {', '.join(request)}")
   alpha = asked.get("alpha")
   _refuse_large(codecs, _declared_size(body))
-  image = images.read_image(_NAME, alpha, lambda text: None, body)
+  image = image_files.read_image(_NAME, alpha, lambda text: None, body)
   data = codecs.codec.compress(image, progress=progress, **request)
   return Answer(data, "image/x-tfci", image.shape[1], image.shape[0])
 

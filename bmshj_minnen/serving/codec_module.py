@@ -10,8 +10,8 @@ from bmshj_minnen.format import graph_reading
 from bmshj_minnen.format.errors import Problem
 from bmshj_minnen.format.graph_writing import pack_graph
 from bmshj_minnen.quality import QUALITIES
-from bmshj_minnen.serving import photographs
-from bmshj_minnen.serving.refusal import label, refuse_if, refuse_size
+from bmshj_minnen.serving import image_decoding
+from bmshj_minnen.serving.graph_errors import label, refuse_if, refuse_size
 
 __all__ = ["CodecModule"]
 
@@ -69,7 +69,7 @@ class CodecModule(tf.Module):
 
     def one(item):
       index, data, quality = item
-      image = photographs.read(data, label("image_bytes", index), self._codec.max_pixels)
+      image = image_decoding.read(data, label("image_bytes", index), self._codec.max_pixels)
       return self._compress(image, quality)
 
     batch = (image_bytes, self._qualities(quality, image_bytes))

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bmshj_minnen.serving.octets import matches, number
+from bmshj_minnen.serving.byte_ops import matches, number
 
 __all__ = ["has_orientation", "is_adobe_rgb", "orientation"]
 

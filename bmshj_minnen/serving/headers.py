@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bmshj_minnen.photographs import png
+from bmshj_minnen.images import png
 from bmshj_minnen.serving import exif as exif_data
-from bmshj_minnen.serving.octets import matches, number
+from bmshj_minnen.serving.byte_ops import matches, number
 
-__all__ = ["PNG", "Header", "jpeg_header", "png_header"]
+__all__ = ["PNG", "PictureHeader", "jpeg_header", "png_header"]
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # Photographs have a few dozen segments, and in PNG some thousand chunks of pixels; a loop over
@@ -21,7 +21,7 @@ _XMP_OF_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_OF_PNG, _EXIF_IN_TEXT = b"XML:com.adobe.xmp\0", b"Raw profile type exif\0"
 
 
-class Header(NamedTuple):
+class PictureHeader(NamedTuple):
   """Header of a file, as scalars; positions and sizes are int64, 0 for missing parts.
 
   Attributes:
@@ -68,7 +68,7 @@ class _PngChunks(NamedTuple):
   packed: tf.Tensor
 
 
-def png_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
+def png_header(octets: tf.Tensor, end: tf.Tensor) -> PictureHeader:
   """Header of a PNG file (ISO/IEC 15948), which has chunks of length, type, data and checksum.
 
   Args:
@@ -88,7 +88,7 @@ def png_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
     maximum_iterations=_MAX_SEGMENTS,
   )
   height, width, depth = (number(octets, at, size) for at, size in ((20, 4), (16, 4), (24, 1)))
-  return Header(
+  return PictureHeader(
     # Chunks beyond the limit are not read and may contain an orientation, so the size is unknown.
     *(tf.where(has_more(found), zero, height), width, depth, zero + 3, found.alpha),
     *(found.profile, found.profile_size, found.profiles > 1, found.other_colours),
@@ -160,7 +160,7 @@ def _declares_other_colours(octets, position):
   )
 
 
-def jpeg_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
+def jpeg_header(octets: tf.Tensor, end: tf.Tensor) -> PictureHeader:
   """Header of a JPEG file (ITU-T T.81), which has segments of a marker, a length and data.
 
   Args:
@@ -202,4 +202,4 @@ def jpeg_header(octets: tf.Tensor, end: tf.Tensor) -> Header:
   more_profile = parts != tf.cast(profile > 0, tf.int64)
   other_colours = (parts == 0) & exif_data.is_adobe_rgb(octets, end, exif)
   colours = profile, profile_size, more_profile, other_colours
-  return Header(*fields, no, *colours, exif, xmp, xmp_size, no)
+  return PictureHeader(*fields, no, *colours, exif, xmp, xmp_size, no)

@@ -10,14 +10,14 @@ import tensorflow as tf
 
 from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.fixed_point import scaled_weights
-from bmshj_minnen.coding.networks import Networks, layers_of_a_step
+from bmshj_minnen.coding.networks import IntegerNetworks, layers_of_a_step
 from bmshj_minnen.coding.tensor_transforms import TensorTransforms
 from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.layers.convolutions import GDN
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import catalogue, snapshots, weights
 from bmshj_minnen.model_files.codec_files import read_prior, read_weights
-from bmshj_minnen.portable.manifest import MANIFEST, Graph, Manifest
+from bmshj_minnen.portable.manifest import MANIFEST, Manifest, OnnxGraph
 from bmshj_minnen.portable.onnx_networks import STEP
 from bmshj_minnen.serving import onnx_graphs
 
@@ -77,7 +77,7 @@ def write_graphs(model: str, folder: pathlib.Path, inside: bool = True) -> None:
   for name, (proto, held, field) in made.items():
     inputs, outputs = map(onnx_graphs.described, (proto.graph.input, proto.graph.output))
     outside = () if inside else tuple(held)
-    graphs[name] = Graph(f"{name}.onnx", inputs, outputs, outside, field)
+    graphs[name] = OnnxGraph(f"{name}.onnx", inputs, outputs, outside, field)
     onnx.save(onnx_graphs.without(proto, outside), str(folder / f"{name}.onnx"))
   manifest = Manifest(directory.name, prior.fingerprint.hex(), onnx_graphs.OPSET, graphs)
   (folder / MANIFEST).write_text(manifest.to_json(), "utf-8")
@@ -161,7 +161,7 @@ def _of_prior(prior):
     return result
   if prior.order.slices > 1 or prior.mixture:  # The codec needs none of these graphs.
     return result
-  networks, m = Networks(prior, "float32", _Operations()), config.latent_channels
+  networks, m = IntegerNetworks(prior, "float32", _Operations()), config.latent_channels
   random, inputs = np.random.default_rng(0), {}
   axes = {"height": "", "width": "", "mean": f"n {m}", "table_index": f"n {m}"}
   if config.parts.hyperprior:
@@ -190,7 +190,7 @@ def _of_prior(prior):
   def step(*values):
     named = dict(zip([*inputs, *constants], values))
     held = [(array, named[name]) for name, array in constants.items()]
-    own = Networks(prior, "float32", _Operations(held))
+    own = IntegerNetworks(prior, "float32", _Operations(held))
     prepared = named.get("prepared", without_psi)
     mean, table_index = own.parameters(prepared, named.get("neighbours"))
     return {"mean": mean, "table_index": table_index}

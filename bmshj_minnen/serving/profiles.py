@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen.serving.octets import number
+from bmshj_minnen.serving.byte_ops import number
 
 __all__ = ["means_srgb"]
 

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding, images
 from bmshj_minnen.serving import warm_up
 from bmshj_minnen.serving.codec_module import CodecModule
 from bmshj_minnen.serving.stock_module import StockModule
@@ -72,7 +73,7 @@ def _write(target, module: Union[CodecModule, StockModule], requests):
 
 def _requests(codec: Codec):
   """Requests for each module: signature -> input -> batch of one."""
-  image = images.read_image(finding.bundled_photographs()[0])[:_WARM_UP_SIDE, :_WARM_UP_SIDE]
+  image = image_files.read_image(finding.bundled_photographs()[0])[:_WARM_UP_SIDE, :_WARM_UP_SIDE]
   file = codec.compress(image)
   pixels = {"pixels": image[None]}
   requests = [

@@ -6,10 +6,10 @@ from typing import Optional
 import tensorflow as tf
 
 from bmshj_minnen import metrics
-from bmshj_minnen.layers.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.model import Model
+from bmshj_minnen.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.quality import QUALITIES, check_quality, lambda_of
-from bmshj_minnen.serving.refusal import refuse_if
+from bmshj_minnen.serving.graph_errors import refuse_if
 
 __all__ = ["StockModule"]
 

@@ -7,8 +7,8 @@ from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.tensor_coder import TensorCoder
 from bmshj_minnen.coding.tensor_transforms import TensorTransforms, dial_of
-from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.model_files import snapshots
+from bmshj_minnen.pixels import to_uint8
 from bmshj_minnen.psnr import psnr
 
 __all__ = ["CodedFile"]

@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.photographs import crops, finding
+from bmshj_minnen.data import crops, finding
 from bmshj_minnen.training import stored_latents
 from bmshj_minnen.training.own_parts import OwnParts
 from bmshj_minnen.training.train_config import TrainConfig
@@ -74,7 +74,7 @@ class Inputs:
     settings = (config.crop, config.batch, config.seed, first_step, config.steps, part)
     if self._photographs:
       return crops.photograph_crops(self._photographs.paths, *settings, config.downscale)
-    from bmshj_minnen.photographs import datasets  # Takes seconds to import; needed only here.
+    from bmshj_minnen.data import datasets  # Takes seconds to import; needed only here.
 
     return datasets.dataset_crops(config.dataset, config.data_dir, *settings, config.downscale)
 

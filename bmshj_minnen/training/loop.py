@@ -27,9 +27,10 @@ import tensorflow as tf
 from absl import logging
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import precisions
+from bmshj_minnen.data import crops
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.model_files import model_directory, snapshots
-from bmshj_minnen.photographs import crops, outputs
+from bmshj_minnen.runtime import precisions
 from bmshj_minnen.training import distribution, failures, progress
 from bmshj_minnen.training.callbacks import Board, Guard, Record
 from bmshj_minnen.training.checkpoints import Checkpoints
@@ -197,7 +198,7 @@ def _fit(trainer, checkpoints, own, inputs, held_out, first_step):
     observers.append(CodedFile(config.file_every, next(iter(held_out))))
   observers.append(record)
   if distribution.is_chief(strategy):
-    shown = progress.Progress(first_step, config.steps, config.distortion)
+    shown = progress.ProgressCallback(first_step, config.steps, config.distortion)
     observers += [Board(checkpoints.directory / "logs", held_out), shown]
   logging.info(
     "Batches of %d on %d devices, %s from %g.",

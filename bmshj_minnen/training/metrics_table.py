@@ -6,7 +6,7 @@ import math
 import pathlib
 from typing import Any, Optional
 
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 
 __all__ = ["MetricsTable"]
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-__all__ = ["Progress", "shown"]
+__all__ = ["ProgressCallback", "shown"]
 
 # Choices of this project; the paper has none.
 _FIRST = 10  # Steps of a run after which the first numbers are shown.
@@ -35,7 +35,7 @@ def shown() -> Iterator[None]:
     tf.get_logger().setLevel(tensorflows_level)
 
 
-class Progress(tf.keras.callbacks.Callback):
+class ProgressCallback(tf.keras.callbacks.Callback):
   """Shows the progress of the whole run and the remaining time; a context that closes the bar.
 
   Progress is a bar on a terminal, else a line after the first few steps, after every save, and

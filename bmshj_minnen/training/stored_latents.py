@@ -15,9 +15,9 @@ import tensorflow as tf
 from absl import logging
 
 from bmshj_minnen import config as cfg
+from bmshj_minnen.data import crops
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, catalogue, model_directory, weights
-from bmshj_minnen.photographs import crops
 from bmshj_minnen.training.train_config import TrainConfig
 
 __all__ = ["TRANSFORMS", "batches", "load_transforms", "path_of", "store"]

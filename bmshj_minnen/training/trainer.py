@@ -8,14 +8,14 @@ from typing import Optional
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding.forking import refuse_forked
 from bmshj_minnen.coding.freezing import check
 from bmshj_minnen.layers import noise, quantizers
-from bmshj_minnen.layers.pixels import to_uint8
 from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.losses import Losses, losses, rate_losses
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.pixels import to_uint8
+from bmshj_minnen.runtime.forking import refuse_forked
 from bmshj_minnen.training import stored_latents
 from bmshj_minnen.training.muon import Muon
 from bmshj_minnen.training.own_parts import Batch, OwnParts

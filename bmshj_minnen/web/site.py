@@ -16,11 +16,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 from bmshj_minnen.config import PAPERS_NETWORKS
+from bmshj_minnen.data.finding import held_out_photographs
 from bmshj_minnen.evaluation import viewer
 from bmshj_minnen.evaluation.pictures import BITS_COLOURS, MAX_BITS
 from bmshj_minnen.model_files import array_files, catalogue
 from bmshj_minnen.model_files.codec_files import read_prior, read_weights
-from bmshj_minnen.photographs.finding import held_out_photographs
 from bmshj_minnen.portable import manifest
 from bmshj_minnen.portable.loading import graphs_of, has_graphs
 from bmshj_minnen.serving import onnx_export

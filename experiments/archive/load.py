@@ -24,7 +24,8 @@ from absl import app, flags
 
 from bmshj_minnen import portable
 from bmshj_minnen.command_line import startup
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 from bmshj_minnen.server import calls, pool
 
 _CLIENTS = flags.DEFINE_list("clients", ["1", "8", "64", "200"], "Numbers of clients.")
@@ -46,7 +47,7 @@ class Request(NamedTuple):
 
 def _good(codecs, count, random):
   """Requests that are answered, half of them to compress."""
-  photographs = [images.read_image(path) for path in finding.bundled_photographs()]
+  photographs = [image_files.read_image(path) for path in finding.bundled_photographs()]
   requests = []
   for i in range(count):
     height, width = _SIZES[random.choice(len(_SIZES), p=_SHARES)]
@@ -54,7 +55,7 @@ def _good(codecs, count, random):
     top, left = (random.integers(s - n + 1) for s, n in zip(photograph.shape, (height, width)))
     crop = np.ascontiguousarray(photograph[top : top + height, left : left + width])
     if i % 2:
-      path, body = "/compress", images.encode_image(crop)
+      path, body = "/compress", image_files.encode_image(crop)
     else:
       path, body = "/decompress", codecs.codec.compress(crop)
     requests.append(Request(path, body, 200, _plain(codecs, path, body)))

@@ -26,7 +26,8 @@ from absl import app, flags
 
 from bmshj_minnen import portable
 from bmshj_minnen.command_line import startup
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 
 _PHOTOGRAPHS = flags.DEFINE_string("photographs", None, "Photographs to cut; the bundled ones.")
 _FILES = flags.DEFINE_integer("files", 3000, "Small photographs at the beginning.", 60)
@@ -160,7 +161,7 @@ class Archive:
     """Number of results, of some, that are not those of the codec in this process."""
     codec, differing = portable.load(), 0
     for place in self.choose(count, set()):
-      data = codec.compress(images.read_image(str(self.photos / place)))
+      data = codec.compress(image_files.read_image(str(self.photos / place)))
       differing += data != self.result(place).read_bytes()
     return differing
 
@@ -295,7 +296,7 @@ def main(argv):
   with startup.one_line_errors():
     pattern = _PHOTOGRAPHS.value
     paths = finding.bundled_photographs() if pattern is None else finding.find_files([pattern])
-    wholes = [images.read_image(path) for path in sorted(paths)[:200]]
+    wholes = [image_files.read_image(path) for path in sorted(paths)[:200]]
     with tempfile.TemporaryDirectory() as scratch:
       archive = Archive(pathlib.Path(scratch), wholes)
       results = {"nights": _nights(archive, _FILES.value)}

@@ -24,7 +24,7 @@ from absl import app, flags
 from bmshj_minnen import portable
 from bmshj_minnen.command_line import facts as file_facts
 from bmshj_minnen.command_line import startup
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 _PHOTOGRAPH = flags.DEFINE_string("photograph", None, "A photograph to enlarge.")
 _SMALL = flags.DEFINE_string("small", None, "Photographs for embedded previews, a pattern.")
@@ -79,7 +79,7 @@ def _run(case, path, memory):
 
 
 def _large(path):
-  image = PIL.Image.fromarray(images.read_image(path))
+  image = PIL.Image.fromarray(image_files.read_image(path))
   factor = (_PIXELS.value / (image.width * image.height)) ** 0.5
   size = round(image.width * factor), round(image.height * factor)
   return np.asarray(image.resize(size, PIL.Image.Resampling.BICUBIC))
@@ -105,7 +105,7 @@ def _embedded(codec):
   """Mean bytes of files at two qualities, and of previews of 32 pixels in WebP and JPEG."""
   sums: dict[str, list[int]] = {}
   for path in sorted(glob.glob(_SMALL.value))[:12]:
-    image = images.read_image(path)
+    image = image_files.read_image(path)
     for quality in (20, 50):
       data = codec.compress(image, quality=quality)
       sums.setdefault(f"file, quality {quality}", []).append(len(data))

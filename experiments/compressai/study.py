@@ -14,8 +14,8 @@ import tensorflow as tf
 from absl import app, flags
 
 import bmshj_minnen
-from bmshj_minnen.command_line import report
-from bmshj_minnen.photographs import finding
+from bmshj_minnen.command_line import verbose
+from bmshj_minnen.data import finding
 from experiments.compressai import comparison, tables
 
 _PYTHON = flags.DEFINE_string("compressai_python", None, "A Python with CompressAI.")
@@ -86,7 +86,7 @@ def _files(model, codec, oracle, image):
     "bytes: ours, same pixels": f"{len(file)} ({margin:+.2f} %)",
     "within 1 % + 32 bytes": abs(len(file) - theirs) <= 0.01 * theirs + 32,
     "bytes: ours, own padding": len(codec.compress(image)),
-    "bits estimated by the float model": f"{report.estimated_bits(model, latents):.0f}",
+    "bits estimated by the float model": f"{verbose.estimated_bits(model, latents):.0f}",
     "bits of the file": 8 * len(file),
     "symbols of y that differ": f"{np.mean(np.abs(y_hat - oracle['coded_y_hat']) > 0.5):.1e}",
     "levels of decoded pixels, mean": f"{np.abs(decoded - expected).mean():.4f}",

@@ -54,8 +54,8 @@ def make_models(folder: pathlib.Path, channels: int, side: int, has_graphs: bool
 
   import bmshj_minnen
   from bmshj_minnen import config
+  from bmshj_minnen.data import finding
   from bmshj_minnen.model_files import model_directory
-  from bmshj_minnen.photographs import finding
   from experiments import untrained
 
   image = bmshj_minnen.read_image(finding.bundled_photographs()[0])[:side, :side]

@@ -13,7 +13,8 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
-from bmshj_minnen.photographs import finding, outputs
+from bmshj_minnen.data import finding
+from bmshj_minnen.file_tools import outputs
 from experiments.latents import anatomy, figure, statistics
 
 _HERE = pathlib.Path(__file__).parent

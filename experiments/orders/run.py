@@ -15,8 +15,8 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
+from bmshj_minnen.data import finding
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding
 from bmshj_minnen.training import loop
 
 # Label -> fields of the config that differ from those of the model whose latents are taken.

@@ -24,7 +24,7 @@ class Panel:
   caption: str
 
 
-def panels(x: np.ndarray, codec: classical.Codec, against: list[str]) -> list[Panel]:
+def panels(x: np.ndarray, codec: classical.MeasuredCodec, against: list[str]) -> list[Panel]:
   """Panels of the original [H, W, 3] uint8, and of our and other codecs at equal bytes."""
   ours = codec.compress(x)
   result = [

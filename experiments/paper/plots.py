@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from bmshj_minnen.evaluation import curves, measurements, plots
-from bmshj_minnen.evaluation.appearance import PUBLISHED, appearances
+from bmshj_minnen.evaluation.line_styles import PUBLISHED, appearances
 from bmshj_minnen.evaluation.published import left_out, shown
 from experiments.paper import yardsticks
 

@@ -12,7 +12,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.evaluation import classical, curves, measurements, measuring
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 from experiments.paper import plots, tables
 
 _RESULTS = flags.DEFINE_string(

@@ -10,7 +10,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
-from bmshj_minnen.photographs import finding
+from bmshj_minnen.data import finding
 from experiments.paper.panels import compose, panels
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)

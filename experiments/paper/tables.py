@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmshj_minnen.evaluation import cautions, classical, curves, measurements, tables
+from bmshj_minnen.evaluation import cautions, classical, curves, measurements, rate_tables
 from bmshj_minnen.evaluation.published import left_out, published
 from experiments.paper import yardsticks
 
@@ -40,20 +40,20 @@ def all_tables(rows: Sequence[measurements.Row], anchor: str) -> str:
   parts = ["# Tables", _published(), left_out(rows), *cautions.of_averages(rows)]
   parts.append(yardsticks.table(rows))
   for metric in curves.METRICS:
-    by_image = tables.by_image(rows, metric, anchor)
+    by_image = rate_tables.by_image(rows, metric, anchor)
     parts += [_rates(rows, metric), _single_points(rows, metric), by_image]
-  return "\n\n".join(part for part in [*parts, tables.averages(rows)] if part) + "\n"
+  return "\n\n".join(part for part in [*parts, rate_tables.averages(rows)] if part) + "\n"
 
 
 def _published():
   rates = {metric: published_rates(metric) for metric in curves.METRICS}
   lines = [
-    [codec, *map(tables.per_cent, (rate, PUBLISHED_ANCHORS.get(codec, np.nan), ms_ssim))]
+    [codec, *map(rate_tables.per_cent, (rate, PUBLISHED_ANCHORS.get(codec, np.nan), ms_ssim))]
     for codec, rate in rates["psnr"].items()
     for ms_ssim in [rates["ms_ssim"].get(codec, np.nan)]
   ]
   head = ["published joint model against", "PSNR", "abstract", "MS-SSIM"]
-  return "## Bjøntegaard rates from published points alone\n\n" + tables.markdown(head, lines)
+  return "## Bjøntegaard rates from published points alone\n\n" + rate_tables.markdown(head, lines)
 
 
 def _named_curves(rows, metric):
@@ -73,17 +73,17 @@ def _columns(named):
 def _rates(rows, metric):
   named = _named_curves(rows, metric)
   columns = _columns(named)
-  tests = [f"published {codec}" for codec in _PUBLISHED_TESTS] + tables.models(rows) + columns
+  tests = [f"published {codec}" for codec in _PUBLISHED_TESTS] + rate_tables.models(rows) + columns
   tests = [test for test in dict.fromkeys(tests) if test in named and len(named[test].bpp) > 1]
   if not tests:
     return cautions.too_few_curves(metric)
-  return tables.bjontegaard(named, tests, columns, metric)
+  return rate_tables.bjontegaard(named, tests, columns, metric)
 
 
 def _single_points(rows, metric):
   named = _named_curves(rows, metric)
   columns = _columns(named)
-  ours = tables.models(rows)
+  ours = rate_tables.models(rows)
   lines = []
   for entry in sorted(curves.averages(rows, metric), key=lambda e: (e["codec"], e["bpp"])):
     if entry["codec"] not in ours:
@@ -91,9 +91,9 @@ def _single_points(rows, metric):
     quality = entry[curves.METRICS[metric].column]
     rates = [curves.relative_rate(named[column], entry["bpp"], quality) for column in columns]
     name = f"{entry['codec']} {entry['setting']}"
-    lines.append([name, f"{entry['bpp']:.3f}", f"{quality:.2f}", *map(tables.per_cent, rates)])
+    lines.append([name, f"{entry['bpp']:.3f}", f"{quality:.2f}", *map(rate_tables.per_cent, rates)])
   title = f"## Bits of our models at equal {curves.METRICS[metric].title}"
   if not lines:
     return f"{title}\n\nNone: no model of ours was measured."
-  text = f"{title}\n\n" + tables.markdown(["", "bpp", "dB", *columns], lines)
+  text = f"{title}\n\n" + rate_tables.markdown(["", "bpp", "dB", *columns], lines)
   return text + ("\n\n–: no curve at this quality." if "| – " in text else "")

@@ -8,8 +8,8 @@ sizes.
 from collections.abc import Sequence
 from typing import Any
 
-from bmshj_minnen.evaluation import curves, measurements, plots, tables
-from bmshj_minnen.evaluation.appearance import COLOURS, Appearance, appearances
+from bmshj_minnen.evaluation import curves, measurements, plots, rate_tables
+from bmshj_minnen.evaluation.line_styles import COLOURS, Appearance, appearances
 from bmshj_minnen.evaluation.published import left_out, published
 
 __all__ = ["GROUPS", "plot", "rates", "table"]
@@ -65,7 +65,7 @@ def rates(rows: Sequence[measurements.Row], metric: str) -> dict[str, dict[str, 
     Yardsticks without points of that metric are left out.
   """
   points, measured = published(metric), curves.measured(rows, metric)
-  tests = {name: measured[name] for name in tables.models(rows) if name in measured}
+  tests = {name: measured[name] for name in rate_tables.models(rows) if name in measured}
   tests[_JOINT] = points[_JOINT]
   return {
     yardstick: {name: curves.bd_rate(points[yardstick], own) for name, own in tests.items()}
@@ -89,12 +89,12 @@ def table(rows: Sequence[measurements.Row]) -> str:
 
 def _of_metric(rows, metric):
   found = rates(rows, metric)
-  models = [*tables.models(rows), _JOINT]
+  models = [*rate_tables.models(rows), _JOINT]
   lines = []
   for group, yardsticks in GROUPS.items():
     lines.append([f"**{group}**", *("" for _ in models)])
     lines += [
-      [title, *(tables.per_cent(found[name][model]) for model in models)]
+      [title, *(rate_tables.per_cent(found[name][model]) for model in models)]
       for name, title in yardsticks.items()
       if name in found
     ]
@@ -102,7 +102,7 @@ def _of_metric(rows, metric):
   return "\n\n".join(
     [
       f"## Bjøntegaard rates against published curves, {title}: a column's bits against a row's",
-      tables.markdown(["", *models], lines),
+      rate_tables.markdown(["", *models], lines),
     ]
   )
 
@@ -115,10 +115,12 @@ def _same_codec(rows):
     for metric in curves.METRICS:
       own, other = curves.measured(rows, metric).get(ours), published(metric).get(theirs)
       both = own is not None and other is not None
-      cells.append(tables.per_cent(curves.bd_rate(other, own) if both else float("nan")))
+      cells.append(rate_tables.per_cent(curves.bd_rate(other, own) if both else float("nan")))
     lines.append([ours, theirs, *cells])
   title = "## Our measurements of classical codecs against published ones"
-  return f"{title}\n\n" + tables.markdown(["measured here", "published", "PSNR", "MS-SSIM"], lines)
+  return f"{title}\n\n" + rate_tables.markdown(
+    ["measured here", "published", "PSNR", "MS-SSIM"], lines
+  )
 
 
 def plot(rows: Sequence[measurements.Row]) -> Any:

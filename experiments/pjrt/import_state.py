@@ -15,7 +15,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen import config as cfg
-from bmshj_minnen.photographs import crops
+from bmshj_minnen.data import crops
 from bmshj_minnen.training import checkpoints, loop, trainer
 from bmshj_minnen.training.train_config import TrainConfig
 from experiments.pjrt import step_file, variables

@@ -5,7 +5,7 @@ from typing import Any
 
 from bmshj_minnen import config
 from bmshj_minnen.evaluation import curves, measurements, plots
-from bmshj_minnen.evaluation.appearance import COLOURS, Appearance
+from bmshj_minnen.evaluation.line_styles import COLOURS, Appearance
 from experiments.priors.runs import STAGES, Run
 
 __all__ = ["bits"]

@@ -13,7 +13,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.evaluation import measurements, measuring
-from bmshj_minnen.photographs import outputs
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.training.train_config import PRECISIONS
 from experiments.priors import figures, lead, runs, tables
 

@@ -7,7 +7,7 @@ import numpy as np
 from bmshj_minnen import config
 from bmshj_minnen.evaluation import curves, measurements
 from bmshj_minnen.evaluation.published import published
-from bmshj_minnen.evaluation.tables import image_rates, markdown, per_cent
+from bmshj_minnen.evaluation.rate_tables import image_rates, markdown, per_cent
 from experiments.priors import lead
 from experiments.priors.runs import STAGES, Run
 

@@ -20,8 +20,9 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 import tensorflow as tf
 
+from bmshj_minnen.data import crops, finding
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.model_files import model_directory, weights
-from bmshj_minnen.photographs import crops, finding, outputs
 from bmshj_minnen.training import trainer as training
 from bmshj_minnen.training.train_config import PRECISIONS, TrainConfig
 from experiments.recipe import tables

@@ -16,8 +16,8 @@ import numpy as np
 import tqdm
 
 import bmshj_minnen
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format.errors import Problem
-from bmshj_minnen.photographs import outputs
 from experiments.robustness import hostile
 
 __all__ = ["Campaign"]

@@ -6,7 +6,7 @@ from typing import Callable, Optional
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 
 __all__ = ["OUTCOMES", "SERVED", "Case", "changed", "outcome", "picture", "read", "served_outcome"]
 
@@ -47,8 +47,8 @@ def read(content: bytes) -> tuple[Optional[np.ndarray], list[str]]:
   """Reads a picture [H, W, 3] uint8, or None where it is refused, and the messages."""
   said = []
   try:
-    return images.read_image("x", note=said.append, content=content), said
-  except images.ImageError as error:
+    return image_files.read_image("x", note=said.append, content=content), said
+  except image_files.ImageError as error:
     return None, [str(error)]
 
 

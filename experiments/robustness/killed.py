@@ -21,7 +21,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 
 _TIMES = flags.DEFINE_integer("times", 100, "Kills of each program.", lower_bound=1)
 _FILES = flags.DEFINE_integer("files", 12, "Photographs in the folder.", lower_bound=2)
@@ -32,13 +33,13 @@ _MOMENT = 0.06  # Largest delay between a result and the kill, seconds.
 
 def _make_photographs(folder):
   """Writes random crops of the bundled photographs, as PNG."""
-  photographs = [images.read_image(path) for path in finding.bundled_photographs()]
+  photographs = [image_files.read_image(path) for path in finding.bundled_photographs()]
   random = np.random.default_rng(0)
   for i in range(_FILES.value):
     photograph = photographs[i % len(photographs)]
     top, left = (random.integers(0, size - _SIDE + 1) for size in photograph.shape[:2])
     crop = photograph[top : top + _SIDE, left : left + _SIDE]
-    images.write_image(str(folder / f"{i:02}.png"), crop)
+    image_files.write_image(str(folder / f"{i:02}.png"), crop)
 
 
 def _command(program, folder):

@@ -16,7 +16,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
 _FILES = flags.DEFINE_integer("files", 200, "Crops in the folder.", lower_bound=1)
@@ -28,13 +29,13 @@ _JOBS = flags.DEFINE_list("jobs", ["1", "2", "4"], "Values of --jobs to time.")
 def _make_crops(folder):
   """Writes random crops of the bundled photographs, as PNG."""
   folder.mkdir()
-  photographs = [images.read_image(path) for path in finding.bundled_photographs()]
+  photographs = [image_files.read_image(path) for path in finding.bundled_photographs()]
   random, side = np.random.default_rng(0), _SIDE.value
   for i in range(_FILES.value):
     photograph = photographs[i % len(photographs)]
     top, left = (random.integers(0, size - side + 1) for size in photograph.shape[:2])
     crop = photograph[top : top + side, left : left + side]
-    images.write_image(str(folder / f"{i:04}.png"), crop)
+    image_files.write_image(str(folder / f"{i:04}.png"), crop)
 
 
 def _seconds(program, *args):

@@ -15,7 +15,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 import tensorflow as tf
 
-from bmshj_minnen.serving import photographs
+from bmshj_minnen.serving import image_decoding
 from experiments.robustness import mutated_boxes, mutated_profiles
 from experiments.robustness.judging import OUTCOMES, SERVED, outcome, read, served_outcome
 
@@ -66,7 +66,7 @@ def main(_) -> int:
       return _check_sound(_PROFILES.value)
     formats = ("AVIF", "HEIF") if importlib.util.find_spec("pillow_heif") else ("AVIF",)
     reader = tf.function(
-      lambda content: photographs.read(content, "", _MAX_PIXELS), [tf.TensorSpec([], tf.string)]
+      lambda content: image_decoding.read(content, "", _MAX_PIXELS), [tf.TensorSpec([], tf.string)]
     )
     counts = {"profiles": _Counts(OUTCOMES), "boxes": _Counts(OUTCOMES), "served": _Counts(SERVED)}
     for index in range(_FILES.value):

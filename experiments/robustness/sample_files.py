@@ -10,7 +10,8 @@ import PIL.Image
 import PIL.ImageCms
 import tifffile
 
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 
 __all__ = ["BAD", "GOOD", "make_files"]
 
@@ -62,7 +63,7 @@ BAD = {
 
 def make_files(folder: pathlib.Path) -> None:
   """Writes the files of `GOOD` and `BAD`, and some to be ignored, 96x64 and smaller."""
-  pixels = images.read_image(finding.bundled_photographs()[0])[100:164, 100:196]
+  pixels = image_files.read_image(finding.bundled_photographs()[0])[100:164, 100:196]
   image = PIL.Image.fromarray(pixels)
   _make_good(folder, image, pixels)
   _make_bad(folder, image, pixels)

@@ -23,8 +23,9 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 import tensorflow as tf
 
 import bmshj_minnen
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding, images
 from experiments import untrained
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
@@ -54,7 +55,7 @@ def _photograph(paths, megapixels):
 
 
 def _cell(path):
-  image = images.read_image(path)
+  image = image_files.read_image(path)
   repeats = [-(-side // size) for side, size in zip(_CELL, image.shape)]
   return np.tile(image, (*repeats, 1))[: _CELL[0], : _CELL[1]]
 
@@ -77,7 +78,7 @@ def _print_sizes(model, paths, folder):
   for megapixels in map(float, _MEGAPIXELS.value):
     source, small, back = folder / "x.png", folder / "x.tfci", folder / "back.png"
     photograph = _photograph(paths, megapixels)
-    images.write_image(str(source), photograph)
+    image_files.write_image(str(source), photograph)
     name = f"{megapixels:g} ({photograph.shape[1]}x{photograph.shape[0]})"
     del photograph
     for program, one, other in (("compress", source, small), ("decompress", small, back)):

@@ -49,8 +49,8 @@ def make(folder: pathlib.Path, runtime: str) -> None:
   """Writes missing models, with ONNX graphs if the runtime needs them."""
   import tensorflow as tf
 
+  from bmshj_minnen.data import finding
   from bmshj_minnen.model_files import model_directory
-  from bmshj_minnen.photographs import finding
 
   image = bmshj_minnen.read_image(finding.bundled_photographs()[0])
   bmshj_minnen.write_image(str(folder / _PHOTOGRAPH), image)

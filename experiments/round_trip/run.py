@@ -26,7 +26,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.command_line import report
+from bmshj_minnen.command_line import verbose
 from bmshj_minnen.format import reading
 from bmshj_minnen.layers import quantizers
 
@@ -49,7 +49,7 @@ def measure(codec: bmshj_minnen.Codec, model: bmshj_minnen.Model, path: str) -> 
     image_back = codec.decompress(file.read_bytes(), decode_seconds)
     received = codec.latents(file.read_bytes())
   payload_bits = 8 * len(reading.parse(data)[1])
-  estimate = report.estimated_bits(model, sent)
+  estimate = verbose.estimated_bits(model, sent)
   y, z_hat = codec.graphs.analyze(tf.constant(image))
   return {
     "image": pathlib.Path(path).stem,

@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 import PIL.Image
 
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 
 __all__ = ["make_photographs"]
 
@@ -30,7 +31,7 @@ def make_photographs(
   paths = finding.find_photographs(patterns, 1).paths[:count]
   random = np.random.default_rng(0)
   for first, path in enumerate(paths):
-    photograph = images.read_image(path)
+    photograph = image_files.read_image(path)
     missing = [(0, max(0, n - s)) for n, s in zip((height, width), photograph.shape)]
     photograph = np.pad(photograph, [*missing, (0, 0)], "symmetric")
     for i in range(first, count, len(paths)):

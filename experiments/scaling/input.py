@@ -23,7 +23,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 import tensorflow as tf
 
 from bmshj_minnen import config
-from bmshj_minnen.photographs import crops, datasets, finding
+from bmshj_minnen.data import crops, datasets, finding
 from bmshj_minnen.training import trainer
 from bmshj_minnen.training.train_config import TrainConfig
 from experiments.scaling.files import make_photographs

@@ -13,7 +13,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
-from bmshj_minnen.photographs import finding
+from bmshj_minnen.data import finding
 
 _MODEL = flags.DEFINE_string("model", "default", "A model directory or name.")
 _SECONDS = flags.DEFINE_float("seconds", 85.0, "Time after which no photograph is started.")

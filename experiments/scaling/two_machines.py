@@ -19,7 +19,8 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen import metrics
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 from experiments.scaling import cluster
 
 _IMAGES = flags.DEFINE_string("images", "", "Images to compress; empty: the held-out photograph.")
@@ -83,8 +84,8 @@ def _compress(model_dir, folder, pattern):
     subprocess.run(command, check=True)
   bits, psnrs = [], []
   for path in sorted((folder / "in").iterdir()):
-    x = images.read_image(str(path))
-    x_hat = images.read_image(str(folder / "back" / f"{path.stem}.png"))
+    x = image_files.read_image(str(path))
+    x_hat = image_files.read_image(str(folder / "back" / f"{path.stem}.png"))
     size = os.path.getsize(folder / "small" / f"{path.stem}.tfci")
     bits.append(8 * size / (x.shape[0] * x.shape[1]))
     psnrs.append(metrics.psnr(x, x_hat))

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import finding, images
 from experiments.robustness import hostile
 
 __all__ = [
@@ -68,7 +69,7 @@ def package_program(name: str, *arguments: object) -> None:
 def make_photographs(folder: pathlib.Path, count: int, smallest: int = 61) -> None:
   """Writes parts of the bundled photographs, all of different sizes; every second as a JPEG."""
   folder.mkdir()
-  sources = [images.read_image(path) for path in finding.bundled_photographs()]
+  sources = [image_files.read_image(path) for path in finding.bundled_photographs()]
   for i in range(count):
     part = sources[i % len(sources)][: smallest + 37 * i, : smallest + 20 + 29 * i]
     name = folder / f"{i:02d}.{('png', 'jpg')[i % 2]}"
@@ -103,7 +104,7 @@ def check_codec(saved_model: pathlib.Path, model: str, folder: pathlib.Path) -> 
   for path in sorted(back.iterdir()):
     for kind in ("single", "batched"):
       (theirs,) = (folder / "theirs_back" / kind).glob(f"{path.stem}.*")
-      if not np.array_equal(np.asarray(PIL.Image.open(theirs)), images.read_image(str(path))):
+      if not np.array_equal(np.asarray(PIL.Image.open(theirs)), image_files.read_image(str(path))):
         raise ValueError(f"pixels of {theirs} and {path} differ")
   return len(paths)
 
@@ -118,7 +119,7 @@ def check_stock(saved_model: pathlib.Path, model: str, folder: pathlib.Path, cou
     ValueError: pixels or bits differ, or an op is unknown.
   """
   paths = sorted((folder / "photographs").iterdir())[:count]
-  pictures = {path.stem: images.read_image(str(path)) for path in paths}
+  pictures = {path.stem: image_files.read_image(str(path)) for path in paths}
   np.savez(folder / "in.npz", **pictures)
   worker = _FOLDER / "stock_worker.py"
   text = run(sys.executable, worker, saved_model, folder / "in.npz", folder / "out.npz")
@@ -154,7 +155,7 @@ def check_refusals(
   Raises:
     ValueError: a file is not refused, or is refused with another message.
   """
-  photograph = images.read_image(finding.bundled_photographs()[0])
+  photograph = image_files.read_image(finding.bundled_photographs()[0])
   forge = hostile.Forge(codec, photograph)
   cases = list(itertools.islice(_refused(codec, forge), count))
   (folder / "bad.json").write_text(json.dumps(cases))
@@ -205,7 +206,7 @@ def check_client(saved_model: pathlib.Path, folder: pathlib.Path, runs: int) -> 
   text = run(client, op_library(), saved_model, runs, photograph, file, back)
   if file.read_bytes() != (folder / "ours" / f"{photograph.stem}.tfci").read_bytes():
     raise ValueError("the client's file differs")
-  pixels = images.read_image(str(folder / "ours_back" / f"{photograph.stem}.png"))
-  if not np.array_equal(images.read_image(str(back)), pixels):
+  pixels = image_files.read_image(str(folder / "ours_back" / f"{photograph.stem}.png"))
+  if not np.array_equal(image_files.read_image(str(back)), pixels):
     raise ValueError("the client's pixels differ")
   return text

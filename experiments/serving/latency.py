@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from bmshj_minnen import config
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
-from bmshj_minnen.photographs import images
 from bmshj_minnen.serving import saved_models
 from experiments import untrained
 from experiments.serving import comparisons
@@ -68,13 +68,13 @@ def _tasks(codec, signatures, image):
 def _time_files(codec, signatures, folder, image):
   """Times both from PNG to file and back, beside the C++ client."""
   png, file = folder / "in.png", folder / "in.tfci"
-  images.write_image(str(png), image)
+  image_files.write_image(str(png), image)
   file.write_bytes(codec.compress(image))
   compress, decompress = signatures["compress"], signatures["decompress_png"]
   tasks = {
-    "PNG to file, Python": lambda: codec.compress(images.read_image(str(png))),
+    "PNG to file, Python": lambda: codec.compress(image_files.read_image(str(png))),
     "compress, SavedModel": lambda: compress(image_bytes=tf.constant([png.read_bytes()])),
-    "file to PNG, Python": lambda: images.write_image(
+    "file to PNG, Python": lambda: image_files.write_image(
       str(folder / "back.png"), codec.decompress(file.read_bytes())
     ),
     "decompress_png, SavedModel": lambda: decompress(file_bytes=tf.constant([file.read_bytes()])),

@@ -18,8 +18,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import catalogue
-from bmshj_minnen.photographs import images
 from experiments.speed import timing
 from experiments.speed.photographs import photograph
 
@@ -105,7 +105,7 @@ def main(argv):
     raise app.UsageError(f"unknown argument {argv[1]!r}")
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as folder:
     png = pathlib.Path(folder) / "photo.png"
-    images.write_image(str(png), photograph(_IMAGE.value))
+    image_files.write_image(str(png), photograph(_IMAGE.value))
     builds = {f"this build, {runtime}": (_ROOT, runtime) for runtime in _RUNTIMES.value}
     builds.update({tree: (pathlib.Path(tree), "tensorflow") for tree in _AGAINST.value})
     workers = {name: _Worker(tree, runtime, str(png)) for name, (tree, runtime) in builds.items()}

@@ -21,9 +21,9 @@ import tensorflow as tf
 from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
+from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import catalogue, model_directory, weights
-from bmshj_minnen.photographs import outputs
 from experiments import untrained
 from experiments.speed import plots, timing, work
 from experiments.speed.bmshj2018 import HyperpriorCodec

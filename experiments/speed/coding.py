@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.coding import tensors, wavefront
-from bmshj_minnen.coding.networks import Networks
-from bmshj_minnen.coding.symbols import Encoder
+from bmshj_minnen.coding.networks import IntegerNetworks
+from bmshj_minnen.coding.symbols import SymbolEncoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 
 __all__ = ["PARTS", "Coding"]
@@ -40,9 +40,9 @@ class Coding:
     self.bpp = 8 * len(self._data) / (image.shape[0] * image.shape[1])
     latents = codec.latents(self._data)
     height, width, channels = latents.y_hat.shape
-    networks = Networks(frozen, tensors.exact_dtype(), tensors)
+    networks = IntegerNetworks(frozen, tensors.exact_dtype(), tensors)
     y = tf.constant(latents.y_hat.reshape(-1, channels) / np.float32(frozen.y_step))
-    side = Encoder(_NoCoder(), networks.unit, 0, y)
+    side = SymbolEncoder(_NoCoder(), networks.unit, 0, y)
     psi = tf.function(lambda z: networks.psi(z, height, width))
     self._psi = functools.partial(psi, tf.constant(latents.z_hat))
     loop = tf.function(

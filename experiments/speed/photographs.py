@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bmshj_minnen.photographs import finding, images
+from bmshj_minnen.data import finding
+from bmshj_minnen.images import image_files
 
 __all__ = ["batch", "photograph"]
 
@@ -16,8 +17,8 @@ def photograph(path: str, height: int = 512, width: int = 768) -> np.ndarray:
     height, width: size of the bundled photograph.
   """
   if path:
-    return images.read_image(path)
-  image = images.read_image(finding.bundled_photographs()[0])
+    return image_files.read_image(path)
+  image = image_files.read_image(finding.bundled_photographs()[0])
   missing = [(0, max(0, height - image.shape[0])), (0, max(0, width - image.shape[1])), (0, 0)]
   return np.pad(image, missing, "symmetric")[:height, :width]
 

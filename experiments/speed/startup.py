@@ -13,8 +13,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import catalogue
-from bmshj_minnen.photographs import images
 from experiments.speed import starts, timing
 from experiments.speed.photographs import photograph
 
@@ -54,7 +54,7 @@ def main(argv):
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     png = folder / "in.png"
-    images.write_image(str(png), photograph(_IMAGE.value))
+    image_files.write_image(str(png), photograph(_IMAGE.value))
     tasks = {
       key: functools.partial(_sample, *command)
       for key, command in starts.commands(_builds(), _MODEL.value, png, folder).items()

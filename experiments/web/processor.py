@@ -16,7 +16,7 @@ import time
 
 from absl import app, flags
 
-from bmshj_minnen.photographs import images
+from bmshj_minnen.images import image_files
 from experiments.portable import runtimes
 from experiments.web.browser import PACKAGES
 
@@ -29,7 +29,7 @@ def main(argv) -> None:
   """Runs both, and prints a table."""
   if len(argv) > 1:
     raise app.UsageError(f"unknown argument {argv[1]!r}")
-  image = images.read_image(_IMAGE.value)
+  image = image_files.read_image(_IMAGE.value)
   script = pathlib.Path(__file__).with_suffix(".mjs")
   with tempfile.TemporaryDirectory() as folder:
     source = pathlib.Path(folder, "image.rgb")

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from bmshj_minnen.coding.networks import Networks
+from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.model_files.codec_files import read_prior
 from bmshj_minnen.portable import loading, manifest
@@ -19,7 +19,7 @@ def _pair():
   # Products of integers below 2^53 do not round in float64.
   return (
     OnnxNetworks(folder, manifest.read(folder), prior, "float32"),
-    Networks(prior, "float64"),
+    IntegerNetworks(prior, "float64"),
   )
 
 

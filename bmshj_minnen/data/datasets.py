@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from bmshj_minnen.photographs import crops, finding, formats, images
-from bmshj_minnen.photographs import reason as reasons
+from bmshj_minnen.data import crops, finding
+from bmshj_minnen.file_tools import errors as reasons
+from bmshj_minnen.images import formats, image_files
 
 __all__ = ["dataset_crops", "prepare"]
 
@@ -61,16 +62,17 @@ def prepare(
 ) -> int:
   """Writes photographs as a dataset that is sharded, shuffled and allows random access.
 
-  A photograph is stored byte for byte if TensorFlow reads the same pixels as `images.read_image`
-  (8-bit RGB as PNG or JPEG that needs no rotation and no colour conversion), else as a PNG of these
-  pixels. After an interruption, the folder contains nothing that could pass for a dataset.
+  A photograph is stored byte for byte if TensorFlow reads the same pixels as
+  `image_files.read_image` (8-bit RGB as PNG or JPEG that needs no rotation and no colour
+  conversion), else as a PNG of these pixels. After an interruption, the folder contains nothing
+  that could pass for a dataset.
 
   Args:
     patterns: globs or paths of photographs, see `finding.find_files`.
     name: name of the dataset, in lower case with underscores.
     data_dir: the folder of tensorflow-datasets.
     min_size: minimum of the shorter side in pixels, and the largest crop for training.
-    alpha: treatment of transparency, see `images.read_image`.
+    alpha: treatment of transparency, see `image_files.read_image`.
     skip: called with each file that is left out, and the reason.
 
   Returns:
@@ -120,15 +122,15 @@ def _examples(paths, min_size, alpha, skip) -> Iterator[tuple[str, bytes]]:
 def _stored(path, min_size, alpha):
   with open(path, "rb") as file:
     content = file.read()
-  image = images.read_image(path, alpha, note=lambda text: None, content=content)
+  image = image_files.read_image(path, alpha, note=lambda text: None, content=content)
   if min(image.shape[:2]) < min_size:
     raise ValueError(f"smaller than {min_size} pixels")
   with formats.open_picture(content) as plain:
     as_it_is = plain.format in ("PNG", "JPEG", "MPO") and plain.mode == "RGB"
-    as_it_is = as_it_is and "transparency" not in plain.info and not images.is_deep(plain)
+    as_it_is = as_it_is and "transparency" not in plain.info and not image_files.is_deep(plain)
     if as_it_is and np.array_equal(np.asarray(plain), image) and _reads(content):
       return content
-  return images.encode_image(image)
+  return image_files.encode_image(image)
 
 
 def _reads(content):
@@ -221,7 +223,7 @@ def _decode(content):
 
 def _pixels(content):
   try:
-    return images.read_image("an image of the dataset", "drop", lambda text: None, content)
-  except images.ImageError as error:
+    return image_files.read_image("an image of the dataset", "drop", lambda text: None, content)
+  except image_files.ImageError as error:
     _LOG.warning("left out: %s", error)
     return np.zeros([0, 0, 3], np.uint8)

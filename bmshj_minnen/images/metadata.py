@@ -6,7 +6,7 @@ from typing import Callable, NamedTuple
 import PIL.ExifTags
 import PIL.Image
 
-from bmshj_minnen.photographs import exif, formats
+from bmshj_minnen.images import exif, formats
 
 __all__ = ["Metadata", "read"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageCms
 
-from bmshj_minnen.photographs import soundness
+from bmshj_minnen.images import soundness
 
 __all__ = ["GREY_MODES", "to_srgb"]
 

@@ -7,8 +7,8 @@ import PIL.Image
 import PIL.ImagePalette
 import PIL.TiffTags
 
-from bmshj_minnen.photographs import boxes
-from bmshj_minnen.photographs.reason import UnsupportedImageError
+from bmshj_minnen.file_tools.errors import UnsupportedImageError
+from bmshj_minnen.images import boxes
 
 __all__ = ["mend"]
 

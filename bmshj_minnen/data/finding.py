@@ -8,8 +8,9 @@ import os
 import pathlib
 from typing import Optional
 
-from bmshj_minnen.photographs import globs, images
-from bmshj_minnen.photographs import reason as reasons
+from bmshj_minnen.file_tools import errors as reasons
+from bmshj_minnen.file_tools import globs
+from bmshj_minnen.images import image_files
 
 __all__ = [
   "DataError",
@@ -91,8 +92,8 @@ def find_files(patterns: list[str]) -> list[str]:
 def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
   """Expands patterns and reads every file once, to check whether it can be cropped.
 
-  A file is usable if `images.read_image` reads it and it is neither small nor grey. The log names
-  each file that cannot be read, with the reason.
+  A file is usable if `image_files.read_image` reads it and it is neither small nor grey. The log
+  names each file that cannot be read, with the reason.
 
   Args:
     patterns: globs or plain paths; `**` matches folders.
@@ -117,7 +118,7 @@ def find_photographs(patterns: list[str], min_size: int) -> PhotographList:
 def _defect(path: str, min_size: int) -> Optional[str]:
   """Why a file cannot be cropped; None if it can."""
   try:
-    image = images.read_image(path, alpha="drop", note=lambda text: None)
+    image = image_files.read_image(path, alpha="drop", note=lambda text: None)
   except (ValueError, OSError) as error:
     _LOG.warning("%s is skipped: %s", path, reasons.reason(path, error))
     return "unreadable"

@@ -7,7 +7,7 @@ from typing import Callable
 
 import tensorflow as tf
 
-from bmshj_minnen.photographs import formats, images
+from bmshj_minnen.images import formats, image_files
 
 __all__ = [
   "for_every_device",
@@ -203,7 +203,7 @@ def _fit(paths):
 
 def _read(path):
   """Reads a photograph with the options of `finding.find_photographs`."""
-  return images.read_image(os.fsdecode(path), alpha="drop", note=lambda text: None)
+  return image_files.read_image(os.fsdecode(path), alpha="drop", note=lambda text: None)
 
 
 def _decode(path):

@@ -7,8 +7,8 @@ refused.
 import tensorflow as tf
 
 from bmshj_minnen.serving import exif, headers, profiles
-from bmshj_minnen.serving.octets import number, stored_gzip
-from bmshj_minnen.serving.refusal import refuse_if, refuse_size
+from bmshj_minnen.serving.byte_ops import number, stored_gzip
+from bmshj_minnen.serving.graph_errors import refuse_if, refuse_size
 
 __all__ = ["read"]
 

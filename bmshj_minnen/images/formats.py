@@ -10,9 +10,9 @@ from typing import Optional
 import PIL._imaging
 import PIL.Image
 
+from bmshj_minnen.file_tools.errors import UnsupportedImageError
 from bmshj_minnen.format import fields
-from bmshj_minnen.photographs import boxes, items, jpeg, png
-from bmshj_minnen.photographs.reason import UnsupportedImageError
+from bmshj_minnen.images import boxes, items, jpeg, png
 
 __all__ = ["SUFFIXES", "open_picture"]
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from apache_beam.io.filesystems import FileSystems
 
 from bmshj_minnen.command_line import manifest
-from bmshj_minnen.corpus import tables
+from bmshj_minnen.corpus import run_tables
 
-__all__ = ["EXISTING", "FAILED", "MADE", "Outcome", "Row", "write_tables"]
+__all__ = ["EXISTING", "FAILED", "MADE", "CorpusOutcome", "FileRow", "write_tables"]
 
 MADE, EXISTING, FAILED = "made", "existing", "failed"
 _SOURCE, _FILE, _SOURCE_BYTES, _BYTES = map(
@@ -17,7 +17,7 @@ _SOURCE, _FILE, _SOURCE_BYTES, _BYTES = map(
 )
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
   """Outcome of one file.
 
   Attributes:
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class CorpusOutcome:
   """Counts of a run.
 
   Attributes:
@@ -54,7 +54,7 @@ class Outcome:
     )
 
   @classmethod
-  def of(cls, rows: Iterable[Row]) -> "Outcome":
+  def of(cls, rows: Iterable[FileRow]) -> "CorpusOutcome":
     """Counts of these rows."""
     cells = {MADE: [], EXISTING: [], FAILED: []}
     for row in rows:
@@ -69,7 +69,7 @@ class Outcome:
 
 
 def write_tables(
-  rows: Iterable[Row], output: str, run: str, overwrite: bool, earlier_failures: dict[str, str]
+  rows: Iterable[FileRow], output: str, run: str, overwrite: bool, earlier_failures: dict[str, str]
 ) -> None:
   """Writes manifest.csv, failures.csv and, last, the counts; each is written completely or not.
 
@@ -88,14 +88,14 @@ def write_tables(
     ValueError: another program may have written a table that would be replaced.
   """
   rows = list(set(rows))
-  outcome = Outcome.of(rows)
+  outcome = CorpusOutcome.of(rows)
   failed = [row.cells for row in rows if row.state == FAILED]
   converted = [row.cells for row in rows if row.state != FAILED]
   sources, places = {row.cells[_SOURCE] for row in rows}, {cells[_FILE] for cells in converted}
-  for place, row in tables.read(output, overwrite).manifest.items():
+  for place, row in run_tables.read(output, overwrite).manifest.items():
     if place not in places and FileSystems.exists(FileSystems.join(output, place)):
       converted.append(tuple(row[column] for column in manifest.COLUMNS))
   failed += [item for item in earlier_failures.items() if item[0] not in sources]
-  tables.write_manifest(output, sorted(converted, key=lambda cells: cells[: _FILE + 1]))
-  tables.write_failures(output, sorted(failed))
-  tables.write_counts(output, run, dataclasses.asdict(outcome))
+  run_tables.write_manifest(output, sorted(converted, key=lambda cells: cells[: _FILE + 1]))
+  run_tables.write_failures(output, sorted(failed))
+  run_tables.write_counts(output, run, dataclasses.asdict(outcome))

@@ -11,18 +11,17 @@ import numpy as np
 import PIL.Image
 import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import (
+from bmshj_minnen.file_tools import outputs, sources
+from bmshj_minnen.file_tools.errors import UnsupportedImageError
+from bmshj_minnen.images import (
   colours,
-  declared,
+  declared_colours,
   encoding,
   formats,
-  layouts,
+  misread_layouts,
   orientation,
-  outputs,
-  sources,
 )
-from bmshj_minnen.photographs.formats import SUFFIXES
-from bmshj_minnen.photographs.reason import UnsupportedImageError
+from bmshj_minnen.images.formats import SUFFIXES
 
 __all__ = [
   "SUFFIXES",
@@ -120,9 +119,9 @@ def _load(path, content, note):
   """Decodes the first picture of a file, upright, with 8 bits per channel, in one of `_MODES`."""
   try:
     with formats.open_picture(content) as image:
-      layouts.mend(image, content)
+      misread_layouts.mend(image, content)
       _refuse_unsupported(image)
-      image.info["icc_profile"] = declared.profile(image, content, note)
+      image.info["icc_profile"] = declared_colours.profile(image, content, note)
       # The other pictures of phones' files (MPO) are previews and depth maps.
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")

@@ -12,8 +12,8 @@ from typing import Callable
 import PIL.ExifTags
 import PIL.Image
 
-from bmshj_minnen.photographs import items
-from bmshj_minnen.photographs.reason import UnsupportedImageError
+from bmshj_minnen.file_tools.errors import UnsupportedImageError
+from bmshj_minnen.images import items
 
 __all__ = ["steps"]
 

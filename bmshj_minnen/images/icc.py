@@ -5,7 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ADOBE_RGB", "Chromaticities", "Curve", "D65", "SRGB", "SRGB_CURVE", "gamma", "profile"]
+__all__ = [
+  "ADOBE_RGB",
+  "Chromaticities",
+  "ToneCurve",
+  "D65",
+  "SRGB",
+  "SRGB_CURVE",
+  "gamma",
+  "profile",
+]
 
 _D50 = np.array([0.9642, 1.0, 0.8249])  # White of the profile connection space.
 _BRADFORD = np.array(
@@ -22,7 +31,7 @@ class Chromaticities(NamedTuple):
   blue: tuple[float, float]
 
 
-class Curve(NamedTuple):
+class ToneCurve(NamedTuple):
   """Light as a function of a value v: (a v + b)^g for v >= d, else c v."""
 
   g: float
@@ -34,16 +43,16 @@ class Curve(NamedTuple):
 
 D65 = (0.3127, 0.3290)
 SRGB = Chromaticities(D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-SRGB_CURVE = Curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+SRGB_CURVE = ToneCurve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 ADOBE_RGB = Chromaticities(D65, (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 
 
-def gamma(exponent: float) -> Curve:
+def gamma(exponent: float) -> ToneCurve:
   """The curve v^exponent."""
-  return Curve(exponent)
+  return ToneCurve(exponent)
 
 
-def profile(chromaticities: Chromaticities, curves: tuple[Curve, ...]) -> bytes:
+def profile(chromaticities: Chromaticities, curves: tuple[ToneCurve, ...]) -> bytes:
   """An ICC profile of version 4.
 
   Args:

@@ -11,7 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 from bmshj_minnen.command_line import planning
 from bmshj_minnen.corpus import storage
 
-__all__ = ["Found", "Pattern", "Work", "absolute", "find", "patterns_of"]
+__all__ = ["Found", "Pattern", "PlannedFile", "absolute", "find", "patterns_of"]
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -79,7 +79,7 @@ def _matches(glob):
   return bool(FileSystems.match([glob], limits=[1])[0].metadata_list)
 
 
-class Work(NamedTuple):
+class PlannedFile(NamedTuple):
   """A source and the place of its result; sent to the workers.
 
   Attributes:
@@ -105,7 +105,7 @@ class Found(NamedTuple):
     failures: sources that cannot be converted, each with the reason.
   """
 
-  works: list[Work]
+  works: list[PlannedFile]
   failures: list[tuple[str, str]]
 
 
@@ -146,7 +146,7 @@ def find(
       failures.append((job.source, refusals[job].line.removeprefix(f"{job.source}: ")))
       continue
     written, record = before.get(absolute(job.target)), (manifest or {}).get(place, {})
-    works.append(Work(job.source, absolute(job.source), place, written, record))
+    works.append(PlannedFile(job.source, absolute(job.source), place, written, record))
   return Found(works, list(dict.fromkeys(failures)))
 
 

@@ -5,7 +5,7 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
-from bmshj_minnen.coding.forking import refuse_forked
+from bmshj_minnen.runtime.forking import refuse_forked
 
 __all__ = ["Graph"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from bmshj_minnen.photographs import boxes
-from bmshj_minnen.photographs.boxes import Box
+from bmshj_minnen.images import boxes
+from bmshj_minnen.images.boxes import Box
 
 __all__ = ["Item", "shown"]
 

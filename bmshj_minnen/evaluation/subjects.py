@@ -15,12 +15,12 @@ import numpy as np
 from absl import logging
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import precisions
 from bmshj_minnen.coding.codec import Codec
-from bmshj_minnen.evaluation import appearance, classical
+from bmshj_minnen.evaluation import classical, line_styles
+from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import catalogue, model_directory
-from bmshj_minnen.photographs import images
 from bmshj_minnen.quality import check_quality
+from bmshj_minnen.runtime import precisions
 
 __all__ = ["Contender", "EvaluationConfig", "Photograph", "find_contenders", "find_photographs"]
 
@@ -48,7 +48,7 @@ class EvaluationConfig:
       separate settings.
     refine: steps of gradient descent on the latents per image; refined models are separate codecs.
     lmbda: λ of the refinement; None: the λ of the training, or of the quality.
-    alpha: treatment of transparency, see `images.read_image`.
+    alpha: treatment of transparency, see `image_files.read_image`.
     keep_files: whether the compressed files stay in the output folder.
   """
 
@@ -80,7 +80,7 @@ class Contender:
   setting: str
   version: str
   suffix: str
-  make: Callable[[], classical.Codec]
+  make: Callable[[], classical.MeasuredCodec]
   model: Optional[pathlib.Path] = None
 
 
@@ -92,7 +92,7 @@ class Photograph:
     path: path of the file.
     name: name of the file.
     crc32: checksum, see `measurements.Row`.
-    alpha: treatment of transparency, see `images.read_image`.
+    alpha: treatment of transparency, see `image_files.read_image`.
   """
 
   path: str
@@ -102,11 +102,11 @@ class Photograph:
 
   def read(self) -> np.ndarray:
     """The pixels, [H, W, 3] uint8."""
-    return images.read_image(self.path, self.alpha)
+    return image_files.read_image(self.path, self.alpha)
 
 
 def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
-  """The photographs that match a glob; for `alpha` see `images.read_image`.
+  """The photographs that match a glob; for `alpha` see `image_files.read_image`.
 
   Raises:
     ValueError: no file matches, two have the same name, tables cannot store a name, or a file
@@ -124,8 +124,8 @@ def find_photographs(pattern: str, alpha: Optional[str]) -> list[Photograph]:
     crc32 = zlib.crc32((alpha or "").encode(), zlib.crc32(content))
     found[name] = Photograph(path, name, f"{crc32:08x}", alpha)
     try:
-      images.read_image(path, alpha, content=content, note=logging.debug)
-    except images.ImageError as error:
+      image_files.read_image(path, alpha, content=content, note=logging.debug)
+    except image_files.ImageError as error:
       unreadable.append(str(error))
   if not found:
     raise ValueError(f"no file matches {pattern}")
@@ -213,7 +213,7 @@ def _model(directory, codec, config):
   model_config = _model_config(directory)
   if codec in classical.FORMATS:
     raise ValueError(f"{directory} cannot be called {codec}: give another --label")
-  codec += f"{appearance.REFINED}{config.refine}" if config.refine else ""
+  codec += f"{line_styles.REFINED}{config.refine}" if config.refine else ""
   setting = directory.resolve().name
   setting += f" λ={config.lmbda:g}" if config.lmbda else ""
   precision = precisions.resolve(config.precision)

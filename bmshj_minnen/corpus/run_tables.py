@@ -11,7 +11,7 @@ from bmshj_minnen.corpus import storage
 
 __all__ = [
   "FAILURE_COLUMNS",
-  "Tables",
+  "RunTables",
   "read",
   "read_counts",
   "write_counts",
@@ -28,7 +28,7 @@ _LAYOUTS = {
 _START_OF_COUNTS = b'{"run": '
 
 
-class Tables(NamedTuple):
+class RunTables(NamedTuple):
   """The tables of earlier runs.
 
   Attributes:
@@ -41,7 +41,7 @@ class Tables(NamedTuple):
   failures: dict[str, str]
 
 
-def read(output: str, overwrite: bool = False) -> Tables:
+def read(output: str, overwrite: bool = False) -> RunTables:
   """Reads the existing tables.
 
   Args:
@@ -58,7 +58,7 @@ def read(output: str, overwrite: bool = False) -> Tables:
     if line and not overwrite:
       raise ValueError(line)
   rows, failures = (_rows(name, contents[name]) for name in (_MANIFEST, _FAILURES))
-  return Tables(
+  return RunTables(
     {row["file"]: row for row in rows or ()},
     {row["source"]: row["reason"] for row in failures or ()},
   )

@@ -8,15 +8,15 @@ import numpy as np
 import PIL.Image
 import PIL.PngImagePlugin
 
-from bmshj_minnen.photographs import exif
-from bmshj_minnen.photographs.metadata import Metadata
+from bmshj_minnen.images import exif
+from bmshj_minnen.images.metadata import Metadata
 
-__all__ = ["DEFAULT_QUALITY", "LOSSLESS", "LOSSY", "encode", "fitting", "format_of", "names"]
+__all__ = ["DEFAULT_LOSSY_QUALITY", "LOSSLESS", "LOSSY", "encode", "fitting", "format_of", "names"]
 
 # Pillow's names, by suffix.
 LOSSLESS = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 LOSSY = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
-DEFAULT_QUALITY = 95  # Quality of the lossy formats; the loss is hardly visible.
+DEFAULT_LOSSY_QUALITY = 95  # Quality of the lossy formats; the loss is hardly visible.
 
 _OPTIONS = {
   "JPEG": {"subsampling": "4:4:4", "optimize": True},
@@ -79,7 +79,7 @@ def encode(
   Args:
     image: [H, W, 3] uint8, sRGB, upright.
     image_format: one of the values of `LOSSLESS` and `LOSSY`.
-    quality: Pillow's quality of `LOSSY` formats, 1 to 100; None: `DEFAULT_QUALITY`.
+    quality: Pillow's quality of `LOSSY` formats, 1 to 100; None: `DEFAULT_LOSSY_QUALITY`.
     metadata: metadata that fit into the format, see `fitting`.
 
   Raises:
@@ -91,7 +91,7 @@ def encode(
     raise ValueError(f"{width}x{height} is too large for {image_format}: at most {limit} a side")
   options = dict(_OPTIONS.get(image_format, {}))
   if image_format in LOSSY.values():
-    options["quality"] = DEFAULT_QUALITY if quality is None else quality
+    options["quality"] = DEFAULT_LOSSY_QUALITY if quality is None else quality
   options.update(_metadata_options(metadata, image_format))
   buffer = io.BytesIO()
   try:

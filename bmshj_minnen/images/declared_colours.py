@@ -11,8 +11,8 @@ from typing import Callable, Optional
 
 import PIL.Image
 
-from bmshj_minnen.photographs import boxes, icc, items, png
-from bmshj_minnen.photographs.reason import UnsupportedImageError
+from bmshj_minnen.file_tools.errors import UnsupportedImageError
+from bmshj_minnen.images import boxes, icc, items, png
 
 __all__ = ["profile"]
 
@@ -33,13 +33,13 @@ _PRIMARIES = {
   22: icc.Chromaticities(icc.D65, (0.630, 0.340), (0.295, 0.605), (0.155, 0.077)),
 }
 # H.273, table 3, from values to light.
-_CAMERA = icc.Curve(1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+_CAMERA = icc.ToneCurve(1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 _TRANSFERS = {
   **dict.fromkeys((1, 6, 14, 15), _CAMERA),
   2: icc.SRGB_CURVE,
   4: icc.gamma(2.2),
   5: icc.gamma(2.8),
-  7: icc.Curve(1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 0.0912),
+  7: icc.ToneCurve(1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 0.0912),
   8: icc.gamma(1.0),
   13: icc.SRGB_CURVE,
 }

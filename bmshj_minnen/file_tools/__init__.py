@@ -1,0 +1,1 @@
+"""Files of any kind: globs, atomic writing, and errors in one line."""

@@ -1,0 +1,1 @@
+"""Kernels of convolutions in the forms in which they are trained, computed and frozen."""

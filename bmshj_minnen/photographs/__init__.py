@@ -1,1 +1,0 @@
-"""Photographs: reading and writing files as 8-bit sRGB pixels, finding, crops, datasets."""
