@@ -271,14 +271,47 @@ def test_flags_of_folders_are_refused_for_files(folder):
     assert result.returncode == 1 and f"{flag} is for --output_dir" in result.stderr
 
 
-def test_a_damaged_result_is_made_again(folder):
-  assert len(_compress(folder, "--update")[0]) == 3
-  path = folder / "small" / "a.tfci"
+def _flip(path, position, keeps_time=True):
+  """Flips a bit of a byte."""
   status, data = path.stat(), bytearray(path.read_bytes())
-  data[-1] ^= 1
+  data[position] ^= 1
   path.write_bytes(data)
-  os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+  if keeps_time:
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("position", [0, -1])  # The first byte shows that a file is compressed.
+def test_a_damaged_result_is_made_again(folder, position):
+  assert len(_compress(folder, "--update")[0]) == 3
+  _flip(folder / "small" / "a.tfci", position)
   assert _compress(folder, "--update")[0] == {"a.png"}
+
+
+def test_a_damaged_picture_is_made_again_and_a_changed_one_stays(folder):
+  _compress(folder, "--update")
+  command = "decompress", "--update", "--output_dir=back", "small"
+  assert programs.run(*command, cwd=folder).returncode == 0
+  path = folder / "back" / "a.png"
+  content = path.read_bytes()
+  _flip(path, len(content) // 2)
+  assert programs.run(*command, cwd=folder).returncode == 0
+  assert path.read_bytes() == content
+  _flip(path, len(content) // 2, keeps_time=False)
+  result = programs.run(*command, cwd=folder)
+  assert result.returncode == 1 and "a.png is there already" in result.stderr
+  assert path.read_bytes() != content
+
+
+def test_beam_makes_damaged_results_again(folder):
+  pytest.importorskip("apache_beam")
+  beam = [f"--{name}={folder / path}" for name, path in (("input", "photos"), ("output", "small"))]
+  assert programs.run("beam_compress", *beam).returncode == 0
+  path = folder / "small" / "a.tfci"
+  content = path.read_bytes()
+  _flip(path, 0)
+  result = programs.run("beam_compress", *beam)
+  assert "compressed 1 files" in result.stdout, result.stdout + result.stderr
+  assert path.read_bytes() == content
 
 
 def test_statuses_show_whether_anything_was_done(folder):

@@ -70,8 +70,19 @@ class Archive:
     return manifest.is_kept(record, request, record["sha256"], source_sha256)
 
   def is_recorded(self, target: str) -> bool:
-    """Whether an existing file is the result that the manifest lists at its place."""
-    return bool(self._record(target))
+    """Whether an existing file is the result that the manifest lists at its place, damaged or not.
+
+    A damaged one has the size that is listed, and the time of its source.
+    """
+    if self._record(target):
+      return True
+    listed = self._records.get(os.path.relpath(target, self._folder), {})
+    return (
+      os.path.isfile(target)
+      and manifest.is_of_listed_size(listed, os.path.getsize(target))
+      and os.path.exists(listed["source"])
+      and outputs.is_made_of(target, listed["source"])
+    )
 
   def is_larger(self, target: str) -> bool:
     """Whether a recorded result has more bytes than its source."""

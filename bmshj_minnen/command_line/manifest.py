@@ -19,6 +19,7 @@ __all__ = [
   "csv_line",
   "digest",
   "is_kept",
+  "is_of_listed_size",
   "parse",
   "refusal",
   "request_text",
@@ -52,6 +53,11 @@ def is_kept(
     and bool(record["source_sha256"])
     and record["source_sha256"] == source_sha256()
   )
+
+
+def is_of_listed_size(record: dict[str, str], size: int) -> bool:
+  """Whether a file of so many bytes may be the result of a row; no row has no result."""
+  return record.get("bytes") == str(size)
 
 
 def refusal(record: dict[str, str], target: str, source: str) -> Optional[str]:

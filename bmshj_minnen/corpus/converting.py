@@ -121,7 +121,10 @@ class Convert(beam.DoFn):
     result, height, width = self._task.convert(self._codec, path, case.content)
 
     def is_own(content):
-      return bool(case.record) or self._task.is_own(content)
+      is_damaged = manifest.is_of_listed_size(
+        case.work.record, len(case.there)
+      ) and storage.is_made_of(case.target, path)
+      return bool(case.record) or is_damaged or self._task.is_own(content)
 
     line = files.loss(case.target, case.there, result, is_own, skip_existing=True)
     if line and not self._overwrite:
