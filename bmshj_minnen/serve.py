@@ -14,15 +14,23 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import runtimes, shared_flags
+from bmshj_minnen.server.pool import Limits
 
+_DEFAULTS = Limits()
 _MODEL = shared_flags.define_model()
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 is all of them.")
 _PORT = flags.DEFINE_integer("port", 8080, "Port; 0 takes a free one.", 0, 65535)
-_JOBS = flags.DEFINE_integer("jobs", 2, "Requests that are worked on at the same time.", 1)
-_QUEUE = flags.DEFINE_integer("queue", 16, "Requests that may wait; others get status 503.", 0)
-_SECONDS = flags.DEFINE_float("timeout", 60.0, "Seconds for a request.", 0.1)
-_MAX_BYTES = flags.DEFINE_integer("max_bytes", 2**25, "Maximum bytes of a body.", 1)
-_MAX_PIXELS = flags.DEFINE_integer("max_pixels", 20_000_000, "Maximum pixels of a picture.", 1)
+_JOBS = flags.DEFINE_integer(
+  "jobs", _DEFAULTS.jobs, "Requests that are worked on at the same time.", 1
+)
+_QUEUE = flags.DEFINE_integer(
+  "queue", _DEFAULTS.queue, "Requests that may wait; others get status 503.", 0
+)
+_SECONDS = flags.DEFINE_float("timeout", _DEFAULTS.seconds, "Seconds for a request.", 0.1)
+_MAX_BYTES = flags.DEFINE_integer("max_bytes", _DEFAULTS.max_bytes, "Maximum bytes of a body.", 1)
+_MAX_PIXELS = flags.DEFINE_integer(
+  "max_pixels", _DEFAULTS.max_pixels, "Maximum pixels of a picture.", 1
+)
 _MEMORY = shared_flags.define_memory(1.0, "of all jobs may take; pictures are extra.")
 _RUNTIME = shared_flags.define_runtime()
 
@@ -57,11 +65,9 @@ def main(argv):
     if len(argv) > 1:
       raise ValueError(f"unknown argument {argv[1]}: pictures come by HTTP")
     uvicorn, application = _libraries()
-    from bmshj_minnen.server import calls, pool
+    from bmshj_minnen.server import calls
 
-    limits = pool.Limits(
-      _JOBS.value, _QUEUE.value, _SECONDS.value, _MAX_BYTES.value, _MAX_PIXELS.value
-    )
+    limits = Limits(_JOBS.value, _QUEUE.value, _SECONDS.value, _MAX_BYTES.value, _MAX_PIXELS.value)
     loader = runtimes.choose(
       _RUNTIME.value,
       _MODEL.value,

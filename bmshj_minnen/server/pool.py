@@ -22,7 +22,7 @@ class Limits(NamedTuple):
   """
 
   jobs: int = 2
-  queue: int = 16
+  queue: int = 32
   seconds: float = 60.0
   max_bytes: int = 2**25
   max_pixels: int = 20_000_000
@@ -74,7 +74,9 @@ class Pool:
       RefusedError: too many are admitted already.
     """
     if self.admitted >= self._limits.jobs + self._limits.queue:
-      wait = math.ceil(self._typical * self.admitted / self._limits.jobs)
+      # When clients come back, half of the present requests should still be there: those who are
+      # refused together come back together, and meanwhile the threads must not run out of work.
+      wait = max(1, math.floor(self._typical * self.admitted / self._limits.jobs / 2))
       raise RefusedError(503, f"{self._limits.queue} requests wait already: try again", wait)
     self.admitted += 1
 
