@@ -12,7 +12,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import array_files, model_directory, snapshots
-from bmshj_minnen.training import failures, loop, trainer
+from bmshj_minnen.training import failures, loop, run_directory, trainer
 from bmshj_minnen.training.checkpoints import Checkpoints
 from bmshj_minnen.training.metrics_table import MetricsTable
 
@@ -238,12 +238,12 @@ def _files_of_at_most(size):
 def test_a_full_disk_leaves_the_files_of_a_model_directory_whole(tiny_model, tmp_path):
   model = tiny_model("factorized")
   settings = bmshj_minnen.TrainConfig(str(tmp_path))
-  loop.write_record(tmp_path, model.config, settings)
+  run_directory.write_record(tmp_path, model.config, settings)
   before = _contents(tmp_path)
   assert {path.name for path in before} == {"config.json", "train.json"}
   size = len(before[tmp_path / "config.json"])
   with _files_of_at_most(size), pytest.raises(OSError, match="train.json"):
-    loop.write_record(tmp_path, model.config, settings)
+    run_directory.write_record(tmp_path, model.config, settings)
   with _files_of_at_most(10), pytest.raises(OSError, match="config.json"):
     model_directory.save(model, tmp_path, _IMAGES)
   assert _contents(tmp_path) == before

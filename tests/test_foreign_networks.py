@@ -111,7 +111,7 @@ def _train_a_step(directory, **fields):
   run = trainer.build(config, bmshj_minnen.TrainConfig(str(directory), crop=64, batch=1))
   x = tf.constant(codecs.photograph(64, 64)[None], tf.float32)
   before = weights.to_arrays(run.model)
-  run.step(x)
+  run.gradient_step(x)
   after = weights.to_arrays(run.model)
   assert all((before[name] != after[name]).any() for name in after if name.endswith("kernel"))
   generator = np.random.default_rng(0)

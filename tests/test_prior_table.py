@@ -34,7 +34,7 @@ def test_another_row_is_another_prior(sixth, tmp_path):
   assert parts == {"g_cm", "g_ep"} | sides
   x = tf.constant(codecs.photograph(64, 64)[None], tf.float32)
   before = weights.to_arrays(model)
-  run.step(x)
+  run.gradient_step(x)
   after = weights.to_arrays(model)
   assert all((before[name] != after[name]).any() for name in after if name.endswith("kernel"))
   after["g_a/3/bias"] = np.linspace(-3, 3, 6, dtype=np.float32)  # Latents that are not all zero.

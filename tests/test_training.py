@@ -22,6 +22,7 @@ from bmshj_minnen.training import (
   checkpoints,
   failures,
   loop,
+  run_directory,
   schedules,
   train_config,
   trainer,
@@ -167,7 +168,7 @@ def test_a_finished_run_says_so_and_keeps_its_weights(copy_trained, tmp_path):
 def test_a_record_keeps_the_flags_of_earlier_runs(tmp_path):
   runs = [_config(tmp_path, lmbda=lmbda) for lmbda in (0.1, 0.1, 0.2, 0.3)]
   for run in runs:
-    loop.write_record(tmp_path, _MODEL, run)
+    run_directory.write_record(tmp_path, _MODEL, run)
   record = json.loads((tmp_path / "train.json").read_text())
   assert record["flags"]["lmbda"] == 0.3
   assert [flags["lmbda"] for flags in record["earlier_flags"]] == [0.1, 0.2]
@@ -243,7 +244,7 @@ def test_the_average_of_the_weights_is_what_is_validated_and_saved(tmp_path):
   x = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
   average = [variable.numpy() for variable in run.model.trainable_variables]
   for _ in range(3):
-    run.step(x)
+    run.gradient_step(x)
     last = [variable.numpy() for variable in run.model.trainable_variables]
     average = [momentum * a + (1 - momentum) * v for a, v in zip(average, last)]
   saved = checkpoints.Checkpoints(run, tmp_path / "model", x)
@@ -304,13 +305,13 @@ def test_a_quantizer_replaces_rounding_in_a_step_and_is_recorded(name, tmp_path)
   pair = layers.quantizers.for_training(name, tf.constant([0, 0]))
   x_hat, rate = run.model.forward(run.model.analysis(x), None, *pair)
   before = [variable.numpy() for variable in run.model.g_a.trainable_variables]
-  found = run.step(x)
+  found = run.gradient_step(x)
   np.testing.assert_allclose(found.distortion, np.mean((x - x_hat) ** 2), rtol=1e-4)
   bits = np.mean(rate.y_bits + rate.z_bits)
   np.testing.assert_allclose(found.bpp, bits / 64**2, rtol=1e-4)
   moved = any((v != b).numpy().any() for v, b in zip(run.model.g_a.trainable_variables, before))
   assert moved == (name != "test rounding"), "only that one has no gradient"
-  loop.write_record(tmp_path, _MODEL, config_)
+  run_directory.write_record(tmp_path, _MODEL, config_)
   assert json.loads((tmp_path / "train.json").read_text())["flags"]["quantizer"] == name
 
 

@@ -186,5 +186,5 @@ class Checkpoints:
       if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
         return f"the weights are not finite ({variable.name})"
     with self._trainer.averaged():
-      loss = float(self._trainer.validate(self._typical_images).loss)
+      loss = float(self._trainer.validation_losses(self._typical_images).loss)
     return None if np.isfinite(loss) else f"the loss is {loss}"

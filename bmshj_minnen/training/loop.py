@@ -12,14 +12,8 @@ A model directory contains
 """
 
 import contextlib
-import dataclasses
-import fcntl
 import functools
-import importlib.metadata
-import json
-import os
 import pathlib
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -28,10 +22,8 @@ from absl import logging
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.data import crops
-from bmshj_minnen.file_tools import outputs
-from bmshj_minnen.model_files import model_directory, snapshots
 from bmshj_minnen.runtime import precisions
-from bmshj_minnen.training import distribution, failures, progress
+from bmshj_minnen.training import distribution, failures, progress, run_directory
 from bmshj_minnen.training.callbacks import Board, Guard, Record
 from bmshj_minnen.training.checkpoints import Checkpoints
 from bmshj_minnen.training.coded_file import CodedFile
@@ -41,9 +33,7 @@ from bmshj_minnen.training.schedules import learning_rate
 from bmshj_minnen.training.train_config import TrainConfig
 from bmshj_minnen.training.trainer import build
 
-__all__ = ["check_same_model", "train", "write_record"]
-
-_NOTHING = OwnParts()
+__all__ = ["train"]
 
 
 def train(
@@ -99,150 +89,124 @@ def _train(model_config, config, own):
   distribution.check_batch(strategy, config.batch)
   failures.refuse_too_large_a_batch(model_config, config)
   directory = pathlib.Path(config.model_dir)
-  check_same_model(model_config, directory)
+  run_directory.check_same_model(model_config, directory)
   inputs, validation = Inputs(config, own), find_validation(config)
   on_gpu = bool(tf.config.list_physical_devices("GPU"))
   if config.precision_policy == "mixed_bfloat16" and not (on_gpu or precisions.bfloat16_is_fast()):
     logging.warning("mixed_bfloat16 is slower than float32 here: no AVX512-BF16 or AMX.")
   with strategy.scope():
     trainer = build(model_config, config, own)
-  held_out = crops.validation_crops(validation.paths, config.crop, config.batch)
   with contextlib.ExitStack() as stack:
     if distribution.is_chief(strategy):
-      stack.enter_context(_exclusive_lock(directory))
-    return _train_in(directory, model_config, trainer, own, inputs, validation, held_out)
-
-
-def _train_in(directory, model_config, trainer, own, inputs, validation, held_out):
-  config, strategy = trainer.train_config, trainer.distribute_strategy
-  checkpoints = Checkpoints(trainer, directory, next(iter(held_out)))
-  first_step = checkpoints.restore()
-  rate = learning_rate(config, own.schedule)
-  if not callable(rate):  # Otherwise the checkpoint's learning rate would stay.
-    trainer.set_learning_rate(rate)
-  if not first_step:
-    _refuse_model_without_checkpoint(directory)
-    trainer.load_initial_weights()
-    checkpoints.check_codec()
-  if first_step >= config.steps:
-    logging.info("%s is already trained for %d steps.", directory, first_step)
-    checkpoints.save()
-    return directory
-  if distribution.is_chief(strategy):
-    write_record(
-      directory,
-      model_config,
-      config,
-      own,
-      devices=strategy.num_replicas_in_sync,
-      **inputs.record(),
-      validation=validation.paths,
-      validation_skipped=validation.skipped,
-    )
-  with distribution.lost_workers():
-    _fit(trainer, checkpoints, own, inputs, held_out, first_step)
+      stack.enter_context(run_directory.exclusive_lock(directory))
+    _Run(directory, model_config, trainer, own, inputs, validation).finish()
   return directory
 
 
-@contextlib.contextmanager
-def _exclusive_lock(directory):
-  """Locks a directory against other trainings; the lock ends with the process."""
-  directory.mkdir(parents=True, exist_ok=True)
-  handle = os.open(directory, os.O_RDONLY)
-  try:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    raise ValueError(
-      f"another process is training {directory}: wait for it, or give another --model_dir"
-    ) from error
-  else:
-    yield
-  finally:
-    os.close(handle)
+class _Run:
+  """A run that begins, or goes on from its checkpoint.
 
-
-def _refuse_model_without_checkpoint(directory):
-  """Raises ValueError if a run from the first step would overwrite a model."""
-  if model_directory.has_weights(directory):
-    raise ValueError(
-      f"{directory} holds a trained model, but no checkpoint to go on from: "
-      f"give --init_from={directory} and another --model_dir"
-    )
-
-
-def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> None:
-  """Refuses a directory that contains a different model.
-
-  Raises:
-    ValueError: `directory` contains a model with another config.
+  Args:
+    directory: the model directory, which this process alone writes.
+    model_config: config of the model.
+    trainer: the model with its loss and optimizer.
+    own: parts of the caller.
+    inputs: batches for training.
+    validation: photographs for validation.
   """
-  if not model_directory.has_weights(directory):  # Without weights there is nothing to overwrite.
-    return
-  existing = dataclasses.asdict(model_directory.load_config(str(directory)))
-  asked = dataclasses.asdict(model_config)
-  others = [f"{name}={value}" for name, value in existing.items() if value != asked[name]]
-  if others:
-    raise ValueError(
-      f"{directory} holds another model, of {', '.join(others)}: "
-      "give its flags, or another --model_dir"
-    )
 
+  def __init__(self, directory, model_config, trainer, own, inputs, validation):
+    self._directory, self._model_config, self._trainer = directory, model_config, trainer
+    self._own, self._inputs, self._validation = own, inputs, validation
+    self._config, self._strategy = trainer.train_config, trainer.distribute_strategy
+    self._is_chief = distribution.is_chief(self._strategy)
+    self._held_out = crops.validation_crops(validation.paths, self._config.crop, self._config.batch)
+    self._checkpoints = Checkpoints(trainer, directory, next(iter(self._held_out)))
 
-def _fit(trainer, checkpoints, own, inputs, held_out, first_step):
-  config, strategy = trainer.train_config, trainer.distribute_strategy
-  record = Record(checkpoints)
-  guard = Guard(checkpoints)
-  observers = [guard, *own.callbacks]
-  shown = contextlib.nullcontext()
-  if distribution.is_chief(strategy):
-    observers.append(CodedFile(config.file_every, next(iter(held_out))))
-  observers.append(record)
-  if distribution.is_chief(strategy):
-    shown = progress.ProgressCallback(first_step, config.steps, config.distortion)
-    observers += [Board(checkpoints.directory / "logs", held_out), shown]
-  logging.info(
-    "Batches of %d on %d devices, %s from %g.",
-    config.batch,
-    strategy.num_replicas_in_sync,
-    config.optimizer,
-    config.learning_rate,
-  )
-  try:
-    with shown, record.taking_interrupts():
-      _fit_segments(trainer, guard, observers, inputs, held_out, first_step)
-  except KeyboardInterrupt:
-    checkpoints.save()
-    logging.warning(
-      "Interrupted at step %d; %s is usable, and the same command goes on from there.",
-      checkpoints.step,
-      config.model_dir,
-    )
-    raise
-
-
-def _fit_segments(trainer, guard, observers, inputs, held_out, first_step):
-  config, strategy = trainer.train_config, trainer.distribute_strategy
-  for start, steps_per_epoch, epochs in _segments(first_step, config.steps, config.save_every):
-    epoch = start // config.save_every
-    trainer.fit(
-      inputs.batches(strategy, start),
-      steps_per_epoch=steps_per_epoch,
-      initial_epoch=epoch,
-      epochs=epoch + epochs,
-      validation_data=strategy.distribute_datasets_from_function(
-        functools.partial(crops.for_every_device, held_out)
-      ),
-      validation_steps=len(held_out),
-      callbacks=observers,
-      verbose=0,
-    )
-    if trainer.stop_training:  # A callback of the caller ends the run.
+  def finish(self):
+    """Takes the steps that are left."""
+    first_step = self._checkpoints.restore()
+    rate = learning_rate(self._config, self._own.schedule)
+    if not callable(rate):  # Otherwise the checkpoint's learning rate would stay.
+      self._trainer.set_learning_rate(rate)
+    if not first_step:
+      run_directory.refuse_model_without_checkpoint(self._directory)
+      self._trainer.load_initial_weights()
+      self._checkpoints.check_codec()
+    if first_step >= self._config.steps:
+      logging.info("%s is already trained for %d steps.", self._directory, first_step)
+      self._checkpoints.save()
       return
-    if guard.taken < start + steps_per_epoch * epochs - first_step:
-      raise failures.TrainingError(
-        f"the dataset ended before step {config.steps}: give a batch for every step, such as with "
-        "dataset.repeat()"
+    if self._is_chief:
+      self._write_record()
+    with distribution.lost_workers():
+      self._fit(first_step)
+
+  def _write_record(self):
+    run_directory.write_record(
+      self._directory,
+      self._model_config,
+      self._config,
+      self._own,
+      devices=self._strategy.num_replicas_in_sync,
+      **self._inputs.record(),
+      validation=self._validation.paths,
+      validation_skipped=self._validation.skipped,
+    )
+
+  def _fit(self, first_step):
+    config, checkpoints = self._config, self._checkpoints
+    record, guard = Record(checkpoints), Guard(checkpoints)
+    observers = [guard, *self._own.callbacks]
+    shown = contextlib.nullcontext()
+    if self._is_chief:
+      observers.append(CodedFile(config.file_every, next(iter(self._held_out))))
+    observers.append(record)
+    if self._is_chief:
+      shown = progress.ProgressCallback(first_step, config.steps, config.distortion)
+      observers += [Board(checkpoints.directory / "logs", self._held_out), shown]
+    logging.info(
+      "Batches of %d on %d devices, %s from %g.",
+      config.batch,
+      self._strategy.num_replicas_in_sync,
+      config.optimizer,
+      config.learning_rate,
+    )
+    try:
+      with shown, record.taking_interrupts():
+        self._fit_segments(guard, observers, first_step)
+    except KeyboardInterrupt:
+      checkpoints.save()
+      logging.warning(
+        "Interrupted at step %d; %s is usable, and the same command goes on from there.",
+        checkpoints.step,
+        config.model_dir,
       )
+      raise
+
+  def _fit_segments(self, guard, observers, first_step):
+    last_step, every = self._config.steps, self._config.save_every
+    for start, steps_per_epoch, epochs in _segments(first_step, last_step, every):
+      epoch = start // every
+      self._trainer.fit(
+        self._inputs.batches(self._strategy, start),
+        steps_per_epoch=steps_per_epoch,
+        initial_epoch=epoch,
+        epochs=epoch + epochs,
+        validation_data=self._strategy.distribute_datasets_from_function(
+          functools.partial(crops.for_every_device, self._held_out)
+        ),
+        validation_steps=len(self._held_out),
+        callbacks=observers,
+        verbose=0,
+      )
+      if self._trainer.stop_training:  # A callback of the caller ends the run.
+        return
+      if guard.taken < start + steps_per_epoch * epochs - first_step:
+        raise failures.TrainingError(
+          f"the dataset ended before step {last_step}: give a batch for every step, such as with "
+          "dataset.repeat()"
+        )
 
 
 def _segments(first_step, last_step, every):
@@ -260,46 +224,3 @@ def _segments(first_step, last_step, every):
       steps_per_epoch, epochs = every, (last_step - step) // every
     yield step, steps_per_epoch, epochs
     step += steps_per_epoch * epochs
-
-
-def write_record(
-  directory: pathlib.Path,
-  model_config: cfg.ModelConfig,
-  config: TrainConfig,
-  own: OwnParts = _NOTHING,
-  **details: Any,
-) -> None:
-  """Writes config.json and train.json: flags, own parts, versions, and `details` of the run.
-
-  Each file is written completely or not at all. Flags of earlier runs in the directory are kept as
-  `earlier_flags`, if they differ.
-  """
-  directory.mkdir(parents=True, exist_ok=True)
-  snapshots.write_config(model_config, directory)
-  packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
-  versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
-  path = directory / model_directory.RECORD
-  flags = {**dataclasses.asdict(config), **own.names()}
-  record = {"flags": flags, "earlier_flags": _earlier_flags(path, flags)}
-  text = json.dumps({**record, "versions": versions, **details}, indent=2) + "\n"
-  outputs.write_atomically(str(path), text.encode())
-
-
-def _earlier_flags(path, flags):
-  """Flags of the recorded runs; logs the differences between the last of them and the new flags."""
-  if not path.exists():
-    return []
-  record = json.loads(path.read_text())
-  last = record["flags"]
-  others = [f"{k}={last[k]} -> {v}" for k, v in flags.items() if k in last and last[k] != v]
-  if not others:
-    return record.get("earlier_flags", [])
-  logging.warning("%s goes on with other flags: %s.", path.parent, ", ".join(others))
-  return [*record.get("earlier_flags", []), last]
-
-
-def _version(package) -> Optional[str]:
-  try:
-    return importlib.metadata.version(package)
-  except importlib.metadata.PackageNotFoundError:
-    return None

@@ -121,7 +121,7 @@ class Trainer(tf.keras.Model):
     with self.averaged():
       return super().evaluate(*args, **kwargs)
 
-  def _evaluate(self, x, outputs, lmbda, weights=1.0):
+  def _weighted_losses(self, x, outputs, lmbda, weights=1.0):
     """The losses, weighted per image; `lmbda`: a number, [B], or None for the λ of the config."""
     lmbda = self.train_config.lmbda if lmbda is None else lmbda
     result = losses(x, *outputs, lmbda, self.train_config.distortion, weights)
@@ -140,7 +140,7 @@ class Trainer(tf.keras.Model):
     seed = tf.bitwise.bitwise_xor(seed, [_LAMBDA_STREAM, 0])
     return self.model.config.lambda_at(noise.uniform(tf.shape(x)[:1], seed) + 0.5)
 
-  def step(self, x: tf.Tensor) -> Losses:
+  def gradient_step(self, x: tf.Tensor) -> Losses:
     """Takes one step of gradient descent; the noise depends only on the seed and the step.
 
     All state is in the variables of the model and of the optimizer.
@@ -176,15 +176,15 @@ class Trainer(tf.keras.Model):
       return rate_losses(y, rate, 1.0 if lmbda is None else self._rate_weights(lmbda))
     weights = 1.0 if lmbda is None else self._rate_weights(lmbda)
     if self.train_config.latents == "rounded":
-      return self._evaluate(x, self.model.forward_straight_through(x, lmbda), lmbda, weights)
+      return self._weighted_losses(x, self.model.forward_straight_through(x, lmbda), lmbda, weights)
     outputs = self.model(x, seed=seed, lmbda=lmbda, quantizer=self.train_config.quantizer)
-    return self._evaluate(x, outputs, lmbda, weights)
+    return self._weighted_losses(x, outputs, lmbda, weights)
 
   @property
   def _scales_loss(self):
     return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
-  def validate(self, x: tf.Tensor, lmbda: Optional[float] = None) -> Losses:
+  def validation_losses(self, x: tf.Tensor, lmbda: Optional[float] = None) -> Losses:
     """The losses with rounding instead of noise; changes no state.
 
     Args:
@@ -194,7 +194,7 @@ class Trainer(tf.keras.Model):
     Returns:
       The losses of `x`, scalars.
     """
-    return self._evaluate(x, *self._rounded(x, lmbda))
+    return self._weighted_losses(x, *self._rounded(x, lmbda))
 
   def _rounded(self, x, lmbda=None):
     """Outputs of the model with rounding, and their λ, None for one rate."""
@@ -204,11 +204,11 @@ class Trainer(tf.keras.Model):
     return self.model.forward_rounded(x, tf.fill(tf.shape(x)[:1], lmbda)), lmbda
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The training step of `fit`; `x` as in `step`; returns metric name -> mean."""
-    return self._update(self._means, self.step(x), 1)
+    """The training step of `fit`; `x` as in `gradient_step`; returns metric name -> mean."""
+    return self._updated_means(self._means, self.gradient_step(x), 1)
 
   def validation_values(self, x: tf.Tensor) -> list[tf.Tensor]:
-    """Values for `metrics`: `validate`, some losses at each λ, and the caller's own.
+    """Values for `metrics`: `validation_losses`, some losses at each λ, and the caller's own.
 
     Args:
       x: [B, H, W, 3] in 0..255.
@@ -217,19 +217,19 @@ class Trainer(tf.keras.Model):
       Scalars in the order of `metrics`.
     """
     outputs, middle = self._rounded(x)
-    values = list(self._evaluate(x, outputs, middle))
+    values = list(self._weighted_losses(x, outputs, middle))
     for lmbda in self.validation_lambdas:
-      at_rate = self.validate(x, lmbda)
+      at_rate = self.validation_losses(x, lmbda)
       values += [getattr(at_rate, name) for name in _SHOWN]
     batch = Batch(tf.cast(x, tf.float32), *outputs, middle or self.train_config.lmbda)
     return [*values, *(tf.reduce_mean(own(batch)) for own in self._own_metrics.values())]
 
   def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """The validation step of `fit`: [B, H, W, 3] in 0..255 -> metric name -> mean."""
-    return self._update(self.metrics, self.validation_values(x), tf.shape(x)[0])
+    return self._updated_means(self.metrics, self.validation_values(x), tf.shape(x)[0])
 
   @staticmethod
-  def _update(metrics, values, weight):
+  def _updated_means(metrics, values, weight):
     for metric, value in zip(metrics, values):
       metric.update_state(value, sample_weight=weight)
     return {metric.name: metric.result() for metric in metrics}

@@ -48,7 +48,7 @@ def export(
   crops = [config.batch, config.crop, config.crop, 3]
   validated = [metric.name for metric in run.metrics]
   programs = {
-    "train": _compile(run.step, crops, named, Losses._fields, list(named)),
+    "train": _compile(run.gradient_step, crops, named, Losses._fields, list(named)),
     "validate": _compile(run.validation_values, [1, *crops[1:]], named, validated),
   }
   # Validation uses the average weights, if there are any.

@@ -16,7 +16,8 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 from bmshj_minnen import config as cfg
 from bmshj_minnen.data import crops
-from bmshj_minnen.training import checkpoints, loop, trainer
+from bmshj_minnen.training import checkpoints, run_directory, trainer
+from bmshj_minnen.training.inputs import find_validation
 from bmshj_minnen.training.train_config import TrainConfig
 from experiments.pjrt import step_file, variables
 
@@ -57,12 +58,14 @@ def import_state(
     validation_glob=typical_photographs,
   )
   directory = pathlib.Path(model_dir)
-  loop.check_same_model(model_config, directory)
-  validation = loop.find_validation(config)
+  run_directory.check_same_model(model_config, directory)
+  validation = find_validation(config)
   result = trainer.build(model_config, config)
   for name, variable in variables.named(result).items():
     variable.assign(state[name])
-  loop.write_record(directory, model_config, config, run=json.loads((run / "run.json").read_text()))
+  run_directory.write_record(
+    directory, model_config, config, run=json.loads((run / "run.json").read_text())
+  )
   typical = next(iter(crops.validation_crops(validation.paths, config.crop, config.batch)))
   checkpoints.Checkpoints(result, directory, typical).save()
   shutil.copyfile(run / "metrics.csv", directory / "metrics.csv")

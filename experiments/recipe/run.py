@@ -146,7 +146,7 @@ def _operations(recipe, model):
 
 def _validate(trainer, held_out):
   """R + λD at each of the validation's λ, with the average weights if there are any."""
-  losses = tf.function(trainer.validate)
+  losses = tf.function(trainer.validation_losses)
   count = sum(len(x) for x in held_out)
   with trainer.averaged():
     return [

@@ -86,7 +86,7 @@ def _rows(folder):
     config.ModelConfig("joint", _NUM_FILTERS.value, _NUM_FILTERS.value),
     TrainConfig(model_dir="", crop=_CROP.value, batch=_BATCH.value),
   )
-  graph = tf.function(model.step)
+  graph = tf.function(model.gradient_step)
 
   def step(x):
     graph(x).loss.numpy()  # Waits for the end of the step.
