@@ -103,6 +103,10 @@ setup(
     ],
     # Runs the notebooks in experiments.
     "tour": ["ipykernel", "matplotlib>=3.9", "nbclient"],
-    "test": ["jsonschema>=4.17", "pytest", "pytest-xdist", "ruff"],
+    "test": [
+      *("jsonschema>=4.17", "pytest", "pytest-xdist", "ruff"),
+      # Independent values, and TIFF files of all kinds; for tests that need TensorFlow.
+      *(f"{name}; {_WITH_TENSORFLOW}" for name in ("scipy>=1.11", "tifffile>=2024.8.30")),
+    ],
   },
 )

@@ -14,7 +14,7 @@ functions are taken from `bmshj_minnen.portable`.
 import importlib
 import importlib.util
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported at the first use, so that `command_line.startup` comes before TensorFlow and can silence
 # it.

@@ -6,7 +6,9 @@ import sys
 
 import bmshj_minnen
 
-_PROGRAMS = (
+__all__ = ["PROGRAMS"]
+
+PROGRAMS = (
   "compress",
   "decompress",
   "info",
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
     )
     return 1
   print("python -m bmshj_minnen.PROGRAM, --help for its flags; * needs TensorFlow:")
-  for program in _PROGRAMS:
+  for program in PROGRAMS:
     mark = " " if program in _WITHOUT_TENSORFLOW else "*"
     print(f"  {program:<16} {mark} {_summary(program)}")
   return 0

@@ -26,6 +26,7 @@ from bmshj_minnen.command_line import (
   planning,
   run_log,
   run_metrics,
+  run_records,
   runtimes,
   shared_flags,
   verbose,
@@ -193,7 +194,7 @@ def main(argv):
       _request(codec, quality),
     )
     metrics = run_metrics.RunMetrics(_METRICS.value, "compress")
-    records = many_files.Records(run_log.RunLog(_LOG.value), metrics, rows)
+    records = run_records.Records(run_log.RunLog(_LOG.value), metrics, rows)
     outcome = many_files.run(plan, work, _FILES.jobs, "compressed", records)
     sys.exit(outcome.status(plan.is_folder))
 

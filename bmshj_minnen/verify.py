@@ -18,6 +18,7 @@ from bmshj_minnen.command_line import (
   planning,
   run_log,
   run_metrics,
+  run_records,
   runtimes,
   shared_flags,
   verification,
@@ -75,7 +76,7 @@ def main(argv):
     if _SOURCES.value is not None:
       sources = verification.sources_of(paths, roots, _SOURCES.value)
     metrics = run_metrics.RunMetrics(_METRICS.value, "verify")
-    records = many_files.Records(run_log.RunLog(_LOG.value), metrics)
+    records = run_records.Records(run_log.RunLog(_LOG.value), metrics)
     rows = verification.records_of(roots)
     lost = {path: "is in the manifest, but gone" for path in rows if not os.path.isfile(path)}
     if sources is not None:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from bmshj_minnen.__main__ import PROGRAMS
+
 _PACKAGE = "bmshj_minnen"
 _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 
@@ -31,20 +33,7 @@ _FLOORS = [
   ["web"],
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
-_BINARIES = {
-  "train",
-  "prepare",
-  "compress",
-  "decompress",
-  "evaluate",
-  "export",
-  "info",
-  "verify",
-  "serve",
-  "convert",
-  "beam_compress",
-  "beam_decompress",
-}
+_BINARIES = set(PROGRAMS)
 
 
 def _module_name(path):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import many_files, planning, run_log, startup
+from bmshj_minnen.command_line import console, many_files, planning, run_log, run_records, startup
 from bmshj_minnen.file_tools import globs, outputs
 from tests import codecs, trees
 
@@ -417,7 +417,7 @@ def test_a_log_has_a_line_for_each_file(tree):
     log = run_log.RunLog("log.jsonl")
     work = _work(convert, is_done=lambda source, target: True)
     many_files.run(
-      _plan("in", skip_existing=skip_existing), work, 2, "done", many_files.Records(log)
+      _plan("in", skip_existing=skip_existing), work, 2, "done", run_records.Records(log)
     )
     lines = [json.loads(line) for line in pathlib.Path("log.jsonl").read_text().splitlines()]
     by_source = {line.pop("source"): line for line in lines}
@@ -432,14 +432,14 @@ def test_a_log_has_a_line_for_each_file(tree):
 
 
 def test_progress_is_lines_where_there_is_no_terminal(tree, monkeypatch, capsys):
-  monkeypatch.setattr(many_files, "_LINE_EVERY", 0.0)
+  monkeypatch.setattr(console, "_LINE_EVERY", 0.0)
   many_files.run(_plan("in"), _work(), 1, "done")
   lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
   assert [line.partition(",")[0] for line in lines] == [f"{i} of 3 files" for i in (1, 2, 3)]
 
 
 def test_the_first_files_give_an_estimate(tree, monkeypatch, capsys):
-  monkeypatch.setattr(many_files, "_FIRST_LINE", 0.0)
+  monkeypatch.setattr(console, "_FIRST_LINE", 0.0)
   many_files.run(_plan("in"), _work(), 1, "done")
   (line,) = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" left")]
   assert line.startswith("1 of 3 files, ")

@@ -14,7 +14,14 @@ import PIL.Image
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import archive, files, many_files, planning, prometheus
+from bmshj_minnen.command_line import (
+  archive,
+  files,
+  many_files,
+  planning,
+  prometheus,
+  run_records,
+)
 from bmshj_minnen.file_tools import outputs
 from tests import codecs, programs
 
@@ -81,7 +88,7 @@ def _update(folder, request="q=1", overwrite=False, update=True, status=0, sourc
 
   work = many_files.Work(read, convert, write, is_done, request)
   rows = archive.Archive(str(folder / "small"), overwrite) if update else None
-  outcome = many_files.run(plan, work, 2, "done", many_files.Records(rows=rows))
+  outcome = many_files.run(plan, work, 2, "done", run_records.Records(rows=rows))
   assert outcome.status(True) == status and len(set(done)) == len(done)
   return set(done)
 

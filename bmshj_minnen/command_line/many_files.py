@@ -6,35 +6,20 @@ import dataclasses
 import errno
 import filecmp
 import os
-import sys
 import threading
 import time
 from typing import Any, Callable, Generic, Optional, TypeVar
 
-import tqdm
-
-from bmshj_minnen.command_line import (
-  archive,
-  copies,
-  files,
-  manifest,
-  planning,
-  run_log,
-  run_metrics,
-  startup,
-)
+from bmshj_minnen.command_line import console, copies, files, manifest, planning, startup
+from bmshj_minnen.command_line.run_records import Outcome, Records
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.file_tools.errors import reason
 
-__all__ = ["Outcome", "Records", "Work", "run"]
+__all__ = ["Work", "run"]
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 
-_PATIENCE = 2.0  # Seconds before progress is shown.
-_LINE_EVERY = 60.0  # Seconds between lines of progress without a terminal.
-_FIRST_LINE = 5.0  # Seconds before the first of them, an estimate from the first files.
-_BAR = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
 # After these errors, the other files could not be written either.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -69,61 +54,6 @@ class Work(Generic[_A, _B]):
   request: str = ""
 
 
-@dataclasses.dataclass
-class Outcome:
-  """How many files were done, failed, or had results already; the others were not tried.
-
-  Attributes:
-    done, failed, existing: numbers of files.
-    larger: number of results that were written although they are larger than their sources.
-    copied: number of sources that were copied, because they are smaller than their results.
-  """
-
-  done: int = 0
-  failed: int = 0
-  existing: int = 0
-  larger: int = 0
-  copied: int = 0
-
-  def status(self, is_folder: bool) -> int:
-    """The exit status of a program.
-
-    Args:
-      is_folder: whether results went to a folder; only then there is
-        `NOTHING_DONE`.
-    """
-    if is_folder and self.failed and not self.done and not self.existing:
-      return startup.NOTHING_DONE
-    return startup.FAILED if self.failed else 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Records:
-  """Where a run writes what it did.
-
-  Attributes:
-    log: receives a line for each file.
-    metrics: counts the files.
-    rows: the manifest of the folder of results; None: there is none.
-  """
-
-  log: run_log.RunLog = dataclasses.field(default_factory=run_log.RunLog)
-  metrics: run_metrics.RunMetrics = dataclasses.field(default_factory=run_metrics.RunMetrics)
-  rows: Optional[archive.Archive] = None
-
-  def add(self, source: str, ok: bool, **facts: Any) -> None:
-    """Adds a file to the log and to the metrics."""
-    self.log.add(source, ok, **facts)
-    self.metrics.add(ok, facts)
-
-  def close(self) -> None:
-    """Completes all of them."""
-    if self.rows is not None:
-      self.rows.close()
-    self.log.close()
-    self.metrics.close()
-
-
 def run(
   plan: planning.Plan,
   work: Work,
@@ -143,7 +73,7 @@ def run(
     work: functions that convert one file.
     parallel: number of files that are converted at the same time.
     verb: verb of the summary, such as "compressed".
-    records: where the run writes what it did; closed at its end.
+    records: log, metrics and manifest of the run; closed at its end.
 
   Raises:
     KeyboardInterrupt: after Ctrl-C.
@@ -151,11 +81,8 @@ def run(
   """
   start, interrupted = time.perf_counter(), None
   records = records or Records()
-  # disable=None: shown on a terminal only.
-  with tqdm.tqdm(
-    total=len(plan.jobs), leave=False, disable=None, delay=_PATIENCE, bar_format=_BAR
-  ) as bar:
-    state = _State(plan, work, bar, records)
+  with console.Console(len(plan.jobs)) as lines:
+    state = _State(plan, work, lines, records)
     with startup.sigterm_interrupts(), concurrent.futures.ThreadPoolExecutor(parallel) as pool:
       try:
         for future in [pool.submit(state.do, job) for job in plan.jobs]:
@@ -166,41 +93,27 @@ def run(
   state.note_unknown()
   records.close()
   if plan.is_folder:
-    print(_summary(plan, state.outcome, verb, time.perf_counter() - start))
+    count = len(plan.jobs) + sum(refusal.files for refusal in plan.refusals)
+    print(state.outcome.summary(count, verb, time.perf_counter() - start))
   if interrupted:
     raise interrupted
   return state.outcome
 
 
-def _summary(plan, outcome, verb, seconds):
-  count = len(plan.jobs) + sum(refusal.files for refusal in plan.refusals) - outcome.existing
-  parts = [f"{verb} {outcome.done} of {count} files in {seconds:.1f} s"]
-  for number, what in [
-    (outcome.failed, "failed"),
-    (count - outcome.done - outcome.failed, "not tried"),
-    (outcome.existing, "more were there already"),
-    (outcome.copied, "copied, as they are smaller than their results"),
-    (outcome.larger, "larger than their sources, which --keep_smaller copies"),
-  ]:
-    parts += [f"{number} {what}"] if number else []
-  return ", ".join(parts)
-
-
 class _State:
   """State of a run, shared by its threads."""
 
-  def __init__(self, plan: planning.Plan, work: Work, bar: tqdm.tqdm, records: Records):
+  def __init__(self, plan: planning.Plan, work: Work, lines: console.Console, records: Records):
     self.outcome = Outcome()
-    self._plan, self._work, self._bar, self._records = plan, work, bar, records
-    self._start = self._line_at = time.monotonic()
-    self._lines, self._unknown = 0, 0
+    self._plan, self._work, self._console, self._records = plan, work, lines, records
+    self._unknown = 0
     self._stopped = threading.Event()
     self._lock = threading.Lock()
     for refusal in plan.refusals:
       self.outcome.failed += refusal.files
-      self._say(f"error: {refusal.line}", sys.stderr)
+      lines.error(refusal.line)
     for line in plan.left_out:
-      self._say(f"note: {line}", sys.stderr)
+      lines.note(line)
 
   def stop(self):
     """Ends waiting jobs at once, and running jobs when they next report progress."""
@@ -210,7 +123,7 @@ class _State:
     """Does a job, unless the run was stopped, and reports the outcome."""
     if self._stopped.is_set():
       return
-    part = _Part(self._bar, self._lock, self._stopped)
+    part = _Part(self._console, self._stopped)
     with contextlib.suppress(_StoppedError):
       if self._is_done(job):
         with self._lock:
@@ -223,16 +136,14 @@ class _State:
   def note_unknown(self):
     """Prints a note if results were kept that have no row in a manifest."""
     if self._unknown:
-      self._say(
+      self._console.print_line(
         f"note: results kept without a record: {self._unknown}; their time, size and header do not"
-        " show all flags, such as --refine; --update keeps records",
-        sys.stdout,
+        " show all flags, such as --refine; --update keeps records"
       )
     rows = self._records.rows
     gone = rows.gone({job.source for job in self._plan.jobs}) if rows and self._plan.update else []
     if gone:
-      line = f"note: results kept whose sources are gone: {len(gone)}, such as {gone[0]}"
-      self._say(line, sys.stderr)
+      self._console.note(f"results kept whose sources are gone: {len(gone)}, such as {gone[0]}")
 
   def _is_done(self, job):
     """Whether a job's result is there already."""
@@ -296,7 +207,7 @@ class _State:
       raise
     except Exception as error:  # A defect met by one file must not end the run.
       self._records.add(job.source, ok=False, **facts, error=reason(job.source, error))
-      self._tell(job, notes, [], error)
+      self._report(job, notes, [], error)
       return
     seconds = round(time.perf_counter() - begin, 4)
     self._records.add(job.source, ok=True, **facts, total_s=seconds)
@@ -312,42 +223,24 @@ class _State:
     except Exception as error:  # The result is written, so this is only a note.
       notes.append(f"{job.source}: no report: {reason(job.source, error)}")
       lines = []
-    self._tell(job, notes, lines, None)
+    self._report(job, notes, lines, None)
 
-  def _tell(self, job, notes, lines, error):
+  def _report(self, job, notes, lines, error):
     with self._lock:
       for line in notes:
-        self._say(f"note: {line}", sys.stderr)
+        self._console.note(line)
       if error is not None:
         self.outcome.failed += 1
-        self._say(f"error: {job.source}: {reason(job.source, error)}", sys.stderr)
+        self._console.error(f"{job.source}: {reason(job.source, error)}")
         if getattr(error, "errno", None) in _FULL:
           self.stop()
         return
       self.outcome.done += 1
-      self._show_progress()
-      output = sys.stderr if files.is_stdout(job.target) else sys.stdout
+      self._console.show_progress(self.outcome.tried)
       if lines and self._plan.is_folder:
-        self._say(f"{job.source} -> {job.target}", output)
+        lines = [f"{job.source} -> {job.target}", *lines]
       for line in lines:
-        self._say(line, output)
-
-  def _show_progress(self):
-    """Prints a line after the first files and each minute if the bar is not shown."""
-    now = time.monotonic()
-    outcome, total = self.outcome, len(self._plan.jobs)
-    done = outcome.done + outcome.failed + outcome.existing
-    due = _LINE_EVERY if self._lines else min(_FIRST_LINE, _LINE_EVERY)
-    if self._bar.disable and done and now - self._line_at >= due:
-      self._line_at = now
-      self._lines += 1
-      each = (now - self._start) / done
-      left = tqdm.tqdm.format_interval(each * (total - done))
-      self._say(f"{done} of {total} files, {each:.3g} s each, {left} left", sys.stderr)
-
-  def _say(self, line, output):
-    with contextlib.suppress(OSError):  # Output is closed; keep converting.
-      self._bar.write(line, file=output)
+        self._console.print_line(line, to_stderr=files.is_stdout(job.target))
 
 
 def _is_copied(job):
@@ -359,13 +252,12 @@ def _is_copied(job):
 class _Part:
   """Share of one job in the progress bar."""
 
-  def __init__(self, bar: tqdm.tqdm, lock: threading.Lock, stopped: threading.Event):
-    self._bar, self._lock, self._stopped, self._done = bar, lock, stopped, 0.0
+  def __init__(self, lines: console.Console, stopped: threading.Event):
+    self._console, self._stopped, self._done = lines, stopped, 0.0
 
   def reach(self, fraction):
     """Moves the bar to this fraction of the job, or ends the job if the run was stopped."""
     if self._stopped.is_set() and fraction < 1:
       raise _StoppedError
-    with self._lock, contextlib.suppress(OSError):
-      self._bar.update(fraction - self._done)
+    self._console.advance(fraction - self._done)
     self._done = fraction

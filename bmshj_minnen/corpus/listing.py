@@ -123,7 +123,7 @@ def find(
     output: folder for results.
     new_suffix: suffix of results.
     problem: target -> why no result can be written to it; None if one can.
-    manifest: manifest of earlier runs, see `tables.Tables`.
+    manifest: manifest of earlier runs, see `run_tables.RunTables`.
 
   Raises:
     ValueError: an input matches no file, or only files below the output.

@@ -32,7 +32,7 @@ def published(metric: str) -> dict[str, curves.Curve]:
 def shown() -> dict[str, dict[str, curves.Curve]]:
   """{name: {metric: curve}} of the curves that plots and tables show beside measured ones.
 
-  The names are those of `appearance.PUBLISHED`. A model for MS-SSIM is compared by MS-SSIM alone.
+  Names stand in `line_styles.PUBLISHED`. A model for MS-SSIM is compared by MS-SSIM alone.
   """
   found = {metric: published(metric) for metric in curves.METRICS}
   return {

@@ -39,7 +39,7 @@ class Metadata(NamedTuple):
 
 
 def read(content: bytes, note: Callable[[str], None] = lambda text: None) -> Metadata:
-  """The metadata of a photograph, adapted to the pixels that `images.read_image` returns.
+  """The metadata of a photograph, adapted to the pixels that `image_files.read_image` returns.
 
   These pixels are upright and sRGB, so the orientation becomes 1, and the profile is left out. The
   thumbnail is removed, because it was not turned.

@@ -1,4 +1,4 @@
-"""Decodes PNG and JPEG files within a graph, to the same pixels as `images.read_image`.
+"""Decodes PNG and JPEG files within a graph, to the same pixels as `image_files.read_image`.
 
 Files that the graph cannot decode to the same pixels, such as files with colour profiles, are
 refused.

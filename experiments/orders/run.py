@@ -1,7 +1,7 @@
 """Trains orders and densities alike on equal latents, and compares their files and times.
 
-`python -m experiments.orders.run --train_glob='photos/*.png' --images='kodak/*.png'` trains what is
-not trained yet, and prints a table.
+`python -m experiments.orders.run --train_glob='photos/*.png' --images='kodak/*.png'` trains the
+missing models, and prints a table.
 """
 
 import dataclasses

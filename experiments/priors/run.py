@@ -1,7 +1,7 @@
 """Trains the five priors alike, on equal latents and then on their own, and compares their files.
 
-`python -m experiments.priors.run --train_glob='photos/**/*.png' --images='kodak/*.png'` trains what
-is not trained yet, measures what is not measured yet, and prints the tables. Without `--images` it
+`python -m experiments.priors.run --train_glob='photos/**/*.png' --images='kodak/*.png'` trains
+the missing models, measures the missing rows, and prints the tables. Without `--images` it
 prints the tables of the results that are there.
 """
 
