@@ -8,7 +8,7 @@ from scipy import stats
 
 import bmshj_minnen
 from bmshj_minnen import config, entropy
-from bmshj_minnen.entropy import densities, range_coder
+from bmshj_minnen.entropy import densities
 from bmshj_minnen.model_files import model_directory
 from tests import codecs, variants
 
@@ -32,7 +32,7 @@ def test_likelihoods_and_tables_are_those_of_scipy(name):
   expected = cdf((0.5 - distance) / scale) - cdf((-0.5 - distance) / scale)
   inputs = (np.float32(x) for x in (y_hat, 0.3, scale))
   np.testing.assert_allclose(conditional.likelihood(*inputs), expected, rtol=0, atol=3e-6)
-  tables = range_coder.build_tables(conditional.coding_prior())
+  tables = conditional.coding_tables()
   begin = 0
   for i, escape in enumerate(tables.escape):
     mass = np.diff(tables.cdf[begin + 1 : begin + escape + 3])[:-1] / 2**16
@@ -63,7 +63,7 @@ def test_scales_of_another_family_have_thresholds_of_their_own(tmp_path):
 def test_tables_of_another_density_are_refused(monkeypatch, tmp_path):
   model = variants.trained("joint", density="laplace")
   gaussian = entropy.GaussianConditional()
-  monkeypatch.setattr(model.conditional, "coding_prior", gaussian.coding_prior)
+  monkeypatch.setattr(model.conditional, "coding_tables", gaussian.coding_tables)
   with pytest.raises(ValueError, match="tables of another density"):
     model_directory.save(model, tmp_path, tf.constant(codecs.photograph(64, 64)[None]))
   assert not list(tmp_path.iterdir())

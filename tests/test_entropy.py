@@ -31,13 +31,13 @@ def density():
 
 @pytest.fixture(scope="module")
 def normal_tables(conditional):
-  return range_coder.build_tables(conditional.coding_prior())
+  return conditional.coding_tables()
 
 
 @pytest.fixture(scope="module")
 def mixed_tables(density, normal_tables):
   """Tables of the channels of `density` (0 to 3) and of the scales (4 to 67)."""
-  return concatenate([range_coder.build_tables(density.coding_prior()), normal_tables])
+  return concatenate([density.coding_tables(), normal_tables])
 
 
 def _bits(density, z):
@@ -182,15 +182,29 @@ def test_tables_have_the_masses_of_the_normal(normal_tables, reference):
 
 
 def test_tables_have_the_masses_of_the_learned_density(density, reference):
-  tables = range_coder.build_tables(density.coding_prior())
+  tables = density.coding_tables()
   assert len(tables.offset) == 4
   _assert_tables_have(
     tables, lambda i, v: reference.factorized_mass(density, np.repeat(v[:, None], 4, 1))[:, i]
   )
 
 
+def test_tables_follow_the_weights():
+  """The making of tables is traced once, and reads the weights anew."""
+  layer = entropy.FactorizedDensity(2)
+  first = layer.coding_tables()
+  np.testing.assert_array_equal(layer.coding_tables().cdf, first.cdf)
+  for variable in layer.density.trainable_variables:
+    variable.assign_add(tf.ones(variable.shape) / 8)
+  other = entropy.FactorizedDensity(2)
+  other.set_weights(layer.get_weights())
+  changed = layer.coding_tables()
+  assert not np.array_equal(changed.cdf, first.cdf)
+  np.testing.assert_array_equal(changed.cdf, other.coding_tables().cdf)
+
+
 def test_concatenate_keeps_every_table(density, normal_tables, mixed_tables):
-  learned = range_coder.build_tables(density.coding_prior())
+  learned = density.coding_tables()
   expected = _split(learned) + _split(normal_tables)
   actual = _split(mixed_tables)
   assert len(actual) == 68

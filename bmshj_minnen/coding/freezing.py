@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
-from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.entropy.densities import family_of
 from bmshj_minnen.format import mixtures, orders
 from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, HyperLayer, slice_name
@@ -70,7 +69,7 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     hyper_layers = tuple(
       HyperLayer(len(part.kernel), part.up) for part in map(affine, model.h_s.layers)
     )
-    tables.append(range_coder.build_tables(model.z_density.coding_prior()))
+    tables.append(model.z_density.coding_tables())
   if config.parts.context:
     # psi and phi enter one matrix product, so they share a step.
     step = fixed_point.power_of_two_step(max(_peak(x) for x in (psi, *phis) if x is not None))
@@ -92,7 +91,7 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     tables.append(mixtures.binary_tables())
   else:
     density = model.conditional if model.y_density is None else model.y_density
-    tables.append(range_coder.build_tables(density.coding_prior()))
+    tables.append(density.coding_tables())
   tables, thresholds = concatenate(tables), _thresholds(model)
   return FrozenPrior(config, y_step, layers, tables, thresholds, hyper_layers, order, mixture)
 

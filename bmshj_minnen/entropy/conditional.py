@@ -1,5 +1,6 @@
 """p(ŷ | mean, scale): a density convolved with a unit box (equation 3, with its Gaussian)."""
 
+import functools
 import math
 from typing import Optional
 
@@ -9,6 +10,8 @@ import tensorflow_compression as tfc
 
 from bmshj_minnen import config
 from bmshj_minnen.entropy.densities import Family, family_of
+from bmshj_minnen.entropy.range_coder import table_builder
+from bmshj_minnen.format.tables import Tables
 
 __all__ = ["Conditional", "scale_table"]
 
@@ -82,9 +85,13 @@ class Conditional:
     likelihood = self.likelihood(y_hat, mean, scale)
     return -tf.math.log(tfc.lower_bound(likelihood, config.LIKELIHOOD_BOUND)) / math.log(2)
 
-  def coding_prior(self) -> tfc.UniformNoiseAdapter:
-    """The 64 densities of mean 0 from which the range coder's tables are made."""
-    scale = tf.constant(self.scales)
-    return tfc.UniformNoiseAdapter(
-      self._family.distribution(loc=tf.zeros([], tf.float64), scale=scale)
-    )
+  def coding_tables(self) -> Tables:
+    """The range coder's tables of the 64 densities of mean 0."""
+    return _coding_tables(self._family)
+
+
+@functools.lru_cache(maxsize=16)
+def _coding_tables(family):
+  scale = tf.constant(scale_table(family.min_scale))
+  density = family.distribution(loc=tf.zeros([], tf.float64), scale=scale)
+  return table_builder(tfc.UniformNoiseAdapter(density))()

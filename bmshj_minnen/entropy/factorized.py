@@ -6,6 +6,8 @@ import tensorflow as tf
 import tensorflow_compression as tfc
 
 from bmshj_minnen import config
+from bmshj_minnen.entropy.range_coder import table_builder
+from bmshj_minnen.format.tables import Tables
 
 __all__ = ["FactorizedDensity"]
 
@@ -32,6 +34,7 @@ class FactorizedDensity(tf.keras.layers.Layer):
   ):
     super().__init__(dtype=tf.float32, **kwargs)
     self.density = tfc.NoisyDeepFactorized(batch_shape=(channels,), num_filters=num_filters)
+    self._build_tables = None
     self.median = None
     if has_median:
       self.median = self.add_weight("median", (channels,), initializer="zeros", trainable=False)
@@ -45,6 +48,8 @@ class FactorizedDensity(tf.keras.layers.Layer):
     bits = -self.density.log_prob(tf.cast(z, tf.float32)) / math.log(2)
     return tfc.upper_bound(bits, -math.log2(config.LIKELIHOOD_BOUND))
 
-  def coding_prior(self) -> tfc.NoisyDeepFactorized:
-    """The densities from which the range coder's tables are made, one per channel."""
-    return self.density
+  def coding_tables(self) -> Tables:
+    """The range coder's tables of the present densities, one per channel."""
+    if self._build_tables is None:  # Tracing takes longer than building.
+      self._build_tables = table_builder(self.density)
+    return self._build_tables()

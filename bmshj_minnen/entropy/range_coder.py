@@ -5,24 +5,27 @@ which negative precisions select, can read zeros past the end of a string for ev
 symbol of a table is an escape, and the value behind it has a fixed width of two bytes.
 """
 
+from typing import Callable
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
 from bmshj_minnen.format.tables import BYTE_TABLE, ESCAPE_OFFSET, PRECISION, Tables, concatenate
 
-__all__ = ["RangeCoder", "build_tables"]
+__all__ = ["RangeCoder", "table_builder"]
 
 TAIL_MASS = 2.0**-16  # Probability left to the escape: the least that the precision can express.
 
 
-def build_tables(prior: tfc.UniformNoiseAdapter) -> Tables:
-  """One table per density of a batch; the densities are sampled at the integers.
+def table_builder(prior: tfc.UniformNoiseAdapter) -> Callable[[], Tables]:
+  """A function that builds one table per density of a batch; they are sampled at the integers.
 
   Tables are built once, when a model is frozen, and stored: another machine might compute others.
 
   Args:
-    prior: the densities, such as `NoisyNormal` or `NoisyDeepFactorized`.
+    prior: the densities, such as `NoisyNormal` or `NoisyDeepFactorized`. Variables are read at each
+      call.
   """
 
   # In a graph tfc finds the tails of learned densities ten times faster than eagerly.
@@ -40,7 +43,11 @@ def build_tables(prior: tfc.UniformNoiseAdapter) -> Tables:
     )
     return entropy_model.cdf, entropy_model.cdf_offset
 
-  cdf, offset = (array.numpy() for array in build.get_concrete_function()())
+  traced = build.get_concrete_function()
+  return lambda: _tables(*(array.numpy() for array in traced()))
+
+
+def _tables(cdf, offset):
   # A negative precision is tfc's mark of tables that end in its unbounded overflow code.
   cdf = np.abs(cdf)
   # A cumulative distribution increases, so it holds its last value once.

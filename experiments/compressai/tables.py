@@ -37,7 +37,7 @@ def excess(widths: np.ndarray, first: int, scale: float) -> float:
 
 def ours() -> list[tuple[np.ndarray, int]]:
   """Probabilities [n + 1] and first value, as in `excess`, for each of 64 scales."""
-  tables = range_coder.build_tables(GaussianConditional().coding_prior())
+  tables = GaussianConditional().coding_tables()
   ends = np.flatnonzero(tables.cdf == 2**range_coder.PRECISION) + 1
   cdfs = np.split(tables.cdf, ends[:-1])
   return [(np.diff(cdf[1:]), int(first)) for cdf, first in zip(cdfs, tables.offset)]
