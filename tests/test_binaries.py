@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.command_line import startup, verbose
-from experiments.robustness import sample_files
+from experiments.reliability import sample_files
 from tests import codecs, programs
 
 _ROOT = pathlib.Path(__file__).parent.parent

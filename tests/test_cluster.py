@@ -13,7 +13,7 @@ import pytest
 import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.training import cluster, loop
-from experiments.scaling import cluster as local
+from experiments.reliability import local_cluster as local
 from tests import programs
 
 

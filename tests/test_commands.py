@@ -13,7 +13,7 @@ import pytest
 _ROOT = pathlib.Path(__file__).parent.parent
 _PAGES = [
   *(_ROOT / name for name in ("README.md", "BUILD.md", "bmshj_minnen/pretrained/README.md")),
-  *sorted((_ROOT / "experiments").glob("*/README.md")),
+  *sorted((_ROOT / "experiments").glob("**/*.md")),
 ]
 # Each program is imported in its own process, for flags share names; other modules only once.
 _PARSE = """

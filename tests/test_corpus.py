@@ -20,7 +20,7 @@ from bmshj_minnen.corpus import file_rows as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
 from bmshj_minnen.format import fields
 from bmshj_minnen.images import image_files
-from experiments.robustness import sample_files
+from experiments.reliability import sample_files
 from tests import codecs, programs
 
 _ROOT = pathlib.Path(__file__).parent.parent

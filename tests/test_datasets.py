@@ -11,7 +11,7 @@ import bmshj_minnen
 from bmshj_minnen.data import datasets, finding
 from bmshj_minnen.images import image_files
 from bmshj_minnen.training import loop
-from experiments.robustness import sample_files
+from experiments.reliability import sample_files
 from tests import codecs
 
 _CROP = 32

@@ -13,7 +13,7 @@ import bmshj_minnen
 from bmshj_minnen.data import finding
 from bmshj_minnen.training import distribution
 from bmshj_minnen.training.muon import Muon
-from experiments.scaling import cluster
+from experiments.reliability import local_cluster as cluster
 from tests import programs
 
 _FLAGS = ["--num_filters=8", "--latent_channels=12", "--crop=64", "--batch=4", "--steps=16"]

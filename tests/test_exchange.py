@@ -5,7 +5,7 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.psnr import psnr
-from experiments.portable import exchanged, runtimes
+from experiments.exactness import exchanged, runtimes
 from tests import codecs
 
 pytest.importorskip("onnxruntime")

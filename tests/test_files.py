@@ -114,7 +114,7 @@ def test_whole_pictures_are_told_from_others(tmp_path):
 
 def test_every_entrance_has_a_test_for_every_rule():
   root = pathlib.Path(__file__).parent
-  page = (root.parent / "experiments" / "robustness" / "README.md").read_text()
+  page = (root.parent / "experiments" / "reliability" / "README.md").read_text()
   section = page.split("\n## Entrances and rules\n")[1].split("\n## ")[0]
   rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
   says, tests = rows[: len(rows) // 2], rows[len(rows) // 2 :]

@@ -10,7 +10,7 @@ import pytest
 import bmshj_minnen
 from bmshj_minnen.format import writing
 from bmshj_minnen.format.tables import MAX_VALUE
-from experiments.robustness import hostile, hostile_run
+from experiments.reliability import hostile, hostile_run
 from tests import codecs
 
 _FILES = 100  # Files per kind and prior.

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from bmshj_minnen.images import image_files
-from experiments.robustness import heif_files, icc_files, judging, mutated_boxes
+from experiments.reliability import heif_files, icc_files, judging, mutated_boxes
 
 _PICTURE = np.concatenate([judging.picture(), judging.picture()[:32, ::-1]])
 _SIZE = 64, 96  # Width and height; parts of a grid need at least 64.

@@ -164,7 +164,7 @@ def test_the_graphs_of_the_prior_are_exact(tmp_path):
 
 
 def test_shipped_graphs_are_those_of_the_layers(tmp_path):
-  """`python -m experiments.portable.graphs` writes them."""
+  """`python -m experiments.exactness.graphs` writes them."""
   pytest.importorskip("tf2onnx")
   import onnx
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from bmshj_minnen.images import image_files
 from bmshj_minnen.serving import image_decoding
-from experiments.robustness import icc_files, judging, mutated_profiles
+from experiments.reliability import icc_files, judging, mutated_profiles
 
 _PICTURE = judging.picture()[:20, :30]
 _XMP = b'<x:xmpmeta>\xff<rdf:Description tiff:Orientation="6"/></x:xmpmeta>'

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from bmshj_minnen.images import image_files
-from experiments.robustness import icc_files, judging, mutated_profiles
+from experiments.reliability import icc_files, judging, mutated_profiles
 
 _PICTURE = judging.picture()
 _POWER = icc_files.power(2.2)

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("packaging")
 
-from experiments.portable import wheels
+from experiments.exactness import wheels
 
-_README = pathlib.Path(wheels.__file__).with_name("README.md")
+_README = pathlib.Path(wheels.__file__).with_name("portable.md")
 
 
 def test_the_table_has_all_systems_and_pythons():

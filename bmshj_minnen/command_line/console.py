@@ -61,7 +61,7 @@ class Console:
     """Prints a line if one is due and the bar is not shown; `done`: number of files tried."""
     now = time.monotonic()
     due = _LINE_EVERY if self._lines else min(_FIRST_LINE, _LINE_EVERY)
-    if self._bar.disable and done and now - self._line_at >= due:
+    if self._bar.disable and 0 < done < self._files and now - self._line_at >= due:
       self._line_at = now
       self._lines += 1
       each = (now - self._start) / done

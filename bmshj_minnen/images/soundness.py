@@ -2,7 +2,7 @@
 
 Profiles with meaningless primaries or curves load without errors, and make a picture black, white
 or noise. The bounds are wide: they are far from all tested profiles of displays, working spaces and
-presses (experiments/robustness/README.md).
+presses (experiments/reliability/README.md).
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""Checks that files written under one setting decode to the same ŷ under every other."""
+"""Checks that files of one setting or runtime decode to the same ŷ under every other."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Callable, Optional
 
 import bmshj_minnen
-from experiments.portable import runtimes
+from experiments.exactness import runtimes
 
 __all__ = ["models", "quality", "read", "write"]
 

@@ -15,7 +15,7 @@ import tempfile
 
 from absl import app, flags
 
-from experiments.portable import runtimes
+from experiments.exactness import runtimes
 
 _CHANNELS = flags.DEFINE_integer("channels", 192, "N and M of the models.")
 _SIDE = flags.DEFINE_integer("side", 320, "Sides of the square photograph, pixels.")

@@ -9,8 +9,7 @@ import pathlib
 from absl import app, flags
 
 import bmshj_minnen
-from experiments.exactness import files
-from experiments.portable import runtimes
+from experiments.exactness import files, runtimes
 
 _FOLDER = flags.DEFINE_string(
   "folder", None, "Folder with models/PRIOR and image.png.", required=True

@@ -13,8 +13,7 @@ from absl import app, flags
 import bmshj_minnen
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.graph_writing import pack_graph
-from experiments.exactness import files
-from experiments.portable import runtimes
+from experiments.exactness import files, runtimes
 
 _FOLDER = flags.DEFINE_string(
   "folder", None, "Folder with models/PRIOR and image.png.", required=True

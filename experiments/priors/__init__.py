@@ -1,1 +1,1 @@
-"""Do the priors rank as in the paper, at equal training?"""
+"""The paper's priors at equal training, and other orders of coding."""

@@ -16,7 +16,7 @@ from bmshj_minnen import config
 from bmshj_minnen.data import finding
 from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
-from experiments.robustness import hostile
+from experiments.reliability import hostile
 
 __all__ = [
   "build_client",

@@ -17,7 +17,7 @@ import time
 from absl import app, flags
 
 from bmshj_minnen.images import image_files
-from experiments.portable import runtimes
+from experiments.exactness import runtimes
 from experiments.web.browser import PACKAGES
 
 _IMAGE = flags.DEFINE_string("image", None, "A photograph.", required=True)

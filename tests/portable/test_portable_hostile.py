@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bmshj_minnen import portable
-from experiments.robustness import hostile
+from experiments.reliability import hostile
 
 pytest.importorskip("onnxruntime")
 

@@ -1,1 +1,0 @@
-"""An archive in operation: nights, verification, a server under load, previews."""

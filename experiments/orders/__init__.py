@@ -1,1 +1,0 @@
-"""Orders of coding and densities, trained alike on equal latents."""

@@ -1,1 +1,0 @@
-"""The codec without TensorFlow: its graphs, its wheels, and comparisons with TensorFlow."""

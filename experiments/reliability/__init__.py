@@ -1,0 +1,1 @@
+"""The programs with any kind of file, in nightly runs, on Beam, and as a server."""

@@ -1,0 +1,56 @@
+"""Compresses one file of each kind, good and bad, and prints the table of outcomes.
+
+`python -m experiments.reliability.kinds --model=DIR`
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+from absl import app, flags
+
+from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
+
+# isort: split
+from experiments.reliability.sample_files import BAD, GOOD, make_files
+
+_MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
+
+
+def _table(source, target, stderr):
+  """Rows in Markdown: the file, its special feature, its outcome, its message."""
+  said = {}
+  for line in stderr.splitlines():
+    found = re.fullmatch(rf"(?:note|error): {re.escape(str(source))}/([^:]*): (.*)", line)
+    if found:
+      said[found[1]] = found[2]
+    else:
+      print(f"also on stderr: {line}")
+  yield "| file | | outcome | what is said |"
+  yield "|---|---|---|---|"
+  for path in sorted(source.iterdir()):
+    result = target / path.with_suffix(".tfci").name
+    outcome = f"{result.stat().st_size} bytes" if result.exists() else "refused"
+    if path.name not in {**GOOD, **BAD}:
+      outcome = "not taken"
+    special = GOOD.get(path.name, "")
+    yield f"| {path.name} | {special} | {outcome} | {said.get(path.name, '')} |"
+
+
+def main(_):
+  """Makes the files, compresses the folder, prints the table."""
+  with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
+    source, target = pathlib.Path(temporary, "in"), pathlib.Path(temporary, "out")
+    source.mkdir()
+    make_files(source)
+    command = [sys.executable, "-m", "bmshj_minnen.compress", f"--model={_MODEL.value}"]
+    command += [f"--output_dir={target}", str(source)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    print("\n".join(_table(source, target, result.stderr)))
+    print(f"\n{result.stdout.strip()}; exit status {result.returncode}")
+
+
+if __name__ == "__main__":
+  app.run(main)

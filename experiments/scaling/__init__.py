@@ -1,1 +1,0 @@
-"""Training and compressing beyond one process: the input, a corpus, two workers, the cost."""
