@@ -52,12 +52,17 @@ def _reason(own, column):
 
 
 def of_rates(named: Mapping[str, curves.Curve], pairs: Iterable[tuple[str, str]]) -> str:
-  """Sentence on pairs of curves without a Bjøntegaard rate; empty if all pairs have one.
+  """Sentences on pairs without a Bjøntegaard rate, and on rates between few points; or none.
 
   Args:
     named: curves by name.
     pairs: pairs of names.
   """
+  pairs = list(pairs)
+  return " ".join(filter(None, (_without_overlap(named, pairs), _of_few_points(named, pairs))))
+
+
+def _without_overlap(named, pairs):
   reasons = {}
   for pair in pairs:
     shared = curves.overlap(*(named[name] for name in pair))
@@ -68,6 +73,22 @@ def of_rates(named: Mapping[str, curves.Curve], pairs: Iterable[tuple[str, str]]
     return ""
   least = f"{curves.MIN_OVERLAP:g} dB of quality that both curves reach"
   return f"No rate (–) where less than {least}: {_listed(reasons.values())}."
+
+
+def _of_few_points(named, pairs):
+  few = {
+    name: len(named[name].bpp)
+    for pair in pairs
+    for name in pair
+    if 1 < len(named[name].bpp) < curves.ENOUGH_POINTS
+  }
+  if not few:
+    return ""
+  counts = _listed(f"{name} has {count}" for name, count in few.items())
+  return (
+    f"Rates are rough where a curve has fewer than {curves.ENOUGH_POINTS} points that each beat all"
+    f" smaller ones: {counts}."
+  )
 
 
 def too_few_curves(metric: str) -> str:

@@ -11,6 +11,7 @@ from bmshj_minnen.evaluation import measurements
 from bmshj_minnen.evaluation.classical import REMEDY
 
 __all__ = [
+  "ENOUGH_POINTS",
   "METRICS",
   "MIN_OVERLAP",
   "Curve",
@@ -47,19 +48,30 @@ METRICS = {
 }
 # In dB. With less overlap, only the ends of two curves would determine a Bjøntegaard rate.
 MIN_OVERLAP = 0.5
+# Points that Bjøntegaard's cubic needs. With fewer, the interpolation says more than the codec.
+ENOUGH_POINTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """Points of one codec, both coordinates increasing.
+  """Points of one codec, both coordinates increasing; `curve` makes one of any points.
 
   Attributes:
     bpp: [n] float64, bits per pixel.
     quality: [n] float64, dB.
+
+  Raises:
+    ValueError: a rate is not above 0, a value is not finite, or the points do not increase.
   """
 
   bpp: np.ndarray
   quality: np.ndarray
+
+  def __post_init__(self):
+    _check_rates(self.bpp)
+    for own in (self.bpp, self.quality):
+      if not np.all(np.isfinite(own)) or not np.all(np.diff(own) > 0):
+        raise ValueError("bits and quality of a curve increase from point to point: use `curve`")
 
 
 def curve(points: Iterable[tuple[float, float]]) -> Curve:
@@ -67,12 +79,23 @@ def curve(points: Iterable[tuple[float, float]]) -> Curve:
 
   Leaves out points that are not better than a smaller one, because they are never useful, and
   points of infinite or undefined quality.
+
+  Raises:
+    ValueError: a rate is not above 0 and finite.
   """
+  points = list(points)
+  _check_rates([bpp for bpp, _ in points])
   kept: list[tuple[float, float]] = []
   for bpp, quality in sorted(points, key=lambda point: (point[0], -point[1])):
     if np.isfinite(quality) and (not kept or quality > kept[-1][1]):
       kept.append((bpp, quality))
   return Curve(*np.array(kept, np.float64).reshape(-1, 2).T)
+
+
+def _check_rates(bpp):
+  wrong = [value for value in bpp if not 0 < value < np.inf]
+  if wrong:
+    raise ValueError(f"rates must be above 0 bits per pixel and finite, not {wrong[0]:g}")
 
 
 def averages(rows: Sequence[measurements.Row], metric: str) -> list[dict[str, Any]]:
@@ -127,7 +150,9 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
   """The Bjøntegaard rate: additional bits that `test` needs for equal quality, in per cent.
 
   Bjøntegaard (VCEG-M33, 2001): the mean difference of log rates over the qualities that both curves
-  reach, here between piecewise cubic Hermite (PCHIP) interpolants through all points.
+  reach, here between piecewise cubic Hermite (PCHIP) interpolants through all points. Between two
+  points alone that is a straight line; `cautions.of_rates` names curves of fewer points than
+  `ENOUGH_POINTS`.
 
   Returns:
     Per cent, negative if `test` needs fewer bits; NaN if the curves overlap by less than
