@@ -119,8 +119,11 @@ def test_what_is_no_pair_of_pictures_is_refused():
     with pytest.raises(ValueError, match="as uint8, 0..255, not .*float"):
       metrics.psnr(*of_0_to_1)
   for scaled in (x / 255, tf.image.convert_image_dtype(x, tf.float32)):
-    with pytest.raises(ValueError, match="in 0..255, and these are all within 0..1"):
-      metrics.ms_ssim(scaled, scaled)
+    for pair in ((scaled, scaled), (scaled, x), (x, scaled)):
+      with pytest.raises(ValueError, match="in 0..255, and these are all within 0..1"):
+        metrics.ms_ssim(*pair)
+  with pytest.raises(ValueError, match="PSNR needs pixels, and these"):
+    metrics.psnr(x[:0], x[:0])
   # A black picture is within 0..1, too.
   assert float(metrics.ms_ssim(tf.zeros(x.shape), tf.zeros(x.shape))) == 1
 

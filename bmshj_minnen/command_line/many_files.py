@@ -225,7 +225,7 @@ class _State:
     if self._unknown:
       self._say(
         f"note: results kept without a record: {self._unknown}; their time, size and header do not"
-        " show all flags, such as --refine; --update keeps records",
+        " show all flags, such as --effort; --update keeps records",
         sys.stdout,
       )
     rows = self._records.rows

@@ -52,14 +52,14 @@ def _reason(own, column):
 
 
 def of_rates(named: Mapping[str, curves.Curve], pairs: Iterable[tuple[str, str]]) -> str:
-  """Sentences on pairs without a Bjøntegaard rate, and on rates between few points; or none.
+  """Sentences on pairs of curves without a Bjøntegaard rate; empty if all pairs have one.
 
   Args:
     named: curves by name.
     pairs: pairs of names.
   """
   pairs = list(pairs)
-  return " ".join(filter(None, (_without_overlap(named, pairs), _of_few_points(named, pairs))))
+  return " ".join(filter(None, (_without_overlap(named, pairs), _few_points(named, pairs))))
 
 
 def _without_overlap(named, pairs):
@@ -75,20 +75,13 @@ def _without_overlap(named, pairs):
   return f"No rate (–) where less than {least}: {_listed(reasons.values())}."
 
 
-def _of_few_points(named, pairs):
-  few = {
-    name: len(named[name].bpp)
-    for pair in pairs
-    for name in pair
-    if 1 < len(named[name].bpp) < curves.ENOUGH_POINTS
-  }
+def _few_points(named, pairs):
+  counts = {name: len(named[name].bpp) for pair in pairs for name in pair}
+  few = [f"{name} has {count}" for name, count in counts.items() if 1 < count < curves.MIN_POINTS]
   if not few:
     return ""
-  counts = _listed(f"{name} has {count}" for name, count in few.items())
-  return (
-    f"Rates are rough where a curve has fewer than {curves.ENOUGH_POINTS} points that each beat all"
-    f" smaller ones: {counts}."
-  )
+  least = f"{curves.MIN_POINTS} points that are better than all smaller ones"
+  return f"No rate (–) of curves with fewer than {least}: {_listed(few)}."
 
 
 def too_few_curves(metric: str) -> str:
