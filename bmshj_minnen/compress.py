@@ -3,7 +3,7 @@
 python -m bmshj_minnen.compress in.png out.tfci
 python -m bmshj_minnen.compress --quality=30 --output_dir=OUT files, folders or globs
 python -m bmshj_minnen.compress --bytes=40000 in.png out.tfci  # Or --bpp=0.5, or --psnr=36.
-python -m bmshj_minnen.compress --refine=20 in.png out.tfci    # Slower, and smaller.
+python -m bmshj_minnen.compress --effort=4 in.png out.tfci     # Slower, and smaller.
 """
 
 import errno
@@ -181,8 +181,7 @@ def main(argv):
       reports=_VERBOSE.value,
       memory=_FILES.memory,
       precision=_PRECISION.value,
-      refine=_REFINEMENT.steps,
-      lmbda=_REFINEMENT.lmbda,
+      **_REFINEMENT.arguments,
     )
     codec = loader.load(_MODEL.value)
     quality = _QUALITY.arguments(codec.config)

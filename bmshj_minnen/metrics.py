@@ -46,11 +46,13 @@ def ms_ssim(x: tf.Tensor, x_hat: tf.Tensor) -> tf.Tensor:
     lacks the coarsest of the five scales.
 
   Raises:
-    ValueError: the shapes differ; or, outside of graphs, x has floats that are all within 0..1.
+    ValueError: the shapes differ; or, outside of graphs, an image has floats that are all within
+      0..1.
   """
   x, x_hat = tf.convert_to_tensor(x), tf.convert_to_tensor(x_hat)
   _check_shapes(x, x_hat)
   _check_range(x)
+  _check_range(x_hat)
   if any(side is not None and side < config.MS_SSIM_MIN_SIZE for side in x.shape[-3:-1]):
     return tf.fill(tf.shape(x)[:-3], np.float64(np.nan))
   *batch, height, width, _ = tf.unstack(tf.shape(x))
@@ -74,7 +76,10 @@ def _check_shapes(x, x_hat):
 
 
 def _check_range(x):
-  if tf.executing_eagerly() and x.dtype.is_floating and 0 < float(tf.reduce_max(x)) <= 1:
+  if not tf.executing_eagerly() or not x.dtype.is_floating:
+    return
+  low, high = float(tf.reduce_min(x)), float(tf.reduce_max(x))
+  if 0 <= low and 0 < high <= 1:  # Untrained models make some values below 0.
     raise ValueError("MS-SSIM needs pixels in 0..255, and these are all within 0..1")
 
 

@@ -5,7 +5,8 @@
     image.save("smaller.tfci", quality=30)
 
 `save` takes `quality`, or one of the targets `bytes`, `bpp` and `psnr`, as `Codec.compress` does;
-`exif`, `xmp` and `icc_profile`, as for JPEG; and `codec`, in place of the default model's codec.
+`effort`, as `bmshj_minnen.load` does; `exif`, `xmp` and `icc_profile`, as for JPEG; and `codec`, in
+place of the default model's codec.
 Modes of 16 bits are rounded to 8. Modes without a range (I, F) and transparency are refused. An
 existing file is replaced only when the new file is whole.
 
@@ -30,6 +31,7 @@ import PIL.ImageFile
 import bmshj_minnen
 from bmshj_minnen import portable
 from bmshj_minnen.coding import tiling
+from bmshj_minnen.effort import MAX_EFFORT
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
@@ -47,6 +49,7 @@ _REQUESTS = ("quality", "bytes", "bpp", "psnr")
 _GREY_MODES = frozenset(("1", "L", "LA", "La"))
 _COLOUR_MODES = frozenset(("P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"))
 _CODECS = {}  # Fingerprint of a model -> its codec.
+_OF_EFFORT = {}  # Effort above 0 -> the default model's codec.
 _LOADING = threading.Lock()
 
 
@@ -151,8 +154,12 @@ def _codec_of(fingerprint, data):
     return _CODECS[fingerprint]
 
 
-def _default_codec():
+def _default_codec(effort):
   with _LOADING:
+    if effort:
+      if effort not in _OF_EFFORT:
+        _OF_EFFORT[effort] = bmshj_minnen.load(effort=effort)
+      return _OF_EFFORT[effort]
     fingerprint = catalogue.fingerprint(catalogue.DEFAULT)
     if fingerprint not in _CODECS:
       _CODECS[fingerprint] = _runtime().load()
@@ -175,7 +182,8 @@ def _save(image, file, filename):
     opaque.info["icc_profile"] = options["icc_profile"]
   pixels = colours.to_srgb(filename, opaque, _LOG.warning)
   request = {name: options[name] for name in _REQUESTS if name in options}
-  data = (options.get("codec") or _default_codec()).compress(pixels, **request)
+  codec = options.get("codec") or _default_codec(options.get("effort", 0))
+  data = codec.compress(pixels, **request)
   exif = options.get("exif", b"")
   exif = exif.tobytes() if isinstance(exif, PIL.Image.Exif) else exif
   exif = exif[len(PREFIX) :] if exif.startswith(PREFIX) else exif
@@ -190,6 +198,10 @@ def _is_number(value):
   return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def _is_effort(value):
+  return isinstance(value, numbers.Integral) and _is_number(value) and 0 <= value <= MAX_EFFORT
+
+
 def _is_bytes(value):
   return isinstance(value, bytes)
 
@@ -197,6 +209,7 @@ def _is_bytes(value):
 # Option -> a check of its value, and the accepted kind in words.
 _OPTIONS = {
   **dict.fromkeys(_REQUESTS, (_is_number, "a number")),
+  "effort": (_is_effort, f"a whole number, 0 to {MAX_EFFORT}"),
   "exif": (lambda value: isinstance(value, (bytes, PIL.Image.Exif)), "bytes or a PIL.Image.Exif"),
   **dict.fromkeys(("xmp", "icc_profile"), (_is_bytes, "bytes")),
   "codec": (lambda value: hasattr(value, "compress"), "a Codec"),
@@ -210,6 +223,8 @@ def _check(options):
     will_do, words = _OPTIONS[name]
     if not will_do(value):
       raise ValueError(f"{name} must be {words}, not {value!r}")
+  if options.get("effort") and "codec" in options:
+    raise ValueError("effort is for the default model: give the codec its own, load(effort=...)")
 
 
 def _opaque(image, filename):

@@ -16,7 +16,7 @@ _ROOT = pathlib.Path(__file__).parent.parent / _PACKAGE
 # Imports go from a higher floor to a lower one, or stay in one room.
 _FLOORS = [
   ["checks"],
-  ["config", "receptive_field", "psnr"],
+  ["config", "effort", "receptive_field", "psnr"],
   ["quality", "pixels", "runtime"],
   ["format"],
   ["targets", "kernels", "entropy", "metrics", "file_tools"],

@@ -98,8 +98,8 @@ def test_where_each_picture_lacks_some_figure_there_is_no_average():
 
 
 def _short(low, high):
-  quality = np.linspace(low, high, 3)
-  return curves.Curve(2 ** (quality / 5), quality)
+  quality = np.linspace(low, high, 4)
+  return curves.curve(zip(2 ** (quality / 5), quality))
 
 
 def test_a_rate_over_too_small_an_overlap_is_not_given_but_why():

@@ -1,6 +1,9 @@
 """PSNR and MS-SSIM against known answers, scikit-image and NumPy."""
 
+import io
+
 import numpy as np
+import PIL.Image
 import pytest
 import skimage.metrics
 import tensorflow as tf
@@ -116,8 +119,11 @@ def test_what_is_no_pair_of_pictures_is_refused():
     with pytest.raises(ValueError, match="as uint8, 0..255, not .*float"):
       metrics.psnr(*of_0_to_1)
   for scaled in (x / 255, tf.image.convert_image_dtype(x, tf.float32)):
-    with pytest.raises(ValueError, match="in 0..255, and these are all within 0..1"):
-      metrics.ms_ssim(scaled, scaled)
+    for pair in ((scaled, scaled), (scaled, x), (x, scaled)):
+      with pytest.raises(ValueError, match="in 0..255, and these are all within 0..1"):
+        metrics.ms_ssim(*pair)
+  with pytest.raises(ValueError, match="PSNR needs pixels, and these"):
+    metrics.psnr(x[:0], x[:0])
   # A black picture is within 0..1, too.
   assert float(metrics.ms_ssim(tf.zeros(x.shape), tf.zeros(x.shape))) == 1
 
@@ -139,7 +145,9 @@ def _db(ms_ssim):
 
 
 # Odd at the first scale, at each of the others, and at all of them.
-@pytest.mark.parametrize("size", [(176, 176), (209, 242), (161, 180), (161, 161)])
+@pytest.mark.parametrize(
+  "size", [(176, 176), (209, 242), (161, 180), (161, 161), (233, 351), (512, 512)]
+)
 @pytest.mark.parametrize("deviation", [1, 5, 60])
 def test_ms_ssim_equals_numpy(size, deviation):
   x = _photograph(*size)
@@ -147,6 +155,21 @@ def test_ms_ssim_equals_numpy(size, deviation):
   assert _db(metrics.ms_ssim(x, x_hat)) == pytest.approx(
     _db(_reference_ms_ssim(x, x_hat)), abs=1e-3
   )
+
+
+# The least side, odd sides, and a side of usual test pictures.
+@pytest.mark.parametrize("size", [(161, 161), (233, 351), (512, 512)])
+def test_photographs_have_the_figures_of_other_packages(size):
+  """TensorFlow's MS-SSIM sums in float32, which is good enough for pictures so small."""
+  x = codecs.photograph(*size)
+  for quality in (10, 90):
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(x).save(buffer, "JPEG", quality=quality)
+    x_hat = np.asarray(PIL.Image.open(buffer))
+    expected = tf.image.ssim_multiscale(x, x_hat, max_val=255)
+    assert _db(metrics.ms_ssim(x, x_hat)) == pytest.approx(_db(expected), abs=0.01)
+    expected = skimage.metrics.peak_signal_noise_ratio(x, x_hat)
+    assert metrics.psnr(x, x_hat) == pytest.approx(expected, rel=1e-9)
 
 
 def _quantized(x, step):

@@ -48,7 +48,7 @@ def test_few_pixels_are_for_onnx_runtime_and_many_for_tensorflow(installed):
 
 def test_options_models_and_reports_that_need_tensorflow_get_it(installed, monkeypatch):
   installed("tensorflow", "onnx")
-  assert _chosen(refine=5) == _chosen(precision="bfloat16") == "tensorflow"
+  assert _chosen(refine=5) == _chosen(effort=1) == _chosen(precision="bfloat16") == "tensorflow"
   assert _chosen(model=_GOLDEN) == _chosen(reports=True) == "tensorflow"
   for is_fast, runtime in ((True, "tensorflow"), (False, "onnx")):
     monkeypatch.setattr(runtimes.precisions, "bfloat16_is_fast", lambda is_fast=is_fast: is_fast)
@@ -64,15 +64,16 @@ def test_what_is_installed_is_taken_and_what_is_missing_named(installed):
     _chosen("onnx")
   installed("onnx")
   assert _chosen(pixels=[_MANY]) == _chosen(precision="auto", reports=True) == "onnx"
-  with pytest.raises(ValueError, match="--refine needs TensorFlow, which is not installed"):
-    _chosen(refine=5)
+  for name in ("refine", "effort"):
+    with pytest.raises(ValueError, match=f"--{name} needs TensorFlow, which is not installed"):
+      _chosen(**{name: 5})
   with pytest.raises(ValueError, match="--runtime=tensorflow needs TensorFlow.*x86-64"):
     _chosen("tensorflow")
   installed()
   with pytest.raises(ValueError, match="ONNX Runtime, which is not installed"):
     _chosen()
   installed("tensorflow", "onnx")
-  for options in ({"refine": 1}, {"precision": "bfloat16"}):
+  for options in ({"refine": 1}, {"effort": 1}, {"precision": "bfloat16"}):
     with pytest.raises(ValueError, match="needs TensorFlow: leave out --runtime=onnx"):
       _chosen("onnx", **options)
 

@@ -138,7 +138,7 @@ class _State:
     if self._unknown:
       self._console.print_line(
         f"note: results kept without a record: {self._unknown}; their time, size and header do not"
-        " show all flags, such as --refine; --update keeps records"
+        " show all flags, such as --effort; --update keeps records"
       )
     rows = self._records.rows
     gone = rows.gone({job.source for job in self._plan.jobs}) if rows and self._plan.update else []

@@ -128,8 +128,9 @@ def choose(
 
 def _need(options):
   """The flag that needs TensorFlow, if one does."""
-  if options.get("refine"):
-    return "--refine"
+  for name in ("refine", "effort"):
+    if options.get(name):
+      return f"--{name}"
   precision = options.get("precision", CODEC_PRECISIONS[0])
   if precision == "auto" and not _is_installed("tensorflow"):
     return None  # ONNX Runtime has one precision, which is then the fastest.

@@ -4,12 +4,13 @@ import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from absl import flags
 
 from bmshj_minnen.command_line import archive, files, own_modules, planning, runtimes, startup
 from bmshj_minnen.config import CODEC_PRECISIONS, ModelConfig
+from bmshj_minnen.effort import MAX_EFFORT, steps_of
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.images import encoding, image_files
 from bmshj_minnen.targets import check_request
@@ -339,34 +340,52 @@ class RefinementFlags:
   """Defines flags of programs that can refine latents; values are available after parsing."""
 
   def __init__(self):
-    self._steps = flags.DEFINE_integer(
-      "refine",
+    self._effort = flags.DEFINE_integer(
+      "effort",
       0,
-      "Steps of gradient descent on the latents of each photograph: 20 save about 3 % of the bits "
-      "and take thirty times as long, 50 save 6 %; decompressing takes no longer.",
+      "0 to 9: time for smaller files, by gradient descent on the latents of each photograph; "
+      "decompressing takes no longer. The README has seconds and savings.",
       lower_bound=0,
+      upper_bound=MAX_EFFORT,
+    )
+    self._refine = flags.DEFINE_integer(
+      "refine", 0, "Instead of --effort: the number of its steps.", lower_bound=0
+    )
+    flags.register_multi_flags_validator(
+      ("effort", "refine"),
+      lambda values: not (values["effort"] and values["refine"]),
+      "give one of the two",
     )
     self._lambda = flags.DEFINE_float(
       "lambda",
       None,
-      "λ of R + λD for --refine; by default the λ of the quality, or of the model's training.",
+      "λ of R + λD for --effort; by default the λ of the quality, or of the model's training.",
     )
     flags.register_validator(
       "lambda", lambda value: value is None or 0 < value < math.inf, "give a number above 0"
     )
 
   @property
+  def arguments(self) -> dict[str, Any]:
+    """Keyword arguments for `bmshj_minnen.load`.
+
+    Raises:
+      ValueError: `--lambda` is given without `--effort` or `--refine`.
+    """
+    return {"refine": self._refine.value, "effort": self._effort.value, "lmbda": self.lmbda}
+
+  @property
   def steps(self) -> int:
     """Number of steps of gradient descent; 0: the latents are not refined."""
-    return self._steps.value
+    return steps_of(self._effort.value, self._refine.value)
 
   @property
   def lmbda(self) -> Optional[float]:
     """λ of R + λD for the refinement; None: the default.
 
     Raises:
-      ValueError: `--lambda` is given without `--refine`.
+      ValueError: `--lambda` is given without `--effort` or `--refine`.
     """
     if self._lambda.value is not None and not self.steps:
-      raise ValueError("--lambda is for --refine: give --refine=20, or leave it out")
+      raise ValueError("--lambda is for --effort: give --effort=4, or leave it out")
     return self._lambda.value

@@ -52,12 +52,17 @@ def _reason(own, column):
 
 
 def of_rates(named: Mapping[str, curves.Curve], pairs: Iterable[tuple[str, str]]) -> str:
-  """Sentence on pairs of curves without a Bjøntegaard rate; empty if all pairs have one.
+  """Sentences on pairs of curves without a Bjøntegaard rate; empty if all pairs have one.
 
   Args:
     named: curves by name.
     pairs: pairs of names.
   """
+  pairs = list(pairs)
+  return " ".join(filter(None, (_without_overlap(named, pairs), _few_points(named, pairs))))
+
+
+def _without_overlap(named, pairs):
   reasons = {}
   for pair in pairs:
     shared = curves.overlap(*(named[name] for name in pair))
@@ -68,6 +73,15 @@ def of_rates(named: Mapping[str, curves.Curve], pairs: Iterable[tuple[str, str]]
     return ""
   least = f"{curves.MIN_OVERLAP:g} dB of quality that both curves reach"
   return f"No rate (–) where less than {least}: {_listed(reasons.values())}."
+
+
+def _few_points(named, pairs):
+  counts = {name: len(named[name].bpp) for pair in pairs for name in pair}
+  few = [f"{name} has {count}" for name, count in counts.items() if 1 < count < curves.MIN_POINTS]
+  if not few:
+    return ""
+  least = f"{curves.MIN_POINTS} points that are better than all smaller ones"
+  return f"No rate (–) of curves with fewer than {least}: {_listed(few)}."
 
 
 def too_few_curves(metric: str) -> str:

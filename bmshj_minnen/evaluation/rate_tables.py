@@ -76,7 +76,9 @@ def latex_summary(rows: Sequence[measurements.Row], others: _Others = None) -> s
     named = named_curves(rows, others, metric)
     several = [codec for codec, own in named.items() if len(own.bpp) > 1]
     if len(several) > 1:
-      parts += [f"% {_rates_title(metric)}", latex(["", *several], _rates(named, several, several))]
+      caution = cautions.of_rates(named, itertools.product(several, several))
+      parts += [f"% {_rates_title(metric)}", *([f"% {caution}"] if caution else [])]
+      parts.append(latex(["", *several], _rates(named, several, several)))
   parts += ["% Averages over images", latex(_AVERAGES, _average_lines(rows))]
   return "\n".join(parts) + "\n"
 

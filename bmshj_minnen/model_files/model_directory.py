@@ -17,6 +17,7 @@ from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.codec import Codec
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.refinement import Refiner
+from bmshj_minnen.effort import steps_of
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.layers.precision import precision_policy
 from bmshj_minnen.model import Model
@@ -107,6 +108,7 @@ def load(
   refine: int = 0,
   lmbda: Optional[float] = None,
   quality: Optional[float] = None,
+  effort: int = 0,
 ) -> Codec:
   """The codec of a model.
 
@@ -118,13 +120,16 @@ def load(
     refine: steps of gradient descent that `compress` takes per image, see `refinement`.
     lmbda: λ of the refinement; None: the λ of the training, or of the quality.
     quality: default quality of a model for many rates; None: `quality.DEFAULT_QUALITY`.
+    effort: 0 (none) to 9 in place of `refine`, see `bmshj_minnen.effort`.
 
   Raises:
-    TypeError: the quality or λ is not a number.
-    ValueError: the model does not exist; the quality or λ is not valid; the files are of different
-      models; or the λ of the refinement is unknown.
+    TypeError: the quality or λ is not a number, or the steps or the effort not a whole number.
+    ValueError: the model does not exist; the quality, λ, the steps or the effort are not valid, or
+      both of the last two are given; the files are of different models; or the λ of the refinement
+      is unknown.
   """
   refuse_forked()
+  refine = steps_of(effort, refine)
   directory = catalogue.find(model)
   frozen = read_prior(directory)
   return _codec(directory, frozen, max_pixels, memory, precision, refine, lmbda, quality)

@@ -38,7 +38,12 @@ __all__ = [
 GRAPHS = "onnx"  # The folder of the graphs in a model directory.
 _PARTS = ("g_a", "h_a", "g_s", "gains")
 # Options of `bmshj_minnen.load` that need TensorFlow, and their values that do not.
-ONLY_TENSORFLOW = {"precision": (CODEC_PRECISIONS[0], "auto"), "refine": (0,), "lmbda": (None,)}
+ONLY_TENSORFLOW = {
+  "precision": (CODEC_PRECISIONS[0], "auto"),
+  "refine": (0,),
+  "lmbda": (None,),
+  "effort": (0,),
+}
 
 
 def load(

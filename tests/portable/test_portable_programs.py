@@ -64,6 +64,7 @@ def test_programs_and_pillow_code_without_tensorflow(photograph):
     ("evaluate", ["--codecs=jpeg420", "--images=x", "--output=x"]),
     ("export", ["--output=x"]),
     ("compress", ["--refine=5", "photo", "x.tfci"]),
+    ("compress", ["--effort=1", "photo", "x.tfci"]),
     ("compress", ["--precision=bfloat16", "photo", "x.tfci"]),
   ],
 )
