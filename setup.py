@@ -87,6 +87,9 @@ setup(
     "dask": ['apache-beam[dask]>=2.77; python_version >= "3.10"'],
     # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
     "evaluation": ["bjontegaard>=1.3", "matplotlib>=3.9", "pillow>=11.3", "pillow-heif>=1.1"],
+    # More codecs of `evaluate`. imageio-ffmpeg carries FFmpeg with libjxl, libaom and, from 0.6 on,
+    # VVenC; pyvips-binary carries libvips with MozJPEG.
+    "codecs": ["imageio-ffmpeg>=0.6", "pyjpegli>=0.3", "pyvips>=3.0", "pyvips-binary>=8.16"],
     # Plotly's script goes into the page of `evaluate --report`.
     "report": ["bjontegaard>=1.3", "plotly>=6.0"],
     # Reads the checkpoints that CompressAI publishes.

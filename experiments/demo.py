@@ -37,7 +37,7 @@ def main(argv):
     x_hat = codec.decompress(compressed)
     quality, jpeg = classical.nearest_in_size("jpeg420", x, len(compressed))
     (output / "photograph.jpg").write_bytes(jpeg)
-    x_jpeg = classical.PillowCodec("jpeg420", quality).decompress(jpeg)
+    x_jpeg = classical.make("jpeg420", quality).decompress(jpeg)
 
     height, width = x.shape[:2]
     print(f"A {width}x{height} photograph, compressed with {catalogue.find(_MODEL.value).name}:")

@@ -52,7 +52,7 @@ def main(argv):
     pictures = [
       ("original", x, None),
       ("this model", subject.codec.decompress(file), file),
-      ("JPEG", classical.PillowCodec("jpeg420", jpeg_quality).decompress(jpeg), jpeg),
+      ("JPEG", classical.make("jpeg420", jpeg_quality).decompress(jpeg), jpeg),
     ]
     bits = anatomy.anatomy(subject.model, latents.y_hat, latents.z_hat).bits.sum(-1)
     data = _encoded(_draw(pictures, bits, crop))

@@ -9,21 +9,21 @@ import PIL.Image
 import pytest
 
 from bmshj_minnen import metrics
-from bmshj_minnen.evaluation import classical
+from bmshj_minnen.evaluation import classical, pillow_codecs
 from tests import codecs
 
 _X = codecs.photograph(96, 130)  # 130 is not a multiple of 16.
 
 
 def _file(name, quality):
-  return classical.PillowCodec(name, quality).compress(_X)
+  return classical.make(name, quality).compress(_X)
 
 
-@pytest.mark.parametrize("name", classical.FORMATS)
+@pytest.mark.parametrize("name", pillow_codecs.FORMATS)
 def test_files_decode_to_what_pillow_reads(name):
   form = classical.FORMATS[name]
   file = _file(name, form.qualities[3])
-  x_hat = classical.PillowCodec(name, form.qualities[3]).decompress(file)
+  x_hat = classical.make(name, form.qualities[3]).decompress(file)
   assert x_hat.dtype == np.uint8 and x_hat.shape == _X.shape
   with PIL.Image.open(io.BytesIO(file)) as image:
     assert image.format == form.pillow_format
@@ -32,12 +32,12 @@ def test_files_decode_to_what_pillow_reads(name):
     assert not {"exif", "icc_profile", "xmp"} & {key for key, value in image.info.items() if value}
 
 
-@pytest.mark.parametrize("name", classical.FORMATS)
+@pytest.mark.parametrize("name", pillow_codecs.FORMATS)
 def test_more_bytes_are_better_and_the_best_is_good(name):
   form = classical.FORMATS[name]
   points = []
   for quality in sorted(form.qualities)[:: len(form.qualities) // 4]:
-    codec = classical.PillowCodec(name, quality)
+    codec = classical.make(name, quality)
     file = codec.compress(_X)
     points.append((len(file), metrics.psnr(_X, codec.decompress(file))))
   points.sort()
@@ -59,7 +59,7 @@ def test_jpeg_sampling(name, sampling):
 def test_jpeg_has_its_own_huffman_codes():
   buffer = io.BytesIO()
   PIL.Image.fromarray(_X).save(buffer, "JPEG", quality=20, subsampling="4:2:0")
-  codec = classical.PillowCodec("jpeg420", 20)
+  codec = classical.make("jpeg420", 20)
   assert len(codec.compress(_X)) < len(buffer.getvalue())
   np.testing.assert_array_equal(
     codec.decompress(codec.compress(_X)), codec.decompress(buffer.getvalue())
@@ -77,7 +77,7 @@ def test_jpeg2000_transforms_and_size():
 
 def test_jpeg2000_of_either_mode_is_one_curve_and_the_other_fixes_the_quality():
   def point(name, quality, x):
-    codec = classical.PillowCodec(name, quality)
+    codec = classical.make(name, quality)
     file = codec.compress(x)
     return len(file), metrics.psnr(x, codec.decompress(file))
 
@@ -109,7 +109,7 @@ def test_hevc_keeps_all_chroma_and_says_its_colours():
 def test_the_nearest_file_is_the_nearest(name):
   x = _X[:48, :64]
   low, high = classical.FORMATS[name].limits
-  sizes = {q: len(classical.PillowCodec(name, q).compress(x)) for q in range(low, high + 1)}
+  sizes = {q: len(classical.make(name, q).compress(x)) for q in range(low, high + 1)}
   for target in (10, 900, 1500, 10**6):
     quality, file = classical.nearest_in_size(name, x, target)
     assert sizes[quality] == len(file)
@@ -118,16 +118,16 @@ def test_the_nearest_file_is_the_nearest(name):
 
 def test_wrong_arguments():
   with pytest.raises(ValueError, match="unknown codec 'gif': choose from jpeg420, "):
-    classical.PillowCodec("gif", 1)
+    classical.make("gif", 1)
   with pytest.raises(ValueError, match="the quality of hevc444 must be in 0..51, not 52"):
-    classical.PillowCodec("hevc444", 52)
+    classical.make("hevc444", 52)
 
 
 def test_what_is_not_installed_is_named(monkeypatch):
   remedy = r"pip install 'bmshj_minnen\[evaluation\]'"
   monkeypatch.setitem(sys.modules, "pillow_heif", None)
   with pytest.raises(ValueError, match=f"hevc444 needs pillow-heif: {remedy}"):
-    classical.PillowCodec("hevc444", 30)
+    classical.make("hevc444", 30)
   monkeypatch.setattr(PIL.features, "version", lambda name: None)
   with pytest.raises(ValueError, match=f"this Pillow has no avif: {remedy}"):
-    classical.PillowCodec("avif", 30)
+    classical.make("avif", 30)

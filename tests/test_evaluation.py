@@ -13,7 +13,14 @@ import pytest
 from skimage import metrics as skimage_metrics
 
 import bmshj_minnen
-from bmshj_minnen.evaluation import classical, curves, measurements, measuring, rate_tables, report
+from bmshj_minnen.evaluation import (
+  curves,
+  measurements,
+  measuring,
+  pillow_codecs,
+  rate_tables,
+  report,
+)
 from tests import codecs, programs
 
 _SIZES = {"a.png": (180, 200), "b.png": (177, 190)}
@@ -44,14 +51,14 @@ def evaluate(folder, tmp_path):
 @pytest.fixture
 def compressed(monkeypatch):
   """Sizes of all images that the classical codecs compress, warm-up runs included."""
-  compress = classical.PillowCodec.compress
+  compress = pillow_codecs.PillowCodec.compress
   sizes = []
 
   def counted(codec, image):
     sizes.append(image.shape[:2])
     return compress(codec, image)
 
-  monkeypatch.setattr(classical.PillowCodec, "compress", counted)
+  monkeypatch.setattr(pillow_codecs.PillowCodec, "compress", counted)
   return sizes
 
 
@@ -133,7 +140,7 @@ def test_a_table_is_usable_wherever_it_is_cut_off(evaluate, tmp_path):
 
 
 def test_being_interrupted_keeps_what_was_measured(evaluate, tmp_path, monkeypatch):
-  decompress = classical.PillowCodec.decompress
+  decompress = pillow_codecs.PillowCodec.decompress
   calls = []
 
   def interrupted(codec, data):
@@ -142,7 +149,7 @@ def test_being_interrupted_keeps_what_was_measured(evaluate, tmp_path, monkeypat
       raise KeyboardInterrupt
     return decompress(codec, data)
 
-  monkeypatch.setattr(classical.PillowCodec, "decompress", interrupted)
+  monkeypatch.setattr(pillow_codecs.PillowCodec, "decompress", interrupted)
   with pytest.raises(KeyboardInterrupt):
     evaluate(codecs=["jpeg420"], qualities=[20])
   assert [row["image"] for row in _rows(tmp_path)] == ["a.png"]

@@ -91,7 +91,7 @@ def test_pictures_are_those_that_codecs_decode(written, data):
   # The untrained model's noise loses more in the page's pictures than photographs do.
   assert metrics.psnr(x_hat, _picture(written, level["joint"]["picture"])) > 35
   setting = reports.figures(data, image["rows"][level["jpeg420"]["row"]])["setting"]
-  jpeg = classical.PillowCodec("jpeg420", int(setting))
+  jpeg = classical.make("jpeg420", int(setting))
   x_hat = jpeg.decompress(jpeg.compress(x))
   assert metrics.psnr(x_hat, _picture(written, level["jpeg420"]["picture"])) > 40
   sizes = {row["setting"]: row["bytes"] for row in _of(data, image, "jpeg420")}

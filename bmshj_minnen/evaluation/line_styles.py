@@ -29,6 +29,7 @@ class Appearance:
 # is too light for lines. Dashes and symbols distinguish curves of the same colour.
 _BLUE, _SKY, _GREEN, _ORANGE, _PURPLE = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7"
 _VERMILION, _BLACK = "#d55e00", "#000000"
+_OLIVE = "#999933"  # By Tol, see below.
 COLOURS = (_BLUE, _GREEN, _ORANGE, _PURPLE, _VERMILION, _SKY, _BLACK)
 
 _CLASSICAL = {
@@ -39,6 +40,12 @@ _CLASSICAL = {
   "webp": Appearance("WebP", _ORANGE, "-", "D"),
   "avif": Appearance("AVIF 4:4:4", _PURPLE, "-", "v"),
   "hevc444": Appearance("HEVC 4:4:4", _SKY, "-", "x"),
+  "jpegli420": Appearance("JPEG 4:2:0, jpegli", _BLUE, "-", "D"),
+  "mozjpeg420": Appearance("JPEG 4:2:0, MozJPEG", _BLUE, "-", "o"),
+  "mozjpeg444": Appearance("JPEG 4:4:4, MozJPEG", _BLUE, "--", "o"),
+  "jpegxl": Appearance("JPEG XL", _OLIVE, "-", "s"),
+  "av1": Appearance("AV1 4:4:4", _PURPLE, "--", "^"),
+  "vvc": Appearance("VVC 4:2:0", _SKY, "--", "D"),
 }
 # Published curves without points; a codec that is measured here, too, has the same colour.
 _GREY, _BROWN = "#7f7f7f", "#8c510a"
@@ -54,7 +61,7 @@ PUBLISHED = {
 _FIXED = {**_CLASSICAL, **PUBLISHED}
 _DASHES = ("-", "--", "-.", ":")
 # Four more, which Tol chose for all kinds of colour vision, are free beside all classical codecs.
-_MODELS = (_VERMILION, _BLACK, "#882255", "#332288", "#44aa99", "#999933", _PURPLE, _SKY, _GREEN)
+_MODELS = (_VERMILION, _BLACK, "#882255", "#332288", "#44aa99", _OLIVE, _PURPLE, _SKY, _GREEN)
 
 
 def appearances(codecs: Sequence[str]) -> dict[str, Appearance]:

@@ -264,9 +264,9 @@ class _AtQuality:
 
 def _classical(name, qualities):
   contenders = []
-  for quality in qualities or getattr(classical.FORMATS.get(name), "qualities", (0,)):
-    codec = classical.PillowCodec(name, quality)  # Raises before any measurement.
-    form = classical.FORMATS[name]
+  form = classical.FORMATS.get(name)
+  for quality in qualities or getattr(form, "qualities", (0,)):
+    codec = classical.make(name, quality)  # Raises before any measurement.
     contenders.append(
       Contender(name, str(quality), form.version(), form.suffix, lambda codec=codec: codec)
     )

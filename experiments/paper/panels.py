@@ -33,7 +33,7 @@ def panels(x: np.ndarray, codec: classical.MeasuredCodec, against: list[str]) ->
   ]
   for name in against:
     quality, file = classical.nearest_in_size(name, x, len(ours))
-    x_hat = classical.PillowCodec(name, quality).decompress(file)
+    x_hat = classical.make(name, quality).decompress(file)
     result.append(_panel(f"{name}, quality {quality}", x, file, x_hat))
   return result
 
