@@ -63,13 +63,27 @@ def test_other_parameters_of_a_subclass_are_refused(tiny_model, tmp_path):
     _is_refused(model, match, tmp_path)
 
 
-def test_means_beyond_the_range_of_integers_are_refused(build_model, tmp_path):
-  model = build_model("mean_scale_hyperprior")
+def _with_larger_means(model, difference):
   arrays = weights.to_arrays(model)
   name = f"h_s/{len(model.h_s.layers) - 1}/bias"
   means = np.arange(12) < 6  # Means come first.
-  weights.assign(model, {**arrays, name: np.float32(arrays[name] + 900 * means)})
-  _is_refused(model, "means of h_s reach 9.., but entropy coding limits them to", tmp_path)
+  weights.assign(model, {**arrays, name: np.float32(arrays[name] + difference * means)})
+  return model
+
+
+def test_means_beyond_all_latents_are_coded_as_they_are(build_model, tmp_path):
+  model = _with_larger_means(build_model("mean_scale_hyperprior"), 50)
+  model_directory.save(model, tmp_path, _IMAGES)
+  x = codecs.photograph(64, 64)
+  y_hat = bmshj_minnen.load(tmp_path).latents(bmshj_minnen.load(tmp_path).compress(x)).y_hat
+  y = model.analysis(x[None])[0].numpy()
+  assert abs(y).max() < 50
+  np.testing.assert_allclose(y_hat, y, atol=0.51)  # They differ by the rounding of y - mean.
+
+
+def test_means_beyond_the_range_of_integers_are_refused(build_model, tmp_path):
+  model = _with_larger_means(build_model("mean_scale_hyperprior"), 9000)
+  _is_refused(model, "means of h_s reach 9..., but entropy coding limits them to 2", tmp_path)
 
 
 def test_another_density_than_that_of_the_tables_is_refused(monkeypatch, build_model, tmp_path):

@@ -49,12 +49,12 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     lambdas = [tf.fill(tf.shape(images)[:1], end) for end in ends]
   y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
   # Without means ŷ is a whole number.
-  y_peak, y_step = _peak(y), 1.0
+  y_peak, y_hat, y_step = _peak(y), tf.round(y), 1.0
   if config.parts.means:
-    y_step = min(fixed_point.power_of_two_step(y_peak), _COARSEST_MEAN_STEP)
+    peak = max(y_peak, _peak(_means(model, y, y_hat)))
+    y_step = min(fixed_point.power_of_two_step(peak), _COARSEST_MEAN_STEP)
   order = orders.order_of(config.order)
   head = _Head(config, y_step, order.slices)
-  y_hat = tf.round(y)
   phis = [g_cm(y_hat) for g_cm in slices_of(model.g_cm)]
 
   check(model)
@@ -138,6 +138,14 @@ def visible_weights(kernel: np.ndarray, masks: np.ndarray) -> np.ndarray:
   return _flat(
     kernel.reshape(*visible.shape, kernel.shape[2] // visible.shape[2], kernel.shape[3])[visible]
   )
+
+
+def _means(model, y, y_hat):
+  """The means of p(ŷ), of which those of a badly trained model may exceed all latents."""
+  psi = None
+  if model.h_a is not None:
+    psi = model.hyper_synthesis(tf.round(model.hyper_analysis(y)), tf.shape(y))
+  return model.parameters(psi, y_hat)[-2]  # Before the scales.
 
 
 def _last_name(name, network):

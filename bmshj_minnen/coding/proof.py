@@ -115,8 +115,8 @@ def _check_parts(model, frozen, networks, y_hat, z_hat):
   if not _rms(limited - mean) <= _mean_bound(limited):
     raise ValueError(
       f"files would be another model's: the means of {name} reach {np.abs(mean).max():.0f}, but "
-      f"entropy coding limits them to {limit:.0f}, by the largest latent of typical images; train "
-      "the model longer, or at a lower learning rate"
+      f"entropy coding limits them to {limit:.0f}; train the model longer, or at a lower learning "
+      "rate"
     )
   table = np.log(model.conditional.scales)
   index = np.interp(np.log(scale), table, np.arange(cfg.NUM_SCALES))
