@@ -129,7 +129,7 @@ def _is_done(codec, quality, source, target):
     return None
   read_source = functools.partial(image_files.read_image, source, _ALPHA.value, lambda text: None)
   data = files.read(target)
-  header = existing.header_of_answer(codec, quality, data, read_source)
+  header = existing.header_if_satisfied(codec, quality, data, read_source)
   if header is None:
     return None
   if _METADATA.value and (header.exif, header.xmp) != _metadata(source, files.read(source)):

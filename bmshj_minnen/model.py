@@ -162,7 +162,7 @@ class Model(tf.keras.Model):
     return tf.cast(self.g_s(y_hat), tf.float32) * 255.0
 
   def hyper_analysis(self, y: tf.Tensor) -> tf.Tensor:
-    """Y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float32."""
+    """Side information: y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N] float32."""
     # Without means only scales are predicted, and signs do not change them (Ballé et al., 2018,
     # figure 4).
     return tf.cast(self.h_a(y if self.config.parts.means else tf.abs(y)), tf.float32)

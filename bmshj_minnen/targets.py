@@ -108,8 +108,7 @@ def satisfies_request(
 ) -> bool:
   """Whether an existing file satisfies a request to `Codec.compress`.
 
-  A file that meets a target does. Only a trial could show whether a better quality would meet it,
-  too.
+  Any file that meets the target counts, even if a better quality would meet it, too.
 
   Args:
     request: a quality, one of the targets, or nothing.

@@ -6,9 +6,9 @@ from scipy import special, stats
 
 import bmshj_minnen
 from bmshj_minnen import config, entropy
-from bmshj_minnen.coding import mixture, tensors
+from bmshj_minnen.coding import mixture_symbols, tensors
 from bmshj_minnen.coding.arrays import Arrays
-from bmshj_minnen.format import mixtures
+from bmshj_minnen.format import mixture_integers
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.tables import MAX_VALUE
 from bmshj_minnen.portable.range_coder import RangeCoder
@@ -22,8 +22,8 @@ def _prior(density):
   """A prior that has no networks."""
   model_config = config.ModelConfig("autoregressive", density=density, components=3)
   scales = entropy.Mixture(model_config).scales
-  numbers = mixtures.make(_SCIPY[density].cdf, scales, _STEP)
-  tables = mixtures.binary_tables()
+  numbers = mixture_integers.make(_SCIPY[density].cdf, scales, _STEP)
+  tables = mixture_integers.binary_tables()
   return scales, FrozenPrior(model_config, _STEP, {}, tables, mixture=numbers)
 
 
@@ -38,7 +38,10 @@ def _parameters(count, seed=0):
 
 def _masses(density, scales, parameters, y):
   logits, means, index = (x.astype(np.float64) for x in parameters)
-  weights, scale = special.softmax(logits * mixtures.LOGIT_STEP, 1), scales[index.astype(int)]
+  weights, scale = (
+    special.softmax(logits * mixture_integers.LOGIT_STEP, 1),
+    scales[index.astype(int)],
+  )
   cdf, distance = _SCIPY[density].cdf, np.abs(y[:, None] - means * _STEP)
   return (weights * (cdf((0.5 - distance) / scale) - cdf((-0.5 - distance) / scale))).sum(1)
 
@@ -51,10 +54,10 @@ def test_bits_and_integer_masses_are_those_of_scipy(density):
   expected = _masses(density, scales, parameters, y)
   assert np.ptp(expected) > 0.5
   logits, means, index = parameters
-  given = (logits * mixtures.LOGIT_STEP, means * _STEP, scales[index.astype(int)])
+  given = (logits * mixture_integers.LOGIT_STEP, means * _STEP, scales[index.astype(int)])
   bits = entropy.Mixture(prior.config).bits(np.float32(y), *map(np.float32, given))
   np.testing.assert_allclose(2.0**-bits, np.maximum(expected, 1e-9), rtol=0, atol=2e-6)
-  cumulatives = mixture.Cumulatives(prior, Arrays)
+  cumulatives = mixture_symbols.Cumulatives(prior, Arrays)
   prepared, number = cumulatives.prepare(*parameters), y.reshape(-1)
   mass = cumulatives.below(prepared, number + 1) - cumulatives.below(prepared, number)
   mass = mass / prepared[0].sum(0) / 2**24
@@ -67,7 +70,7 @@ def test_values_come_back_at_the_cost_of_their_information(density):
   scales, prior = _prior(density)
   parameters, random = _parameters(6000), np.random.default_rng(2)
   logits, means, index = parameters
-  weights = special.softmax(logits * mixtures.LOGIT_STEP, 1)
+  weights = special.softmax(logits * mixture_integers.LOGIT_STEP, 1)
   chosen = (random.random((6000, 1, 2)) > weights.cumsum(1)).sum(1)[:, None]
   mean, scale = (
     np.take_along_axis(x, chosen, 1)[:, 0] for x in (means * _STEP, scales[index.astype(int)])
@@ -85,12 +88,12 @@ def test_values_come_back_at_the_cost_of_their_information(density):
 
 def _coded(prior, parameters, y):
   coder, unit = RangeCoder(prior.tables), 1 / _STEP
-  cumulatives = mixture.Cumulatives(prior, Arrays)
+  cumulatives = mixture_symbols.Cumulatives(prior, Arrays)
   rows = np.arange(len(y))
-  encoder = mixture.MixtureEncoder(cumulatives, coder, unit, 0, np.float32(y * unit))
+  encoder = mixture_symbols.MixtureEncoder(cumulatives, coder, unit, 0, np.float32(y * unit))
   handle, sent = encoder(coder.start_encoder(), *parameters, rows)
   data = coder.finish_encoder(handle)
-  decoder = mixture.MixtureDecoder(cumulatives, coder, unit, 0)
+  decoder = mixture_symbols.MixtureDecoder(cumulatives, coder, unit, 0)
   handle, received = decoder(coder.start_decoder(data), *parameters, rows)
   assert coder.finish_decoder(handle) and sent.tobytes() == received.tobytes()
   return data, received * _STEP
@@ -101,7 +104,7 @@ def test_tensors_have_the_integers_of_arrays():
   parameters, y = _parameters(300, 5), np.random.default_rng(4).integers(-40, 40, 600)
   results = []
   for xp in (Arrays, tensors):
-    cumulatives = mixture.Cumulatives(prior, xp)
+    cumulatives = mixture_symbols.Cumulatives(prior, xp)
     prepared = cumulatives.prepare(*(xp.constant(x, xp.float32) for x in parameters))
     below = cumulatives.below(prepared, xp.constant(y, xp.int64))
     results.append([np.asarray(x) for x in (prepared, below, cumulatives.center(prepared))])

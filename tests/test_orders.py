@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import order, wavefront
+from bmshj_minnen.coding import passes, wavefront
 from bmshj_minnen.format import orders, reading
 from bmshj_minnen.layers import MaskedConv2D
 from tests import codecs, variants
@@ -58,7 +58,7 @@ class _Neighbours:
   num_parts = 1
 
   def __init__(self, name):
-    self.schedule = order.Schedule(orders.order_of(name), 5)
+    self.schedule = passes.Schedule(orders.order_of(name), 5)
     self.seen = []
 
   def prepare(self, psi, part):
@@ -84,7 +84,7 @@ def test_the_loop_sees_the_masks_of_training(name, size):
     return handle, y[where]
 
   none = np.zeros([height * width, 1], np.float32)
-  _, y_hat = wavefront.scan(networks, side, None, none, height, width, 2 * slices)
+  _, y_hat = wavefront.autoregressive_loop(networks, side, None, none, height, width, 2 * slices)
   np.testing.assert_array_equal(y_hat, y.reshape(height * width, -1))
   all_rows = np.concatenate(rows)
   np.testing.assert_array_equal(np.sort(all_rows), np.arange(len(y)))
@@ -115,8 +115,8 @@ def test_files_of_other_orders_are_the_models(name, prior, tmp_path):
 
 
 def test_an_order_is_coded_in_as_many_steps_as_it_has_passes():
-  assert len(order.Schedule(orders.order_of("checkerboard"), 5).passes) == 2
-  assert len(order.Schedule(orders.order_of("channel_slices"), 5).passes) == 4
+  assert len(passes.Schedule(orders.order_of("checkerboard"), 5).passes) == 2
+  assert len(passes.Schedule(orders.order_of("channel_slices"), 5).passes) == 4
 
 
 def test_orders_that_cannot_be_are_refused_by_name():

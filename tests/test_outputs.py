@@ -116,7 +116,7 @@ def test_a_circle_of_links_is_an_error(tmp_path):
   assert sorted(os.listdir(tmp_path)) == ["one", "two"]
 
 
-_WRITE = "import sys; from bmshj_minnen.photographs import outputs; "
+_WRITE = "import sys; from bmshj_minnen.file_tools import outputs; "
 
 
 def _write_to(path, stdout):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config, layers
-from bmshj_minnen.coding import freezing, proof
+from bmshj_minnen.coding import freezing, prior_check
 from bmshj_minnen.entropy import conditional
 from bmshj_minnen.layers import masked_conv
 from bmshj_minnen.model_files import model_directory, weights
@@ -106,16 +106,16 @@ def _bits_of_a_picture(model):
 def test_a_coder_that_does_not_give_back_is_refused(monkeypatch, tiny_model):
   model = tiny_model("joint")
   frozen = freezing.freeze(model, _IMAGES)
-  proof.check_codec(model, frozen, _IMAGES)
-  decode = proof.PriorCoder.decode
+  prior_check.check_codec(model, frozen, _IMAGES)
+  decode = prior_check.PriorCoder.decode
 
   def wrong(self, *args):
     y_hat, z_hat, is_whole = decode(self, *args)
     return y_hat + 1, z_hat, is_whole
 
-  monkeypatch.setattr(proof.PriorCoder, "decode", wrong)
+  monkeypatch.setattr(prior_check.PriorCoder, "decode", wrong)
   with pytest.raises(ValueError, match="does not give back"):
-    proof.check_codec(model, frozen, _IMAGES)
+    prior_check.check_codec(model, frozen, _IMAGES)
 
 
 @layers.register("test mixture of three")

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import config
-from bmshj_minnen.coding import order, tiling
+from bmshj_minnen.coding import passes, tiling
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.tensor_coder import TensorCoder
 from bmshj_minnen.coding.tensor_transforms import field_of_network
@@ -198,8 +198,8 @@ def test_the_halo_of_the_codec_matters(codec, tiny, monkeypatch):
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (200, 150), (2, 40000), (300, 400)])
 def test_segments_are_the_steps_in_order(support, size):
   height, width = size
-  (only,) = order.Schedule(Order(), support).passes
-  parts = order.segments(only.step_sizes(*size))
+  (only,) = passes.Schedule(Order(), support).passes
+  parts = passes.segments(only.step_sizes(*size))
   assert parts[0][::2] == (0, 0) and parts[-1].end == height * width
   for one, other in zip(parts, parts[1:]):
     assert (one.last_step, one.end) == (other.first_step, other.begin)

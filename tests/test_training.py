@@ -319,7 +319,9 @@ def test_a_new_learning_rate_holds_after_resuming(copy_trained, tmp_path, monkey
   copy_trained(steps=2, schedule="constant")
   used = []
   monkeypatch.setattr(
-    loop, "_fit", lambda run, *_: used.append(float(run.optimizer.learning_rate.numpy()))
+    loop._Run,
+    "_fit",
+    lambda run, _: used.append(float(run._trainer.optimizer.learning_rate.numpy())),
   )
   loop.train(_MODEL, _config(tmp_path, steps=4, schedule="constant", learning_rate=3e-5))
   assert used == [pytest.approx(3e-5)]
@@ -333,10 +335,10 @@ def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
       loop.train(_SMALL, _config(tmp_path))
     refused.append(str(caught.value))
 
-  monkeypatch.setattr(loop, "_fit", fit)
+  monkeypatch.setattr(loop._Run, "_fit", fit)
   loop.train(_SMALL, _config(tmp_path))
   assert len(refused) == 1 and "\n" not in refused[0]
-  monkeypatch.setattr(loop, "_fit", lambda *_: refused.clear())
+  monkeypatch.setattr(loop._Run, "_fit", lambda *_: refused.clear())
   loop.train(_SMALL, _config(tmp_path))
   assert not refused  # The first run's end releases the lock.
 

@@ -14,14 +14,7 @@ import PIL.Image
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import (
-  archive,
-  files,
-  many_files,
-  planning,
-  prometheus,
-  run_records,
-)
+from bmshj_minnen.command_line import archive, files, many_files, planning, prometheus, run_records
 from bmshj_minnen.file_tools import outputs
 from tests import codecs, programs
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.coding import order, wavefront
+from bmshj_minnen.coding import passes, wavefront
 from bmshj_minnen.format.orders import Order
 from bmshj_minnen.kernels.polyphase import polyphase
 from bmshj_minnen.layers import transforms
@@ -17,8 +17,8 @@ _TAPS = [(di, dj) for di in range(-2, 1) for dj in range(-2, 3) if (di, dj) < (0
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (5, 4), (7, 11)])
 def test_order_is_a_permutation_that_respects_the_mask(size):
   height, width = size
-  where = order.Wavefront(5).positions(height, width)
-  np.testing.assert_array_equal(order.Wavefront(5).positions(*map(tf.constant, size)), where)
+  where = passes.Wavefront(5).positions(height, width)
+  np.testing.assert_array_equal(passes.Wavefront(5).positions(*map(tf.constant, size)), where)
   np.testing.assert_array_equal(np.sort(where), np.arange(height * width))
   step = {(p // width, p % width): p % width + 3 * (p // width) for p in where}
   rank = {(p // width, p % width): k for k, p in enumerate(where)}
@@ -32,7 +32,7 @@ def test_order_is_a_permutation_that_respects_the_mask(size):
 class _Taps:
   """Stands in for the networks: means are the neighbours themselves."""
 
-  schedule, num_parts = order.Schedule(Order(), 5), 1
+  schedule, num_parts = passes.Schedule(Order(), 5), 1
 
   def prepare(self, psi, part):
     return psi
@@ -58,7 +58,9 @@ def test_every_step_sees_the_neighbours_that_the_mask_lets_it_see(size):
 
   # Eagerly, so that `side` may have side effects.
   none = tf.zeros([height * width, 1])
-  _, y_hat = wavefront.scan(_Taps(), side, tf.constant(0), none, *map(tf.constant, size), 2)
+  _, y_hat = wavefront.autoregressive_loop(
+    _Taps(), side, tf.constant(0), none, *map(tf.constant, size), 2
+  )
   np.testing.assert_array_equal(y_hat.numpy(), y.reshape(-1, 2))
   padded = np.pad(y, [(2, 2), (2, 2), (0, 0)])
   expected = [padded[2 + i : 2 + i + height, 2 + j : 2 + j + width] for i, j in _TAPS]

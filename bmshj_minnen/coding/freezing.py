@@ -8,7 +8,7 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.entropy.densities import family_of
-from bmshj_minnen.format import mixtures, orders
+from bmshj_minnen.format import mixture_integers, orders
 from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, HyperLayer, slice_name
 from bmshj_minnen.format.tables import concatenate
 from bmshj_minnen.kernels.affine import affine
@@ -34,8 +34,8 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   Args:
     model: a built model.
     images: [B, H, W, 3] in 0..255, typical images: the largest activations that they cause, times a
-      headroom of 4, set the range of the 16-bit activations. Beyond it activations saturate, in
-      encoder and decoder alike, which costs bits but never decodability.
+      headroom of 4, set the range of the 16-bit activations. Beyond it activations saturate in
+      encoder and decoder alike; this makes files larger, but they still decode.
 
   Raises:
     NotFiniteError: an activation is not finite.
@@ -87,8 +87,8 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     layers[_last_name("h_s", model.h_s)] = head.freeze(*last)
   mixture = None
   if config.components > 1:
-    mixture = mixtures.make(family_of(config).exact_cdf, model.conditional.scales, y_step)
-    tables.append(mixtures.binary_tables())
+    mixture = mixture_integers.make(family_of(config).exact_cdf, model.conditional.scales, y_step)
+    tables.append(mixture_integers.binary_tables())
   else:
     density = model.conditional if model.y_density is None else model.y_density
     tables.append(density.coding_tables())
@@ -202,7 +202,7 @@ class _Head:
     sizes = [logits, means, scales]
     self._gain = np.repeat([1.0, 1.0, gain], sizes)
     self._center = np.repeat([0.0, 0.0, center], sizes)
-    self._step = np.repeat([mixtures.LOGIT_STEP, y_step, step], sizes)
+    self._step = np.repeat([mixture_integers.LOGIT_STEP, y_step, step], sizes)
 
   def freeze(self, weights, bias, input_step):
     return fixed_point.freeze_layer(

@@ -48,7 +48,7 @@ class GraphCodec:
     return y, self._transforms.h_a_graph(y)
 
   def encode(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ [h, w, M] float32."""
+    """Codes y [h, w, M] and ẑ [h', w', N] -> the payload, a string, and ŷ [h, w, M] float32."""
     return self._coder.encode_graph(y, z_hat)
 
   def decode(

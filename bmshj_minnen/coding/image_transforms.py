@@ -29,7 +29,7 @@ class Transforms(Protocol):
     """[H, W, 3] uint8 -> y [h, w, M] float32."""
 
   def h_a(self, y: np.ndarray) -> np.ndarray:
-    """Y [h, w, M] -> ẑ [h', w', N], float32 integers; no channels without side information."""
+    """Rounded z: y [h, w, M] -> ẑ [h', w', N], float32 integers; N = 0 without any."""
 
   def g_s(self, y_hat: np.ndarray) -> np.ndarray:
     """ŷ [h, w, M] -> pixels [16 h, 16 w, 3] uint8."""
@@ -94,7 +94,7 @@ class ImageTransforms:
     return self._tiled(field, function, image, size, memory, progress)
 
   def hyper_analysis(self, y: np.ndarray, memory: int) -> np.ndarray:
-    """Y [h, w, M] -> ẑ [h', w', N], float32 integers."""
+    """Rounded z: y [h, w, M] -> ẑ [h', w', N], float32 integers."""
     size = tuple(map(cfg.hyper_size, y.shape[:2]))
     return self._tiled(self._transforms.fields["h_a"], self._transforms.h_a, y, size, memory)
 

@@ -7,8 +7,8 @@ from typing import Any, Callable, Optional, Protocol
 
 import numpy as np
 
-from bmshj_minnen.coding import fixed_point, order, tiling
-from bmshj_minnen.coding.order import Schedule
+from bmshj_minnen.coding import fixed_point, passes, tiling
+from bmshj_minnen.coding.passes import Schedule
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.receptive_field import ReceptiveField
 
@@ -44,7 +44,7 @@ class LatentCoder:
     self._config, self._coder = frozen.config, coder
     self._schedule = Schedule.of(frozen)
     layers = [ReceptiveField(layer.support, up=layer.up) for layer in frozen.hyper_layers]
-    self._h_s_field = tiling.field("h_s", layers)
+    self._h_s_field = tiling.geometry_of("h_s", layers)
 
   def encode(
     self,
@@ -53,7 +53,7 @@ class LatentCoder:
     memory: int = tiling.DEFAULT_MEMORY,
     progress: Optional[Callable[[float], None]] = None,
   ) -> tuple[bytes, np.ndarray]:
-    """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ [h, w, M] float32.
+    """Codes y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ [h, w, M] float32.
 
     Args:
       y: [h, w, M] float32.
@@ -64,7 +64,7 @@ class LatentCoder:
     size, rows = y.shape[:2], y.reshape(-1, y.shape[-1] // self._schedule.slices)
     handle = self._coder.push_z(z_hat)
     psi = self._psi(z_hat, size, memory)
-    handle, y_hat = self._scan(self._coder.encode_steps, handle, size, psi, rows, progress)
+    handle, y_hat = self._code_all(self._coder.encode_steps, handle, size, psi, rows, progress)
     return self._coder.finish_encoder(handle), y_hat
 
   def decode(
@@ -91,7 +91,7 @@ class LatentCoder:
     handle, z_hat = self._coder.pop_z(payload, *size)
     z_hat = np.asarray(z_hat)
     psi = self._psi(z_hat, size, memory)
-    handle, y_hat = self._scan(self._coder.decode_steps, handle, size, psi, None, progress)
+    handle, y_hat = self._code_all(self._coder.decode_steps, handle, size, psi, None, progress)
     return y_hat, z_hat, self._coder.finish_decoder(handle)
 
   def _psi(self, z_hat, size, memory):
@@ -100,14 +100,14 @@ class LatentCoder:
     psi = tiling.run(self._h_s_field, lambda z: np.asarray(self._coder.psi(z)), z_hat, size, units)
     return psi.reshape(size[0] * size[1], -1)
 
-  def _scan(self, code_steps, handle, size, psi, y, progress):
+  def _code_all(self, code_steps, handle, size, psi, y, progress):
     """Runs the loop segment by segment; psi is in raster order, y in rows, see `order`."""
     channels, schedule, done = self._config.latent_channels, self._schedule, 0
     memory = schedule.empty_memory(fixed_point.NUM_PARTS, *size, channels)
     y_hat = np.empty([len(psi) * schedule.slices, channels // schedule.slices], np.float32)
     for number, one in enumerate(schedule.passes):
       where = one.positions(*size)
-      for segment in order.segments(one.step_sizes(*size)):
+      for segment in passes.segments(one.step_sizes(*size)):
         positions = where[segment.begin : segment.end]
         rows = positions * schedule.slices + one.part
         given = [psi[positions]] if y is None else [psi[positions], y[rows]]

@@ -9,7 +9,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.arrays import Arrays, namespace
 from bmshj_minnen.coding.fixed_point import CompiledLayer
-from bmshj_minnen.coding.order import Schedule
+from bmshj_minnen.coding.passes import Schedule
 from bmshj_minnen.format.frozen_prior import FixedLayer, FrozenPrior, slice_name
 from bmshj_minnen.format.geometry import polyphase_support
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import fixed_point, wavefront
-from bmshj_minnen.coding.mixture import Cumulatives, MixtureDecoder, MixtureEncoder
+from bmshj_minnen.coding.mixture_symbols import Cumulatives, MixtureDecoder, MixtureEncoder
 from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.symbols import SymbolDecoder, SymbolEncoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
@@ -37,12 +37,12 @@ class PriorCoder:
     return self._config.num_filters if self._config.parts.hyperprior else 0
 
   def encode(self, y: Any, z_hat: Any) -> tuple[Any, Any]:
-    """Y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ [h, w, M] float32; all at once."""
+    """Codes y [h, w, M] and ẑ [h', w', N] -> the payload, and ŷ [h, w, M] float32; all at once."""
     shape = self._xp.shape(y)
     channels = self._config.latent_channels // self.networks.schedule.slices
     rows = self._xp.reshape(y, [-1, channels])
     handle = self.push_z(z_hat)
-    handle, y_hat = self._scan(self._encoder(rows), handle, z_hat, shape[0], shape[1])
+    handle, y_hat = self._code_all(self._encoder(rows), handle, z_hat, shape[0], shape[1])
     return self._coder.finish_encoder(handle), y_hat
 
   def decode(self, payload: Any, height: Any, width: Any) -> tuple[Any, Any, Any]:
@@ -53,13 +53,15 @@ class PriorCoder:
       did.
     """
     handle, z_hat = self.pop_z(payload, height, width)
-    handle, y_hat = self._scan(self._decoder(), handle, z_hat, height, width)
+    handle, y_hat = self._code_all(self._decoder(), handle, z_hat, height, width)
     return y_hat, z_hat, self._coder.finish_decoder(handle)
 
-  def _scan(self, coder, handle, z_hat, height, width):
+  def _code_all(self, coder, handle, z_hat, height, width):
     channels = self._config.latent_channels
     psi = self.networks.psi(z_hat, height, width)
-    handle, y_hat = wavefront.scan(self.networks, coder, handle, psi, height, width, channels)
+    handle, y_hat = wavefront.autoregressive_loop(
+      self.networks, coder, handle, psi, height, width, channels
+    )
     return handle, self._xp.reshape(y_hat * self._step, [height, width, channels])
 
   # The same operations, piece by piece.
@@ -84,7 +86,7 @@ class PriorCoder:
     return xp.tile(xp.range(self.z_channels), [shape[0] * shape[1]])
 
   def psi(self, z_hat: Any) -> Any:
-    """Psi without cropping: ẑ [h', w', N] -> [4 h', 4 w', channels] int16."""
+    """The uncropped psi: ẑ [h', w', N] -> [4 h', 4 w', channels] int16."""
     shape = self._xp.shape(z_hat)
     height, width = cfg.HYPER_STRIDE * shape[0], cfg.HYPER_STRIDE * shape[1]
     psi = self.networks.psi(z_hat, height, width)
@@ -117,7 +119,7 @@ class PriorCoder:
       The next state, the next memory, and ŷ [n, M / slices] float32.
     """
     steps, size = (first, last), (height, width)
-    return self._scan_steps(number, self._encoder(y), handle, memory, steps, size, psi)
+    return self._code_steps(number, self._encoder(y), handle, memory, steps, size, psi)
 
   def decode_steps(
     self,
@@ -135,12 +137,12 @@ class PriorCoder:
     Arguments and results are the same as in `encode_steps`, but for y.
     """
     steps, size = (first, last), (height, width)
-    return self._scan_steps(number, self._decoder(), handle, memory, steps, size, psi)
+    return self._code_steps(number, self._decoder(), handle, memory, steps, size, psi)
 
-  def _scan_steps(self, number, coder, handle, memory, steps, size, psi):
+  def _code_steps(self, number, coder, handle, memory, steps, size, psi):
     where = self._xp.range(self._xp.shape(psi)[0])
     one = self.networks.schedule.passes[number]
-    handle, memory, y_hat = wavefront.scan_steps(
+    handle, memory, y_hat = wavefront.autoregressive_steps(
       self.networks, one, coder, handle, psi, where, memory, steps, size
     )
     return handle, memory, y_hat * self._step

@@ -66,7 +66,7 @@ class TensorCoder:
     return bool(self.prior.finish_decoder(handle))
 
   def encode_graph(self, y: tf.Tensor, z_hat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Y [h, w, M] and ẑ [h', w', N] -> the payload, a scalar string, and ŷ [h, w, M] float32."""
+    """Codes y [h, w, M] and ẑ [h', w', N] -> the payload, a string, and ŷ [h, w, M] float32."""
     with tf.device("/cpu:0"):
       return self.prior.encode(y, z_hat)
 

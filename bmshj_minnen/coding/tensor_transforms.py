@@ -58,7 +58,7 @@ class TensorTransforms:
     return self._g_a(image).numpy()
 
   def h_a(self, y: np.ndarray) -> np.ndarray:
-    """Y [h, w, M] -> ẑ [h', w', N], float32 integers; no channels without side information."""
+    """Rounded z: y [h, w, M] -> ẑ [h', w', N], float32 integers; N = 0 without any."""
     return self._h_a(y).numpy()
 
   def g_s(self, y_hat: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ class TensorTransforms:
     return self._model.analysis_without_gains(pad_to_latents(image)[None])[0]
 
   def h_a_graph(self, y: tf.Tensor) -> tf.Tensor:
-    """Y [h, w, M] -> ẑ [h', w', N], float32 integers; no channels without side information."""
+    """Rounded z: y [h, w, M] -> ẑ [h', w', N], float32 integers; N = 0 without any."""
     if self._model.h_a is None:
       shape = tf.shape(y)
       return tf.zeros([cfg.hyper_size(shape[0]), cfg.hyper_size(shape[1]), 0])
@@ -129,4 +129,4 @@ def field_of_network(name: str, network: Optional[tf.keras.layers.Layer]) -> til
       logging.warning(
         "%s is not divided into tiles, so that large images take much memory: %s.", name, error
       )
-  return tiling.field(name, layers)
+  return tiling.geometry_of(name, layers)

@@ -27,7 +27,7 @@ __all__ = [
   "Region",
   "Span",
   "box_of",
-  "field",
+  "geometry_of",
   "reduced",
   "refinement",
   "run",
@@ -59,7 +59,9 @@ _REFINEMENT_MEMORY = 2400
 
 @dataclasses.dataclass(frozen=True)
 class TileGeometry:
-  """The inputs that a part of a network's result needs, in units: samples of its coarser end.
+  """The inputs around an output that a network needs, in units.
+
+  A unit is one sample at the network's end of lower resolution.
 
   Attributes:
     inputs, outputs: rows (and columns) of source and result in a unit.
@@ -74,8 +76,8 @@ class TileGeometry:
   memory: int
 
 
-def field(name: str, layers: Optional[list[ReceptiveField]]) -> TileGeometry:
-  """The field of a network.
+def geometry_of(name: str, layers: Optional[list[ReceptiveField]]) -> TileGeometry:
+  """The geometry of a network.
 
   Args:
     name: "g_a", "h_a", "h_s" or "g_s".

@@ -4,13 +4,13 @@ from typing import Any
 
 from bmshj_minnen.coding.arrays import namespace
 from bmshj_minnen.coding.networks import IntegerNetworks
-from bmshj_minnen.coding.order import Pass
+from bmshj_minnen.coding.passes import Pass
 from bmshj_minnen.coding.symbols import SymbolCoder
 
-__all__ = ["scan", "scan_steps"]
+__all__ = ["autoregressive_loop", "autoregressive_steps"]
 
 
-def scan(
+def autoregressive_loop(
   networks: IntegerNetworks,
   coder: SymbolCoder,
   handle: Any,
@@ -41,14 +41,14 @@ def scan(
     where = one.positions(height, width)
     rows = where * schedule.slices + one.part
     steps = (xp.constant(0, "int32"), xp.shape(one.step_sizes(height, width))[0])
-    handle, memory, latents = scan_steps(
+    handle, memory, latents = autoregressive_steps(
       networks, one, coder, handle, xp.gather(psi, where), rows, memory, steps, (height, width)
     )
     y_hat = xp.tensor_scatter_nd_update(y_hat, rows[:, None], latents)
   return handle, xp.reshape(y_hat, [height * width, channels])
 
 
-def scan_steps(
+def autoregressive_steps(
   networks: IntegerNetworks,
   one: Pass,
   coder: SymbolCoder,

@@ -70,9 +70,9 @@ class Archive:
     return manifest.is_kept(record, request, record["sha256"], source_sha256)
 
   def is_recorded(self, target: str) -> bool:
-    """Whether an existing file is the result that the manifest lists at its place, damaged or not.
+    """Whether a file is the result that is listed for its place.
 
-    A damaged one has the size that is listed, and the time of its source.
+    A file with another hash counts, as damaged, if it has the listed size and the source's time.
     """
     if self._record(target):
       return True

@@ -14,10 +14,10 @@ from bmshj_minnen.images import image_files
 from bmshj_minnen.psnr import psnr
 from bmshj_minnen.quality import DEFAULT_QUALITY
 
-__all__ = ["header_of_answer", "is_opaque", "request_text"]
+__all__ = ["header_if_satisfied", "is_opaque", "request_text"]
 
 
-def header_of_answer(
+def header_if_satisfied(
   codec: Codec, request: dict[str, float], data: bytes, read_source: Callable[[], np.ndarray]
 ) -> Optional[reading.Header]:
   """The header of a file that is intact, of the codec's model, and satisfies a request; else None.

@@ -77,7 +77,7 @@ class Compression:
     if self.alpha and not existing.is_opaque(path, content):
       return None
     read_source = functools.partial(image_files.read_image, path, self.alpha, _ignore, content)
-    header = existing.header_of_answer(codec, self.quality, result, read_source)
+    header = existing.header_if_satisfied(codec, self.quality, result, read_source)
     return header and (header.height, header.width)
 
 

@@ -45,7 +45,7 @@ class Field:
     name: the name of the field.
     size: bytes.
     versions: the format versions that have the field.
-    least: the value of zeros in a big-endian number; None: the field holds bytes, not a number.
+    least: the value that is stored as zero, for a big-endian number; None: the field holds bytes.
   """
 
   name: str

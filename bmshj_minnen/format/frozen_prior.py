@@ -9,7 +9,7 @@ import numpy as np
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.format import fingerprints
-from bmshj_minnen.format.mixtures import IntegerMixture
+from bmshj_minnen.format.mixture_integers import IntegerMixture
 from bmshj_minnen.format.orders import Order
 from bmshj_minnen.format.tables import Tables
 

@@ -8,7 +8,7 @@ latents at a row, a column and of a slice of channels are coded:
 
 In a pass all latents are independent of each other, and each depends on the latents around it that
 earlier passes have coded. From this follow the mask of g_cm in training (`Order.masks`) and the
-loop of the entropy coder (`coding.order`).
+loop of the entropy coder (`coding.passes`).
 """
 
 import dataclasses

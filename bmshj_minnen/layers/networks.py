@@ -73,7 +73,7 @@ class Networks:
     return transforms.synthesis_transform(self.config.num_filters, self.gdn_dtype)
 
   def h_a(self) -> tf.keras.layers.Layer:
-    """Y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N]."""
+    """Side information: y [B, h, w, M] -> z [B, ceil(h/4), ceil(w/4), N]."""
     return transforms.hyper_analysis_transform(self.config.num_filters, self.activation)
 
   def h_s(self) -> tf.keras.layers.Layer:

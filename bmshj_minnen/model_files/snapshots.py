@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding.freezing import NotFiniteError, freeze
-from bmshj_minnen.coding.proof import check_codec
+from bmshj_minnen.coding.prior_check import check_codec
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model import Model

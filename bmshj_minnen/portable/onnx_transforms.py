@@ -25,7 +25,9 @@ class OnnxTransforms:
 
   def __init__(self, manifest: Manifest, sessions: Sessions):
     self.fields = {
-      name: manifest.graphs[name].field if name in manifest.graphs else tiling.field(name, None)
+      name: manifest.graphs[name].field
+      if name in manifest.graphs
+      else tiling.geometry_of(name, None)
       for name in ("g_a", "h_a", "g_s")
     }
     self._names = frozenset(manifest.graphs)
@@ -36,7 +38,7 @@ class OnnxTransforms:
     return self._sessions.run("g_a", {"image": image})[0]
 
   def h_a(self, y: np.ndarray) -> np.ndarray:
-    """Y [h, w, M] -> ẑ [h', w', N], float32 integers; no channels without side information."""
+    """Rounded z: y [h, w, M] -> ẑ [h', w', N], float32 integers; N = 0 without any."""
     if "h_a" not in self._names:
       return np.zeros([*map(cfg.hyper_size, y.shape[:2]), 0], np.float32)
     return self._sessions.run("h_a", {"y": y})[0]

@@ -46,7 +46,9 @@ class Coding:
     psi = tf.function(lambda z: networks.psi(z, height, width))
     self._psi = functools.partial(psi, tf.constant(latents.z_hat))
     loop = tf.function(
-      lambda psi: wavefront.scan(networks, side, tf.constant(0), psi, height, width, channels)
+      lambda psi: wavefront.autoregressive_loop(
+        networks, side, tf.constant(0), psi, height, width, channels
+      )
     )
     self._loop = functools.partial(loop, self._psi())
 

@@ -15,7 +15,7 @@ import numpy as np
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.coding.arrays import namespace
 from bmshj_minnen.format.frozen_prior import FrozenPrior
-from bmshj_minnen.format.mixtures import FRACTION_BITS, POSITION_BITS, half_probabilities
+from bmshj_minnen.format.mixture_integers import FRACTION_BITS, POSITION_BITS, half_probabilities
 from bmshj_minnen.format.tables import MAX_VALUE, PRECISION
 
 __all__ = ["Cumulatives", "MixtureDecoder", "MixtureEncoder"]

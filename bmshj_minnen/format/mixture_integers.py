@@ -1,4 +1,4 @@
-"""The integers with which mixtures of densities are coded, see `coding.mixture`."""
+"""The integers with which mixtures of densities are coded, see `coding.mixture_symbols`."""
 
 import dataclasses
 from typing import Callable

@@ -10,12 +10,12 @@ import tensorflow as tf
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tensors
 from bmshj_minnen.coding.fixed_point import INT16_MAX
-from bmshj_minnen.coding.mixture import Cumulatives
+from bmshj_minnen.coding.mixture_symbols import Cumulatives
 from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.prior_coder import PriorCoder
 from bmshj_minnen.entropy.range_coder import RangeCoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior, slice_name
-from bmshj_minnen.format.mixtures import LOGIT_STEP, MASS_BITS
+from bmshj_minnen.format.mixture_integers import LOGIT_STEP, MASS_BITS
 from bmshj_minnen.format.tables import PRECISION
 from bmshj_minnen.layers.per_slice import joined, slices_of
 from bmshj_minnen.model import Model

@@ -48,7 +48,7 @@ class Pass(Protocol):
   Attributes:
     part: the slice of channels that it codes.
     has_context: whether latents depend on others, so that `slots` may be called.
-    has_few_rows: whether steps have some tens of positions, or else thousands.
+    has_few_rows: True if a step has tens of positions, False if it has thousands.
   """
 
   part: int
