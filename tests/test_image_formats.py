@@ -280,6 +280,29 @@ def test_heic_names_what_reads_it(monkeypatch):
   _refuse(content, "pip install 'bmshj_minnen[evaluation]'")
 
 
+def _tiff(bits, samples):
+  """A TIFF of zeros, 3x4 pixels; offsets of its values are behind its nine tags."""
+  data, values = bytes(-(-4 * samples * bits // 8) * 3), struct.pack("<3H", *[bits] * 3)
+  start = 8 + 2 + 9 * 12 + 4
+  depth = (258, 3, 3, start) if samples == 3 else (258, 3, 1, bits)
+  colour = 2 if samples == 3 else 1
+  tags = [(256, 3, 1, 4), (257, 3, 1, 3), depth, (259, 3, 1, 1), (262, 3, 1, colour)]
+  tags += [(273, 4, 1, start + len(values)), (277, 3, 1, samples), (278, 3, 1, 3)]
+  tags += [(279, 4, 1, len(data))]
+  entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+  return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + values + data
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_tiffs_of_uncommon_depths_are_refused(samples):
+  for bits in (8, 16):
+    read = image_files.read_image("x", note=lambda text: None, content=_tiff(bits, samples))
+    np.testing.assert_array_equal(read, np.zeros((3, 4, 3)))
+  for bits in (10, 12, 14):
+    with pytest.raises(image_files.ImageError, match="convert it to 8-bit RGB first"):
+      image_files.read_image("x", content=_tiff(bits, samples))
+
+
 def test_jpeg_of_12_bits_is_named():
   buffer = io.BytesIO()
   PIL.Image.fromarray(pngs.levels(8, 8, 3)).save(buffer, "JPEG")
