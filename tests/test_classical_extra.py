@@ -148,7 +148,7 @@ def test_versions_name_encoder_and_settings():
     _codec(name, 30)
     assert " in FFmpeg " in classical.FORMATS[name].version()
   assert classical.FORMATS["av1"].version().startswith("libaom-av1 3.")
-  assert "-usage allintra" in classical.FORMATS["av1"].version()
+  assert "-usage good" in classical.FORMATS["av1"].version()
   assert classical.FORMATS["vvc"].version().startswith("libvvenc 1.")
   assert "-qpa 0" in classical.FORMATS["vvc"].version()
 

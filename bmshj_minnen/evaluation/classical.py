@@ -12,7 +12,7 @@
     mozjpeg420      MozJPEG, flat tables, trellis quantization    1..100, higher is better
     mozjpeg444      the same without chroma subsampling           1..100, higher is better
     jpegxl          libjxl                                        distance * 10, lower is better
-    av1             libaom all-intra 4:4:4, 10 bit, slower        CRF 0..63, lower is better
+    av1             libaom intra 4:4:4, 10 bit, slower            CRF 0..63, lower is better
     vvc             VVenC intra 4:2:0, 10 bit                     QP 0..63, lower is better
 
 The first seven come with the extra `evaluation`, the others with the extra `codecs`. No codec

@@ -206,7 +206,7 @@ FORMATS = {
     "libaom-av1",
     _YUV444,
     "obu",
-    ("-usage", "allintra", "-still-picture", "1", "-tune", "psnr", "-cpu-used", "2"),
+    ("-usage", "good", "-still-picture", "1", "-tune", "psnr", "-cpu-used", "2"),
     lambda quality: ("-crf", str(quality)),
     r"libaom-av1 @ \w+\] v(\S+)",
   ),

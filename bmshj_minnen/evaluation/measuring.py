@@ -92,6 +92,8 @@ def _measure(contender, photographs, output, keep_files):
   if not photographs:
     return
   codec = contender.make()
+  name = f"{contender.codec} {contender.setting}"
+  logging.info("%s, %s, of %d photographs", name, contender.version, len(photographs))
   with tempfile.TemporaryDirectory(dir=output) as folder:
     folder = pathlib.Path(folder)
     if keep_files:

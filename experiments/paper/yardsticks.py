@@ -5,6 +5,7 @@ Names of curves come from `evaluation/published_points/kodak.csv`. Curves whose 
 sizes.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,13 +43,18 @@ GROUPS = {
   },
 }
 # Classical codecs that are measured here, and published curves of the same codec.
-_SAME_CODEC = {
-  "jpeg420": "jpeg420",
-  "jpeg2000": "j2k-opj5",
-  "webp": "webp",
-  "hevc444": "bpg444",
-  "avif": "CompressAI av1",
-}
+_SAME_CODEC = (
+  ("jpeg420", "jpeg420"),
+  ("jpegli420", "jpeg420"),
+  ("mozjpeg420", "jpeg420"),
+  ("jpeg2000", "j2k-opj5"),
+  ("webp", "webp"),
+  ("hevc444", "bpg444"),
+  ("hevc444", "CompressAI hm"),
+  ("avif", "CompressAI av1"),
+  ("av1", "CompressAI av1"),
+  ("vvc", "CompressAI vtm"),  # VTM codes 4:4:4, ours 4:2:0.
+)
 _JOINT = "minnen-2018-neurips-opt-mse"
 _DRAWN = ("joint", "joint+refine50")  # Labels of our models for MSE.
 _PSNR, _SAVED = (26, 42), (-70, 40)  # Drawn ranges: dB, per cent.
@@ -108,19 +114,42 @@ def _of_metric(rows, metric):
 
 
 def _same_codec(rows):
-  """Compares our measurements of classical codecs with published ones."""
+  """Compares our measurements of classical codecs with published ones: curves, and points."""
   lines = []
-  for ours, theirs in _SAME_CODEC.items():
+  points, measured = published("psnr"), curves.measured(rows, "psnr")
+  for ours, theirs in _SAME_CODEC:
+    if ours not in measured:
+      continue
     cells = []
     for metric in curves.METRICS:
       own, other = curves.measured(rows, metric).get(ours), published(metric).get(theirs)
       both = own is not None and other is not None
       cells.append(rate_tables.per_cent(curves.bd_rate(other, own) if both else float("nan")))
-    lines.append([ours, theirs, *cells])
+    lines.append([ours, theirs, *cells, *_at_points(points[theirs], measured[ours])])
   title = "## Our measurements of classical codecs against published ones"
-  return f"{title}\n\n" + rate_tables.markdown(
-    ["measured here", "published", "PSNR", "MS-SSIM"], lines
+  head = ["measured here", "published", "PSNR", "MS-SSIM", "lowest point", "middle", "highest"]
+  return "\n\n".join(
+    [
+      title,
+      rate_tables.markdown(head, lines),
+      "Bjøntegaard rates, and the bits of single points of ours, of those that the published curve "
+      "reaches, at equal PSNR.",
+    ]
   )
+
+
+def _at_points(published_curve, own):
+  """Bits of the lowest, middle and highest shared point of ours against a published curve."""
+  found = [
+    (quality, rate)
+    for bpp, quality in zip(own.bpp, own.quality)
+    for rate in [curves.relative_rate(published_curve, bpp, quality)]
+    if math.isfinite(rate)
+  ]
+  if not found:
+    return ["–"] * 3
+  chosen = (found[0], found[len(found) // 2], found[-1])
+  return [f"{rate_tables.per_cent(rate)} ({quality:.1f} dB)" for quality, rate in chosen]
 
 
 def plot(rows: Sequence[measurements.Row]) -> Any:
