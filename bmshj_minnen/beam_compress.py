@@ -39,7 +39,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse_known, flags.FLAGS))
+  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS, known_only=True))
 
 
 if __name__ == "__main__":

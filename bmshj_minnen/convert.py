@@ -3,9 +3,10 @@
 python -m bmshj_minnen.convert --from_compressai=mbt2018-4-456e2af9.pth.tar --output=mbt2018-4
 """
 
+import functools
 import pathlib
 
-from absl import app
+from absl import app, flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -53,7 +54,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main)
+  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main)
+  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
 
 
 if __name__ == "__main__":

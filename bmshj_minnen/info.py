@@ -1,5 +1,6 @@
 """Prints facts about compressed files: `python -m bmshj_minnen.info FILE...`."""
 
+import functools
 import json
 import os
 import sys
@@ -62,7 +63,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main)
+  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ curl --data-binary @photo.tfci 'localhost:8080/decompress?scale=1/2' > back.png
 curl --data-binary @photo.tfci 'localhost:8080/preview?size=256' > preview.jpg
 """
 
+import functools
 import logging
 import sys
 
@@ -102,7 +103,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main)
+  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Trains a model: `python -m bmshj_minnen.train --lambda=0.01`."""
 
 import dataclasses
+import functools
 import math
 import os
 import signal
@@ -205,7 +206,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main)
+  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ python -m bmshj_minnen.verify --mode=decode --recursive small
 python -m bmshj_minnen.verify --mode=decode --sources=photos --recursive small
 """
 
+import functools
 import os
 import sys
 
@@ -101,7 +102,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main)
+  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
 
 
 if __name__ == "__main__":

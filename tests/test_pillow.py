@@ -219,7 +219,10 @@ def test_an_array_that_imageio_writes_is_rounded_or_refused(codec, tmp_path):
     ({"append_images": [_IMAGE]}, "TFCI holds one picture: leave out save_all and append_images"),
     ({"quality": "30"}, "quality must be a number, not '30'"),
     ({"bytes": "4000"}, "bytes must be a number, not '4000'"),
-    ({"bp": 1}, "TFCI has no option bp: it takes quality, bytes, bpp, psnr, exif, xmp, icc_"),
+    (
+      {"bp": 1},
+      "TFCI has no option bp: it takes quality, bytes, bpp, psnr, effort, exif, xmp,",
+    ),
     ({"exif": "x"}, "exif must be bytes or a PIL.Image.Exif, not 'x'"),
     ({"codec": "joint-mse"}, "codec must be a Codec, not 'joint-mse'"),
     ({"quality": float("nan")}, "the quality must be 1 to 100, whole or with a half, not nan"),

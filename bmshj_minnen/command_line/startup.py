@@ -34,7 +34,7 @@ __all__ = [
   "NOTHING_DONE",
   "Terminated",
   "one_line_errors",
-  "parse_known",
+  "parse",
   "resting_collector",
   "sigterm_interrupts",
 ]
@@ -170,21 +170,21 @@ def _wake_collector():
   gc.enable()
 
 
-def parse_known(flags: Any, argv: list[str]) -> list[str]:
-  """Parses the flags that a program knows, and returns the other arguments, which are for Beam.
+def parse(flags: Any, argv: list[str], known_only: bool = False) -> list[str]:
+  """Parses flags; a wrong value or an unknown flag prints one line, and exits with status 1.
 
-  A wrong value prints one line, and exits with status 1. absl's own parser also does, but refuses
-  arguments that it does not know.
+  absl's own parser prints two lines.
 
   Args:
     flags: absl's `FLAGS`.
     argv: the command line.
+    known_only: whether unknown flags are returned, such as those for Beam.
 
   Returns:
     The name of the program, and the arguments that are not its flags.
   """
   try:
-    return flags(argv, known_only=True)
+    return flags(argv, known_only=known_only)
   except Exception as error:  # From a flag of absl, or from a validator.
     _fail(error)
 
