@@ -110,10 +110,12 @@ def test_exact_pictures_have_no_psnr_in_json(tmp_path):
 
 
 def test_summaries_in_all_formats_with_other_curves(tmp_path):
-  other = {**_OLD, "results": {"psnr": [30.0, 33.0], "bpp": [0.32, 0.64]}}
+  rates = [0.32, 0.64, 0.64 * 2**0.5]
+  other = {**_OLD, "results": {"psnr": [30.0, 33.0, 34.5], "bpp": rates}}
   others = exchange.read([_write(tmp_path / "av1.json", other)])
   formats = (summary.PLOT_FORMATS, summary.TABLE_FORMATS)
-  summary.write(_ROWS, tmp_path, others, *formats)
+  third = [_row(codec, "3", bpp * 2**0.5, 34.5) for codec, bpp in [("o_1/x", 0.8), ("jpeg420", 1)]]
+  summary.write([*_ROWS, *third], tmp_path, others, *formats)
   assert all((tmp_path / name).stat().st_size for name in summary.FILES)
   # 0.8 and 1 / 0.8 of the bits of the measured codec.
   assert "| AV1 | -20.0 % | -36.0 % | +0.0 % |" in (tmp_path / "summary.md").read_text()
