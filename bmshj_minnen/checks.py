@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["choice", "number", "positive"]
+__all__ = ["choice", "number", "positive", "registered", "whole"]
 
 
 def choice(name: str, value: str, choices: Iterable[str]) -> None:
@@ -24,6 +24,34 @@ def choice(name: str, value: str, choices: Iterable[str]) -> None:
   """
   if value not in choices:
     raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(choices)}")
+
+
+def registered(kind: str, name: str, names: Iterable[str]) -> None:
+  """Checks that something is registered under a name.
+
+  Args:
+    kind: kind of the thing, for the message.
+    name: the name.
+    names: the names that are registered.
+
+  Raises:
+    ValueError: it is not.
+  """
+  if name not in names:
+    raise ValueError(
+      f"the {kind} {name!r} is none of {', '.join(names)}: import the module that registers it "
+      "first, in programs with --import=MODULE"
+    )
+
+
+def whole(name: str, value: Any, least: int) -> None:
+  """Checks that a value is a whole number of at least `least`; NumPy's integers are accepted.
+
+  Raises:
+    ValueError: the value is of another type, or below `least`.
+  """
+  if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+    raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
 def number(name: str, value: Any, range_in_words: str) -> float:

@@ -170,9 +170,8 @@ class ModelConfig:
         object.__setattr__(self, name, tuple(getattr(self, name)))
     checks.choice("prior", self.prior, PRIORS)
     checks.choice("scale_output", self.scale_output, SCALE_OUTPUTS)
-    if min(self.num_filters, self.latent_channels) < 1:
-      found = f"{self.num_filters} and {self.latent_channels}"
-      raise ValueError(f"num_filters and latent_channels must be at least 1, not {found}")
+    for name in ("num_filters", "latent_channels", "components", "context_support"):
+      checks.whole(name, getattr(self, name), 1)
     if self.context_support < 3 or self.context_support % 2 == 0:
       raise ValueError(f"context_support must be odd and at least 3, not {self.context_support}")
     if self.density != PAPERS_DENSITY and not self.parts.is_conditional:

@@ -52,7 +52,7 @@ shared_flags.define_path(
 flags.DEFINE_string(
   "prior",
   _MODEL.prior,
-  f"Prior that predicts the latents: {', '.join(config.PRIORS)}, or a registered one.",
+  f"Prior that predicts the latents: {', '.join(config.PRIORS)}.",
 )
 flags.DEFINE_integer("num_filters", _MODEL.num_filters, "N, channels inside the transforms.")
 flags.DEFINE_integer("latent_channels", _MODEL.latent_channels, "M, channels of the latents.")

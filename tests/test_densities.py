@@ -72,7 +72,24 @@ def test_tables_of_another_density_are_refused(monkeypatch, tmp_path):
 def test_what_is_no_density_is_refused_by_name():
   with pytest.raises(ValueError, match="density 'nobodys'.*import the module"):
     bmshj_minnen.Model(bmshj_minnen.ModelConfig(density="nobodys"))
+  with pytest.raises(ValueError, match="none of gaussian, laplace, logistic.*--import=MODULE"):
+    bmshj_minnen.Model(bmshj_minnen.ModelConfig(density="nobodys"))
   with pytest.raises(ValueError, match="factorized prior.*'laplace'"):
     bmshj_minnen.ModelConfig("factorized", density="laplace")
   with pytest.raises(ValueError, match="'gaussian' ships"):
     entropy.register("gaussian", densities.Family(tfp.distributions.Laplace))
+
+
+def test_tails_that_no_table_can_hold_are_refused_when_the_model_is_made():
+  """Of Student's t with 2 degrees of freedom, 6e-5 is beyond 128 scales; with 3, 1e-6."""
+  for name, degrees in (("test light", 3.0), ("test heavy", 2.0), ("test cauchy", 1.0)):
+    family = densities.Family(
+      lambda degrees=degrees, **at: tfp.distributions.StudentT(degrees, **at)
+    )
+    entropy.register(name, family)
+    mass = 2 * stats.t.cdf(-32767 / 256, degrees)
+    if mass <= 2.0**-16:
+      entropy.Conditional(bmshj_minnen.ModelConfig(density=name))
+    else:
+      with pytest.raises(ValueError, match=f"'{name}' has too heavy tails: .* {mass:.2g} of the"):
+        entropy.Conditional(bmshj_minnen.ModelConfig(density=name))

@@ -128,6 +128,8 @@ def test_mixtures_that_cannot_be_are_refused():
   for fields in ({"prior": "scale_hyperprior"}, {"scale_output": "scale"}):
     with pytest.raises(ValueError, match="a mixture, of several components, needs"):
       bmshj_minnen.ModelConfig(components=2, **fields)
-  for components in (0, 9):
-    with pytest.raises(ValueError, match=f"components must be 1 to 8, not {components}"):
+  with pytest.raises(ValueError, match="components must be 1 to 8, not 9"):
+    bmshj_minnen.ModelConfig(components=9)
+  for components in (0, 1.5, 2.0, True, "3"):
+    with pytest.raises(ValueError, match="components must be a whole number of at least 1, not"):
       bmshj_minnen.ModelConfig(components=components)

@@ -128,7 +128,7 @@ def test_orders_that_cannot_be_are_refused_by_name():
     bmshj_minnen.Model(bmshj_minnen.ModelConfig("joint", 4, 6, order="channel_slices"))
   with pytest.raises(ValueError, match="'causal' ships"):
     orders.register("causal", [[0]])
-  for pattern in ([0, 1], [[0, 2]], [[[0, 0]]], [[0.5, 1]], np.zeros([0, 2], int)):
+  for pattern in ([0, 1], [[0, 2]], [[[0, 0]]], [[0.5, 1]], [[0, 1], [2]], np.zeros([0, 2], int)):
     with pytest.raises(ValueError, match="the order 'test bad'"):
       orders.register("test bad", pattern)
 

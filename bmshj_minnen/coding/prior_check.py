@@ -144,7 +144,8 @@ def _check_network(name, fixed, expected):
 def _difference(name, outputs):
   return (
     f"files would be another model's: the {outputs} of {name} differ from those that the entropy "
-    "coder computes from its weights; give the network its own layers with `layers.register`"
+    "coder computes from its weights; h_s and g_ep must compute nothing but their layers in turn, "
+    "and g_cm must have the mask of its order"
   )
 
 

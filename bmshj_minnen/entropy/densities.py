@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bmshj_minnen import config
+from bmshj_minnen import checks, config
+from bmshj_minnen.format.tables import MAX_VALUE, TAIL_MASS
 
 __all__ = ["Family", "family_of", "register"]
 
@@ -69,14 +70,23 @@ def family_of(model_config: config.ModelConfig) -> Family:
   """The family of a model.
 
   Raises:
-    ValueError: no family is registered under `config.density`.
+    ValueError: no family is registered under `config.density`, or its tails are too heavy.
   """
-  if model_config.density not in _FAMILIES:
+  name = model_config.density
+  checks.registered("density", name, _FAMILIES)
+  if name not in _SHIPPED:
+    _check_tail(name, _FAMILIES[name])
+  return _FAMILIES[name]
+
+
+def _check_tail(name, family):
+  """Tables of whole numbers have all but 2^-16 of the mass, and their values have 16 bits."""
+  mass = 2 * float(family.exact_cdf(np.float64(-MAX_VALUE / config.SCALE_MAX)))
+  if not mass <= TAIL_MASS:
     raise ValueError(
-      f"the model has density {model_config.density!r}, which this program does not know: import"
-      " the module that registers it first"
+      f"the density {name!r} has too heavy tails: at scale {config.SCALE_MAX:g}, {mass:.2g} of the "
+      f"mass is beyond ±{MAX_VALUE}, where tables of entropy coding end; {TAIL_MASS:.2g} may be"
     )
-  return _FAMILIES[model_config.density]
 
 
 def _gaussian_cdf(x):

@@ -28,7 +28,7 @@ class Mixture:
     scales: the [64] float64 scales.
 
   Raises:
-    ValueError: the density is unknown.
+    ValueError: the density is unknown, or its tails are too heavy.
   """
 
   def __init__(self, model_config: config.ModelConfig):

@@ -11,11 +11,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression as tfc
 
-from bmshj_minnen.format.tables import BYTE_TABLE, ESCAPE_OFFSET, PRECISION, Tables, concatenate
+from bmshj_minnen.format.tables import (
+  BYTE_TABLE,
+  ESCAPE_OFFSET,
+  PRECISION,
+  TAIL_MASS,
+  Tables,
+  concatenate,
+)
 
 __all__ = ["RangeCoder", "table_builder"]
-
-TAIL_MASS = 2.0**-16  # Probability left to the escape: the least that the precision can express.
 
 
 def table_builder(prior: tfc.UniformNoiseAdapter) -> Callable[[], Tables]:

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from bmshj_minnen import checks
 from bmshj_minnen.config import PAPERS_ORDER
 from bmshj_minnen.format.geometry import causal_mask
 
@@ -98,16 +99,15 @@ def order_of(name: str) -> Order:
   Raises:
     ValueError: there is none.
   """
-  if name not in _ORDERS:
-    raise ValueError(
-      f"the model has order {name!r}, which this program does not know: import the module that"
-      " registers it first"
-    )
+  checks.registered("order", name, _ORDERS)
   return _ORDERS[name]
 
 
 def _checked(name, pattern):
-  pattern = np.asarray(pattern)
+  try:
+    pattern = np.asarray(pattern)
+  except ValueError as error:  # Rows of different lengths.
+    raise ValueError(f"the order {name!r} must have rows of one length") from error
   if pattern.ndim == 2:
     pattern = pattern[:, :, None]
   if pattern.ndim != 3 or not pattern.size or pattern.dtype.kind != "i":

@@ -4,9 +4,18 @@ import dataclasses
 
 import numpy as np
 
-__all__ = ["BYTE_TABLE", "ESCAPE_OFFSET", "MAX_VALUE", "PRECISION", "Tables", "concatenate"]
+__all__ = [
+  "BYTE_TABLE",
+  "ESCAPE_OFFSET",
+  "MAX_VALUE",
+  "PRECISION",
+  "TAIL_MASS",
+  "Tables",
+  "concatenate",
+]
 
 PRECISION = 16  # Bits of the probabilities in tables: the maximum of tfc's range coder.
+TAIL_MASS = 2.0**-PRECISION  # Probability left to the escape: the least that can be expressed.
 # An escaped value is stored as two bytes, the high one first, offset by this.
 ESCAPE_OFFSET = 2**15
 MAX_VALUE = ESCAPE_OFFSET - 1
