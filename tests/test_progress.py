@@ -68,13 +68,14 @@ class _Terminal(io.StringIO):
     return True
 
 
-def _shown(monkeypatch, stream, first_step, last_step, save_every, seconds=1.0):
-  """The logged lines of a run with this number of seconds per step."""
+def _shown(monkeypatch, stream, first_step, last_step, save_every, seconds=1.0, tracing=0.0):
+  """The logged lines of a run with this number of seconds per step, and for tracing the first."""
   lines, clock = [], [0.0]
   monkeypatch.setattr(sys, "stderr", stream)
   monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
   monkeypatch.setattr(progress.logging, "info", lambda text, *values: lines.append(text % values))
   with progress.ProgressCallback(first_step, last_step, "mse") as shown:
+    clock[0] += tracing
     for step in range(first_step + 1, last_step + 1):
       clock[0] += seconds
       shown.on_train_batch_end(0, {"loss": 2.5, "bpp": 0.75, "distortion": 65.025})
@@ -86,7 +87,7 @@ def _shown(monkeypatch, stream, first_step, last_step, save_every, seconds=1.0):
 
 def test_a_file_gets_a_line_a_block_with_the_time_of_the_whole_run(monkeypatch):
   stream = io.StringIO()
-  lines = _shown(monkeypatch, stream, 4000, 4100, 50)
+  lines = _shown(monkeypatch, stream, 4000, 4100, 50, tracing=30.0)
   assert stream.getvalue() == ""
   # 10 log10(255^2 / 65.025) = 30.
   assert lines == [

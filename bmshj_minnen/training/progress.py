@@ -54,6 +54,7 @@ class ProgressCallback(tf.keras.callbacks.Callback):
     self._first, self._last, self._distortion = first_step, steps, distortion
     self._step = first_step
     self._start = self._line_at = time.monotonic()
+    self._timed_from = first_step
     # disable=None: shown on a terminal only. smoothing=0: includes the time of saves.
     self._bar = tqdm.tqdm(
       total=steps, initial=first_step, unit="step", disable=None, smoothing=0, dynamic_ncols=True
@@ -67,6 +68,9 @@ class ProgressCallback(tf.keras.callbacks.Callback):
 
   def on_train_batch_end(self, batch, logs=None):
     self._step += 1
+    if self._step == self._first + 1:  # This one was traced, too, which takes far longer.
+      self._first_took = time.monotonic() - self._start
+      self._start, self._timed_from = time.monotonic(), self._step
     self._bar.set_postfix_str(self._numbers(logs), refresh=False)
     self._bar.update()
     is_first = self._step == self._first + _FIRST
@@ -79,7 +83,8 @@ class ProgressCallback(tf.keras.callbacks.Callback):
   def _log(self, logs):
     self._line_at = time.monotonic()
     if self._bar.disable:
-      a_step = (self._line_at - self._start) / (self._step - self._first)
+      timed = self._step - self._timed_from
+      a_step = (self._line_at - self._start) / timed if timed else self._first_took
       left = tqdm.tqdm.format_interval(a_step * (self._last - self._step))
       logging.info(
         "Step %d of %d, %.3g s each, %s left: %s",
