@@ -185,12 +185,12 @@ class _Run:
     self._check_finite("the state", *state.values())
     if self._held_out:
       names = (f"val_{name}" for name in self._trainer.validation_losses)
-      row.update(zip(names, self._trainer.validation_losses(self._pictures(self._held_out))))
+      row.update(zip(names, self._trainer.validate(self._pictures(self._held_out))))
       self._check_finite("the validation", *row.values())
     else:
       # Finite weights may be so large that their results are not finite.
       pictures = itertools.islice(self._pictures(self._source), 1)
-      self._check_finite("what the weights give", self._trainer.validation_losses(pictures))
+      self._check_finite("what the weights give", self._trainer.validate(pictures))
     # Write the row before the state: a row without its state is removed, a missing row is lost.
     self._table.add(row)
     step_file.save_state(self._state_path, state)
