@@ -14,6 +14,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import io
+import logging
 from typing import Callable
 
 import numpy as np
@@ -69,6 +70,10 @@ class JpegCodec:
     """A file from `compress` -> [H, W, 3] uint8."""
     with PIL.Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
       return np.asarray(image.convert("RGB"))
+
+
+# It logs a line whenever its threads end.
+logging.getLogger("pyvips").setLevel(logging.WARNING)
 
 
 def _module(name, codec):
