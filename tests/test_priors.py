@@ -15,7 +15,7 @@ def _row(run, quality, bpp, psnr, image="a.png"):
 
 
 def _rows(run, factor, image="a.png"):
-  points = ((1, 0.4, 30.0), (100, 0.8, 33.0))
+  points = ((1, 0.4, 30.0), (50, 0.6, 31.5), (100, 0.8, 33.0))
   return [_row(run, quality, factor * bpp, psnr, image) for quality, bpp, psnr in points]
 
 
@@ -30,10 +30,10 @@ _ROWS = [
 
 
 def _points(run, step, factor):
-  """Validations at two λ, with `factor` times the bits."""
+  """Validations at three λ, with `factor` times the bits."""
   return [
     lead.Point(run, step, lmbda, factor * bpp, mse)
-    for lmbda, bpp, mse in ((0.003, 0.4, 60.0), (0.03, 0.8, 30.0))
+    for lmbda, bpp, mse in ((0.003, 0.4, 60.0), (0.01, 0.6, 42.0), (0.03, 0.8, 30.0))
   ]
 
 
@@ -48,7 +48,7 @@ def test_a_prior_that_takes_a_quarter_more_bits_costs_that():
 
 
 def test_images_are_counted():
-  rows = [*_ROWS[:4], *_rows(_JOINT, 1.0, "b.png"), *_rows(_FACTORIZED, 0.8, "b.png")]
+  rows = [*_ROWS[:6], *_rows(_JOINT, 1.0, "b.png"), *_rows(_FACTORIZED, 0.8, "b.png")]
   text = tables.all_tables(rows, [])
   assert "| factorized equal 0 | +2.5 % | -20.0 % | +25.0 % | 1 |" in text
 
