@@ -108,7 +108,7 @@ def test_vvc_loses_little_more_than_its_chroma():
   assert metrics.psnr(colours.from_planes(planes), x_hat) > 50
   again = colours.to_planes(x_hat, subsampled=True)
   errors = [np.mean((a.astype(float) - b) ** 2) for a, b in zip(planes, again)]
-  assert max(errors) < 16  # Of 1023 levels.
+  assert max(errors) < 16  # Squares of levels, 0 to 1023.
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 5), (33, 47)])
@@ -119,7 +119,7 @@ def test_small_and_odd_sizes(name, height, width):
   x = codecs.photograph(64, 64)[:height, :width]
   x_hat = codec.decompress(codec.compress(x))
   assert x_hat.shape == x.shape
-  if min(height, width) >= 16:  # Of less, JPEG XL makes little.
+  if min(height, width) >= 16:  # JPEG XL is poor at smaller sides.
     assert np.abs(x_hat.astype(int) - x).mean() < 8
 
 

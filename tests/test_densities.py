@@ -81,7 +81,7 @@ def test_what_is_no_density_is_refused_by_name():
 
 
 def test_tails_that_no_table_can_hold_are_refused_when_the_model_is_made():
-  """Of Student's t with 2 degrees of freedom, 6e-5 is beyond 128 scales; with 3, 1e-6."""
+  """Student's t with 2 degrees of freedom has 6e-5 of its mass beyond 128 scales; with 3, 1e-6."""
   for name, degrees in (("test light", 3.0), ("test heavy", 2.0), ("test cauchy", 1.0)):
     family = densities.Family(
       lambda degrees=degrees, **at: tfp.distributions.StudentT(degrees, **at)
