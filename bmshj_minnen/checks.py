@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["choice", "number", "positive", "registered", "whole"]
+__all__ = ["choice", "is_whole", "number", "positive", "registered", "whole"]
 
 
 def choice(name: str, value: str, choices: Iterable[str]) -> None:
@@ -44,13 +44,18 @@ def registered(kind: str, name: str, names: Iterable[str]) -> None:
     )
 
 
+def is_whole(value: Any) -> bool:
+  """Whether a value is a whole number: Python's or NumPy's, not a truth value."""
+  return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def whole(name: str, value: Any, least: int) -> None:
   """Checks that a value is a whole number of at least `least`; NumPy's integers are accepted.
 
   Raises:
     ValueError: the value is of another type, or below `least`.
   """
-  if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+  if not is_whole(value) or value < least:
     raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 

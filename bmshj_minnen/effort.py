@@ -3,7 +3,7 @@
 Each effort is a number of steps of gradient descent on the latents, see `coding.refinement`.
 """
 
-import numbers
+from bmshj_minnen import checks
 
 __all__ = ["MAX_EFFORT", "STEPS", "steps_of"]
 
@@ -24,8 +24,9 @@ def steps_of(effort: int, refine: int = 0) -> int:
     TypeError: an argument is not a whole number.
     ValueError: an argument is out of range, or both are above 0.
   """
-  _check_whole("effort", effort)
-  _check_whole("refine", refine)
+  for name, value in (("effort", effort), ("refine", refine)):
+    if not checks.is_whole(value):
+      raise TypeError(f"{name} must be a whole number, not {value!r}")
   if not 0 <= effort <= MAX_EFFORT:
     raise ValueError(f"the effort must be 0 to {MAX_EFFORT}, not {effort}")
   if refine < 0:
@@ -35,8 +36,3 @@ def steps_of(effort: int, refine: int = 0) -> int:
       f"give either an effort or a number of steps: effort {effort} means {STEPS[effort]} steps"
     )
   return refine or STEPS[effort]
-
-
-def _check_whole(name, value):
-  if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-    raise TypeError(f"{name} must be a whole number, not {value!r}")

@@ -50,8 +50,11 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
   # Without means ŷ is a whole number.
   y_peak, y_hat, y_step = _peak(y), tf.round(y), 1.0
+  z_hat = tf.round(model.hyper_analysis(y)) if config.parts.hyperprior else None
   if config.parts.means:
-    peak = max(y_peak, _peak(_means(model, y, y_hat)))
+    # Means of a badly trained model may exceed all latents. Scales come last.
+    means = model.parameters(model.hyper_synthesis(z_hat, tf.shape(y)), y_hat)[-2]
+    peak = max(y_peak, _peak(means))
     y_step = min(fixed_point.power_of_two_step(peak), _COARSEST_MEAN_STEP)
   order = orders.order_of(config.order)
   head = _Head(config, y_step, order.slices)
@@ -62,7 +65,7 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
   tables = []
   psi, hyper_layers = None, ()
   if config.parts.hyperprior:
-    z_hat = model.z_density.uncentered(tf.round(model.hyper_analysis(y)))
+    z_hat = model.z_density.uncentered(z_hat)
     medians = model.z_density.median.numpy() if config.medians else None
     psi, *last = _freeze_all_but_last("h_s", model.h_s, z_hat, 1.0, layers, medians)
     psi = psi[:, : y.shape[1], : y.shape[2]]
@@ -138,14 +141,6 @@ def visible_weights(kernel: np.ndarray, masks: np.ndarray) -> np.ndarray:
   return _flat(
     kernel.reshape(*visible.shape, kernel.shape[2] // visible.shape[2], kernel.shape[3])[visible]
   )
-
-
-def _means(model, y, y_hat):
-  """The means of p(ŷ), of which those of a badly trained model may exceed all latents."""
-  psi = None
-  if model.h_a is not None:
-    psi = model.hyper_synthesis(tf.round(model.hyper_analysis(y)), tf.shape(y))
-  return model.parameters(psi, y_hat)[-2]  # Before the scales.
 
 
 def _last_name(name, network):

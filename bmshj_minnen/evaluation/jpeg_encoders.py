@@ -13,13 +13,12 @@ more by PSNR with flat tables than with any other of its nine.
 import dataclasses
 import importlib
 import importlib.metadata
-import io
 import logging
 from typing import Callable
 
 import numpy as np
-import PIL.Image
 
+from bmshj_minnen.evaluation import pillow_codecs
 from bmshj_minnen.evaluation.formats import REMEDY_CODECS
 
 __all__ = ["FORMATS", "JpegCodec", "JpegFormat"]
@@ -39,7 +38,7 @@ class JpegFormat:
   version: Callable[[], str]
   suffix: str = ".jpg"
   limits: tuple[int, int] = (1, 100)
-  qualities: tuple[int, ...] = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+  qualities: tuple[int, ...] = pillow_codecs.JPEG_QUALITIES
 
   def make(self, quality: int) -> "JpegCodec":
     """The codec at one quality."""
@@ -68,8 +67,7 @@ class JpegCodec:
 
   def decompress(self, data: bytes) -> np.ndarray:
     """A file from `compress` -> [H, W, 3] uint8."""
-    with PIL.Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-      return np.asarray(image.convert("RGB"))
+    return pillow_codecs.decoded(data, "JPEG")
 
 
 # It logs a line whenever its threads end.

@@ -19,7 +19,7 @@ import PIL.Image
 
 from bmshj_minnen.evaluation.formats import REMEDY
 
-__all__ = ["FORMATS", "PillowCodec", "PillowFormat"]
+__all__ = ["FORMATS", "JPEG_QUALITIES", "PillowCodec", "PillowFormat", "decoded"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +103,14 @@ def _hevc(qp):
   return {"chroma": 444, "matrix_coefficients": 1, "enc_params": encoder}
 
 
-_JPEG_QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+JPEG_QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 
 FORMATS = {
   "jpeg420": PillowFormat(
-    "JPEG", ".jpg", "libjpeg_turbo", (1, 100), _JPEG_QUALITIES, _jpeg("4:2:0")
+    "JPEG", ".jpg", "libjpeg_turbo", (1, 100), JPEG_QUALITIES, _jpeg("4:2:0")
   ),
   "jpeg444": PillowFormat(
-    "JPEG", ".jpg", "libjpeg_turbo", (1, 100), _JPEG_QUALITIES, _jpeg("4:4:4")
+    "JPEG", ".jpg", "libjpeg_turbo", (1, 100), JPEG_QUALITIES, _jpeg("4:4:4")
   ),
   "jpeg2000": PillowFormat(
     "JPEG2000",
@@ -173,8 +173,13 @@ class PillowCodec:
 
   def decompress(self, data: bytes) -> np.ndarray:
     """A file from `compress` -> [H, W, 3] uint8."""
-    with PIL.Image.open(io.BytesIO(data), formats=[self._pillow_format]) as image:
-      return np.asarray(image.convert("RGB"))
+    return decoded(data, self._pillow_format)
+
+
+def decoded(data: bytes, pillow_format: str) -> np.ndarray:
+  """A file of a format of Pillow -> [H, W, 3] uint8."""
+  with PIL.Image.open(io.BytesIO(data), formats=[pillow_format]) as image:
+    return np.asarray(image.convert("RGB"))
 
 
 def _pillow_heif():
