@@ -29,7 +29,7 @@ import PIL.Image
 import PIL.ImageFile
 
 import bmshj_minnen
-from bmshj_minnen import portable
+from bmshj_minnen import checks, portable
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.effort import MAX_EFFORT
 from bmshj_minnen.file_tools import outputs
@@ -199,7 +199,7 @@ def _is_number(value):
 
 
 def _is_effort(value):
-  return isinstance(value, numbers.Integral) and _is_number(value) and 0 <= value <= MAX_EFFORT
+  return checks.is_whole(value) and 0 <= value <= MAX_EFFORT
 
 
 def _is_bytes(value):
