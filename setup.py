@@ -87,6 +87,8 @@ setup(
     "dask": ['apache-beam[dask]>=2.77; python_version >= "3.10"'],
     # pillow-heif carries x265, for HEVC; Pillow carries AVIF from 11.3 on.
     "evaluation": ["bjontegaard>=1.3", "matplotlib>=3.9", "pillow>=11.3", "pillow-heif>=1.1"],
+    # More columns of `evaluate`; both are BSD-3-Clause.
+    "perceptual": ["flip-evaluator>=1.6", "ssimulacra2>=0.3"],
     # More codecs of `evaluate`. imageio-ffmpeg carries FFmpeg with libjxl, libaom and, from 0.6 on,
     # VVenC; pyvips-binary carries libvips with MozJPEG.
     "codecs": ["imageio-ffmpeg>=0.6", "pyjpegli>=0.3", "pyvips>=3.0", "pyvips-binary>=8.16"],

@@ -21,6 +21,7 @@ from bmshj_minnen.evaluation import (
   exchange,
   measurements,
   measuring,
+  perceptual,
   published,
   report,
   subjects,
@@ -89,6 +90,11 @@ for _name, _formats in (("plots", summary.PLOT_FORMATS), ("tables", summary.TABL
     lambda values, formats=_formats: set(values) <= set(formats),
     f"give some of {', '.join(_formats)}",
   )
+_PERCEPTUAL = flags.DEFINE_list(
+  "perceptual",
+  [],
+  f"Perceptual metrics, more columns of the results: {', '.join(perceptual.METRICS)}.",
+)
 _KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
 
 
@@ -121,14 +127,18 @@ def main(argv):
       lmbda=_REFINEMENT.lmbda,
       alpha=_ALPHA.value,
       keep_files=_KEEP_FILES.value,
+      perceptual=_PERCEPTUAL.value,
     )
     others = exchange.read(_COMPARE.value)  # Before hours of measuring.
     if _REPORT.value:
       report.refuse_other(pathlib.Path(_REPORT.value))
     for entry in measuring.evaluate(config):
+      perceived = [f"  {name} {entry[name]:.4f}" for name in _PERCEPTUAL.value]
       print(
         "{codec:10} {setting:>20} {images:4} images {bpp:7.4f} bpp {psnr_db:7.3f} dB "
-        "MS-SSIM {ms_ssim:.5f}  {encode_s:.3f} s  {decode_s:.3f} s".format(**entry)
+        "MS-SSIM {ms_ssim:.5f}  {encode_s:.3f} s  {decode_s:.3f} s".format(**entry),
+        *perceived,
+        sep="",
       )
     rows = measurements.read_rows(pathlib.Path(config.output) / measuring.TABLE)
     for sentence in cautions.of_averages(rows):

@@ -7,7 +7,7 @@ import math
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 from bmshj_minnen import metrics
 from bmshj_minnen.file_tools import outputs
@@ -15,16 +15,19 @@ from bmshj_minnen.file_tools import outputs
 __all__ = [
   "AVERAGED",
   "DIGITS",
+  "PERCEPTUAL",
   "Row",
   "Table",
   "averages",
   "incomplete",
+  "perceptual_columns",
   "read_rows",
   "settings_without_figures",
   "without_figure",
 ]
 
 AVERAGED = ("psnr_db", "ms_ssim")  # Columns in which some photographs have no finite figure.
+PERCEPTUAL = ("ssimulacra2", "flip")  # Columns that a table has only on demand, see `perceptual`.
 DIGITS = 6  # Digits after the decimal point of all figures.
 
 
@@ -42,6 +45,7 @@ class Row:
     psnr_db: PSNR of 8-bit RGB in dB, the error averaged over all channels.
     ms_ssim, ms_ssim_db: MS-SSIM of 8-bit RGB, averaged over channels; see `metrics.ms_ssim_db`.
     encode_s, decode_s: seconds between pixels and bytes, after a first run to warm up.
+    ssimulacra2, flip: see `perceptual.METRICS`; None: not measured.
   """
 
   codec: str
@@ -58,9 +62,11 @@ class Row:
   ms_ssim_db: float
   encode_s: float
   decode_s: float
+  ssimulacra2: Optional[float] = None
+  flip: Optional[float] = None
 
 
-_FIELDS = dataclasses.fields(Row)
+_FIELDS = [field for field in dataclasses.fields(Row) if field.name not in PERCEPTUAL]
 _NAMES = [field.name for field in _FIELDS]
 
 
@@ -70,7 +76,8 @@ def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
   PSNR is averaged in decibels. `ms_ssim_db` is computed from the average MS-SSIM, the only value
   that publications give. Both are averaged without the photographs of `without_figure`;
   `psnr_images` and `ms_ssim_images` count the others. All other columns are averaged over all
-  photographs. A setting without finite figures has no finite average.
+  photographs. A setting without finite figures has no finite average. A perceptual metric has an
+  average, the mean, if any row has it; it is NaN for settings that lack it for some photograph.
   """
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
@@ -92,8 +99,16 @@ def averages(rows: Sequence[Row]) -> list[dict[str, Any]]:
     entry["ms_ssim"] = round(ms_ssim, DIGITS)
     entry["ms_ssim_db"] = round(metrics.ms_ssim_db(ms_ssim), DIGITS)
     entry["ms_ssim_images"] = sum(map(math.isfinite, missing))
+    for name in perceptual_columns(rows):
+      values = [getattr(row, name) for row in group]
+      entry[name] = math.nan if None in values else _mean(values)
     result.append(entry)
   return result
+
+
+def perceptual_columns(rows: Sequence[Row]) -> list[str]:
+  """The metrics of `PERCEPTUAL` that any row has."""
+  return [name for name in PERCEPTUAL if any(getattr(row, name) is not None for row in rows)]
 
 
 def _mean(values):
@@ -155,12 +170,19 @@ def read_rows(path: pathlib.Path) -> list[Row]:
     names = reader.fieldnames
   except (UnicodeDecodeError, csv.Error):
     names = []
-  if names is not None and names != _NAMES:
+  optional = (names or _NAMES)[len(_NAMES) :]
+  if names is not None and names != _NAMES + [name for name in PERCEPTUAL if name in optional]:
     raise ValueError(f"{path} is not a table of evaluations: delete it, or give another folder")
   try:
-    return [Row(**{field.name: field.type(row[field.name]) for field in _FIELDS}) for row in reader]
+    return [_row(cells, optional) for cells in reader]
   except (TypeError, ValueError, csv.Error) as error:
     raise ValueError(f"{path}, line {reader.line_num}, is damaged: delete the line") from error
+
+
+def _row(cells, optional):
+  figures = {field.name: field.type(cells[field.name]) for field in _FIELDS}
+  # Lines that are cut off have None in place of cells.
+  return Row(**figures, **{n: float(cells[n]) if cells[n] != "" else None for n in optional})
 
 
 class Table:
@@ -168,19 +190,27 @@ class Table:
 
   Args:
     path: path of the file; its rows are read if it exists.
+    perceptual: metrics of `PERCEPTUAL` that rows should have.
 
   Raises:
     ValueError: the file is not a table of evaluations, or a line is damaged.
   """
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path, perceptual: Sequence[str] = ()):
     self._path = path
+    self._wanted = perceptual
     self.rows = read_rows(path)
+    self._columns = [
+      *_NAMES,
+      *(n for n in PERCEPTUAL if n in {*perceptual, *perceptual_columns(self.rows)}),
+    ]
 
   def has(self, codec: str, setting: str, image: str) -> bool:
-    """Whether the table has a row of this codec, setting and image."""
-    key = (codec, setting, image)
-    return any((row.codec, row.setting, row.image) == key for row in self.rows)
+    """Whether the table has a row of this codec, setting and image, with all wanted metrics."""
+    return any(
+      _key(row) == (codec, setting, image) and None not in [getattr(row, n) for n in self._wanted]
+      for row in self.rows
+    )
 
   def drop_outdated(
     self, versions: Mapping[tuple[str, str], str], checksums: Mapping[str, str]
@@ -197,14 +227,29 @@ class Table:
       if versions.get((row.codec, row.setting), row.version) == row.version
       and checksums.get(row.image, row.crc32) == row.crc32
     ]
-    text = _csv_line(_NAMES) + "".join(map(_csv_line, map(dataclasses.astuple, self.rows)))
-    outputs.write_atomically(str(self._path), text.encode())
+    self._write()
 
   def add(self, row: Row) -> None:
-    """Appends a row, also to the file."""
+    """Appends a row, also to the file, or replaces the row of the same codec, setting and image."""
+    index = next((i for i, other in enumerate(self.rows) if _key(other) == _key(row)), None)
+    if index is not None:
+      self.rows[index] = row
+      self._write()
+      return
     self.rows.append(row)
     with open(self._path, "a", newline="", encoding="utf-8") as file:
-      file.write(_csv_line(dataclasses.astuple(row)))
+      file.write(self._line(row))
+
+  def _write(self):
+    text = _csv_line(self._columns) + "".join(map(self._line, self.rows))
+    outputs.write_atomically(str(self._path), text.encode())
+
+  def _line(self, row):
+    return _csv_line([getattr(row, name) for name in self._columns])
+
+
+def _key(row):
+  return (row.codec, row.setting, row.image)
 
 
 def _csv_line(values):

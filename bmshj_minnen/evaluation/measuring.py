@@ -21,7 +21,7 @@ from typing import Any
 from absl import logging
 
 from bmshj_minnen import metrics
-from bmshj_minnen.evaluation import summary
+from bmshj_minnen.evaluation import perceptual, summary
 from bmshj_minnen.evaluation.measurements import DIGITS, Row, Table, averages
 from bmshj_minnen.evaluation.subjects import EvaluationConfig, find_contenders, find_photographs
 from bmshj_minnen.file_tools import outputs
@@ -41,15 +41,16 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
 
   Raises:
     ValueError: the output belongs to another program; the photographs are missing or not valid; a
-      model is not valid; a codec is unknown or not installed, or cannot code a photograph. Only the
-      last error occurs after measurements have begun.
+      model is not valid; a codec or metric is unknown or not installed; a codec cannot code a
+      photograph. Only the last error occurs after measurements have begun.
   """
   photographs = find_photographs(config.images, config.alpha)
   contenders = find_contenders(config)
+  metric_of = {name: perceptual.metric(name) for name in config.perceptual}
   output = pathlib.Path(config.output)
   _refuse_other(output, config.keep_files)
   output.mkdir(parents=True, exist_ok=True)
-  table = Table(output / TABLE)
+  table = Table(output / TABLE, config.perceptual)
   table.drop_outdated(
     {(c.codec, c.setting): c.version for c in contenders}, {p.name: p.crc32 for p in photographs}
   )
@@ -60,7 +61,7 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
   try:
     for contender in contenders:
       todo = [photograph for c, photograph in missing if c is contender]
-      for row in _measure(contender, todo, output, config.keep_files):
+      for row in _measure(contender, todo, output, config.keep_files, metric_of):
         table.add(row)
         done += 1
         figures = f"{row.bpp:.3f} bpp, {row.psnr_db:.2f} dB, MS-SSIM {row.ms_ssim:.4f}"
@@ -87,8 +88,8 @@ def _refuse_other(output, keep_files):
     )
 
 
-def _measure(contender, photographs, output, keep_files):
-  """Yields one row per photograph."""
+def _measure(contender, photographs, output, keep_files, metric_of):
+  """Yields one row per photograph; `metric_of` is {name: perceptual metric}."""
   if not photographs:
     return
   codec = contender.make()
@@ -100,12 +101,12 @@ def _measure(contender, photographs, output, keep_files):
       folder = output / _FILES / contender.codec / contender.setting
       folder.mkdir(parents=True, exist_ok=True)
     # The first run of a learned codec traces graphs, so it is not timed.
-    _measure_one(contender, codec, photographs[0], folder)
+    _measure_one(contender, codec, photographs[0], folder, {})
     for photograph in photographs:
-      yield _measure_one(contender, codec, photograph, folder)
+      yield _measure_one(contender, codec, photograph, folder, metric_of)
 
 
-def _measure_one(contender, codec, photograph, folder):
+def _measure_one(contender, codec, photograph, folder, metric_of):
   x = photograph.read()
   file = folder / f"{photograph.name}{contender.suffix}"
   start = time.perf_counter()
@@ -127,4 +128,5 @@ def _measure_one(contender, codec, photograph, folder):
   figures = (8 * size / (height * width), metrics.psnr(x, x_hat), ms_ssim, ms_ssim_db)
   figures = (round(figure, DIGITS) for figure in (*figures, encode_s, decode_s))
   names = (contender.codec, contender.setting, contender.version, photograph.name, photograph.crc32)
-  return Row(*names, width, height, size, *figures)
+  perceived = {name: round(metric(x, x_hat), DIGITS) for name, metric in metric_of.items()}
+  return Row(*names, width, height, size, *figures, **perceived)

@@ -79,7 +79,7 @@ def latex_summary(rows: Sequence[measurements.Row], others: _Others = None) -> s
       caution = cautions.of_rates(named, itertools.product(several, several))
       parts += [f"% {_rates_title(metric)}", *([f"% {caution}"] if caution else [])]
       parts.append(latex(["", *several], _rates(named, several, several)))
-  parts += ["% Averages over images", latex(_AVERAGES, _average_lines(rows))]
+  parts += ["% Averages over images", latex(*_average_table(rows))]
   return "\n".join(parts) + "\n"
 
 
@@ -154,7 +154,7 @@ def by_image(rows: Sequence[measurements.Row], metric: str, anchor: str) -> str:
 
 def averages(rows: Sequence[measurements.Row]) -> str:
   """The averages of each codec and setting, in Markdown."""
-  parts = ["## Averages over images", markdown(_AVERAGES, _average_lines(rows))]
+  parts = ["## Averages over images", markdown(*_average_table(rows))]
   if any(
     entry[f"{metric}_images"] < entry["images"]
     for entry in measurements.averages(rows)
@@ -169,15 +169,19 @@ def averages(rows: Sequence[measurements.Row]) -> str:
 _AVERAGES = ("codec", "setting", "images", "bytes", "bpp", "PSNR", "MS-SSIM", "its dB")
 
 
-def _average_lines(rows):
-  return [
+def _average_table(rows):
+  """The head, and a line for each codec and setting."""
+  perceptual = measurements.perceptual_columns(rows)
+  lines = [
     [
       *(entry["codec"], entry["setting"], str(entry["images"]), f"{entry['bytes']:.0f}"),
       *(f"{entry['bpp']:.4f}", f"{entry['psnr_db']:.3f}", f"{entry['ms_ssim']:.5f}"),
       f"{entry['ms_ssim_db']:.3f}",
+      *(f"{entry[name]:.4f}" if np.isfinite(entry[name]) else "–" for name in perceptual),
     ]
     for entry in measurements.averages(rows)
   ]
+  return [*_AVERAGES, *perceptual], lines
 
 
 def per_cent(value: float) -> str:

@@ -122,24 +122,25 @@ def _data(rows, codecs, contenders, photographs, pictures):
     }
     for codec, look in appearances(codecs).items()
   }
+  figures = (*_FIGURES, *measurements.perceptual_columns(rows))
   return {
     "codecs": looks,
-    "figures": _FIGURES,
+    "figures": figures,
     "averages": {
-      own.column: [_figures(entry) for entry in curves.averages(rows, metric)]
+      own.column: [_values(entry, figures) for entry in curves.averages(rows, metric)]
       for metric, own in curves.METRICS.items()
     },
-    "images": _images(rows, contenders, photographs, pictures),
+    "images": _images(rows, contenders, photographs, pictures, figures),
   }
 
 
-def _figures(entry: dict[str, Any]) -> list[Any]:
-  """Values of `_FIGURES`, with None for NaN and infinity, which JSON lacks."""
-  values = [entry[name] for name in _FIGURES]
+def _values(entry: dict[str, Any], figures: Sequence[str]) -> list[Any]:
+  """Values of these figures, with None for NaN and infinity, which JSON lacks."""
+  values = [entry.get(name) for name in figures]
   return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
 
 
-def _images(rows, contenders, photographs, pictures):
+def _images(rows, contenders, photographs, pictures, figures):
   shown = {(c.codec, c.setting) for c in contenders}
   names = list(dict.fromkeys(c.codec for c in contenders))
   own = {p.name: [row for row in rows if row.image == p.name] for p in photographs}
@@ -157,7 +158,7 @@ def _images(rows, contenders, photographs, pictures):
         "width": group[0].width,
         "height": group[0].height,
         "original": f"{_PICTURES}/{pictures.original(photograph)}",
-        "rows": [_figures(vars(row)) for row in group],
+        "rows": [_values(vars(row), figures) for row in group],
         "levels": [
           {
             codec: {"row": group.index(row), **files[photograph.name, codec, row.setting]}

@@ -50,6 +50,7 @@ class EvaluationConfig:
     lmbda: λ of the refinement; None: the λ of the training, or of the quality.
     alpha: treatment of transparency, see `image_files.read_image`.
     keep_files: whether the compressed files stay in the output folder.
+    perceptual: names in `perceptual.METRICS`, columns that the table gets beside the others.
   """
 
   images: str
@@ -63,6 +64,7 @@ class EvaluationConfig:
   lmbda: Optional[float] = None
   alpha: Optional[str] = None
   keep_files: bool = False
+  perceptual: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)

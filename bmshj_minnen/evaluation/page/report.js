@@ -9,8 +9,9 @@ const METRIC_TITLES = { psnr_db: "PSNR (dB)", ms_ssim_db: "MS-SSIM (dB)" };
 const HEADS = {
   codec: "codec", setting: "quality", bytes: "bytes", bpp: "bits per pixel", psnr_db: "PSNR, dB",
   ms_ssim: "MS-SSIM", ms_ssim_db: "its dB", encode_s: "encode, s", decode_s: "decode, s",
+  ssimulacra2: "SSIMULACRA 2", flip: "FLIP",
 };
-const DIGITS = { bpp: 4, psnr_db: 2, ms_ssim: 5, ms_ssim_db: 2, encode_s: 3, decode_s: 3 };
+const DIGITS = { bpp: 4, psnr_db: 2, ms_ssim: 5, ms_ssim_db: 2, encode_s: 3, decode_s: 3, ssimulacra2: 2, flip: 4 };
 
 function text(row, name) {
   const value = figure(row, name);
