@@ -1,13 +1,13 @@
 """Functions of tensors, traced once."""
 
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen.runtime.forking import refuse_forked
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "without_autograph"]
 
 
 class Graph:
@@ -46,6 +46,17 @@ class Graph:
       return tf.function(self._function, self._signature, autograph=False).get_concrete_function()
     except tf.errors.OperatorNotAllowedInGraphError:
       return tf.function(self._function, self._signature).get_concrete_function()
+
+
+def without_autograph(function: Callable, *args: Any) -> Any:
+  """Calls a function of tensors without AutoGraph, if it works without, in a graph or eagerly.
+
+  Keras converts all that `fit` calls, which takes a third of the time to trace a training step.
+  """
+  try:
+    return tf.autograph.experimental.do_not_convert(function)(*args)
+  except tf.errors.OperatorNotAllowedInGraphError:
+    return function(*args)
 
 
 def _mixed_precision():

@@ -16,6 +16,7 @@ from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.pixels import to_uint8
 from bmshj_minnen.runtime.forking import refuse_forked
+from bmshj_minnen.runtime.graph import without_autograph
 from bmshj_minnen.training import stored_latents
 from bmshj_minnen.training.muon import Muon
 from bmshj_minnen.training.own_parts import Batch, OwnParts
@@ -205,7 +206,7 @@ class Trainer(tf.keras.Model):
 
   def train_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """The training step of `fit`; `x` as in `gradient_step`; returns metric name -> mean."""
-    return self._updated_means(self._means, self.gradient_step(x), 1)
+    return self._updated_means(self._means, without_autograph(self.gradient_step, x), 1)
 
   def validation_values(self, x: tf.Tensor) -> list[tf.Tensor]:
     """Values for `metrics`: `validation_losses`, some losses at each λ, and the caller's own.
@@ -226,7 +227,8 @@ class Trainer(tf.keras.Model):
 
   def test_step(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """The validation step of `fit`: [B, H, W, 3] in 0..255 -> metric name -> mean."""
-    return self._updated_means(self.metrics, self.validation_values(x), tf.shape(x)[0])
+    values = without_autograph(self.validation_values, x)
+    return self._updated_means(self.metrics, values, tf.shape(x)[0])
 
   @staticmethod
   def _updated_means(metrics, values, weight):
