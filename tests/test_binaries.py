@@ -201,8 +201,7 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
   damaged[1].write_bytes(good[:-7])
   result = programs.run("compress", *args, tmp_path / "in")
   assert result.returncode == 0, result.stderr
-  # A slow machine shows progress.
-  assert all(line.endswith(" left") for line in result.stderr.splitlines())
+  assert result.stderr == ""
   assert f"{len(first) - 2} more were there already" in result.stdout
   assert all((out / f"{name}.tfci").read_bytes() == good for name in names)
   kept = {path: path.stat().st_ino for path in first if path not in damaged}
@@ -304,8 +303,7 @@ def test_originals_are_kept_and_results_of_another_model_made_again(folder, tmp_
   # Two jobs, whose estimates build the Keras model, without terminals to write to.
   model = f"--model={folder}/joint"
   result = programs.run("compress", model, "--verbose", "--skip_existing", *args)
-  # A slow machine shows progress.
-  assert all(line.endswith(" left") for line in result.stderr.splitlines())
+  assert result.stderr == ""
   assert result.returncode == 0
   assert result.stdout.count("estimated bits") == 2
   for name in ("a.tfci", "b.tfci"):
