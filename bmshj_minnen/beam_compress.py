@@ -11,14 +11,14 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import corpus_flags, shared_flags
+from bmshj_minnen.command_line import corpus_flags, quality_flags, shared_flags
 from bmshj_minnen.corpus import pipeline, storage, tasks
 from bmshj_minnen.model_files import model_directory
 
 _CORPUS = corpus_flags.CorpusFlags()
 _PRECISION = shared_flags.define_precision()
 _MODEL = shared_flags.define_model()
-_QUALITY = shared_flags.QualityFlags()
+_QUALITY = quality_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
 
 

@@ -14,7 +14,7 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.command_line import refinement_flags, shared_flags
 from bmshj_minnen.evaluation import (
   cautions,
   classical,
@@ -52,7 +52,7 @@ flags.register_validator(
   "give whole numbers, such as 20,40,60",
 )
 _PRECISION = shared_flags.define_precision()
-_REFINEMENT = shared_flags.RefinementFlags()
+_REFINEMENT = refinement_flags.RefinementFlags()
 _ALPHA = shared_flags.define_alpha()
 _REPORT = flags.DEFINE_string(
   "report",
