@@ -3,10 +3,9 @@
 python -m bmshj_minnen.beam_compress --input='photos/**/*.jpg' --output=small --quality=30
 """
 
-import functools
 import sys
 
-from absl import app, flags, logging
+from absl import logging
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -39,7 +38,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS, known_only=True))
+  startup.run(main, known_only=True)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 python -m bmshj_minnen.convert --from_compressai=mbt2018-4-456e2af9.pth.tar --output=mbt2018-4
 """
 
-import functools
 import pathlib
 
-from absl import app, flags
+from absl import app
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -54,7 +53,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders o
 import functools
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -157,7 +157,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

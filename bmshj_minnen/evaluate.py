@@ -6,7 +6,6 @@ measurements stay in the table. Folders that hold files of other programs are re
 also has averages, a summary and plots; `--report=DIR` writes a page to look at.
 """
 
-import functools
 import pathlib
 
 from absl import app, flags, logging
@@ -149,7 +148,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python -m bmshj_minnen.export --model=DIR --format=onnx --output=graphs
 python -m bmshj_minnen.export --format=web --output=site
 """
 
-import functools
 import importlib
 import pathlib
 
@@ -82,7 +81,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

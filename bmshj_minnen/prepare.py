@@ -3,7 +3,6 @@
 python -m bmshj_minnen.prepare --photographs='photos/**/*.*' --name=my_photos --data_dir=datasets
 """
 
-import functools
 import sys
 
 from absl import app, flags
@@ -48,7 +47,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Trains a model: `python -m bmshj_minnen.train --lambda=0.01`."""
 
 import dataclasses
-import functools
 import math
 import os
 import signal
@@ -206,7 +205,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":
