@@ -8,12 +8,12 @@ also has averages, a summary and plots; `--report=DIR` writes a page to look at.
 
 import pathlib
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import refinement_flags, shared_flags
+from bmshj_minnen.command_line import refinement_flags, shared_flags, usage
 from bmshj_minnen.evaluation import (
   cautions,
   classical,
@@ -104,8 +104,7 @@ def _write_report(config, rows):
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   logging.set_verbosity(logging.INFO)
   with startup.one_line_errors():
     config = measuring.EvaluationConfig(

@@ -124,7 +124,8 @@ def test_flags_are_for_binaries():
   assert shared
   users |= {module for module, tree in _TREES.items() if shared & set(_imported_modules(tree))}
   assert {f"{_PACKAGE}.{name}" for name in _BINARIES} <= users
-  others = users - shared - {f"{_PACKAGE}.command_line.startup"}  # It parses and runs a program.
+  # They run a program, and refuse its arguments, by absl.
+  others = users - shared - {f"{_PACKAGE}.command_line.{name}" for name in ("startup", "usage")}
   assert all(_is_binary(_TREES[module]) for module in others), users
 
 
