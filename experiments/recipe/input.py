@@ -46,15 +46,14 @@ def _sources(folder):
   """Name -> a function that makes the dataset of crops."""
   paths = finding.find_photographs([str(folder / "in" / "*.jpg")], _CROP.value).paths
   datasets.prepare([str(folder / "in" / "*.jpg")], "photographs", str(folder), _CROP.value)
-  settings = (_CROP.value, _BATCH.value, 0, 0, _WARM.value + _ALONE * _STEPS.value)
-  whole = tf.distribute.InputContext()
+  last_step = _WARM.value + _ALONE * _STEPS.value
   for downscale in (False, True):
     name = " --downscale" if downscale else ""
-    settings_here = (*settings, whole, downscale)
-    yield f"--train_glob{name}", functools.partial(crops.photograph_crops, paths, *settings_here)
+    settings = crops.CropSettings(_CROP.value, _BATCH.value, 0, 0, last_step, downscale=downscale)
+    yield f"--train_glob{name}", functools.partial(crops.photograph_crops, paths, settings)
     yield (
       f"--dataset{name}",
-      functools.partial(datasets.dataset_crops, "photographs", str(folder), *settings_here),
+      functools.partial(datasets.dataset_crops, "photographs", str(folder), settings),
     )
 
 

@@ -105,7 +105,8 @@ def _batches(recipe, steps):
   """Batches of random crops; photographs that are smaller than a crop are left out."""
   patterns = [_TRAIN.value] if _TRAIN.value else finding.bundled_photographs()
   photographs = finding.find_photographs(patterns, recipe.crop)
-  return crops.photograph_crops(photographs.paths, recipe.crop, recipe.batch, 0, 0, steps)
+  settings = crops.CropSettings(recipe.crop, recipe.batch, seed=0, first_step=0, last_step=steps)
+  return crops.photograph_crops(photographs.paths, settings)
 
 
 def _time_steps(recipes):
