@@ -12,6 +12,14 @@ __all__ = ["RefinementFlags"]
 flags.disclaim_key_flags()  # They belong to the program, whose `--help` must list them.
 
 
+def _check_steps(values):
+  try:
+    steps_of(**values)
+  except ValueError as error:
+    raise flags.ValidationError(str(error)) from error
+  return True
+
+
 class RefinementFlags:
   """Defines flags of programs that can refine latents; values are available after parsing."""
 
@@ -27,11 +35,7 @@ class RefinementFlags:
     self._refine = flags.DEFINE_integer(
       "refine", 0, "Instead of --effort: the number of its steps.", lower_bound=0
     )
-    flags.register_multi_flags_validator(
-      ("effort", "refine"),
-      lambda values: not (values["effort"] and values["refine"]),
-      "give one of the two",
-    )
+    flags.register_multi_flags_validator(("effort", "refine"), _check_steps)
     self._lambda = flags.DEFINE_float(
       "lambda",
       None,
