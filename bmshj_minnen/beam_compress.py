@@ -3,22 +3,21 @@
 python -m bmshj_minnen.beam_compress --input='photos/**/*.jpg' --output=small --quality=30
 """
 
-import functools
 import sys
 
-from absl import app, flags, logging
+from absl import logging
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import corpus_flags, shared_flags
+from bmshj_minnen.command_line import corpus_flags, quality_flags, shared_flags
 from bmshj_minnen.corpus import pipeline, storage, tasks
 from bmshj_minnen.model_files import model_directory
 
 _CORPUS = corpus_flags.CorpusFlags()
 _PRECISION = shared_flags.define_precision()
 _MODEL = shared_flags.define_model()
-_QUALITY = shared_flags.QualityFlags()
+_QUALITY = quality_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
 
 
@@ -39,7 +38,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS, known_only=True))
+  startup.run(main, known_only=True)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 python -m bmshj_minnen.beam_decompress --input=small --output=back
 """
 
-import functools
 import sys
 
-from absl import app, flags, logging
+from absl import logging
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -35,7 +34,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS, known_only=True))
+  startup.run(main, known_only=True)
 
 
 if __name__ == "__main__":

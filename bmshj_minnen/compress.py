@@ -12,7 +12,7 @@ import os
 import sys
 
 import PIL.Image
-from absl import app, flags
+from absl import flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -21,9 +21,12 @@ from bmshj_minnen import targets
 from bmshj_minnen.command_line import (
   copies,
   existing,
+  file_flags,
   files,
   many_files,
   planning,
+  quality_flags,
+  refinement_flags,
   run_log,
   run_metrics,
   run_records,
@@ -37,12 +40,12 @@ from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.images import image_files, metadata
 
 _MODEL = shared_flags.define_model()
-_QUALITY = shared_flags.QualityFlags()
+_QUALITY = quality_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
-_FILES = shared_flags.FileFlags("compressed")
+_FILES = file_flags.FileFlags("compressed")
 _RUNTIME = shared_flags.define_runtime()
 _PRECISION = shared_flags.define_precision()
-_REFINEMENT = shared_flags.RefinementFlags()
+_REFINEMENT = refinement_flags.RefinementFlags()
 _METADATA = flags.DEFINE_bool(
   "metadata",
   False,
@@ -200,7 +203,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

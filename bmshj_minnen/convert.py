@@ -3,15 +3,12 @@
 python -m bmshj_minnen.convert --from_compressai=mbt2018-4-456e2af9.pth.tar --output=mbt2018-4
 """
 
-import functools
 import pathlib
-
-from absl import app, flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.command_line import shared_flags, usage
 from bmshj_minnen.compressai import checkpoint, conversion
 from bmshj_minnen.data import crops, finding
 from bmshj_minnen.model import Model
@@ -44,8 +41,7 @@ def _convert(source, output):
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors():
     if not _SOURCE.value or not _OUTPUT.value:
       raise ValueError("give --from_compressai=CHECKPOINT and --output=DIR")
@@ -54,7 +50,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders o
 import functools
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from bmshj_minnen.command_line import (
+  file_flags,
   files,
   manifest,
   many_files,
+  picture_flags,
   planning,
   run_log,
   run_metrics,
@@ -29,10 +31,10 @@ from bmshj_minnen.images import encoding, image_files
 from bmshj_minnen.images.metadata import Metadata
 
 _MODEL = shared_flags.define_decoding_model()
-_FILES = shared_flags.FileFlags("decompressed")
+_FILES = file_flags.FileFlags("decompressed")
 _RUNTIME = shared_flags.define_runtime()
 _PRECISION = shared_flags.define_precision()
-_PICTURES = shared_flags.PictureFlags()
+_PICTURES = picture_flags.PictureFlags()
 _MAX_PIXELS = shared_flags.define_max_pixels()
 _REGION = flags.DEFINE_list(
   "region",
@@ -155,7 +157,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

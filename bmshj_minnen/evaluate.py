@@ -6,15 +6,14 @@ measurements stay in the table. Folders that hold files of other programs are re
 also has averages, a summary and plots; `--report=DIR` writes a page to look at.
 """
 
-import functools
 import pathlib
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.command_line import refinement_flags, shared_flags, usage
 from bmshj_minnen.evaluation import (
   cautions,
   classical,
@@ -53,7 +52,7 @@ flags.register_validator(
   "give whole numbers, such as 20,40,60",
 )
 _PRECISION = shared_flags.define_precision()
-_REFINEMENT = shared_flags.RefinementFlags()
+_REFINEMENT = refinement_flags.RefinementFlags()
 _ALPHA = shared_flags.define_alpha()
 _REPORT = flags.DEFINE_string(
   "report",
@@ -111,8 +110,7 @@ def _write_report(config, rows):
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   logging.set_verbosity(logging.INFO)
   with startup.one_line_errors():
     config = measuring.EvaluationConfig(
@@ -159,7 +157,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ python -m bmshj_minnen.export --model=DIR --format=onnx --output=graphs
 python -m bmshj_minnen.export --format=web --output=site
 """
 
-import functools
 import importlib
 import pathlib
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.command_line import shared_flags, usage
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.serving import saved_models
 
@@ -61,8 +60,7 @@ def _with_onnx(module):
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   logging.set_verbosity(logging.ERROR)  # TensorFlow logs each argument that it renames.
   with startup.one_line_errors():
     if not _OUTPUT.value:
@@ -82,7 +80,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Prints facts about compressed files: `python -m bmshj_minnen.info FILE...`."""
 
-import functools
 import json
 import os
 import sys
@@ -63,7 +62,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

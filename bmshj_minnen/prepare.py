@@ -3,15 +3,14 @@
 python -m bmshj_minnen.prepare --photographs='photos/**/*.*' --name=my_photos --data_dir=datasets
 """
 
-import functools
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.command_line import shared_flags, usage
 from bmshj_minnen.data import datasets
 from bmshj_minnen.training.train_config import TrainConfig
 
@@ -31,8 +30,7 @@ _ALPHA = shared_flags.define_alpha()
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; does a glob need quotes?")
+  usage.refuse_arguments(argv, has_patterns=True)
   skipped = []
 
   def skip(path, reason):
@@ -48,7 +46,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ curl --data-binary @photo.tfci 'localhost:8080/decompress?scale=1/2' > back.png
 curl --data-binary @photo.tfci 'localhost:8080/preview?size=256' > preview.jpg
 """
 
-import functools
 import logging
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -103,7 +102,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

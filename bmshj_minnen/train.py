@@ -1,19 +1,18 @@
 """Trains a model: `python -m bmshj_minnen.train --lambda=0.01`."""
 
 import dataclasses
-import functools
 import math
 import os
 import signal
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
 from bmshj_minnen import config
-from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.command_line import shared_flags, usage
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.model_files import model_directory, widening
 from bmshj_minnen.training import distribution, loop
@@ -189,8 +188,7 @@ def configs() -> tuple[config.ModelConfig, TrainConfig]:
 
 def main(argv):
   """Flags -> one library call."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   # SIGTERM, at the end of a job or a machine, ends the run like Ctrl-C: it is saved.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   with startup.one_line_errors():
@@ -206,7 +204,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ python -m bmshj_minnen.verify --mode=decode --recursive small
 python -m bmshj_minnen.verify --mode=decode --sources=photos --recursive small
 """
 
-import functools
 import os
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
@@ -102,7 +101,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  app.run(main, flags_parser=functools.partial(startup.parse, flags.FLAGS))
+  startup.run(main)
 
 
 if __name__ == "__main__":

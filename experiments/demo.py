@@ -14,6 +14,7 @@ import numpy as np
 
 import bmshj_minnen
 from bmshj_minnen import metrics
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.model_files import catalogue
@@ -25,8 +26,7 @@ _OUTPUT = flags.DEFINE_string("output", "demo_output", "Folder for the files.")
 
 def main(argv):
   """Compresses, decompresses, compares."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors():
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 
 import bmshj_minnen
 from bmshj_minnen import metrics
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
 from bmshj_minnen.evaluation import classical
 from bmshj_minnen.file_tools import outputs
@@ -39,8 +40,7 @@ _FLOWER = -1  # Index in the bundled photographs.
 
 def main(argv):
   """Flags -> picture."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors():
     x = bmshj_minnen.read_image(_IMAGE.value or finding.bundled_photographs()[_FLOWER])
     crop = tuple(map(int, _CROP.value))

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -34,6 +35,7 @@ _FLOORS = [
 ]
 _FLOOR_OF_ROOM = {room: floor for floor, rooms in enumerate(_FLOORS) for room in rooms}
 _BINARIES = set(PROGRAMS)
+_SHARED_FLAGS = rf"{_PACKAGE}\.command_line\.[a-z]+_flags"
 
 
 def _module_name(path):
@@ -118,10 +120,13 @@ def test_nothing_imports_a_binary():
 
 def test_flags_are_for_binaries():
   users = {module for module in _TREES if _uses(module, "absl.flags") or _uses(module, "absl.app")}
-  assert {f"{_PACKAGE}.{name}" for name in _BINARIES} <= users
-  shared = {f"{_PACKAGE}.command_line.{name}" for name in ("shared_flags", "corpus_flags")}
+  shared = {module for module in _TREES if re.fullmatch(_SHARED_FLAGS, module)}
+  assert shared
   users |= {module for module, tree in _TREES.items() if shared & set(_imported_modules(tree))}
-  assert all(_is_binary(_TREES[module]) for module in users - shared), users
+  assert {f"{_PACKAGE}.{name}" for name in _BINARIES} <= users
+  # They run a program, and refuse its arguments, by absl.
+  others = users - shared - {f"{_PACKAGE}.command_line.{name}" for name in ("startup", "usage")}
+  assert all(_is_binary(_TREES[module]) for module in others), users
 
 
 _WITHOUT_TENSORFLOW = """

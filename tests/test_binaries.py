@@ -226,7 +226,10 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
     ),
     (["--psnr=99", "in.png", "x.tfci"], "99 dB are too much: the highest quality gives"),
     (["--bpp=1", "--refine=1", "in.png", "x.tfci"], "refinement is for a given quality"),
-    (["--effort=2", "--refine=8", "in.png", "x.tfci"], "give one of the two"),
+    (
+      ["--effort=2", "--refine=8", "in.png", "x.tfci"],
+      "give either an effort or a number of steps",
+    ),
     (["--effort=10", "in.png", "x.tfci"], "effort.*9"),
     (["--quality=1", "--model=joint", "in.png", "x.tfci"], "this model has one rate"),
     (["--lambda=0.01", "in.png", "x.tfci"], "--lambda is for --effort: give --effort=4"),

@@ -36,9 +36,8 @@ def photographs(tmp_path_factory):
 
 
 def _crops(paths, batch=2, seed=0, first_step=0, last_step=8):
-  return list(
-    crops.photograph_crops(paths, _CROP, batch, seed, first_step, last_step).as_numpy_iterator()
-  )
+  settings = crops.CropSettings(_CROP, batch, seed, first_step, last_step)
+  return list(crops.photograph_crops(paths, settings).as_numpy_iterator())
 
 
 # find_photographs.
@@ -181,7 +180,7 @@ def test_what_is_found_trains_on_its_own_colours(tmp_path, name, mode):
   smooth = np.kron(_noise(4, 4), np.ones([8, 8, 1], np.uint8))  # JPEG decoders differ in edges.
   path = _save(tmp_path / name, smooth, mode) if mode else _save_bmp(tmp_path / name, smooth)
   found = finding.find_photographs([path], _CROP)
-  (crop,) = crops.photograph_crops(found.paths, _CROP, 1, 0, 0, 1).as_numpy_iterator()
+  (crop,) = _crops(found.paths, batch=1, last_step=1)
   with PIL.Image.open(path) as image:
     expected = np.asarray(image.convert("RGB"), np.int32)
   errors = [np.abs(crop[0] - e).max() for e in (expected, expected[:, ::-1])]
@@ -270,9 +269,9 @@ def test_bundled_photographs_are_usable_and_none_is_held_out():
 
 def test_crops_are_the_same_whether_photographs_are_kept_in_memory_or_not(monkeypatch):
   paths = tuple(finding.bundled_photographs())
-  kept = [batch.numpy() for batch in crops.photograph_crops(paths, 64, 3, 7, 2, 6)]
+  kept = _crops(paths, 3, 7, 2, 6)
   monkeypatch.setattr(crops, "_MEMORY", 0)
-  read = [batch.numpy() for batch in crops.photograph_crops(paths, 64, 3, 7, 2, 6)]
+  read = _crops(paths, 3, 7, 2, 6)
   np.testing.assert_array_equal(kept, read)
 
 
@@ -302,9 +301,9 @@ def _places(crop):
   return down, right, top, left
 
 
-def _downscaled(path, count, **kwargs):
-  batches = crops.photograph_crops((path,), _CROP, 1, 3, 0, count, downscale=True, **kwargs)
-  return np.concatenate(list(batches.as_numpy_iterator()))
+def _downscaled(path, last_step, first_step=0):
+  settings = crops.CropSettings(_CROP, 1, 3, first_step, last_step, downscale=True)
+  return np.concatenate([*crops.photograph_crops((path,), settings).as_numpy_iterator()])
 
 
 def test_jpegs_are_downscaled_by_factors_drawn_uniformly_and_cropped_anywhere(slopes):
@@ -336,7 +335,6 @@ def test_what_was_not_a_jpeg_is_not_downscaled(slopes):
 
 def test_downscaled_crops_are_a_function_of_seed_and_step_too(slopes, monkeypatch):
   whole = _downscaled(slopes[0], 12)
-  rest = crops.photograph_crops((slopes[0],), _CROP, 1, 3, 7, 12, downscale=True)
-  np.testing.assert_array_equal(np.concatenate(list(rest.as_numpy_iterator())), whole[7:])
+  np.testing.assert_array_equal(_downscaled(slopes[0], 12, first_step=7), whole[7:])
   monkeypatch.setattr(crops, "_MEMORY", 0)
   np.testing.assert_array_equal(_downscaled(slopes[0], 12), whole)

@@ -8,20 +8,18 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.data import datasets, finding
+from bmshj_minnen.data import crops, datasets, finding
 from bmshj_minnen.images import image_files
 from bmshj_minnen.training import loop
 from experiments.reliability import sample_files
 from tests import codecs
 
 _CROP = 32
-_WHOLE = tf.distribute.InputContext()
 
 
 def _crops(name, data_dir, crop, batch, seed, first_step, last_step=100, **kwargs):
-  return datasets.dataset_crops(
-    name, data_dir, crop, batch, seed, first_step, last_step, _WHOLE, **kwargs
-  )
+  settings = crops.CropSettings(crop, batch, seed, first_step, last_step, **kwargs)
+  return datasets.dataset_crops(name, data_dir, settings)
 
 
 @pytest.fixture(scope="module")

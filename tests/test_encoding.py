@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 from bmshj_minnen import metrics
-from bmshj_minnen.command_line import shared_flags
+from bmshj_minnen.command_line.picture_flags import PictureFlags
 from bmshj_minnen.images import encoding
 from tests import codecs
 
@@ -68,7 +68,7 @@ def picture_flags(monkeypatch):
     for name in ("DEFINE_enum", "DEFINE_integer"):
       define = getattr(flags, name)
       monkeypatch.setattr(flags, name, functools.partial(define, flag_values=values))
-    result = shared_flags.PictureFlags()
+    result = PictureFlags()
     values(["decompress", *arguments])
     return result
 

@@ -19,7 +19,7 @@ from tensorflow.compiler.xla.service import hlo_pb2
 import bmshj_minnen
 from bmshj_minnen import config
 from bmshj_minnen.data import finding
-from bmshj_minnen.data.crops import photograph_crops
+from bmshj_minnen.data.crops import CropSettings, photograph_crops
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import loop, trainer
 from experiments.pjrt import export_step, import_state, step_file, variables
@@ -64,9 +64,8 @@ def _exported():
 
 def _crops(steps, train):
   """Crops [steps, batch, crop, crop, 3] uint8."""
-  batches = photograph_crops(
-    tuple(finding.bundled_photographs()), train.crop, train.batch, 0, 0, steps
-  )
+  settings = CropSettings(train.crop, train.batch, seed=0, first_step=0, last_step=steps)
+  batches = photograph_crops(tuple(finding.bundled_photographs()), settings)
   return np.stack(list(batches.as_numpy_iterator()))
 
 

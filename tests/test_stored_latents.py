@@ -65,7 +65,8 @@ def test_priors_share_one_file_of_latents_without_gains(folder):
   stored = np.load(path)
   assert stored.shape == (_STORED, 4, 4, 12) and stored.dtype == np.float16
   paths = tuple(finding.find_photographs(finding.bundled_photographs(), 64).paths)
-  batches = crops.photograph_crops(paths, 64, 4, seed=0, first_step=0, last_step=3)
+  settings = crops.CropSettings(64, 4, seed=0, first_step=0, last_step=3)
+  batches = crops.photograph_crops(paths, settings)
   x = np.concatenate([batch.numpy() for batch in batches])[:_STORED]
   arrays = _arrays(folder, "source")
   model = bmshj_minnen.load_model(str(folder / "source"))

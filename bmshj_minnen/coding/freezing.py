@@ -42,60 +42,27 @@ def freeze(model: Model, images: tf.Tensor) -> FrozenPrior:
     ValueError: entropy coding cannot compute a network, see `check`.
   """
   config = model.config
-  lambdas = [None]
-  if config.gain_lambdas:
-    # Both ends of the rates: the latents of the highest rate are the largest.
-    ends = (config.gain_lambdas[0], config.gain_lambdas[-1])
-    lambdas = [tf.fill(tf.shape(images)[:1], end) for end in ends]
-  y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
-  # Without means ŷ is a whole number.
-  y_peak, y_hat, y_step = _peak(y), tf.round(y), 1.0
-  z_hat = tf.round(model.hyper_analysis(y)) if config.parts.hyperprior else None
-  if config.parts.means:
-    # Means of a badly trained model may exceed all latents. Scales come last.
-    means = model.parameters(model.hyper_synthesis(z_hat, tf.shape(y)), y_hat)[-2]
-    peak = max(y_peak, _peak(means))
-    y_step = min(fixed_point.power_of_two_step(peak), _COARSEST_MEAN_STEP)
+  y, z_hat = _typical_latents(model, images)
+  y_hat, y_step = tf.round(y), _latent_step(model, y, z_hat)
+  check(model)
   order = orders.order_of(config.order)
   head = _Head(config, y_step, order.slices)
-  phis = [g_cm(y_hat) for g_cm in slices_of(model.g_cm)]
-
-  check(model)
   layers: dict[str, FixedLayer] = {}
-  tables = []
-  psi, hyper_layers = None, ()
+  psi, phis, step = None, [g_cm(y_hat) for g_cm in slices_of(model.g_cm)], None
   if config.parts.hyperprior:
-    z_hat = model.z_density.uncentered(z_hat)
-    medians = model.z_density.median.numpy() if config.medians else None
-    psi, *last = _freeze_all_but_last("h_s", model.h_s, z_hat, 1.0, layers, medians)
+    psi, *last = _freeze_all_but_last_of_h_s(model, z_hat, layers)
     psi = psi[:, : y.shape[1], : y.shape[2]]
-    hyper_layers = tuple(
-      HyperLayer(len(part.kernel), part.up) for part in map(affine, model.h_s.layers)
-    )
-    tables.append(model.z_density.coding_tables())
   if config.parts.context:
     # psi and phi enter one matrix product, so they share a step.
     step = fixed_point.power_of_two_step(max(_peak(x) for x in (psi, *phis) if x is not None))
-    if psi is not None:
-      layers[_last_name("h_s", model.h_s)] = fixed_point.freeze_layer(*last, step)
-    for part, (g_cm, g_ep) in enumerate(zip(*map(slices_of, (model.g_cm, model.g_ep)))):
-      kernel = visible_weights(g_cm.kernel.numpy(), order.masks(config.context_support, part))
-      name = slice_name("g_cm", part, order.slices)
-      layers[name] = fixed_point.freeze_layer(kernel, g_cm.bias.numpy(), y_step, step)
-      features = phis[part] if psi is None else tf.concat([psi, phis[part]], -1)
-      name = slice_name("g_ep", part, order.slices)
-      _, *last = _freeze_all_but_last(name, g_ep, features, step, layers)
-      layers[_last_name(name, g_ep)] = head.freeze(*last)
-  elif config.parts.hyperprior:
-    layers[_last_name("h_s", model.h_s)] = head.freeze(*last)
-  mixture = None
-  if config.components > 1:
-    mixture = mixture_integers.make(family_of(config).exact_cdf, model.conditional.scales, y_step)
-    tables.append(mixture_integers.binary_tables())
-  else:
-    density = model.conditional if model.y_density is None else model.y_density
-    tables.append(density.coding_tables())
-  tables, thresholds = concatenate(tables), _thresholds(model)
+  if config.parts.hyperprior:
+    frozen = head.freeze(*last) if step is None else fixed_point.freeze_layer(*last, step)
+    layers[_last_name("h_s", model.h_s)] = frozen
+  if config.parts.context:
+    inputs = [phi if psi is None else tf.concat([psi, phi], -1) for phi in phis]
+    _freeze_context(model, order, inputs, (y_step, step), head, layers)
+  tables, mixture = _coding_tables(model, y_step)
+  thresholds, hyper_layers = _thresholds(model), _hyper_layers(model)
   return FrozenPrior(config, y_step, layers, tables, thresholds, hyper_layers, order, mixture)
 
 
@@ -141,6 +108,75 @@ def visible_weights(kernel: np.ndarray, masks: np.ndarray) -> np.ndarray:
   return _flat(
     kernel.reshape(*visible.shape, kernel.shape[2] // visible.shape[2], kernel.shape[3])[visible]
   )
+
+
+def _typical_latents(model, images):
+  """Y [B, h, w, M] at both ends of the rates, and ẑ [B, h', w', N] or None."""
+  gain_lambdas = model.config.gain_lambdas
+  lambdas = [None]
+  if gain_lambdas:
+    # The latents of the highest rate are the largest.
+    lambdas = [tf.fill(tf.shape(images)[:1], end) for end in (gain_lambdas[0], gain_lambdas[-1])]
+  y = tf.concat([model.analysis(images, lmbda) for lmbda in lambdas], 0)
+  return y, tf.round(model.hyper_analysis(y)) if model.config.parts.hyperprior else None
+
+
+def _latent_step(model, y, z_hat):
+  """The power of two whose multiples ŷ and the means are, small enough for all of them."""
+  peak = _peak(y)
+  if not model.config.parts.means:
+    return 1.0  # Without means ŷ is a whole number.
+  # Means of a badly trained model may exceed all latents. Scales come last.
+  means = model.parameters(model.hyper_synthesis(z_hat, tf.shape(y)), tf.round(y))[-2]
+  return min(fixed_point.power_of_two_step(max(peak, _peak(means))), _COARSEST_MEAN_STEP)
+
+
+def _freeze_all_but_last_of_h_s(model, z_hat, layers):
+  """`_freeze_all_but_last` for h_s, whose inputs are counted from the medians."""
+  medians = model.z_density.median.numpy() if model.config.medians else None
+  inputs = model.z_density.uncentered(z_hat)
+  return _freeze_all_but_last("h_s", model.h_s, inputs, 1.0, layers, medians)
+
+
+def _freeze_context(model, order, inputs, steps, head, layers):
+  """Freezes g_cm and g_ep of each slice.
+
+  Args:
+    model: a built model with a context model.
+    order: the order of coding.
+    inputs: typical inputs of g_ep, [B, h, w, in] for each slice.
+    steps: the values of one unit of ŷ, and of one unit of `inputs`.
+    head: freezes the last layer of g_ep.
+    layers: receives the integer layers.
+  """
+  networks = zip(*map(slices_of, (model.g_cm, model.g_ep)), inputs)
+  for part, (g_cm, g_ep, x) in enumerate(networks):
+    kernel = visible_weights(g_cm.kernel.numpy(), order.masks(model.config.context_support, part))
+    name = slice_name("g_cm", part, order.slices)
+    layers[name] = fixed_point.freeze_layer(kernel, g_cm.bias.numpy(), *steps)
+    name = slice_name("g_ep", part, order.slices)
+    _, *last = _freeze_all_but_last(name, g_ep, x, steps[1], layers)
+    layers[_last_name(name, g_ep)] = head.freeze(*last)
+
+
+def _hyper_layers(model):
+  """The kernels and strides of h_s; none without side information."""
+  parts = map(affine, model.h_s.layers) if model.config.parts.hyperprior else ()
+  return tuple(HyperLayer(len(part.kernel), part.up) for part in parts)
+
+
+def _coding_tables(model, y_step):
+  """The tables of z and of y, and the integers of a mixture or None."""
+  config, tables, mixture = model.config, [], None
+  if config.parts.hyperprior:
+    tables.append(model.z_density.coding_tables())
+  if config.components > 1:
+    mixture = mixture_integers.make(family_of(config).exact_cdf, model.conditional.scales, y_step)
+    tables.append(mixture_integers.binary_tables())
+  else:
+    density = model.conditional if model.y_density is None else model.y_density
+    tables.append(density.coding_tables())
+  return concatenate(tables), mixture
 
 
 def _last_name(name, network):

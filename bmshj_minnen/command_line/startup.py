@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Callable
 
 # TensorFlow's start-up notices would hide the program's own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,8 +34,8 @@ __all__ = [
   "NOTHING_DONE",
   "Terminated",
   "one_line_errors",
-  "parse",
   "resting_collector",
+  "run",
   "sigterm_interrupts",
 ]
 
@@ -170,23 +170,25 @@ def _wake_collector():
   gc.enable()
 
 
-def parse(flags: Any, argv: list[str], known_only: bool = False) -> list[str]:
-  """Parses flags; a wrong value or an unknown flag prints one line, and exits with status 1.
+def run(main: Callable[[list[str]], None], known_only: bool = False) -> None:
+  """Parses the command line with absl, calls a program's `main`, and exits.
 
-  absl's own parser prints two lines.
+  A wrong value or an unknown flag prints one line, and exits with status 1; absl's own parser
+  prints two lines.
 
   Args:
-    flags: absl's `FLAGS`.
-    argv: the command line.
-    known_only: whether unknown flags are returned, such as those for Beam.
-
-  Returns:
-    The name of the program, and the arguments that are not its flags.
+    main: receives the name of the program, and the arguments that are not its flags.
+    known_only: whether `main` also receives unknown flags, such as those for Beam.
   """
-  try:
-    return flags(argv, known_only=known_only)
-  except Exception as error:  # From a flag of absl, or from a validator.
-    _fail(error)
+  from absl import app, flags  # Other modules need only the errors.
+
+  def parse(argv):
+    try:
+      return flags.FLAGS(argv, known_only=known_only)
+    except Exception as error:  # From a flag of absl, or from a validator.
+      _fail(error)
+
+  app.run(main, flags_parser=parse)
 
 
 def _is_of_files(error):

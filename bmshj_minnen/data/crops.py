@@ -1,6 +1,7 @@
 """Crops of photographs for training, as tf.data pipelines that decode ahead of the steps."""
 
 import concurrent.futures
+import dataclasses
 import os
 import pathlib
 from typing import Callable
@@ -10,6 +11,7 @@ import tensorflow as tf
 from bmshj_minnen.images import formats, image_files
 
 __all__ = [
+  "CropSettings",
   "for_every_device",
   "indexed_crops",
   "indexed_examples",
@@ -22,61 +24,70 @@ _WHOLE = tf.distribute.InputContext()  # One machine with one device.
 _MEMORY = 2**31  # Decoded photographs are kept in memory up to this number of bytes.
 
 
-def photograph_crops(
-  paths: tuple[str, ...],
-  crop: int,
-  batch: int,
-  seed: int,
-  first_step: int,
-  last_step: int,
-  part: tf.distribute.InputContext = _WHOLE,
-  downscale: bool = False,
-) -> tf.data.Dataset:
+@dataclasses.dataclass(frozen=True)
+class CropSettings:
+  """The crops that a run takes, and the steps and devices that take them.
+
+  Attributes:
+    crop: side of the crops in pixels.
+    batch: crops per step, of all devices together.
+    seed: seed of the order, the places and the flips.
+    first_step, last_step: the steps that need crops; `last_step` is exclusive.
+    part: the devices that receive the crops.
+    downscale: whether JPEGs are downscaled before they are cropped, which hides their blocks. The
+      factor is between 1 and the one at which the crop covers the whole shorter side.
+  """
+
+  crop: int
+  batch: int
+  seed: int
+  first_step: int
+  last_step: int
+  part: tf.distribute.InputContext = _WHOLE
+  downscale: bool = False
+
+
+def photograph_crops(paths: tuple[str, ...], settings: CropSettings) -> tf.data.Dataset:
   """Random crops of usable photographs, flipped at random.
 
   Args:
     paths: usable photographs, see `finding.find_photographs`.
-    crop: side of the crops in pixels.
-    batch, seed, first_step, last_step, part: see `indexed_examples`.
-    downscale: see `indexed_crops`.
+    settings: the crops.
 
   Returns:
     Batches [batch / devices, crop, crop, 3] uint8, one per device for each step.
   """
-  args = (crop, batch, seed, first_step, last_step, part, downscale)
-  return indexed_crops(_reader(paths), len(paths), *args)
+  return indexed_crops(_reader(paths), len(paths), settings)
 
 
 def indexed_crops(
   photograph_at: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
   count: int,
-  crop: int,
-  batch: int,
-  seed: int,
-  first_step: int,
-  last_step: int,
-  part: tf.distribute.InputContext = _WHOLE,
-  downscale: bool = False,
+  settings: CropSettings,
 ) -> tf.data.Dataset:
   """Random crops, flipped at random; they depend only on the seed and the step.
 
   Args:
     photograph_at: index -> photograph [H, W, 3] uint8, and whether it was stored as JPEG.
     count: number of photographs.
-    crop: side of the crops in pixels.
-    batch, seed, first_step, last_step, part: see `indexed_examples`; the seed also determines
-      places and flips.
-    downscale: whether JPEGs are downscaled before they are cropped, which hides their blocks. The
-      factor is between 1 and the one at which the crop covers the whole shorter side.
+    settings: the crops; for their order see `indexed_examples`.
 
   Returns:
     Batches [batch / devices, crop, crop, 3] uint8, one per device for each step.
   """
 
   def crop_at(index, crop_seed):
-    return _random_crop(*photograph_at(index), crop, crop_seed, downscale)
+    return _random_crop(*photograph_at(index), settings.crop, crop_seed, settings.downscale)
 
-  return indexed_examples(crop_at, count, batch, seed, first_step, last_step, part)
+  return indexed_examples(
+    crop_at,
+    count,
+    settings.batch,
+    settings.seed,
+    settings.first_step,
+    settings.last_step,
+    settings.part,
+  )
 
 
 def indexed_examples(
@@ -117,30 +128,24 @@ def indexed_examples(
   return _batches(examples, batch, part)
 
 
-def streamed_crops(
-  photographs: tf.data.Dataset,
-  crop: int,
-  batch: int,
-  seed: int,
-  first_step: int,
-  part: tf.distribute.InputContext = _WHOLE,
-  downscale: bool = False,
-) -> tf.data.Dataset:
+def streamed_crops(photographs: tf.data.Dataset, settings: CropSettings) -> tf.data.Dataset:
   """Random crops, flipped at random, of a stream of photographs, in the order of the stream.
 
   Args:
     photographs: endless pairs of a photograph [H, W, 3] uint8 and whether it was stored as JPEG.
-    crop: side of the crops in pixels.
-    batch, seed, first_step, part: see `indexed_examples`.
-    downscale: see `indexed_crops`.
+    settings: the crops; they do not end at `last_step`.
 
   Returns:
     Batches [batch / devices, crop, crop, 3] uint8, one per device for each step.
   """
-  examples = _part_of(photographs.enumerate(first_step * batch), batch, part).map(
-    lambda position, photograph: _random_crop(*photograph, crop, _seed(seed, position), downscale),
-    num_parallel_calls=tf.data.AUTOTUNE,
-    deterministic=True,
+  batch, part = settings.batch, settings.part
+
+  def crop_of(position, photograph):
+    crop_seed = _seed(settings.seed, position)
+    return _random_crop(*photograph, settings.crop, crop_seed, settings.downscale)
+
+  examples = _part_of(photographs.enumerate(settings.first_step * batch), batch, part).map(
+    crop_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
   return _batches(examples, batch, part)
 

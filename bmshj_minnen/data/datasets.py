@@ -142,17 +142,7 @@ def _reads(content):
     return False
 
 
-def dataset_crops(
-  name: str,
-  data_dir: str,
-  crop: int,
-  batch: int,
-  seed: int,
-  first_step: int,
-  last_step: int,
-  part: tf.distribute.InputContext,
-  downscale: bool = False,
-) -> tf.data.Dataset:
+def dataset_crops(name: str, data_dir: str, settings: crops.CropSettings) -> tf.data.Dataset:
   """Random crops of the training split of a dataset with an RGB `image` feature.
 
   Crops of a dataset from `prepare` depend only on the seed and the step, see `crops.indexed_crops`.
@@ -161,10 +151,10 @@ def dataset_crops(
 
   Args:
     name, data_dir: name of the dataset, and folder of tensorflow-datasets (empty: its default).
-    crop, batch, seed, first_step, last_step, part, downscale: see `crops.indexed_crops`.
+    settings: the crops.
 
   Returns:
-    Batches [batch / devices, crop, crop, 3] uint8, one per device of `part` for each step.
+    Batches [batch / devices, crop, crop, 3] uint8, one per device for each step.
 
   Raises:
     DataError: the dataset is unknown, cannot be downloaded, has no RGB images, or was prepared for
@@ -179,15 +169,14 @@ def dataset_crops(
   feature = dict(builder.info.features.items()).get("image")
   if not isinstance(feature, tfds.features.Image) or feature.shape[-1] != 3:
     raise finding.DataError(f"dataset {name!r} has no RGB feature called 'image'")
-  settings = (crop, batch, seed, first_step)
   min_size = (builder.info.metadata or {}).get(_MIN_SIZE)
   if min_size is None:
-    photographs = _photographs(builder, name, crop, seed + first_step)
-    return crops.streamed_crops(photographs, *settings, part, downscale)
-  if crop > min_size:
+    photographs = _photographs(builder, name, settings.crop, settings.seed + settings.first_step)
+    return crops.streamed_crops(photographs, settings)
+  if settings.crop > min_size:
     raise finding.DataError(
       f"dataset {name!r} was prepared for crops of at most {min_size}x{min_size}: "
-      f"prepare another one with --min_size={crop}"
+      f"prepare another one with --min_size={settings.crop}"
     )
   source = builder.as_data_source(split="train", decoders=_ENCODED)
 
@@ -195,7 +184,7 @@ def dataset_crops(
     content = tf.numpy_function(lambda i: source[int(i)]["image"], [index], tf.string)
     return _decode(tf.ensure_shape(content, []))
 
-  return crops.indexed_crops(photograph_at, len(source), *settings, last_step, part, downscale)
+  return crops.indexed_crops(photograph_at, len(source), settings)
 
 
 def _photographs(builder, name, crop, seed):

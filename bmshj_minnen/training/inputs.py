@@ -71,12 +71,14 @@ class Inputs:
     return stored_latents.batches(path, config.batch, config.seed, first_step, config.steps, part)
 
   def _crops(self, config, first_step, part):
-    settings = (config.crop, config.batch, config.seed, first_step, config.steps, part)
+    settings = crops.CropSettings(
+      config.crop, config.batch, config.seed, first_step, config.steps, part, config.downscale
+    )
     if self._photographs:
-      return crops.photograph_crops(self._photographs.paths, *settings, config.downscale)
+      return crops.photograph_crops(self._photographs.paths, settings)
     from bmshj_minnen.data import datasets  # Takes seconds to import; needed only here.
 
-    return datasets.dataset_crops(config.dataset, config.data_dir, *settings, config.downscale)
+    return datasets.dataset_crops(config.dataset, config.data_dir, settings)
 
 
 def _find_photographs(config):

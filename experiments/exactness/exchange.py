@@ -7,8 +7,6 @@ the files of all. `written.csv` has a row for each writer and quality, `read.csv
 writer, reader and quality. Pixels are compared with TensorFlow's on the first number of threads.
 """
 
-import csv
-import glob
 import itertools
 import json
 import os
@@ -21,8 +19,10 @@ from typing import Any
 
 from absl import app, flags
 
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.command_line.startup import one_line_errors
 from bmshj_minnen.model_files import catalogue
+from experiments import common
 from experiments.exactness import exchanged, runtimes
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -62,13 +62,11 @@ def _results(folder: pathlib.Path, names: Iterable[str], kind: str) -> dict[str,
 
 def main(argv) -> int:
   """Runs all processes and prints both tables; 1 if any latents differ."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv, has_patterns=True)
   with one_line_errors(), tempfile.TemporaryDirectory() as name:
-    if not glob.glob(_IMAGES.value):
-      raise ValueError(f"no file matches {_IMAGES.value}")
+    common.find_images(_IMAGES.value)  # Refuses a wrong pattern before the processes start.
     folder, processes = pathlib.Path(name), _processes()
-    images = os.path.abspath(_IMAGES.value)
+    images = os.path.abspath(os.path.expanduser(_IMAGES.value))
     arguments = [f"--model={_MODEL.value}", f"--images={images}"]
     arguments += [f"--qualities={','.join(_QUALITIES.value)}"]
     _run(processes, folder, arguments)
@@ -79,10 +77,7 @@ def main(argv) -> int:
     print(f"\n{exchanged.markdown(rows)}")
     if _OUTPUT.value:
       os.makedirs(_OUTPUT.value, exist_ok=True)
-      with open(pathlib.Path(_OUTPUT.value, f"{name}.csv"), "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+      common.write_csv(pathlib.Path(_OUTPUT.value, f"{name}.csv"), rows)
   return int(any(row["latents equal"] != row["files"] for row in tables["read"]))
 
 

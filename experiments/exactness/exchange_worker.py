@@ -1,11 +1,12 @@
 """Writes files, or reads the files of all processes, with one runtime; see `exchange.py`."""
 
-import glob
 import json
 import pathlib
 
 from absl import app, flags
 
+from bmshj_minnen.command_line import usage
+from experiments import common
 from experiments.exactness import exchanged, runtimes
 
 _FOLDER = flags.DEFINE_string("folder", None, "Folder for files and results.", required=True)
@@ -22,11 +23,10 @@ _READ = flags.DEFINE_bool("read", False, "Read the files of all processes instea
 
 def main(argv):
   """Flags -> NAME.written.json or NAME.read.json in the folder."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv, has_patterns=True)
   runtimes.limit_threads(_RUNTIME.value, _THREADS.value)
   codec = runtimes.load(_RUNTIME.value, _MODEL.value)
-  folder, paths = pathlib.Path(_FOLDER.value), sorted(glob.glob(_IMAGES.value))
+  folder, paths = pathlib.Path(_FOLDER.value), common.find_images(_IMAGES.value)
   if _READ.value:
     found = {
       file: row for path in paths for file, row in exchanged.read_files(codec, path, folder).items()

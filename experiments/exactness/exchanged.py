@@ -11,6 +11,7 @@ import numpy as np
 
 import bmshj_minnen
 from bmshj_minnen.psnr import psnr
+from experiments import common
 from experiments.exactness import runtimes
 
 __all__ = ["compare", "markdown", "read_files", "read_rows", "write_files", "written_rows"]
@@ -122,9 +123,8 @@ def read_rows(
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
   """The same rows as a table."""
-  texts = [[_text(value) for value in row.values()] for row in rows]
-  lines = [[*rows[0]], ["---"] * len(rows[0]), *texts]
-  return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+  texts = ([_text(value) for value in row.values()] for row in rows)
+  return "\n".join(common.markdown([*rows[0]], texts, "l" * len(rows[0])))
 
 
 def _text(value):

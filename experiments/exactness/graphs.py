@@ -8,6 +8,7 @@ from absl import app
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.portable.loading import GRAPHS
 from bmshj_minnen.serving import onnx_export
@@ -15,8 +16,7 @@ from bmshj_minnen.serving import onnx_export
 
 def main(argv):
   """Writes all graphs."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors():
     for name in catalogue.names():
       folder = catalogue.find(name) / GRAPHS

@@ -15,6 +15,7 @@ import tempfile
 
 from absl import app, flags
 
+from bmshj_minnen.command_line import usage
 from experiments.exactness import runtimes
 
 _CHANNELS = flags.DEFINE_integer("channels", 192, "N and M of the models.")
@@ -127,7 +128,7 @@ def run_portable(folder: pathlib.Path, python: str, threads: int, isa: str, deco
 
 def main(argv):
   """Runs the whole matrix."""
-  del argv
+  usage.refuse_arguments(argv)
   default = (2, 1, "")
   plain = [default] if _REWRITERS_ALONE.value else itertools.product(THREADS, ONEDNN, ISA)
   settings = [(*setting, "") for setting in plain]

@@ -9,6 +9,7 @@ import pathlib
 from absl import app, flags
 
 import bmshj_minnen
+from bmshj_minnen.command_line import usage
 from experiments.exactness import files, runtimes
 
 _FOLDER = flags.DEFINE_string(
@@ -22,7 +23,7 @@ _MODE = "arrays"
 
 def main(argv):
   """Flags -> encode or decode."""
-  del argv
+  usage.refuse_arguments(argv)
   runtimes.limit_threads(runtimes.ONNX, _THREADS.value)
   folder, setting = pathlib.Path(_FOLDER.value), _SETTING.value
   codecs = {path.name: runtimes.load(runtimes.ONNX, path) for path in files.models(folder)}

@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from absl import app
 from packaging.requirements import Requirement
 
+from bmshj_minnen.command_line import usage
+from experiments import common
+
 __all__ = ["ROWS", "RegistryError", "requirements", "resolve"]
 
 # Name -> the system's platform and machine in markers, and pip's names of its wheels.
@@ -94,18 +97,17 @@ def resolve(system: str, python: str) -> dict[str, str]:
   return {one["metadata"]["name"].lower(): one["metadata"]["version"] for one in installed}
 
 
-def _lines() -> Iterator[str]:
-  yield f"| system | Python | {' | '.join(_SHOWN)} |\n|---|---|{'---|' * len(_SHOWN)}"
+def _rows() -> Iterator[list[str]]:
   for system, python in ROWS:
     found = resolve(system, python)
-    yield f"| {system} | {python} | {' | '.join(found[name] for name in _SHOWN)} |"
+    yield [system, python, *(found[name] for name in _SHOWN)]
 
 
 def main(argv):
   """Prints the table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
-  for line in _lines():
+  usage.refuse_arguments(argv)
+  head = ["system", "Python", *_SHOWN]
+  for line in common.markdown(head, _rows(), "l" * len(head)):
     print(line, flush=True)
 
 

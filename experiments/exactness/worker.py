@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import bmshj_minnen
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.graph_writing import pack_graph
 from experiments.exactness import files, runtimes
@@ -72,7 +73,7 @@ def decode(folder: pathlib.Path, setting: str) -> int:
 
 def main(argv):
   """Flags -> encode or decode."""
-  del argv
+  usage.refuse_arguments(argv)
   runtimes.limit_threads(runtimes.TENSORFLOW, _THREADS.value)
   if _REWRITER.value == "jit":
     tf.config.optimizer.set_jit(True)

@@ -13,8 +13,9 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
-from bmshj_minnen.file_tools import outputs
+from experiments import common
 from experiments.latents import anatomy, figure, statistics
 
 _HERE = pathlib.Path(__file__).parent
@@ -42,15 +43,12 @@ def _models():
 
 def main(argv):
   """Flags -> figure and table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors():
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     photograph = bmshj_minnen.read_image(_IMAGE.value or finding.held_out_photographs()[0])
-    paths = finding.bundled_photographs()
-    if _IMAGES.value:
-      paths = finding.find_files([_IMAGES.value])
+    paths = common.find_images(_IMAGES.value)
     rows, numbers = {}, {}
     models = _models()
     labels = [pathlib.Path(name).name for name in models]
@@ -64,7 +62,7 @@ def main(argv):
       )
     figure.plot(rows).savefig(output / "latents.png", bbox_inches="tight")
     text = statistics.table(numbers)
-    outputs.write_atomically(str(output / "table.md"), text.encode())
+    common.write_text(output / "table.md", text)
     print(text, end="")
     print(f"Wrote {output / 'latents.png'} and {output / 'table.md'}")
 

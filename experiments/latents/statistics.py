@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from experiments import common
 from experiments.latents.anatomy import Anatomy
 
 __all__ = ["Statistics", "statistics", "table"]
@@ -133,11 +134,11 @@ def statistics(anatomies: Iterable[Anatomy]) -> Statistics:
 def table(rows: dict[str, Statistics]) -> str:
   """A table in Markdown, with a line for each name."""
   heads = ["model"] + [field.name.replace("_", " ") for field in dataclasses.fields(Statistics)]
-  lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+  lines = []
   for name, row in rows.items():
-    cells = [f"{v}" if isinstance(v, int) else f"{v:.4f}" for v in dataclasses.astuple(row)]
-    lines.append("| " + " | ".join([name, *cells]) + " |")
-  return "\n".join(lines) + "\n"
+    values = dataclasses.astuple(row)
+    lines.append([name, *(f"{v}" if isinstance(v, int) else f"{v:.4f}" for v in values)])
+  return "\n".join(common.markdown(heads, lines)) + "\n"
 
 
 def _mean(values):

@@ -3,8 +3,6 @@
 `python -m experiments.paper.quality_steps --images='kodak/*.png' --output=monotony.csv`
 """
 
-import csv
-import glob
 import pathlib
 
 from absl import app, flags
@@ -16,7 +14,9 @@ import numpy as np
 
 import bmshj_minnen
 from bmshj_minnen import metrics
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.model_files import catalogue
+from experiments import common
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model for many rates.")
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
@@ -34,31 +34,28 @@ def curve(codec: bmshj_minnen.Codec, image: np.ndarray, qualities: list[float]):
 
 def main(argv):
   """Writes the table, and prints a line for each step that goes down."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors():
-    paths = sorted(glob.glob(_IMAGES.value))
-    if not paths:
-      raise ValueError(f"no file matches {_IMAGES.value}")
+    paths = common.find_images(_IMAGES.value)
     codec = bmshj_minnen.load(_MODEL.value)
     qualities = list(np.arange(1, 100 + _STEP.value / 2, _STEP.value))
     steps, fallen = 0, {"bytes": 0, "PSNR": 0}
-    growth = []
-    with open(_OUTPUT.value, "w", newline="") as file:
-      table = csv.writer(file)
-      table.writerow(["image", "quality", "bytes", "psnr_db"])
-      for path in paths:
-        name = pathlib.Path(path).name
-        rows = list(curve(codec, bmshj_minnen.read_image(path), qualities))
-        table.writerows([name, f"{q:g}", size, f"{psnr:.4f}"] for q, size, psnr in rows)
-        file.flush()
-        for (_, *before), (quality, *after) in zip(rows, rows[1:]):
-          steps += 1
-          growth.append((after[0] / before[0] - 1, after[1] - before[1]))
-          for kind, old, new in zip(fallen, before, after):
-            if new <= old:
-              fallen[kind] += 1
-              print(f"{name}: {kind} {old:.6g} -> {new:.6g} at quality {quality:g}")
+    growth, table = [], []
+    for path in paths:
+      name = pathlib.Path(path).name
+      rows = list(curve(codec, bmshj_minnen.read_image(path), qualities))
+      table += [
+        {"image": name, "quality": f"{quality:g}", "bytes": size, "psnr_db": f"{psnr:.4f}"}
+        for quality, size, psnr in rows
+      ]
+      common.write_csv(_OUTPUT.value, table)
+      for (_, *before), (quality, *after) in zip(rows, rows[1:]):
+        steps += 1
+        growth.append((after[0] / before[0] - 1, after[1] - before[1]))
+        for kind, old, new in zip(fallen, before, after):
+          if new <= old:
+            fallen[kind] += 1
+            print(f"{name}: {kind} {old:.6g} -> {new:.6g} at quality {quality:g}")
     low, middle, high = (function(growth, 0) for function in (np.min, np.median, np.max))
     print(f"{len(paths)} photographs, {steps} steps; not risen: {fallen}")
     print(f"bytes a step: {low[0]:+.2%} to {high[0]:+.2%}, median {middle[0]:+.2%}")

@@ -11,8 +11,9 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.evaluation import classical, curves, measurements, measuring
-from bmshj_minnen.file_tools import outputs
+from experiments import common
 from experiments.paper import plots, tables
 
 _RESULTS = flags.DEFINE_string(
@@ -27,8 +28,7 @@ _ANCHOR = flags.DEFINE_string("anchor", "jpeg420", "The codec that savings are r
 
 def main(argv):
   """Flags -> measurements -> tables and plots."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   logging.set_verbosity(logging.INFO)
   with startup.one_line_errors():
     results = pathlib.Path(_RESULTS.value)
@@ -42,7 +42,7 @@ def main(argv):
     if _ANCHOR.value not in curves.measured(rows, "psnr"):
       raise ValueError(f"{results} has no measurements of {_ANCHOR.value}: give --images")
     text = tables.all_tables(rows, _ANCHOR.value)
-    outputs.write_atomically(str(results / "tables.md"), text.encode())
+    common.write_text(results / "tables.md", text)
     plots.plot_all(rows, _ANCHOR.value, results)
     print(text)
 

@@ -10,6 +10,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
 from experiments.paper.panels import compose, panels
 
@@ -22,8 +23,7 @@ _OUTPUT = flags.DEFINE_string("output", "side_by_side.png", "File for the pictur
 
 def main(argv):
   """Flags -> picture."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors():
     x = bmshj_minnen.read_image(_IMAGE.value or finding.held_out_photographs()[0])
     height, width = x.shape[:2]

@@ -3,7 +3,6 @@
 `python -m experiments.paper.targets_reached --images='kodak/*.png'`
 """
 
-import glob
 import time
 
 from absl import app, flags
@@ -15,10 +14,12 @@ import numpy as np
 
 import bmshj_minnen
 from bmshj_minnen import metrics
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.format import reading
 from bmshj_minnen.model_files import catalogue
 from bmshj_minnen.quality import QUALITIES
 from bmshj_minnen.targets import TargetError
+from experiments import common
 
 _MODEL = flags.DEFINE_string("model", catalogue.DEFAULT, "A model for many rates.")
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
@@ -49,12 +50,9 @@ def _measure(codec, paths, kind, target):
 
 def main(argv):
   """Prints a line per target."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors():
-    paths = sorted(glob.glob(_IMAGES.value))
-    if not paths:
-      raise ValueError(f"no file matches {_IMAGES.value}")
+    paths = common.find_images(_IMAGES.value)
     codec = bmshj_minnen.load(_MODEL.value)
     images = [bmshj_minnen.read_image(path) for path in paths]
     codec.decompress(codec.compress(images[0]))  # Traces the graphs.

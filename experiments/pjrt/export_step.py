@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen import train
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.losses import Losses
 from bmshj_minnen.training import trainer
 from bmshj_minnen.training.train_config import TrainConfig
@@ -86,8 +87,7 @@ def _compile(function, shape, named, losses, results=()):
 
 def main(argv):
   """Flags -> one file."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   logging.set_verbosity(logging.INFO)
   with startup.one_line_errors():
     path = pathlib.Path(_OUTPUT.value)

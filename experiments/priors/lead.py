@@ -1,8 +1,6 @@
 """How far the joint prior is ahead of each other one as training goes on."""
 
 import collections
-import csv
-import io
 import math
 import pathlib
 import re
@@ -10,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bmshj_minnen.evaluation import curves
+from experiments import common
 from experiments.priors.runs import Run
 
 __all__ = ["Point", "leads", "read_points", "to_csv", "training_points"]
@@ -39,7 +38,7 @@ class Point(NamedTuple):
 def training_points(metrics: pathlib.Path, run: Run) -> list[Point]:
   """The points of a `metrics.csv` that training wrote."""
   points = []
-  for row in csv.DictReader(metrics.read_text().splitlines()):
+  for row in common.read_csv(metrics):
     for name in filter(None, map(_COLUMN.fullmatch, row)):
       figures = float(row[name[0]]), float(row[f"val_distortion_{name[1]}"])
       points.append(Point(run, int(row["step"]), float(name[1]), *figures))
@@ -48,18 +47,16 @@ def training_points(metrics: pathlib.Path, run: Run) -> list[Point]:
 
 def to_csv(points: Iterable[Point]) -> str:
   """The text that `read_points` reads, with five digits per figure."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(_HEAD)
+  rows = []
   for p in points:
     figures = (f"{value:.5g}" for value in (p.lmbda, p.bpp, p.mse))
-    writer.writerow([p.run.stage, p.run.prior, p.run.seed, p.step, *figures])
-  return text.getvalue()
+    rows.append(dict(zip(_HEAD, [p.run.stage, p.run.prior, p.run.seed, p.step, *figures])))
+  return common.csv_text(rows)
 
 
 def read_points(path: pathlib.Path) -> list[Point]:
   """The points of a file; none if it is not there."""
-  rows = csv.DictReader(path.read_text().splitlines()) if path.exists() else ()
+  rows = common.read_csv(path) if path.exists() else ()
   return [
     Point(
       Run(r["stage"], r["prior"], int(r["seed"])),

@@ -15,9 +15,11 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import loop
+from experiments import common
 
 # Label -> fields of the config that differ from those of the model whose latents are taken.
 VARIANTS = {
@@ -86,8 +88,7 @@ def _measured(codecs, photographs):
 
 def main(argv):
   """Trains, measures, prints a table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   logging.set_verbosity(logging.INFO)
   with startup.one_line_errors():
     start = time.perf_counter()
@@ -98,11 +99,13 @@ def main(argv):
     codecs = {k: bmshj_minnen.load(str(v), quality=_QUALITY.value) for k, v in folders.items()}
     rows = _measured(codecs, finding.find_photographs([_IMAGES.value], 1).paths)
     first = next(iter(rows.values()))
-    print("| | bits per pixel | bits | encoding | decoding |\n|---|---:|---:|---:|---:|")
+    lines = []
     for label, row in rows.items():
       change, *ratios = (value / reference for value, reference in zip(row, first))
-      times = " | ".join(f"{1000 * s:.0f} ms, {r:.2f}" for s, r in zip(row[1:], ratios))
-      print(f"| {label} | {row[0]:.4f} | {100 * (change - 1):+.1f} % | {times} |")
+      times = (f"{1000 * s:.0f} ms, {r:.2f}" for s, r in zip(row[1:], ratios))
+      lines.append([label, f"{row[0]:.4f}", f"{100 * (change - 1):+.1f} %", *times])
+    head = ["", "bits per pixel", "bits", "encoding", "decoding"]
+    print("\n".join(common.markdown(head, lines)))
 
 
 if __name__ == "__main__":

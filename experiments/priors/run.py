@@ -12,9 +12,10 @@ from absl import app, flags, logging
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.evaluation import measurements, measuring
-from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.training.train_config import PRECISIONS
+from experiments import common
 from experiments.priors import figures, lead, runs, tables
 
 _HERE = pathlib.Path(__file__).parent
@@ -60,7 +61,7 @@ def _train_and_measure(results):
     points = [point for point in points if point.run != run]
     points += lead.training_points(run.directory(settings) / "metrics.csv", run)
     results.mkdir(parents=True, exist_ok=True)
-    outputs.write_atomically(str(results / "training.csv"), lead.to_csv(points).encode())
+    common.write_text(results / "training.csv", lead.to_csv(points))
     measuring.evaluate(
       measuring.EvaluationConfig(
         _IMAGES.value,
@@ -74,8 +75,7 @@ def _train_and_measure(results):
 
 def main(argv):
   """Trains, measures, prints."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   logging.set_verbosity(logging.INFO)
   results = pathlib.Path(_RESULTS.value)
   with startup.one_line_errors():
@@ -84,7 +84,7 @@ def main(argv):
     rows = measurements.read_rows(results / "images.csv")
     points = lead.read_points(results / "training.csv")
     text = tables.all_tables(rows, points)
-    outputs.write_atomically(str(results / "tables.md"), text.encode())
+    common.write_text(results / "tables.md", text)
     figures.bits(rows).savefig(results / "priors.png")
     print(text)
 

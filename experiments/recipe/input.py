@@ -8,7 +8,6 @@ is ready; `training_images_per_s`, both together; `waiting_%`, the share of the 
 waits for a batch.
 """
 
-import csv
 import functools
 import pathlib
 import sys
@@ -23,9 +22,11 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 import tensorflow as tf
 
 from bmshj_minnen import config
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import crops, datasets, finding
 from bmshj_minnen.training import trainer
 from bmshj_minnen.training.train_config import TrainConfig
+from experiments import common
 from experiments.reliability.small_photographs import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
@@ -45,15 +46,14 @@ def _sources(folder):
   """Name -> a function that makes the dataset of crops."""
   paths = finding.find_photographs([str(folder / "in" / "*.jpg")], _CROP.value).paths
   datasets.prepare([str(folder / "in" / "*.jpg")], "photographs", str(folder), _CROP.value)
-  settings = (_CROP.value, _BATCH.value, 0, 0, _WARM.value + _ALONE * _STEPS.value)
-  whole = tf.distribute.InputContext()
+  last_step = _WARM.value + _ALONE * _STEPS.value
   for downscale in (False, True):
     name = " --downscale" if downscale else ""
-    settings_here = (*settings, whole, downscale)
-    yield f"--train_glob{name}", functools.partial(crops.photograph_crops, paths, *settings_here)
+    settings = crops.CropSettings(_CROP.value, _BATCH.value, 0, 0, last_step, downscale=downscale)
+    yield f"--train_glob{name}", functools.partial(crops.photograph_crops, paths, settings)
     yield (
       f"--dataset{name}",
-      functools.partial(datasets.dataset_crops, "photographs", str(folder), *settings_here),
+      functools.partial(datasets.dataset_crops, "photographs", str(folder), settings),
     )
 
 
@@ -104,8 +104,9 @@ def _rows(folder):
     }
 
 
-def main(_):
+def main(argv):
   """Prints a table."""
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     args = (_FILES.value, _WIDTH.value, _HEIGHT.value, ".jpg")
@@ -115,10 +116,10 @@ def main(_):
     for row in _rows(folder):
       rows.append(row)
       print(row, file=sys.stderr, flush=True)
-    with open(_CSV.value or sys.stdout.fileno(), "w", newline="", closefd=bool(_CSV.value)) as file:
-      writer = csv.DictWriter(file, rows[0])
-      writer.writeheader()
-      writer.writerows(rows)
+    if _CSV.value:
+      common.write_csv(_CSV.value, rows)
+    else:
+      print(common.csv_text(rows), end="")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ tracing cancel out. Setups are run in turn, and medians of the runs are reported
 """
 
 import contextlib
-import csv
 import os
 import pathlib
 import statistics
@@ -23,6 +22,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
+from experiments import common
 from experiments.reliability import local_cluster as cluster
 from experiments.reliability.small_photographs import make_photographs
 
@@ -100,8 +101,9 @@ def _rates(kind, folder):
   return {setup: statistics.median(values) for setup, values in rates.items()}
 
 
-def main(_):
+def main(argv):
   """Prints a table."""
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     if "beam" in _KINDS.value:
@@ -113,12 +115,11 @@ def main(_):
       rates = _rates(kind, folder)
       for (processes, cores), rate in rates.items():
         speed_up = rate / rates[_SETUPS[0]]
-        rows.append([kind, processes, cores, f"{rate:.3f}", f"{speed_up:.2f}"])
-    table = [["kind", "processes", "cores", "per_s", "speed-up"], *rows]
-    csv.writer(sys.stdout).writerows(table)
+        row = {"kind": kind, "processes": processes, "cores": cores}
+        rows.append({**row, "per_s": f"{rate:.3f}", "speed-up": f"{speed_up:.2f}"})
+    print(common.csv_text(rows), end="")
     if _CSV.value:
-      with open(_CSV.value, "w", newline="") as file:
-        csv.writer(file).writerows(table)
+      common.write_csv(_CSV.value, rows)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,8 @@ time per step of each recipe, trains each for as many steps as fit into `--minut
 the table. Results that are already in `--results` are kept.
 """
 
-import csv
 import dataclasses
 import functools
-import io
 import pathlib
 import statistics
 import time
@@ -20,11 +18,12 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 import tensorflow as tf
 
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import crops, finding
-from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.model_files import model_directory, weights
 from bmshj_minnen.training import trainer as training
 from bmshj_minnen.training.train_config import PRECISIONS, TrainConfig
+from experiments import common
 from experiments.recipe import tables
 from experiments.recipe.soap import SOAP
 from experiments.speed import timing, work
@@ -106,7 +105,8 @@ def _batches(recipe, steps):
   """Batches of random crops; photographs that are smaller than a crop are left out."""
   patterns = [_TRAIN.value] if _TRAIN.value else finding.bundled_photographs()
   photographs = finding.find_photographs(patterns, recipe.crop)
-  return crops.photograph_crops(photographs.paths, recipe.crop, recipe.batch, 0, 0, steps)
+  settings = crops.CropSettings(recipe.crop, recipe.batch, seed=0, first_step=0, last_step=steps)
+  return crops.photograph_crops(photographs.paths, settings)
 
 
 def _time_steps(recipes):
@@ -183,47 +183,33 @@ def _row(recipe, step, names, trainer, held_out):
   return {"recipe": recipe.name, "step": step, **dict(zip(names, losses))}
 
 
-def _read(path):
-  with open(path, newline="") as file:
-    return list(csv.DictReader(file))
-
-
-def _write(path, rows):
-  text = io.StringIO()
-  writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-  writer.writeheader()
-  writer.writerows(rows)
-  outputs.write_atomically(str(path), text.getvalue().encode())
-
-
 def _train_all(steps, path):
   """Adds missing recipes to the results."""
   validation = [_VALIDATION.value] if _VALIDATION.value else finding.held_out_photographs()
   paths = finding.find_photographs(validation, _VALIDATION_CROP).paths
   held_out = list(crops.validation_crops(paths, _VALIDATION_CROP, 8))
-  rows = _read(path) if path.exists() else []
+  rows = common.read_csv(path) if path.exists() else []
   for recipe in RECIPES:
     if recipe.name not in {row["recipe"] for row in rows}:
       (milliseconds,) = (float(row["ms"]) for row in steps if row["recipe"] == recipe.name)
       rows += _train(recipe, milliseconds, held_out)
-      _write(path, rows)
+      common.write_csv(path, rows)
 
 
 def main(argv):
   """Measures, trains, prints."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}; patterns need quotes")
+  usage.refuse_arguments(argv, has_patterns=True)
   logging.set_verbosity(logging.INFO)
   results = pathlib.Path(_RESULTS.value)
   steps, runs = results / "steps.csv", results / "runs.csv"
   with startup.one_line_errors():
     results.mkdir(parents=True, exist_ok=True)
     if not steps.exists():
-      _write(steps, _time_steps(RECIPES))
+      common.write_csv(steps, _time_steps(RECIPES))
     if not _TIME_ONLY.value:
-      _train_all(_read(steps), runs)
-      text = tables.table(_read(steps), _read(runs))
-      outputs.write_atomically(str(results / "table.md"), text.encode())
+      _train_all(common.read_csv(steps), runs)
+      text = tables.table(common.read_csv(steps), common.read_csv(runs))
+      common.write_text(results / "table.md", text)
       print(text)
 
 

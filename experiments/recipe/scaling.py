@@ -5,7 +5,6 @@ line to the logarithm of R + λD over the logarithm of the steps, and draws both
 """
 
 import collections
-import csv
 import math
 import pathlib
 
@@ -13,6 +12,8 @@ import numpy as np
 from absl import app
 
 import bmshj_minnen.pretrained
+from bmshj_minnen.command_line import usage
+from experiments import common
 
 _LOG = pathlib.Path(bmshj_minnen.pretrained.__path__[0]) / "joint-mse" / "h200.csv"
 _IMAGE = pathlib.Path(__file__).parent / "results" / "scaling.png"
@@ -24,7 +25,7 @@ _FIRST, _LAST = 10_000, 26_000
 def mean_losses(path: pathlib.Path) -> dict[int, float]:
   """Reads {step: geometric mean over λ of R + λD} from a log."""
   losses = collections.defaultdict(list)
-  for row in csv.DictReader(path.read_text().splitlines()):
+  for row in common.read_csv(path):
     losses[int(row["step"])].append(math.log(float(row["loss"])))
   return {step: math.exp(np.mean(logs)) for step, logs in losses.items()}
 
@@ -51,8 +52,9 @@ def plot(losses: dict[int, float], a: float, b: float):
   return drawing
 
 
-def main(_):
+def main(argv):
   """Prints the fit and draws it."""
+  usage.refuse_arguments(argv)
   losses = mean_losses(_LOG)
   a, b = fit(losses, _FIRST, _LAST)
   last = max(losses)

@@ -2,6 +2,10 @@
 
 import statistics
 
+from experiments import common
+
+__all__ = ["table"]
+
 
 def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
   """R + λD at the end of each recipe, in Markdown, and its mean change since the start.
@@ -11,10 +15,8 @@ def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
     runs: rows of `runs.csv`; the first row of a recipe is the start.
   """
   names = [name for name in runs[0] if name not in ("recipe", "step")]
-  lines = [
-    f"| recipe | ms a step | of the matrix rate | steps | λ = {' | '.join(names)} | mean change |",
-    "|---|---:|---:|---:|" + "---:|" * (len(names) + 1),
-  ]
+  head = ["recipe", "ms a step", "of the matrix rate", "steps", f"λ = {names[0]}", *names[1:]]
+  lines = []
   for timed in steps:
     own = [row for row in runs if row["recipe"] == timed["recipe"]]
     if own:
@@ -23,5 +25,5 @@ def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
       share = f"{100 * float(timed['share']):.0f} %"
       cells = [timed["recipe"], f"{float(timed['ms']):.0f}", share, own[-1]["step"]]
       cells += [f"{value:.4f}" for value in last] + [f"{change:+.2f} %"]
-      lines.append(f"| {' | '.join(cells)} |")
-  return "\n".join(lines) + "\n"
+      lines.append(cells)
+  return "\n".join(common.markdown([*head, "mean change"], lines)) + "\n"

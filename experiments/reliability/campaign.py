@@ -17,6 +17,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
 from experiments.exactness import runtimes
 from experiments.reliability import small_models
 from experiments.reliability.hostile_run import Campaign
@@ -36,8 +37,9 @@ _FOLDER = flags.DEFINE_string(
 _CASE = flags.DEFINE_integer("case", None, "Decode this case alone and print its outcome.")
 
 
-def main(_) -> Optional[int]:
+def main(argv) -> Optional[int]:
   """Runs the campaign, or one case of it."""
+  usage.refuse_arguments(argv)
   runtimes.limit_threads(_RUNTIME.value, 1)
   with startup.one_line_errors():
     models, folder = (pathlib.Path(_FOLDER.value, name) for name in ("models", _RUNTIME.value))

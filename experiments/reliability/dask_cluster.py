@@ -19,6 +19,7 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
 from experiments.reliability.small_photographs import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
@@ -59,8 +60,9 @@ def _seconds(folder, address, workers, files):
   return time.perf_counter() - start
 
 
-def main(_):
+def main(argv):
   """Prints a line for each number of workers."""
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     few, more = _FILES.value

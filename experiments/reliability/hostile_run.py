@@ -18,6 +18,7 @@ import tqdm
 import bmshj_minnen
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format.errors import Problem
+from experiments import common
 from experiments.reliability import hostile
 
 __all__ = ["Campaign"]
@@ -119,13 +120,14 @@ class Campaign:
   def table(self) -> str:
     """All counts in Markdown."""
     names = ("refused", "decoded", "other")
-    lines = ["| | refused | decoded | other | slowest |", "|---|---:|---:|---:|---:|"]
-    for kind in hostile.KINDS:
-      counts = " | ".join(f"{self._counts[f'{kind}: {name}']:,}" for name in names)
-      lines.append(f"| {kind} | {counts} | {self._slowest[kind]:.2f} |")
+    rows = [
+      [kind, *(f"{self._counts[f'{kind}: {name}']:,}" for name in names), self._slowest[kind]]
+      for kind in hostile.KINDS
+    ]
     totals = [sum(self._counts[f"{kind}: {name}"] for kind in hostile.KINDS) for name in names]
-    slowest = max(self._slowest.values(), default=0)
-    lines.append("| all | " + " | ".join(f"{n:,}" for n in totals) + f" | {slowest:.2f} |")
+    rows.append(["all", *(f"{n:,}" for n in totals), max(self._slowest.values(), default=0)])
+    cells = ([*texts, f"{slowest:.2f}"] for *texts, slowest in rows)
+    lines = [*common.markdown(["", *names, "slowest"], cells)]
     lines.append(f"\n{self.next:,} files of seed {self._seed} in {self._seconds / 60:.1f} minutes")
     for m in self._memory:
       if m["warm"]:
@@ -137,12 +139,12 @@ class Campaign:
 
   def _checks_table(self):
     """The checks that refused files of each kind; shows checks that refused none."""
-    lines = ["| check | files | kinds |", "|---|---:|---|"]
+    rows = []
     for problem in Problem:
       counts = {kind: self._checks[f"{kind}: {problem.name}"] for kind in hostile.KINDS}
       kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.items() if count)
-      lines.append(f"| {problem.value} | {sum(counts.values()):,} | {kinds or 'none'} |")
-    return lines
+      rows.append([problem.value, f"{sum(counts.values()):,}", kinds or "none"])
+    return common.markdown(["check", "files", "kinds"], rows, "lrl")
 
   def _do(self, index):
     case, outcome, ratio = self.judge(index)

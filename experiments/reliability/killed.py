@@ -21,25 +21,14 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.data import finding
-from bmshj_minnen.images import image_files
+from bmshj_minnen.command_line import usage
+from experiments.reliability.small_photographs import make_photographs
 
 _TIMES = flags.DEFINE_integer("times", 100, "Kills of each program.", lower_bound=1)
 _FILES = flags.DEFINE_integer("files", 12, "Photographs in the folder.", lower_bound=2)
 _SIDE = 128  # Side of the photographs, pixels.
 _SUFFIXES = {"compress": ".tfci", "decompress": ".tif"}
 _MOMENT = 0.06  # Largest delay between a result and the kill, seconds.
-
-
-def _make_photographs(folder):
-  """Writes random crops of the bundled photographs, as PNG."""
-  photographs = [image_files.read_image(path) for path in finding.bundled_photographs()]
-  random = np.random.default_rng(0)
-  for i in range(_FILES.value):
-    photograph = photographs[i % len(photographs)]
-    top, left = (random.integers(0, size - _SIDE + 1) for size in photograph.shape[:2])
-    crop = photograph[top : top + _SIDE, left : left + _SIDE]
-    image_files.write_image(str(folder / f"{i:02}.png"), crop)
 
 
 def _command(program, folder):
@@ -99,12 +88,12 @@ def _campaign(program, sources, scratch):
   return counts
 
 
-def main(_):
+def main(argv):
   """Prints a line for each program."""
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     scratch = pathlib.Path(name)
-    (sources := scratch / "sources").mkdir()
-    _make_photographs(sources)
+    make_photographs(sources := scratch / "sources", "", _FILES.value, _SIDE, _SIDE)
     for program in _SUFFIXES:
       counts = _campaign(program, sources, scratch)
       print(program, ", ".join(f"{key}: {count}" for key, count in counts.items()), flush=True)

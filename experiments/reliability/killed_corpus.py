@@ -3,7 +3,6 @@
 `python -m experiments.reliability.killed_corpus --images='photos/*.png'`
 """
 
-import csv
 import hashlib
 import os
 import pathlib
@@ -18,6 +17,8 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
+from experiments import common
 from experiments.reliability.small_photographs import make_photographs
 
 _IMAGES = flags.DEFINE_string("images", "", "Photographs to cut; empty: the bundled ones.")
@@ -61,25 +62,22 @@ def _kill_midway(source, output):
   return len(list(output.glob("*.tfci")))
 
 
-def _table(output, name):
-  with open(output / f"{name}.csv", newline="", encoding="utf-8") as file:
-    return list(csv.DictReader(file))
-
-
 def _check(folder, bad):
   """Compares the results of both; raises an error where they differ."""
   by_beam = {p.name: p.read_bytes() for p in (folder / "beam").glob("*.tfci")}
   by_command = {p.name: p.read_bytes() for p in (folder / "command").glob("*.tfci")}
   assert by_beam == by_command, "files differ"
-  manifest = {row["file"]: row["sha256"] for row in _table(folder / "beam", "manifest")}
-  assert manifest == {n: hashlib.sha256(b).hexdigest() for n, b in by_beam.items()}, "manifest"
-  failures = _table(folder / "beam", "failures")
+  manifest = common.read_csv(folder / "beam" / "manifest.csv")
+  listed = {row["file"]: row["sha256"] for row in manifest}
+  assert listed == {n: hashlib.sha256(b).hexdigest() for n, b in by_beam.items()}, "manifest"
+  failures = common.read_csv(folder / "beam" / "failures.csv")
   assert {pathlib.Path(row["source"]).name for row in failures} == bad, "failures"
   return len(by_beam), failures
 
 
-def main(_):
+def main(argv):
   """Makes the corpus, compresses it both ways, and prints the comparison."""
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
     source = folder / "in"

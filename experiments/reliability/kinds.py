@@ -14,13 +14,15 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
+from experiments import common
 from experiments.reliability.sample_files import BAD, GOOD, make_files
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
 
 
-def _table(source, target, stderr):
-  """Rows in Markdown: the file, its special feature, its outcome, its message."""
+def _rows(source, target, stderr):
+  """The cells of each row: the file, its special feature, its outcome, its message."""
   said = {}
   for line in stderr.splitlines():
     found = re.fullmatch(rf"(?:note|error): {re.escape(str(source))}/([^:]*): (.*)", line)
@@ -28,19 +30,18 @@ def _table(source, target, stderr):
       said[found[1]] = found[2]
     else:
       print(f"also on stderr: {line}")
-  yield "| file | | outcome | what is said |"
-  yield "|---|---|---|---|"
   for path in sorted(source.iterdir()):
     result = target / path.with_suffix(".tfci").name
     outcome = f"{result.stat().st_size} bytes" if result.exists() else "refused"
     if path.name not in {**GOOD, **BAD}:
       outcome = "not taken"
     special = GOOD.get(path.name, "")
-    yield f"| {path.name} | {special} | {outcome} | {said.get(path.name, '')} |"
+    yield [path.name, special, outcome, said.get(path.name, "")]
 
 
-def main(_):
+def main(argv):
   """Makes the files, compresses the folder, prints the table."""
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     source, target = pathlib.Path(temporary, "in"), pathlib.Path(temporary, "out")
     source.mkdir()
@@ -48,7 +49,8 @@ def main(_):
     command = [sys.executable, "-m", "bmshj_minnen.compress", f"--model={_MODEL.value}"]
     command += [f"--output_dir={target}", str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    print("\n".join(_table(source, target, result.stderr)))
+    head, rows = ["file", "", "outcome", "what is said"], _rows(source, target, result.stderr)
+    print("\n".join(common.markdown(head, rows, "llll")))
     print(f"\n{result.stdout.strip()}; exit status {result.returncode}")
 
 

@@ -10,32 +10,20 @@ import sys
 import tempfile
 import time
 
-import numpy as np
 from absl import app, flags
 
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
-from bmshj_minnen.data import finding
-from bmshj_minnen.images import image_files
+from bmshj_minnen.command_line import usage
+from experiments import common
+from experiments.reliability.small_photographs import make_photographs
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
 _FILES = flags.DEFINE_integer("files", 200, "Crops in the folder.", lower_bound=1)
 _SIDE = flags.DEFINE_integer("side", 256, "Side of the crops, pixels.", lower_bound=1)
 _PROCESSES = flags.DEFINE_integer("processes", 5, "Files with a process each.", lower_bound=1)
 _JOBS = flags.DEFINE_list("jobs", ["1", "2", "4"], "Values of --jobs to time.")
-
-
-def _make_crops(folder):
-  """Writes random crops of the bundled photographs, as PNG."""
-  folder.mkdir()
-  photographs = [image_files.read_image(path) for path in finding.bundled_photographs()]
-  random, side = np.random.default_rng(0), _SIDE.value
-  for i in range(_FILES.value):
-    photograph = photographs[i % len(photographs)]
-    top, left = (random.integers(0, size - side + 1) for size in photograph.shape[:2])
-    crop = photograph[top : top + side, left : left + side]
-    image_files.write_image(str(folder / f"{i:04}.png"), crop)
 
 
 def _seconds(program, *args):
@@ -58,14 +46,15 @@ def _rows(folder):
     yield f"{program} with a process a file, median of {len(times)}", statistics.median(times)
 
 
-def main(_):
+def main(argv):
   """Makes the files, times the programs, prints a table."""
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
-    _make_crops(folder / "in")
-    print("| | seconds a file |\n|---|---:|")
-    for name, seconds in _rows(folder):
-      print(f"| {name} | {seconds:.3f} |", flush=True)
+    make_photographs(folder / "in", "", _FILES.value, _SIDE.value, _SIDE.value)
+    rows = ([name, f"{seconds:.3f}"] for name, seconds in _rows(folder))
+    for line in common.markdown(["", "seconds a file"], rows):
+      print(line, flush=True)
 
 
 if __name__ == "__main__":

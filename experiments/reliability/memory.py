@@ -13,6 +13,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
 
 _MODEL = flags.DEFINE_string("model", "default", "A model directory or name.")
@@ -27,8 +28,9 @@ def _resident():
   return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def main(_):
+def main(argv):
   """Prints photographs done, compressed and decompressed, and MiB."""
+  usage.refuse_arguments(argv)
   with startup.one_line_errors():
     codec = bmshj_minnen.load(_MODEL.value)
     photograph = bmshj_minnen.read_image(finding.bundled_photographs()[0])

@@ -5,7 +5,6 @@ reads pictures with sound profiles instead, and lists profiles that are wrongly 
 """
 
 import collections
-import glob
 import importlib.util
 
 from absl import app, flags
@@ -15,7 +14,10 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 # isort: split
 import tensorflow as tf
 
+from bmshj_minnen.command_line import usage
+from bmshj_minnen.data import finding
 from bmshj_minnen.serving import image_decoding
+from experiments import common
 from experiments.reliability import mutated_boxes, mutated_profiles
 from experiments.reliability.judging import OUTCOMES, SERVED, outcome, read, served_outcome
 
@@ -40,16 +42,14 @@ class _Counts:
   def table(self):
     """All counts in Markdown."""
     rows = {**self._rows, "all": sum(self._rows.values(), collections.Counter())}
-    lines = ["| | " + " | ".join(self._outcomes) + " |", "|---|" + "---:|" * len(self._outcomes)]
-    for name, counts in rows.items():
-      lines.append(f"| {name} | " + " | ".join(str(counts[one]) for one in self._outcomes) + " |")
-    return "\n".join(lines)
+    cells = ([name, *(str(counts[k]) for k in self._outcomes)] for name, counts in rows.items())
+    return "\n".join(common.markdown(["", *self._outcomes], cells))
 
 
 def _check_sound(pattern):
   """Prints the number of applied profiles, and a line for each profile that is not applied."""
   notes = {}
-  for path in sorted(glob.glob(pattern, recursive=True)):
+  for path in finding.find_files([pattern]):
     with open(path, "rb") as file:
       content = mutated_profiles.file_with(file.read())
     if content:
@@ -59,8 +59,9 @@ def _check_sound(pattern):
   return int(bool(bad))
 
 
-def main(_) -> int:
+def main(argv) -> int:
   """Reads all files and prints the tables; 1 if a picture changed without a message."""
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors():
     if _PROFILES.value:
       return _check_sound(_PROFILES.value)

@@ -8,9 +8,7 @@ photograph must have a result of its present content, and no result may be gone.
 """
 
 import collections
-import csv
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -25,9 +23,9 @@ import PIL.Image
 from absl import app, flags
 
 from bmshj_minnen import portable
-from bmshj_minnen.command_line import startup
-from bmshj_minnen.data import finding
+from bmshj_minnen.command_line import startup, usage
 from bmshj_minnen.images import image_files
+from experiments import common
 
 _PHOTOGRAPHS = flags.DEFINE_string("photographs", None, "Photographs to cut; the bundled ones.")
 _FILES = flags.DEFINE_integer("files", 3000, "Small photographs at the beginning.", 60)
@@ -142,8 +140,7 @@ class Archive:
 
   def problems(self) -> collections.Counter:
     """Counts what must not be, by files alone; the manifest must agree with all of them."""
-    with open(self.small / "manifest.csv", newline="") as file:
-      rows = {row["file"]: row for row in csv.DictReader(file)}
+    rows = {row["file"]: row for row in common.read_csv(self.small / "manifest.csv")}
     found = collections.Counter()
     for path in self.photos.glob("*/*"):
       place = path.relative_to(self.photos).as_posix()
@@ -292,22 +289,19 @@ def _verified(archive, options, kinds, deleted):
 
 def main(argv):
   """Runs the nights, then the verification."""
-  del argv
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors():
-    pattern = _PHOTOGRAPHS.value
-    paths = finding.bundled_photographs() if pattern is None else finding.find_files([pattern])
-    wholes = [image_files.read_image(path) for path in sorted(paths)[:200]]
+    paths = sorted(common.find_images(_PHOTOGRAPHS.value))
+    wholes = [image_files.read_image(path) for path in paths[:200]]
     with tempfile.TemporaryDirectory() as scratch:
       archive = Archive(pathlib.Path(scratch), wholes)
       results = {"nights": _nights(archive, _FILES.value)}
       print(json.dumps(results), flush=True)
       results["results that the codec makes otherwise"] = archive.differing(_CHECKED.value)
       results["verify"] = _verification(archive, _WRONG.value)
-    file = io.StringIO()
-    json.dump(results, file, indent=2)
-    print(file.getvalue())
+    print(json.dumps(results, indent=2))
     if _OUTPUT.value:
-      pathlib.Path(_OUTPUT.value).write_text(file.getvalue() + "\n")
+      common.write_json(_OUTPUT.value, results)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ takes the same time in all cases. Each case then runs in a process of its own, i
 latents. Some photographs show how many bytes an embedded preview would take.
 """
 
-import glob
 import io
 import json
 import os
@@ -23,8 +22,9 @@ from absl import app, flags
 
 from bmshj_minnen import portable
 from bmshj_minnen.command_line import facts as file_facts
-from bmshj_minnen.command_line import startup
+from bmshj_minnen.command_line import startup, usage
 from bmshj_minnen.images import image_files
+from experiments import common
 
 _PHOTOGRAPH = flags.DEFINE_string("photograph", None, "A photograph to enlarge.")
 _SMALL = flags.DEFINE_string("small", None, "Photographs for embedded previews, a pattern.")
@@ -104,7 +104,7 @@ def _figures(path):
 def _embedded(codec):
   """Mean bytes of files at two qualities, and of previews of 32 pixels in WebP and JPEG."""
   sums: dict[str, list[int]] = {}
-  for path in sorted(glob.glob(_SMALL.value))[:12]:
+  for path in common.find_images(_SMALL.value)[:12]:
     image = image_files.read_image(path)
     for quality in (20, 50):
       data = codec.compress(image, quality=quality)
@@ -120,7 +120,7 @@ def _embedded(codec):
 
 def main(argv):
   """Compresses the large picture and runs the cases."""
-  del argv
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as scratch:
     codec, path = portable.load(), _FILE.value
     if path is None:
@@ -143,7 +143,7 @@ def main(argv):
     result["cases"] = _figures(path)
     print(json.dumps(result["cases"], indent=2))
     if _OUTPUT.value:
-      pathlib.Path(_OUTPUT.value).write_text(json.dumps(result, indent=2) + "\n")
+      common.write_json(_OUTPUT.value, result)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ import numpy as np
 from absl import app, flags
 
 from bmshj_minnen import portable
-from bmshj_minnen.command_line import startup
+from bmshj_minnen.command_line import startup, usage
 from bmshj_minnen.data import finding
 from bmshj_minnen.images import image_files
 from bmshj_minnen.server import calls, pool
+from experiments import common
 
 _CLIENTS = flags.DEFINE_list("clients", ["1", "8", "64", "200"], "Numbers of clients.")
 _REQUESTS = flags.DEFINE_integer("requests", 60, "Good requests; many clients repeat them.", 10)
@@ -176,7 +177,7 @@ def _level(clients, good, random, server, port, codecs):
 
 def main(argv):
   """Starts a server, and runs each number of clients."""
-  del argv
+  usage.refuse_arguments(argv)
   with startup.one_line_errors():
     random, codec = np.random.default_rng(0), portable.load()
     codecs = calls.Codecs(codec, lambda file: codec, pool.Limits().max_pixels)
@@ -199,7 +200,7 @@ def main(argv):
     results.append({"says": says.strip(), "status": status, "lines of its log": len(lines)})
     print(json.dumps(results[-1]))
     if _OUTPUT.value:
-      pathlib.Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
+      common.write_json(_OUTPUT.value, results)
 
 
 if __name__ == "__main__":

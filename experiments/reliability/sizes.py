@@ -6,7 +6,6 @@ Makes photographs by laying given ones side by side, compresses and decompresses
 of its own, and compares results with and without division into tiles.
 """
 
-import glob
 import os
 import pathlib
 import subprocess
@@ -23,10 +22,10 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.data import finding
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
-from experiments import untrained
+from experiments import common, untrained
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
 _UNTRAINED = flags.DEFINE_integer("untrained", None, "N = M of an untrained model, used instead.")
@@ -72,9 +71,7 @@ def _measured(program, model, source, target):
   return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
 
 
-def _print_sizes(model, paths, folder):
-  print("| megapixels | | seconds | of processors | peak memory, GiB | bytes |")
-  print("|---:|---|---:|---:|---:|---:|", flush=True)
+def _rows(model, paths, folder):
   for megapixels in map(float, _MEGAPIXELS.value):
     source, small, back = folder / "x.png", folder / "x.tfci", folder / "back.png"
     photograph = _photograph(paths, megapixels)
@@ -82,8 +79,9 @@ def _print_sizes(model, paths, folder):
     name = f"{megapixels:g} ({photograph.shape[1]}x{photograph.shape[0]})"
     del photograph
     for program, one, other in (("compress", source, small), ("decompress", small, back)):
-      numbers = "{:.0f} | {:.0f} | {:.2f}".format(*_measured(program, model, one, other))
-      print(f"| {name} | {program} | {numbers} | {small.stat().st_size} |", flush=True)
+      elapsed, processors, memory = _measured(program, model, one, other)
+      cells = [name, program, f"{elapsed:.0f}", f"{processors:.0f}", f"{memory:.2f}"]
+      yield [*cells, str(small.stat().st_size)]
 
 
 def _print_comparison(model, image):
@@ -105,20 +103,21 @@ def _print_comparison(model, image):
   print(f"x̂ of one file that differ: {np.sum(difference > 0)} of {x_tiled.size}, {levels}")
 
 
-def main(_):
+def main(argv):
   """Makes the photographs, measures, compares, and prints the table."""
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
-    paths = sorted(glob.glob(_IMAGES.value)) if _IMAGES.value else finding.bundled_photographs()
-    if not paths:
-      raise ValueError(f"no file matches {_IMAGES.value}")
+    paths = common.find_images(_IMAGES.value)
     model = _MODEL.value
     if _UNTRAINED.value:
       size, image = _UNTRAINED.value, _cell(paths[0])
       built = untrained.model(bmshj_minnen.ModelConfig("joint", size, size), image)
       model = str(folder / "model")
       model_directory.save(built, folder / "model", tf.constant(image[None]))
-    _print_sizes(model, paths, folder)
+    head = ["megapixels", "", "seconds", "of processors", "peak memory, GiB", "bytes"]
+    for line in common.markdown(head, _rows(model, paths, folder), "rlrrrr"):
+      print(line, flush=True)
     if _COMPARE.value:
       _print_comparison(model, _photograph(paths, _COMPARE.value))
 

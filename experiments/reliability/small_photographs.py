@@ -7,6 +7,7 @@ import PIL.Image
 
 from bmshj_minnen.data import finding
 from bmshj_minnen.images import image_files
+from experiments import common
 
 __all__ = ["make_photographs"]
 
@@ -27,8 +28,7 @@ def make_photographs(
     DataError: no photograph matches.
   """
   folder.mkdir(parents=True)
-  patterns = [pattern] if pattern else finding.bundled_photographs()
-  paths = finding.find_photographs(patterns, 1).paths[:count]
+  paths = finding.find_photographs(common.find_images(pattern), 1).paths[:count]
   random = np.random.default_rng(0)
   for first, path in enumerate(paths):
     photograph = image_files.read_image(path)

@@ -10,8 +10,6 @@ same latents: the joint cost of integer networks, quantized tables and the range
 position; it scatters because other roundings lead to other latents.
 """
 
-import csv
-import glob
 import os
 import pathlib
 import statistics
@@ -26,9 +24,10 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.command_line import verbose
+from bmshj_minnen.command_line import usage, verbose
 from bmshj_minnen.format import reading
 from bmshj_minnen.layers import quantizers
+from experiments import common
 
 _MODEL = flags.DEFINE_string("model", None, "A model directory.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "A pattern of photographs.", required=True)
@@ -77,11 +76,9 @@ def _own_bits(model, y, z_hat):
 
 def main(argv):
   """Flags -> table."""
-  del argv
+  usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors():
-    paths = sorted(glob.glob(_IMAGES.value))
-    if not paths:
-      raise ValueError(f"no file matches {_IMAGES.value}")
+    paths = common.find_images(_IMAGES.value)
     codec = bmshj_minnen.load(_MODEL.value)
     model = bmshj_minnen.load_model(_MODEL.value)
     measure(codec, model, paths[0])  # Traces the graphs, so that times exclude it.
@@ -103,10 +100,8 @@ def main(argv):
   for name in ("freezing_%", "own_float_%"):
     print(f"{name}, at worst: {max(row[name] for row in rows):.3f}")
   if _CSV.value:
-    with open(_CSV.value, "w", newline="") as file:
-      writer = csv.DictWriter(file, rows[0])
-      writer.writeheader()
-      writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+    texts = [{name: _text(value) for name, value in row.items()} for row in rows]
+    common.write_csv(_CSV.value, texts)
 
 
 def _text(value):

@@ -13,6 +13,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 import bmshj_minnen
+from bmshj_minnen.command_line import usage
 from experiments.serving import comparisons
 
 _MODEL = flags.DEFINE_string("model", "", "A model directory, or the name of one that ships.")
@@ -22,8 +23,7 @@ _BAD = flags.DEFINE_integer("bad", 1000, "Number of bad strings for `decompress`
 
 def main(argv):
   """Runs the checks and prints their results."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     folder, model = pathlib.Path(name), _MODEL.value
     comparisons.package_program(

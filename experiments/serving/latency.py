@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
@@ -91,8 +92,7 @@ def _time_client(saved_model, folder):
 
 def main(argv):
   """Prints a table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     model = _MODEL.value or _untrained(folder / "model")

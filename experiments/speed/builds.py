@@ -4,11 +4,9 @@ Each build and runtime has its own process, with its own code and graphs; they t
 """
 
 import itertools
-import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +16,7 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import catalogue
 from experiments.speed import timing
@@ -55,37 +54,6 @@ for line in sys.stdin:
 """
 
 
-class _Worker:
-  """A process that times tasks on request."""
-
-  def __init__(self, tree, runtime, png):
-    command = [sys.executable, "-c", _WORKER, runtime, _MODEL.value, png]
-    pipe = subprocess.PIPE
-    self._process = subprocess.Popen(command, cwd=tree, stdin=pipe, stdout=pipe, text=True)
-    self._read()
-
-  def ask(self, task: str) -> float:
-    """The seconds of one run."""
-    print(task, file=self._process.stdin, flush=True)
-    return self._read()
-
-  def processor_seconds(self) -> float:
-    """The processor time of the process so far."""
-    fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-  def close(self) -> None:
-    """Ends the process."""
-    self._process.stdin.close()
-    self._process.wait()
-
-  def _read(self):
-    line = self._process.stdout.readline()
-    if not line:
-      raise ValueError(f"a build ended with status {self._process.wait()}")
-    return json.loads(line)
-
-
 def _samples(workers):
   """{(task, name): seconds of the runs}, and the share of the machine that other work took."""
   seconds = {(task, name): [] for task in _TASKS for name in workers}
@@ -101,14 +69,16 @@ def _samples(workers):
 
 def main(argv):
   """Prints a table, and ratios to the first of `--runtimes` in this build."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as folder:
     png = pathlib.Path(folder) / "photo.png"
     image_files.write_image(str(png), photograph(_IMAGE.value))
     builds = {f"this build, {runtime}": (_ROOT, runtime) for runtime in _RUNTIMES.value}
     builds.update({tree: (pathlib.Path(tree), "tensorflow") for tree in _AGAINST.value})
-    workers = {name: _Worker(tree, runtime, str(png)) for name, (tree, runtime) in builds.items()}
+    workers = {
+      name: timing.Child([sys.executable, "-c", _WORKER, runtime, _MODEL.value, str(png)], tree)
+      for name, (tree, runtime) in builds.items()
+    }
     seconds, others = _samples(workers)
     for worker in workers.values():
       worker.close()

@@ -21,10 +21,10 @@ import tensorflow as tf
 from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
-from bmshj_minnen.file_tools import outputs
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import catalogue, model_directory, weights
-from experiments import untrained
+from experiments import common, untrained
 from experiments.speed import plots, timing, work
 from experiments.speed.bmshj2018 import HyperpriorCodec
 from experiments.speed.coding import PARTS, Coding
@@ -127,9 +127,8 @@ def _results(samples, subjects, rates):
 def _print(results):
   seconds = {(entry["model"], entry["side"]): entry["seconds"] for entry in results}
   for side, names in PARTS.items():
-    columns = [*names, "h_s", "loop", "products"]
-    print(f"\n| {side}, ms | bpp | median | min | max | {' | '.join(columns)} |")
-    print(f"|---|{'---:|' * (4 + len(columns))}")
+    head = [f"{side}, ms", "bpp", "median", "min", "max", *names, "h_s", "loop", "products"]
+    rows = []
     for entry in results:
       if entry["side"] == side:
         figures = [1000 * entry[key] for key in ("seconds", "min", "max")]
@@ -138,7 +137,8 @@ def _print(results):
           parts = [*(entry["parts"][name] for name in names), entry["h_s"], entry["loop"]]
           cells += [f"{1000 * part:.0f}" for part in parts]
           cells += [f"{100 * entry['share_of_products']:.0f} %"]
-        print(f"| {entry['model']} | {' | '.join(cells)} |")
+        rows.append([entry["model"], *cells, *[""] * (len(head) - 1 - len(cells))])
+    print("", *common.markdown(head, rows), sep="\n")
   for entry in results:
     ours, side = entry["model"], entry["side"]
     peers = [f"CompressAI {size}" for size in _SIZES.value if ours.startswith(f"joint {size}")]
@@ -150,8 +150,7 @@ def _print(results):
 
 def main(argv):
   """Measures and prints, and writes the files of `--output`."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), contextlib.ExitStack() as stack:
     image = photograph(_IMAGE.value)
     subjects = {}
@@ -187,9 +186,7 @@ def main(argv):
       folder.mkdir(parents=True, exist_ok=True)
       record = {"processors": os.cpu_count(), "products_per_second": rates}
       record |= {"size": image.shape[:2], "runs": _RUNS.value, "results": results}
-      outputs.write_atomically(
-        str(folder / "results.json"), json.dumps(record, indent=1).encode() + b"\n"
-      )
+      common.write_text(folder / "results.json", json.dumps(record, indent=1) + "\n")
       plots.bars(results, folder / "codec.png")
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from experiments import common
 from experiments.speed import timing
 
 __all__ = ["Build", "commands", "measured", "rows"]
@@ -71,8 +72,11 @@ def commands(
 
 def rows(samples: dict[tuple[str, str], list[timing.Sample]], against: str) -> Iterator[str]:
   """A table, with ratios to the same command of the build `against`, if there is one."""
-  yield "| | | median s | min | max | peak MiB | time / against | memory / against |"
-  yield "|---|---|---:|---:|---:|---:|---:|---:|"
+  head = ["", "", "median s", "min", "max", "peak MiB", "time / against", "memory / against"]
+  return common.markdown(head, _cells(samples, against), "llrrrrrr")
+
+
+def _cells(samples, against):
   middle = {
     key: [statistics.median(values) for values in zip(*((s.seconds, s.result) for s in runs))]
     for key, runs in samples.items()
@@ -82,5 +86,4 @@ def rows(samples: dict[tuple[str, str], list[timing.Sample]], against: str) -> I
     ends = [f"{end(sample.seconds for sample in runs):.2f}" for end in (min, max)]
     other = middle.get((command, against))
     ratios = [f"{a / b:.2f}" for a, b in zip(middle[command, name], other)] if other else ["", ""]
-    cells = [command, name, f"{seconds:.2f}", *ends, f"{mebibytes:.0f}", *ratios]
-    yield f"| {' | '.join(cells)} |"
+    yield [command, name, f"{seconds:.2f}", *ends, f"{mebibytes:.0f}", *ratios]

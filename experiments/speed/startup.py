@@ -13,6 +13,7 @@ from absl import app, flags
 from bmshj_minnen.command_line import startup  # Before TensorFlow, which it silences.
 
 # isort: split
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import catalogue
 from experiments.speed import starts, timing
@@ -49,8 +50,7 @@ def _sample(tree, python, arguments):
 
 def main(argv):
   """Prints a table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     png = folder / "in.png"

@@ -16,6 +16,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Callable, NamedTuple
 
 __all__ = [
+  "Child",
   "Peer",
   "Sample",
   "busy_seconds",
@@ -119,6 +120,51 @@ def processors() -> str:
   return f"{os.cpu_count()} x {name}, {' and '.join(units) or 'without bfloat16'}"
 
 
+class Child:
+  """A process that answers each line that it reads with a line of JSON; its first line is unasked.
+
+  Args:
+    command: the command.
+    folder: its working directory.
+
+  Attributes:
+    greeting: the first line.
+
+  Raises:
+    ValueError: the process ended.
+  """
+
+  def __init__(self, command: Sequence[str], folder: pathlib.Path):
+    pipe = subprocess.PIPE
+    self._process = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, text=True)
+    self.greeting = self._read()
+
+  def ask(self, line: str) -> Any:
+    """The answer to a line.
+
+    Raises:
+      ValueError: the process ended.
+    """
+    print(line, file=self._process.stdin, flush=True)
+    return self._read()
+
+  def processor_seconds(self) -> float:
+    """The processor time of the process so far."""
+    fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+  def close(self) -> None:
+    """Ends the process."""
+    self._process.stdin.close()
+    self._process.wait()
+
+  def _read(self):
+    line = self._process.stdout.readline()
+    if not line:
+      raise ValueError(f"a process ended with status {self._process.wait()}")
+    return json.loads(line)
+
+
 class Peer:
   """`experiments.speed.peers` under another Python; runs tasks on request.
 
@@ -128,35 +174,25 @@ class Peer:
 
   Attributes:
     note: the module's description of itself.
+
+  Raises:
+    ValueError: the module ended.
   """
 
   def __init__(self, python: str, *arguments: str):
-    self._process = subprocess.Popen(
-      [python, "-m", "experiments.speed.peers", *arguments],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      text=True,
-      cwd=pathlib.Path(__file__).parents[2],
-    )
-    self.note = self._read()
+    command = [python, "-m", "experiments.speed.peers", *arguments]
+    self._child = Child(command, pathlib.Path(__file__).parents[2])
+    self.note = self._child.greeting
 
   def __call__(self, task: str) -> Sample:
     """Runs a task once."""
-    print(task, file=self._process.stdin, flush=True)
-    return Sample(*self._read())
+    return Sample(*self._child.ask(task))
 
   def __enter__(self):
     return self
 
   def __exit__(self, *exception):
-    self._process.stdin.close()
-    self._process.wait()
-
-  def _read(self):
-    line = self._process.stdout.readline()
-    if not line:
-      raise RuntimeError(f"the peer ended with status {self._process.wait()}")
-    return json.loads(line)
+    self._child.close()
 
 
 def serve(tasks: dict[str, Callable[[], Any]], note: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.training import trainer
 from bmshj_minnen.training.train_config import TrainConfig
 from experiments.speed import timing
@@ -67,8 +68,7 @@ def _compressai(x):
 
 def main(argv):
   """Prints a table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   with startup.one_line_errors(), contextlib.ExitStack() as stack:
     tf.keras.utils.set_random_seed(0)
     x = batch(_BATCH.value, _CROP.value)

@@ -16,7 +16,9 @@ import time
 
 from absl import app, flags
 
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.images import image_files
+from experiments import common
 from experiments.exactness import runtimes
 from experiments.web.browser import PACKAGES
 
@@ -27,8 +29,7 @@ _RUNS = flags.DEFINE_integer("runs", 3, "Runs after the first.", lower_bound=1)
 
 def main(argv) -> None:
   """Runs both, and prints a table."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv)
   image = image_files.read_image(_IMAGE.value)
   script = pathlib.Path(__file__).with_suffix(".mjs")
   with tempfile.TemporaryDirectory() as folder:
@@ -49,9 +50,8 @@ def main(argv) -> None:
     times["decode"].append(time.process_time() - middle)
   for name, column in times.items():
     rows[f"ONNX Runtime and NumPy: {name}"] = statistics.median(column[1:]), min(column[1:])
-  print("| processor time, s | median | min |\n|---|---:|---:|")
-  for name, cells in rows.items():
-    print(f"| {name} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+  lines = ([name, *(f"{cell:.2f}" for cell in cells)] for name, cells in rows.items())
+  print("\n".join(common.markdown(["processor time, s", "median", "min"], lines)))
 
 
 if __name__ == "__main__":

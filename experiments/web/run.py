@@ -6,7 +6,6 @@ It needs Chromium, Node, and in `.node` the npm packages onnxruntime-web and pla
 are served on loopback, isolated from others and not.
 """
 
-import glob
 import hashlib
 import json
 import os
@@ -19,9 +18,11 @@ import PIL.Image
 from absl import app, flags
 
 from bmshj_minnen import portable
+from bmshj_minnen.command_line import usage
 from bmshj_minnen.command_line.startup import one_line_errors
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.web import site
+from experiments import common
 from experiments.web import server
 from experiments.web.browser import PACKAGES, Browser
 
@@ -44,7 +45,7 @@ _MODES = {"isolated": True, "not isolated": False}
 
 def _photographs(folder):
   """Writes ten photographs, cut to different sizes, and a larger one; yields their paths."""
-  paths = sorted(glob.glob(_IMAGES.value))
+  paths = common.find_images(_IMAGES.value)
   if len(paths) < len(_CUTS):
     raise ValueError(
       f"{_IMAGES.value} matches {len(paths)} photographs, but {len(_CUTS)} are needed"
@@ -175,17 +176,19 @@ def _seconds(browser, addresses, folder, codec):
         times.setdefault(name, []).append(row)
     load = os.getloadavg()[0]
     print(f"run {run}, load {load:.1f}: {rows}", flush=True)
-  print("| 768x512, s | encode: median | min | decode: median | min |\n|---|---:|---:|---:|---:|")
-  for name, rows in times.items():
-    cells = [f(column) for column in zip(*rows) for f in (statistics.median, min)]
-    print(f"| {name} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+  head = ["768x512, s", "encode: median", "min", "decode: median", "min"]
+  cells = {
+    name: [f"{f(column):.2f}" for column in zip(*rows) for f in (statistics.median, min)]
+    for name, rows in times.items()
+  }
+  print("\n".join(common.markdown(head, ([name, *own] for name, own in cells.items()))))
   print(f"peak of a renderer: {browser.call('memory')['peak'] / 2**20:.0f} MiB")
 
 
 def _pictures(browser, address, folder):
   """Pictures of the page for the eye."""
   browser.call("visit", name="isolated", address=f"{address}site/")
-  path = sorted(glob.glob(_IMAGES.value))[-2]
+  path = common.find_images(_IMAGES.value)[-2]
   browser.call("file", name="isolated", path=path, quality=40)
   for width, show in ((1440, "picture"), (390, "picture"), (1440, "bits"), (390, "bits")):
     name = str(folder / f"page_{width}_{show}.png")
@@ -194,8 +197,7 @@ def _pictures(browser, address, folder):
 
 def main(argv) -> None:
   """Runs the parts."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown argument {argv[1]!r}")
+  usage.refuse_arguments(argv, has_patterns=True)
   with one_line_errors():
     folder = pathlib.Path(_OUTPUT.value)
     folder.mkdir(parents=True)
