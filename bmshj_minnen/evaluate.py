@@ -6,6 +6,7 @@ measurements stay in the table. Folders that hold files of other programs are re
 also has averages, a summary and plots; `--report=DIR` writes a page to look at.
 """
 
+import functools
 import pathlib
 
 from absl import flags, logging
@@ -94,7 +95,11 @@ _PERCEPTUAL = flags.DEFINE_list(
   [],
   f"Perceptual metrics, more columns of the results: {', '.join(perceptual.METRICS)}.",
 )
-_KEEP_FILES = flags.DEFINE_bool("keep_files", False, "Leave the compressed files in the output.")
+_KEEP_FILES = flags.DEFINE_bool(
+  "keep_files",
+  False,
+  "Leave the compressed files in the output; a report then needs no second run of slow codecs.",
+)
 
 
 def _write_report(config, rows):
@@ -103,6 +108,7 @@ def _write_report(config, rows):
     subjects.find_contenders(config),
     subjects.find_photographs(config.images, config.alpha),
     pathlib.Path(_REPORT.value),
+    functools.partial(measuring.kept_file, pathlib.Path(config.output), rows),
   )
   size = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file())
   print(f"{page}, with its pictures {size / 1e6:.1f} MB")

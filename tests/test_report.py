@@ -1,5 +1,7 @@
 """The page of `evaluate --report`: its contents, read as text and pictures."""
 
+import dataclasses
+import functools
 import html.parser
 import re
 
@@ -9,7 +11,14 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen import metrics
-from bmshj_minnen.evaluation import classical, curves, measurements, pictures
+from bmshj_minnen.evaluation import (
+  classical,
+  curves,
+  measurements,
+  measuring,
+  pictures,
+  subjects,
+)
 from bmshj_minnen.model_files import model_directory
 from tests import codecs, reports
 
@@ -99,6 +108,40 @@ def test_pictures_are_those_that_codecs_decode(written, data):
   nearest = min(sizes, key=lambda setting: abs(np.log(sizes[setting] / ours["bytes"])))
   assert setting == nearest
   assert level["jpeg420"]["bits"] == "" != level["joint"]["bits"]
+
+
+def test_files_that_are_kept_are_not_made_again(tmp_path):
+  PIL.Image.fromarray(codecs.photograph(170, 180)).save(tmp_path / "a.png")
+  config = measuring.EvaluationConfig(
+    str(tmp_path / "a.png"),
+    str(tmp_path / "out"),
+    codecs=["jpeg420"],
+    qualities=[30],
+    keep_files=True,
+  )
+  measuring.evaluate(config)
+  rows = measurements.read_rows(tmp_path / "out" / "images.csv")
+  (contender,) = subjects.find_contenders(config)
+  photographs = subjects.find_photographs(config.images, None)
+  kept = functools.partial(measuring.kept_file, tmp_path / "out", rows)
+  (file,) = (tmp_path / "out" / "files").rglob("*.jpg")
+  assert kept(contender, photographs[0]) == file.read_bytes()
+
+  def make():
+    codec = contender.make()
+    codec.compress = None
+    return codec
+
+  decoder_alone = dataclasses.replace(contender, make=make)
+  folder = tmp_path / "pictures"
+  ((name, _),) = pictures.Pictures(folder, kept).decoded(decoder_alone, photographs)
+  x_hat = contender.make().decompress(file.read_bytes())
+  assert metrics.psnr(x_hat, np.asarray(PIL.Image.open(folder / name).convert("RGB"))) > 40
+  # A file of other measurements, or none.
+  file.write_bytes(file.read_bytes() + b"0")
+  assert kept(contender, photographs[0]) is None
+  file.unlink()
+  assert kept(contender, photographs[0]) is None
 
 
 def _picture(written, address):

@@ -16,17 +16,24 @@ import math
 import pathlib
 import tempfile
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Optional
 
 from absl import logging
 
 from bmshj_minnen import metrics
 from bmshj_minnen.evaluation import perceptual, summary
 from bmshj_minnen.evaluation.measurements import DIGITS, Row, Table, averages
-from bmshj_minnen.evaluation.subjects import EvaluationConfig, find_contenders, find_photographs
+from bmshj_minnen.evaluation.subjects import (
+  Contender,
+  EvaluationConfig,
+  Photograph,
+  find_contenders,
+  find_photographs,
+)
 from bmshj_minnen.file_tools import outputs
 
-__all__ = ["TABLE", "EvaluationConfig", "evaluate"]
+__all__ = ["TABLE", "EvaluationConfig", "evaluate", "kept_file"]
 
 TABLE = "images.csv"
 _AVERAGES = "averages.json"
@@ -76,6 +83,30 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
   return result
 
 
+def kept_file(
+  output: pathlib.Path, rows: Sequence[Row], contender: Contender, photograph: Photograph
+) -> Optional[bytes]:
+  """The compressed file of a photograph that an evaluation has kept; None if there is none.
+
+  A file of another size than its row has is left over from other measurements.
+  """
+  key = (contender.codec, contender.setting, photograph.name)
+  path = _folder_of(output, contender) / _name_of(contender, photograph)
+  for row in rows:
+    if (row.codec, row.setting, row.image) == key and path.exists():
+      data = path.read_bytes()
+      return data if len(data) == row.bytes else None
+  return None
+
+
+def _folder_of(output, contender):
+  return output / _FILES / contender.codec / contender.setting
+
+
+def _name_of(contender, photograph):
+  return f"{photograph.name}{contender.suffix}"
+
+
 def _refuse_other(output, keep_files):
   """Raises ValueError if results would replace files of another program."""
   if (output / TABLE).exists():  # `Table` checks its content.
@@ -98,7 +129,7 @@ def _measure(contender, photographs, output, keep_files, metric_of):
   with tempfile.TemporaryDirectory(dir=output) as folder:
     folder = pathlib.Path(folder)
     if keep_files:
-      folder = output / _FILES / contender.codec / contender.setting
+      folder = _folder_of(output, contender)
       folder.mkdir(parents=True, exist_ok=True)
     # The first run of a learned codec traces graphs, so it is not timed.
     _measure_one(contender, codec, photographs[0], folder, {})
@@ -108,7 +139,7 @@ def _measure(contender, photographs, output, keep_files, metric_of):
 
 def _measure_one(contender, codec, photograph, folder, metric_of):
   x = photograph.read()
-  file = folder / f"{photograph.name}{contender.suffix}"
+  file = folder / _name_of(contender, photograph)
   start = time.perf_counter()
   try:
     data = codec.compress(x)

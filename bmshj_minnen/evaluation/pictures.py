@@ -10,6 +10,7 @@ import pathlib
 import re
 import zlib
 from collections.abc import Sequence
+from typing import Callable, Optional
 
 import numpy as np
 import PIL.Image
@@ -24,7 +25,9 @@ from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.model import Model
 from bmshj_minnen.model_files import model_directory
 
-__all__ = ["BITS_COLOURS", "MAX_BITS", "Pictures", "levels", "position_bits"]
+__all__ = ["BITS_COLOURS", "MAX_BITS", "KeptFiles", "Pictures", "levels", "position_bits"]
+
+KeptFiles = Callable[[Contender, Photograph], Optional[bytes]]
 
 MAX_BITS = 576  # Bits per position at the end of the colour scale; larger values are clipped.
 # Colours of 0 to `MAX_BITS` bits, in equal steps of the square root: Cividis, made for all kinds of
@@ -77,15 +80,16 @@ class Pictures:
 
   Args:
     folder: the folder; created if it is missing.
+    kept: returns the compressed file of a photograph, or None if it must be made.
 
   Raises:
     ValueError: this Pillow cannot write AVIF.
   """
 
-  def __init__(self, folder: pathlib.Path):
+  def __init__(self, folder: pathlib.Path, kept: KeptFiles = lambda contender, photograph: None):
     classical.FORMATS["avif"].version()
     folder.mkdir(parents=True, exist_ok=True)
-    self._folder = folder
+    self._folder, self._kept = folder, kept
 
   def original(self, photograph: Photograph) -> str:
     """Writes a photograph and returns the name of the file."""
@@ -126,7 +130,9 @@ class Pictures:
 
   def _make(self, contender, codec, photograph, name, bits_name):
     x = photograph.read()
-    data = codec.compress(x)
+    data = self._kept(contender, photograph)
+    if data is None:
+      data = codec.compress(x)
     if bits_name:
       bits = position_bits(_load_model(contender.model), codec.latents(data))
       image = PIL.Image.fromarray(_levels_of(bits, *x.shape[:2]), "P")

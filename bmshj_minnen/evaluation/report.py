@@ -16,7 +16,7 @@ import numpy as np
 
 from bmshj_minnen.evaluation import cautions, classical, curves, measurements, rate_tables, viewer
 from bmshj_minnen.evaluation.line_styles import appearances
-from bmshj_minnen.evaluation.pictures import Pictures, levels
+from bmshj_minnen.evaluation.pictures import KeptFiles, Pictures, levels
 from bmshj_minnen.evaluation.subjects import Contender, Photograph
 from bmshj_minnen.file_tools import outputs
 
@@ -43,6 +43,7 @@ def write(
   contenders: Sequence[Contender],
   photographs: Sequence[Photograph],
   folder: pathlib.Path,
+  kept: KeptFiles = lambda contender, photograph: None,
 ) -> pathlib.Path:
   """Writes the page and its missing pictures.
 
@@ -51,6 +52,7 @@ def write(
     contenders: codecs of the pictures, measured on all photographs; models first.
     photographs: photographs of the pictures.
     folder: folder of the page; created if it is missing.
+    kept: see `Pictures`.
 
   Returns:
     The path of the page.
@@ -62,7 +64,7 @@ def write(
   script = _plotly()
   codecs = dict.fromkeys(c.codec for c in contenders) | dict.fromkeys(row.codec for row in rows)
   codecs = sorted(codecs, key=lambda codec: codec in classical.FORMATS)  # Models first.
-  pictures = Pictures(folder / _PICTURES)
+  pictures = Pictures(folder / _PICTURES, kept)
   parts = {
     "title": f"Evaluation over {_count(rows)}",
     "cautions": "".join(map(_note, cautions.of_averages(rows))),
