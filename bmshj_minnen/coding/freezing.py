@@ -111,7 +111,7 @@ def visible_weights(kernel: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def _typical_latents(model, images):
-  """Y [B, h, w, M] at both ends of the rates, and ẑ [B, h', w', N] or None."""
+  """The latents y [B, h, w, M] at both ends of the rates, and ẑ [B, h', w', N] or None."""
   gain_lambdas = model.config.gain_lambdas
   lambdas = [None]
   if gain_lambdas:
