@@ -29,11 +29,8 @@ def bits(rows: Sequence[measurements.Row]) -> Any:
   for axes, stage in zip(drawing.subplots(1, len(stages), squeeze=False)[0], stages):
     seeds = sorted({run.seed for run in measured if run.stage == stage})
     for seed, dash in zip(seeds, ("-", "--", ":")):
-      own = {
-        run.prior: curve
-        for run, curve in measured.items()
-        if (run.stage, run.seed) == (stage, seed)
-      }
+      own = {prior: measured.get(Run(stage, prior, seed)) for prior in config.PRIORS}
+      own = {prior: curve for prior, curve in own.items() if curve is not None}
       looks = {
         prior: Appearance(prior if seed == seeds[0] else f"_{prior}", colour, dash)
         for prior, colour in zip(config.PRIORS, COLOURS)

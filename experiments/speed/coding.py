@@ -39,7 +39,8 @@ class Coding:
     self._data = codec.compress(image)
     self.bpp = 8 * len(self._data) / (image.shape[0] * image.shape[1])
     latents = codec.latents(self._data)
-    height, width, channels = latents.y_hat.shape
+    *size, channels = latents.y_hat.shape
+    height, width = map(tf.constant, size)  # Tensors: the loop is to run in a graph.
     networks = IntegerNetworks(frozen, tensors.exact_dtype(), tensors)
     y = tf.constant(latents.y_hat.reshape(-1, channels) / np.float32(frozen.y_step))
     side = SymbolEncoder(_NoCoder(), networks.unit, 0, y)
