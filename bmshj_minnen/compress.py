@@ -175,6 +175,7 @@ def main(argv):
     rows = _FILES.open_archive()
     results = _FILES.results(reading.is_start_of_file, rows)
     request = _FILES.request(argv[1:], _KEEP_SMALLER.value)
+    _QUALITY.arguments(None)  # Refuses wrong flags before a model is loaded, which takes seconds.
     plan = planning.make_plan(request, image_files.SUFFIXES, ".tfci", results.problem)
     loader = runtimes.choose(
       _RUNTIME.value,
