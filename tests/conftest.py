@@ -165,6 +165,12 @@ class Reference:
     return special.expit(high) - special.expit(low)
 
   @staticmethod
+  def factorized_tails(density, z):
+    """The masses of the learned densities, without the box, below and above z [..., C]."""
+    logits = _cumulative_logits(density, np.asarray(z, np.float64))
+    return special.expit(logits), special.expit(-logits)
+
+  @staticmethod
   def bits(mass):
     """Information content, at most -log2(1e-9)."""
     return -np.log2(np.maximum(mass, 1e-9))

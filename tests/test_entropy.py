@@ -189,6 +189,24 @@ def test_tables_have_the_masses_of_the_learned_density(density, reference):
   )
 
 
+@pytest.mark.parametrize("widening", [1, 60])
+def test_tables_of_the_learned_density_end_where_its_tails_begin(widening, density, reference):
+  wide = entropy.FactorizedDensity(4)
+  wide.set_weights(density.get_weights())
+  first = next(v for v in wide.density.trainable_variables if "matrix_0" in v.name)
+  first.assign(np.log(np.expm1(np.log1p(np.exp(first)) / widening)))
+  tables = wide.coding_tables()
+  ends = np.stack(
+    [tables.offset, tables.offset + 1, *(tables.offset + tables.escape - i for i in (2, 1))]
+  )
+  below, above = reference.factorized_tails(wide, ends)
+  tail = _UNIT / 2
+  # The tail begins between a table's first two values, and between its last two.
+  assert (below[0] <= 1.001 * tail).all() and (below[1] >= 0.999 * tail).all()
+  assert (above[2] >= 0.999 * tail).all() and (above[3] <= 1.001 * tail).all()
+  assert widening == 1 or (tables.escape > 3000).all()
+
+
 def test_tables_follow_the_weights():
   """The making of tables is traced once, and reads the weights anew."""
   layer = entropy.FactorizedDensity(2)
