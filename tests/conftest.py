@@ -47,6 +47,14 @@ def _forget_graphs(_gradients):
     gc.collect()
 
 
+@pytest.fixture
+def eagerly():
+  """Runs functions operation by operation: tracing a training takes longer than its few steps."""
+  tf.config.run_functions_eagerly(True)
+  yield
+  tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="session")
 def build_model():
   """(prior, num_filters=4, latent_channels=6, seed=1, **fields) -> a model with random weights."""

@@ -22,7 +22,7 @@ from bmshj_minnen.data import finding
 from bmshj_minnen.data.crops import CropSettings, photograph_crops
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import loop, trainer
-from experiments.pjrt import export_step, import_state, step_file, variables
+from experiments.pjrt import import_state, step_file, variables
 from tests import programs
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -41,8 +41,12 @@ def _replace(config_, **changes):
   return type(config_)(**{**vars(config_), **changes})
 
 
+@functools.cache
 def _export(model, train, tf32=True):
-  """Runs `export_step.export` in another process, since XLA keeps hundreds of megabytes."""
+  """Runs `export_step.export` in another process, since XLA keeps hundreds of megabytes.
+
+  Tests share the result and must not change it.
+  """
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "step.npz"
     result = programs.run(f"""
@@ -56,9 +60,8 @@ step_file.save(pathlib.Path({str(path)!r}), step)
     return step_file.load(path)
 
 
-@functools.cache
 def _exported():
-  """The step that most tests use, without changing it."""
+  """The step that most tests use."""
   return _export(_MODEL, _TRAIN)
 
 
@@ -293,7 +296,7 @@ def test_the_model_alone_is_small_and_enough(finished, tmp_path):
 
 
 def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
-  step = export_step.export(config.ModelConfig("factorized", 8, 12), _TRAIN)
+  step = _exported()
   step_file.save(tmp_path / "half.npz", step, half=True)
   step_file.save(tmp_path / "full.npz", step)
   half, full = step_file.load(tmp_path / "half.npz"), step_file.load(tmp_path / "full.npz")
@@ -351,7 +354,10 @@ def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
 @needs_jax
 def test_wrong_input_is_one_line(finished, runner, tmp_path):
   other = tmp_path / "other.npz"
-  step_file.save(other, _export(config.ModelConfig("factorized", 9, 12), _TRAIN))
+  model_changes, train_changes, _ = _CASES["factorized"]
+  step_file.save(
+    other, _export(_replace(_MODEL, **model_changes), _replace(_TRAIN, **train_changes))
+  )
   (tmp_path / "cut.npz").write_bytes((finished / "step.npz").read_bytes()[:5000])
   (tmp_path / "empty").mkdir()
   np.save(tmp_path / "grey.npy", np.zeros((3, 64, 64), np.uint8))

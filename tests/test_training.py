@@ -32,6 +32,9 @@ _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
 # For tests that do not depend on the prior; its step is traced in a third of the time.
 _SMALL = bmshj_minnen.ModelConfig("factorized", num_filters=8, latent_channels=12)
 
+# For tests of the files of a run, and of its ends.
+eagerly = pytest.mark.usefixtures("eagerly")
+
 
 def _config(folder, **changes):
   base = bmshj_minnen.TrainConfig(
@@ -92,6 +95,7 @@ def test_the_loss_falls(trained):
   assert second[2] < 0.5 * first[2]
 
 
+@eagerly
 def test_a_run_leaves_its_record(trained):
   folder = trained() / "model"
   record = json.loads((folder / "train.json").read_text())
@@ -113,17 +117,19 @@ def test_a_run_leaves_its_record(trained):
 
 def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(trained, tmp_path):
   runs = {name: tmp_path / name for name in ("whole", "resumed", "seed")}
-  loop.train(_MODEL, _config(runs["whole"], schedule="constant"))
-  loop.train(_MODEL, _config(runs["seed"], schedule="constant", seed=1, steps=2))
+  model = dataclasses.replace(_SMALL, prior="scale_hyperprior")  # Both latents get noise.
+  loop.train(model, _config(runs["whole"], schedule="constant"))
+  loop.train(model, _config(runs["seed"], schedule="constant", seed=1, steps=2))
   # A separate run up to step 2, then as after `kill -9`: only its files are left.
-  shutil.copytree(trained(schedule="constant", steps=2), runs["resumed"])
-  loop.train(_MODEL, _config(runs["resumed"], schedule="constant"))
+  shutil.copytree(trained(model, schedule="constant", steps=2), runs["resumed"])
+  loop.train(model, _config(runs["resumed"], schedule="constant"))
   whole = _losses(runs["whole"])
   assert [step for step, _, _ in whole] == [2, 4]
   np.testing.assert_allclose(_losses(runs["resumed"]), whole, rtol=1e-4)
   assert abs(_losses(runs["seed"])[0][1] / whole[0][1] - 1) > 1e-3
 
 
+@eagerly
 def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
   def interrupt(self, batch, logs=None):
     if int(self.model.optimizer.iterations) == 3:
@@ -139,6 +145,7 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
   assert [step for step, _, _ in _losses(tmp_path)] == [4, 6]
 
 
+@eagerly
 def test_ctrl_c_during_a_validation_ends_the_run_after_its_row(tmp_path, monkeypatch):
   def interrupt(self, batch, logs=None):
     if self._checkpoints.step == 4:
@@ -155,6 +162,7 @@ def test_ctrl_c_during_a_validation_ends_the_run_after_its_row(tmp_path, monkeyp
   assert [step for step, _, _ in _losses(tmp_path)] == [4, 8]
 
 
+@eagerly
 def test_a_finished_run_says_so_and_keeps_its_weights(copy_trained, tmp_path):
   directory = copy_trained(_SMALL) / "model"
   before = bmshj_minnen.load(directory).fingerprint
@@ -185,6 +193,7 @@ def test_a_model_without_a_checkpoint_is_not_overwritten(tiny_model, tmp_path):
   assert (directory / "weights.npz").read_bytes() == before
 
 
+@eagerly
 def test_a_collapsed_rate_stops(tmp_path, monkeypatch):
   monkeypatch.setattr(callbacks, "_COLLAPSED_BPP", 1e9)
   monkeypatch.setattr(callbacks, "_WINDOW", 3)
@@ -192,6 +201,7 @@ def test_a_collapsed_rate_stops(tmp_path, monkeypatch):
     loop.train(_SMALL, _config(tmp_path))
 
 
+@eagerly
 def test_init_from_starts_from_other_weights(trained, tmp_path):
   first = trained(_SMALL, steps=2) / "model"
   second = loop.train(
@@ -202,6 +212,7 @@ def test_init_from_starts_from_other_weights(trained, tmp_path):
   np.testing.assert_allclose(a, b, atol=1e-3)
 
 
+@eagerly
 def test_ms_ssim_fine_tuning_runs(trained, tmp_path):
   first = trained(_SMALL, steps=2) / "model"
   settings = {"distortion": "ms_ssim", "lmbda": 8.73, "crop": 192, "init_from": str(first)}
@@ -237,6 +248,7 @@ def test_gdn_is_float32_whatever_the_convolutions_are():
   assert types == [("float16", "float32")] * 3
 
 
+@eagerly
 def test_the_average_of_the_weights_is_what_is_validated_and_saved(tmp_path):
   momentum = 0.6
   config_ = _config(tmp_path, average=momentum)
@@ -266,6 +278,7 @@ def test_the_average_of_the_weights_is_what_is_validated_and_saved(tmp_path):
   )
 
 
+@eagerly
 def test_an_average_survives_interruptions(tmp_path):
   for steps in (2, 4):
     loop.train(_SMALL, _config(tmp_path / "parts", average=0.9, steps=steps, schedule="constant"))
@@ -315,6 +328,7 @@ def test_a_quantizer_replaces_rounding_in_a_step_and_is_recorded(name, tmp_path)
   assert json.loads((tmp_path / "train.json").read_text())["flags"]["quantizer"] == name
 
 
+@eagerly
 def test_a_new_learning_rate_holds_after_resuming(copy_trained, tmp_path, monkeypatch):
   copy_trained(steps=2, schedule="constant")
   used = []
@@ -327,6 +341,7 @@ def test_a_new_learning_rate_holds_after_resuming(copy_trained, tmp_path, monkey
   assert used == [pytest.approx(3e-5)]
 
 
+@eagerly
 def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
   refused = []
 
@@ -343,6 +358,7 @@ def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
   assert not refused  # The first run's end releases the lock.
 
 
+@eagerly
 def test_another_models_directory_is_refused(copy_trained, tmp_path):
   copy_trained(steps=2)
   with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):
