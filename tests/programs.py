@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -119,13 +120,15 @@ def run(
 def _server():
   """The socket of this process's server, which is started on the first call."""
   ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+  bytecode = tempfile.mkdtemp(prefix="bytecode")
   with theirs:
     process = subprocess.Popen(
-      [sys.executable, "-m", "tests.programs", str(theirs.fileno())],
+      [sys.executable, "-m", "tests.programs", str(theirs.fileno()), bytecode],
       cwd=_ROOT,
       env={**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
       pass_fds=[theirs.fileno()],
     )
+  atexit.register(shutil.rmtree, bytecode, ignore_errors=True)
   atexit.register(process.wait)
   atexit.register(ours.close)  # Closing ends the server.
   return ours
@@ -174,6 +177,8 @@ def _main():
   assert not context.context()._initialized  # Its threads would not survive a fork.
   gc.freeze()  # Otherwise each fork's collector would visit, and so copy, all imported objects.
   gc.enable()
+  # Where Python may write no bytecode, each fork would compile the package anew.
+  sys.dont_write_bytecode, sys.pycache_prefix = False, sys.argv[2]
   request = _serve(socket.socket(fileno=int(sys.argv[1])))
   signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs lack it.
   os.chdir(request["cwd"])

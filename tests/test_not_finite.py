@@ -31,6 +31,7 @@ def _model_files(folder):
   return {path.name: path.read_bytes() for path in paths if path.name != "train.json"}
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_last_good_checkpoint_stays_and_the_run_goes_on_from_it(tmp_path):
   average = 0.9  # Average weights are validated and saved, not the weights of the step.
   _train(tmp_path, 2, average=average)
@@ -51,6 +52,7 @@ def test_the_last_good_checkpoint_stays_and_the_run_goes_on_from_it(tmp_path):
   assert codec.decompress(codec.compress(image)).shape == image.shape
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_first_step_that_explodes_leaves_no_model(tmp_path):
   codecs.make_codec("factorized", tmp_path)
   start, folder = tmp_path / "factorized", tmp_path / "model"

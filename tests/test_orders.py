@@ -141,6 +141,7 @@ def test_other_files_than_the_causal_orders(tmp_path):
     other.decompress(codec.compress(codecs.photograph(40, 40)))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_an_order_and_a_density_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   examples = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)

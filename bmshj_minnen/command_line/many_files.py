@@ -22,6 +22,8 @@ _B = TypeVar("_B")
 
 # After these errors, the other files could not be written either.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Seconds. Python notices a signal that arrives just before a wait begins only when the wait ends.
+_WAIT = 1.0
 
 
 class _StoppedError(Exception):
@@ -86,6 +88,8 @@ def run(
     with startup.sigterm_interrupts(), concurrent.futures.ThreadPoolExecutor(parallel) as pool:
       try:
         for future in [pool.submit(state.do, job) for job in plan.jobs]:
+          while not concurrent.futures.wait([future], _WAIT).done:
+            pass
           future.result()
       except KeyboardInterrupt as error:
         state.stop()
