@@ -1,10 +1,10 @@
-"""Parts that experiments share: finding images, tables in Markdown, files of results."""
+"""Parts that experiments share: finding images, files of results."""
 
 import csv
 import io
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
 from bmshj_minnen.data import finding
@@ -13,14 +13,11 @@ from bmshj_minnen.file_tools import outputs
 __all__ = [
   "csv_text",
   "find_images",
-  "markdown",
   "read_csv",
   "write_csv",
   "write_json",
   "write_text",
 ]
-
-_RULES = {"l": "---", "r": "---:"}
 
 
 def find_images(pattern: Optional[str]) -> list[str]:
@@ -30,26 +27,6 @@ def find_images(pattern: Optional[str]) -> list[str]:
     DataError: no file matches.
   """
   return finding.find_files([pattern]) if pattern else finding.bundled_photographs()
-
-
-def markdown(
-  head: Sequence[str], rows: Iterable[Sequence[str]], columns: Optional[str] = None
-) -> Iterator[str]:
-  """The lines of a table, each as soon as its row is there.
-
-  Args:
-    head: the heads of the columns.
-    rows: the cells of each row, which contain neither bars nor line ends.
-    columns: a letter for each column: l for text, r for numbers; by default only the first is text.
-  """
-  columns = columns or "l" + "r" * (len(head) - 1)
-  yield _line(head)
-  yield "|" + "".join(f"{_RULES[letter]}|" for letter in columns)
-  yield from map(_line, rows)
-
-
-def _line(cells):
-  return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
 
 
 def read_csv(path: Union[str, pathlib.Path]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Parts that experiments share: tables, files of results, images by a pattern; wrong arguments."""
+"""Parts that experiments share: files of results, images by a pattern; wrong arguments."""
 
 import csv
 import json
@@ -9,30 +9,6 @@ from absl import app
 from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
 from experiments import common
-
-
-def test_a_table_has_text_on_the_left_and_numbers_on_the_right():
-  lines = common.markdown(["", "bytes", "note"], [["a", "12", ""], ["b", "3", "small"]], "lrl")
-  assert list(lines) == [
-    "| | bytes | note |",
-    "|---|---:|---|",
-    "| a | 12 | |",
-    "| b | 3 | small |",
-  ]
-  assert list(common.markdown(["x", "y", "z"], []))[1] == "|---|---:|---:|"
-
-
-def test_a_line_is_there_before_the_next_row_is_made():
-  made = []
-
-  def rows():
-    for name in "ab":
-      made.append(name)
-      yield [name]
-
-  lines = common.markdown(["name"], rows())
-  assert [next(lines), next(lines)] == ["| name |", "|---|"] and not made
-  assert next(lines) == "| a |" and made == ["a"]
 
 
 def test_rows_come_back_from_csv(tmp_path):

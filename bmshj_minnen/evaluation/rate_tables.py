@@ -6,7 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-from bmshj_minnen.evaluation import cautions, classical, curves, measurements
+from bmshj_minnen.evaluation import cautions, classical, curves, markdown, measurements
 
 __all__ = [
   "averages",
@@ -15,7 +15,6 @@ __all__ = [
   "image_rates",
   "latex",
   "latex_summary",
-  "markdown",
   "models",
   "named_curves",
   "per_cent",
@@ -97,7 +96,7 @@ def bjontegaard(
   caution = cautions.of_rates(named, itertools.product(tests, anchors))
   parts = [
     f"## {_rates_title(metric)}",
-    markdown(["", *anchors], _rates(named, tests, anchors)),
+    markdown.table(["", *anchors], _rates(named, tests, anchors)),
     caution,
   ]
   return "\n\n".join(filter(None, parts))
@@ -143,7 +142,7 @@ def by_image(rows: Sequence[measurements.Row], metric: str, anchor: str) -> str:
       f"{title}\n\nNone: no two codecs, {anchor} one of them, were measured on all photographs."
     )
   head = [f"against {anchor}", "of averages", "mean of images", "lowest", "highest", "images"]
-  parts = [title, markdown(head, lines)]
+  parts = [title, markdown.table(head, lines)]
   if any(int(line[-1]) < len(images) for line in lines):
     parts.append(
       f"`images` counts those of {len(images)} on which both curves reach "
@@ -154,7 +153,7 @@ def by_image(rows: Sequence[measurements.Row], metric: str, anchor: str) -> str:
 
 def averages(rows: Sequence[measurements.Row]) -> str:
   """The averages of each codec and setting, in Markdown."""
-  parts = ["## Averages over images", markdown(*_average_table(rows))]
+  parts = ["## Averages over images", markdown.table(*_average_table(rows))]
   if any(
     entry[f"{metric}_images"] < entry["images"]
     for entry in measurements.averages(rows)
@@ -187,17 +186,6 @@ def _average_table(rows):
 def per_cent(value: float) -> str:
   """A value as text, such as `+3.1 %`; a dash if it is not finite."""
   return f"{value:+.1f} %" if np.isfinite(value) else "–"
-
-
-def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-  """A table whose first column is text; cells may contain bars and line ends."""
-  rule = ["---", *["---:"] * (len(head) - 1)]
-  rows = [[_cell(text) for text in line] for line in [head, *lines]]
-  return "\n".join("| " + " | ".join(line) + " |" for line in [rows[0], rule, *rows[1:]])
-
-
-def _cell(text):
-  return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 def latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

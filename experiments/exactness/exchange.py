@@ -74,7 +74,7 @@ def main(argv) -> int:
     both = _results(folder, processes, "written"), _results(folder, processes, "read")
     tables = {"written": exchanged.written_rows(*both), "read": exchanged.read_rows(*both)}
   for name, rows in tables.items():
-    print(f"\n{exchanged.markdown(rows)}")
+    print(f"\n{exchanged.table(rows)}")
     if _OUTPUT.value:
       os.makedirs(_OUTPUT.value, exist_ok=True)
       common.write_csv(pathlib.Path(_OUTPUT.value, f"{name}.csv"), rows)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 import bmshj_minnen
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.psnr import psnr
-from experiments import common
 from experiments.exactness import runtimes
 
-__all__ = ["compare", "markdown", "read_files", "read_rows", "write_files", "written_rows"]
+__all__ = ["compare", "read_files", "read_rows", "table", "write_files", "written_rows"]
 
 
 def write_files(
@@ -121,10 +121,10 @@ def read_rows(
   return rows
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
   """The same rows as a table."""
   texts = ([_text(value) for value in row.values()] for row in rows)
-  return "\n".join(common.markdown([*rows[0]], texts, "l" * len(rows[0])))
+  return markdown.table([*rows[0]], texts, "l" * len(rows[0]))
 
 
 def _text(value):

@@ -18,7 +18,7 @@ from absl import app
 from packaging.requirements import Requirement
 
 from bmshj_minnen.command_line import usage
-from experiments import common
+from bmshj_minnen.evaluation import markdown
 
 __all__ = ["ROWS", "RegistryError", "requirements", "resolve"]
 
@@ -107,7 +107,7 @@ def main(argv):
   """Prints the table."""
   usage.refuse_arguments(argv)
   head = ["system", "Python", *_SHOWN]
-  for line in common.markdown(head, _rows(), "l" * len(head)):
+  for line in markdown.lines(head, _rows(), "l" * len(head)):
     print(line, flush=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from experiments import common
+from bmshj_minnen.evaluation import markdown
 from experiments.latents.anatomy import Anatomy
 
 __all__ = ["Statistics", "statistics", "table"]
@@ -138,7 +138,7 @@ def table(rows: dict[str, Statistics]) -> str:
   for name, row in rows.items():
     values = dataclasses.astuple(row)
     lines.append([name, *(f"{v}" if isinstance(v, int) else f"{v:.4f}" for v in values)])
-  return "\n".join(common.markdown(heads, lines)) + "\n"
+  return markdown.table(heads, lines) + "\n"
 
 
 def _mean(values):

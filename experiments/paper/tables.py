@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmshj_minnen.evaluation import cautions, classical, curves, measurements, rate_tables
+from bmshj_minnen.evaluation import cautions, classical, curves, markdown, measurements, rate_tables
 from bmshj_minnen.evaluation.published import left_out, published
 from experiments.paper import yardsticks
 
@@ -53,7 +53,7 @@ def _published():
     for ms_ssim in [rates["ms_ssim"].get(codec, np.nan)]
   ]
   head = ["published joint model against", "PSNR", "abstract", "MS-SSIM"]
-  return "## Bjøntegaard rates from published points alone\n\n" + rate_tables.markdown(head, lines)
+  return "## Bjøntegaard rates from published points alone\n\n" + markdown.table(head, lines)
 
 
 def _named_curves(rows, metric):
@@ -95,5 +95,5 @@ def _single_points(rows, metric):
   title = f"## Bits of our models at equal {curves.METRICS[metric].title}"
   if not lines:
     return f"{title}\n\nNone: no model of ours was measured."
-  text = f"{title}\n\n" + rate_tables.markdown(["", "bpp", "dB", *columns], lines)
+  text = f"{title}\n\n" + markdown.table(["", "bpp", "dB", *columns], lines)
   return text + ("\n\n–: no curve at this quality." if "| – " in text else "")

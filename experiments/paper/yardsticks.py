@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bmshj_minnen.evaluation import curves, measurements, plots, rate_tables
+from bmshj_minnen.evaluation import curves, markdown, measurements, plots, rate_tables
 from bmshj_minnen.evaluation.line_styles import COLOURS, Appearance, appearances
 from bmshj_minnen.evaluation.published import left_out, published
 
@@ -108,7 +108,7 @@ def _of_metric(rows, metric):
   return "\n\n".join(
     [
       f"## Bjøntegaard rates against published curves, {title}: a column's bits against a row's",
-      rate_tables.markdown(["", *models], lines),
+      markdown.table(["", *models], lines),
     ]
   )
 
@@ -131,7 +131,7 @@ def _same_codec(rows):
   return "\n\n".join(
     [
       title,
-      rate_tables.markdown(head, lines),
+      markdown.table(head, lines),
       "Bjøntegaard rates, and the bits of single points of ours, of those that the published curve "
       "reaches, at equal PSNR.",
     ]

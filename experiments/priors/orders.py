@@ -17,9 +17,9 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 import bmshj_minnen
 from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import loop
-from experiments import common
 
 # Label -> fields of the config that differ from those of the model whose latents are taken.
 VARIANTS = {
@@ -105,7 +105,7 @@ def main(argv):
       times = (f"{1000 * s:.0f} ms, {r:.2f}" for s, r in zip(row[1:], ratios))
       lines.append([label, f"{row[0]:.4f}", f"{100 * (change - 1):+.1f} %", *times])
     head = ["", "bits per pixel", "bits", "encoding", "decoding"]
-    print("\n".join(common.markdown(head, lines)))
+    print(markdown.table(head, lines))
 
 
 if __name__ == "__main__":

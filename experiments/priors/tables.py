@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bmshj_minnen import config
-from bmshj_minnen.evaluation import curves, measurements
+from bmshj_minnen.evaluation import curves, markdown, measurements
 from bmshj_minnen.evaluation.published import published
-from bmshj_minnen.evaluation.rate_tables import image_rates, markdown, per_cent
+from bmshj_minnen.evaluation.rate_tables import image_rates, per_cent
 from experiments.priors import lead
 from experiments.priors.runs import STAGES, Run
 
@@ -93,7 +93,7 @@ def _savings_table(rows):
     lines.append([name, *(per_cent(rates.get(prior, np.nan)) for prior in OTHERS)])
   lines.append(["the paper's abstract", "–", per_cent(-15.8), "–", "–"])
   title = "## The joint prior's bits at equal PSNR, files over Kodak, against"
-  return f"{title}\n\n" + markdown(["", *OTHERS], lines)
+  return f"{title}\n\n" + markdown.table(["", *OTHERS], lines)
 
 
 def _by_image(rows):
@@ -104,7 +104,7 @@ def _by_image(rows):
     figures = [f(rates) if rates else np.nan for f in (np.mean, min, max)]
     lines.append([run.label, *map(per_cent, figures), str(sum(r < 0 for r in rates))])
   head = ["joint against", "mean of images", "lowest", "highest", "images with fewer bits"]
-  return "## Image by image\n\n" + markdown(head, lines)
+  return "## Image by image\n\n" + markdown.table(head, lines)
 
 
 def _averages(rows):
@@ -116,7 +116,7 @@ def _averages(rows):
     lines.append((key, entry["bpp"], [run.label, quality, *figures]))
   lines = [line for *_, line in sorted(lines)]
   head = ["prior, stage, seed", "quality", "bpp", "PSNR, dB", "MS-SSIM"]
-  return "## Averages over images\n\n" + markdown(head, lines)
+  return "## Averages over images\n\n" + markdown.table(head, lines)
 
 
 def _in_training(points):
@@ -131,4 +131,4 @@ def _in_training(points):
   ]
   title = "## The joint prior's bits at equal PSNR of validation crops, in training, against"
   least = f"–: less than {curves.MIN_OVERLAP:g} dB of PSNR that both curves reach, or not trained."
-  return "\n\n".join([title, markdown(["", *OTHERS], lines), least])
+  return "\n\n".join([title, markdown.table(["", *OTHERS], lines), least])

@@ -2,7 +2,7 @@
 
 import statistics
 
-from experiments import common
+from bmshj_minnen.evaluation import markdown
 
 __all__ = ["table"]
 
@@ -26,4 +26,4 @@ def table(steps: list[dict[str, str]], runs: list[dict[str, str]]) -> str:
       cells = [timed["recipe"], f"{float(timed['ms']):.0f}", share, own[-1]["step"]]
       cells += [f"{value:.4f}" for value in last] + [f"{change:+.2f} %"]
       lines.append(cells)
-  return "\n".join(common.markdown([*head, "mean change"], lines)) + "\n"
+  return markdown.table([*head, "mean change"], lines) + "\n"

@@ -16,9 +16,9 @@ import numpy as np
 import tqdm
 
 import bmshj_minnen
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.format.errors import Problem
-from experiments import common
 from experiments.reliability import hostile
 
 __all__ = ["Campaign"]
@@ -127,7 +127,7 @@ class Campaign:
     totals = [sum(self._counts[f"{kind}: {name}"] for kind in hostile.KINDS) for name in names]
     rows.append(["all", *(f"{n:,}" for n in totals), max(self._slowest.values(), default=0)])
     cells = ([*texts, f"{slowest:.2f}"] for *texts, slowest in rows)
-    lines = [*common.markdown(["", *names, "slowest"], cells)]
+    lines = [*markdown.lines(["", *names, "slowest"], cells)]
     lines.append(f"\n{self.next:,} files of seed {self._seed} in {self._seconds / 60:.1f} minutes")
     for m in self._memory:
       if m["warm"]:
@@ -144,7 +144,7 @@ class Campaign:
       counts = {kind: self._checks[f"{kind}: {problem.name}"] for kind in hostile.KINDS}
       kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.items() if count)
       rows.append([problem.value, f"{sum(counts.values()):,}", kinds or "none"])
-    return common.markdown(["check", "files", "kinds"], rows, "lrl")
+    return markdown.lines(["check", "files", "kinds"], rows, "lrl")
 
   def _do(self, index):
     case, outcome, ratio = self.judge(index)

@@ -15,7 +15,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import usage
-from experiments import common
+from bmshj_minnen.evaluation import markdown
 from experiments.reliability.sample_files import BAD, GOOD, make_files
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory or name.")
@@ -50,7 +50,7 @@ def main(argv):
     command += [f"--output_dir={target}", str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     head, rows = ["file", "", "outcome", "what is said"], _rows(source, target, result.stderr)
-    print("\n".join(common.markdown(head, rows, "llll")))
+    print(markdown.table(head, rows, "llll"))
     print(f"\n{result.stdout.strip()}; exit status {result.returncode}")
 
 

@@ -16,7 +16,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import usage
-from experiments import common
+from bmshj_minnen.evaluation import markdown
 from experiments.reliability.small_photographs import make_photographs
 
 _MODEL = flags.DEFINE_string("model", "joint-mse", "A model directory.")
@@ -53,7 +53,7 @@ def main(argv):
     folder = pathlib.Path(temporary)
     make_photographs(folder / "in", "", _FILES.value, _SIDE.value, _SIDE.value)
     rows = ([name, f"{seconds:.3f}"] for name, seconds in _rows(folder))
-    for line in common.markdown(["", "seconds a file"], rows):
+    for line in markdown.lines(["", "seconds a file"], rows):
       print(line, flush=True)
 
 

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from bmshj_minnen.command_line import usage
 from bmshj_minnen.data import finding
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.serving import image_decoding
-from experiments import common
 from experiments.reliability import mutated_boxes, mutated_profiles
 from experiments.reliability.judging import OUTCOMES, SERVED, outcome, read, served_outcome
 
@@ -43,7 +43,7 @@ class _Counts:
     """All counts in Markdown."""
     rows = {**self._rows, "all": sum(self._rows.values(), collections.Counter())}
     cells = ([name, *(str(counts[k]) for k in self._outcomes)] for name, counts in rows.items())
-    return "\n".join(common.markdown(["", *self._outcomes], cells))
+    return markdown.table(["", *self._outcomes], cells)
 
 
 def _check_sound(pattern):

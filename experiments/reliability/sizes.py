@@ -23,6 +23,7 @@ import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.command_line import usage
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.images import image_files
 from bmshj_minnen.model_files import model_directory
 from experiments import common, untrained
@@ -116,7 +117,7 @@ def main(argv):
       model = str(folder / "model")
       model_directory.save(built, folder / "model", tf.constant(image[None]))
     head = ["megapixels", "", "seconds", "of processors", "peak memory, GiB", "bytes"]
-    for line in common.markdown(head, _rows(model, paths, folder), "rlrrrr"):
+    for line in markdown.lines(head, _rows(model, paths, folder), "rlrrrr"):
       print(line, flush=True)
     if _COMPARE.value:
       _print_comparison(model, _photograph(paths, _COMPARE.value))

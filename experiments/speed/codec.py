@@ -22,6 +22,7 @@ from bmshj_minnen import config
 from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.command_line import usage
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.model_files import catalogue, model_directory, weights
 from experiments import common, untrained
@@ -138,7 +139,7 @@ def _print(results):
           cells += [f"{1000 * part:.0f}" for part in parts]
           cells += [f"{100 * entry['share_of_products']:.0f} %"]
         rows.append([entry["model"], *cells, *[""] * (len(head) - 1 - len(cells))])
-    print("", *common.markdown(head, rows), sep="\n")
+    print("", *markdown.lines(head, rows), sep="\n")
   for entry in results:
     ours, side = entry["model"], entry["side"]
     peers = [f"CompressAI {size}" for size in _SIZES.value if ours.startswith(f"joint {size}")]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from experiments import common
+from bmshj_minnen.evaluation import markdown
 from experiments.speed import timing
 
 __all__ = ["Build", "commands", "measured", "rows"]
@@ -73,7 +73,7 @@ def commands(
 def rows(samples: dict[tuple[str, str], list[timing.Sample]], against: str) -> Iterator[str]:
   """A table, with ratios to the same command of the build `against`, if there is one."""
   head = ["", "", "median s", "min", "max", "peak MiB", "time / against", "memory / against"]
-  return common.markdown(head, _cells(samples, against), "llrrrrrr")
+  return markdown.lines(head, _cells(samples, against), "llrrrrrr")
 
 
 def _cells(samples, against):

@@ -17,8 +17,8 @@ import time
 from absl import app, flags
 
 from bmshj_minnen.command_line import usage
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.images import image_files
-from experiments import common
 from experiments.exactness import runtimes
 from experiments.web.browser import PACKAGES
 
@@ -51,7 +51,7 @@ def main(argv) -> None:
   for name, column in times.items():
     rows[f"ONNX Runtime and NumPy: {name}"] = statistics.median(column[1:]), min(column[1:])
   lines = ([name, *(f"{cell:.2f}" for cell in cells)] for name, cells in rows.items())
-  print("\n".join(common.markdown(["processor time, s", "median", "min"], lines)))
+  print(markdown.table(["processor time, s", "median", "min"], lines))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from absl import app, flags
 from bmshj_minnen import portable
 from bmshj_minnen.command_line import usage
 from bmshj_minnen.command_line.startup import one_line_errors
+from bmshj_minnen.evaluation import markdown
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.web import site
 from experiments import common
@@ -181,7 +182,7 @@ def _seconds(browser, addresses, folder, codec):
     name: [f"{f(column):.2f}" for column in zip(*rows) for f in (statistics.median, min)]
     for name, rows in times.items()
   }
-  print("\n".join(common.markdown(head, ([name, *own] for name, own in cells.items()))))
+  print(markdown.table(head, ([name, *own] for name, own in cells.items())))
   print(f"peak of a renderer: {browser.call('memory')['peak'] / 2**20:.0f} MiB")
 
 
