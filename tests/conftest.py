@@ -47,12 +47,15 @@ def _forget_graphs(_gradients):
     gc.collect()
 
 
-@pytest.fixture
-def eagerly():
+def _run_eagerly():
   """Runs functions operation by operation: tracing a training takes longer than its few steps."""
   tf.config.run_functions_eagerly(True)
   yield
   tf.config.run_functions_eagerly(False)
+
+
+eagerly = pytest.fixture(_run_eagerly, name="eagerly")
+module_eagerly = pytest.fixture(_run_eagerly, scope="module", name="module_eagerly")
 
 
 @pytest.fixture(scope="session")

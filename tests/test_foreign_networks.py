@@ -183,6 +183,7 @@ def _run_example(name, changes, **names):
   return names
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_prior_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   image = codecs.photograph(40, 50)
@@ -196,6 +197,7 @@ def test_a_prior_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
   assert bmshj_minnen.load("models/small").decompress(names["data"]).shape == image.shape
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_networks_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   small = {"128, 192": "4, 6", "steps=100_000": "steps=1, crop=64, batch=1"}

@@ -80,6 +80,7 @@ def largest_error(batch):
   return tf.reduce_max(tf.abs(batch.x - batch.x_hat), (1, 2, 3))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_metric_of_ones_own_gets_into_the_table_and_tensorboard(tmp_path):
   metrics = {"largest": largest_error, "never": lambda batch: batch.bpp * np.nan}
   loop.train(_SMALL, _config(tmp_path, steps=1), metrics=metrics)
@@ -89,6 +90,7 @@ def test_a_metric_of_ones_own_gets_into_the_table_and_tensorboard(tmp_path):
     loop.train(_SMALL, _config(tmp_path / "b"), metrics={"bpp": largest_error})
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_dataset_of_ones_own_resumes_where_it_stopped(tmp_path):
   own = {"dataset": _photographs(), "schedule": lambda step: 1e-2 / (step + 1)}
   for steps in (2, 4):
@@ -115,6 +117,7 @@ class _Stop(tf.keras.callbacks.Callback):
     self.model.stop_training = int(self.model.optimizer.iterations) >= 2
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_callbacks_of_ones_own_add_columns_and_end_the_run(tmp_path):
   loop.train(_SMALL, _config(tmp_path, steps=9, save_every=1), callbacks=[_Stop()])
   assert [row["step"] for row in _rows(tmp_path)] == [1, 2]
@@ -139,6 +142,7 @@ def test_warmup_and_schedules_of_ones_own(tmp_path):
   np.testing.assert_allclose(root, expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_each_nth_validation_codes_a_file_beside_the_estimate(tmp_path):
   model = bmshj_minnen.ModelConfig("joint", 4, 6, gain_lambdas=(0.01, 0.1))
   loop.train(model, _config(tmp_path, steps=2, save_every=1, file_every=2, average=0.5))

@@ -14,6 +14,8 @@ from bmshj_minnen.training import loop
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12, gain_lambdas=(0.01, 0.04))
 _STORED = 10
 
+pytestmark = pytest.mark.usefixtures("module_eagerly")
+
 
 def _config(folder, name, **changes):
   base = bmshj_minnen.TrainConfig(
@@ -31,7 +33,7 @@ def _config(folder, name, **changes):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, module_eagerly):
   """The folder of a trained model, `source`, and of two priors on its latents."""
   folder = tmp_path_factory.mktemp("stored")
   loop.train(_MODEL, _config(folder, "source", steps=2))
