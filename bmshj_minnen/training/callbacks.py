@@ -101,7 +101,11 @@ class Record(tf.keras.callbacks.Callback):
     self._is_validating = True
 
   def on_epoch_end(self, epoch, logs=None):
-    row = {"step": self._checkpoints.step, "seconds": time.time() - self._start}
+    row = {
+      "step": self._checkpoints.step,
+      "seconds": time.time() - self._start,
+      "learning_rate": f"{float(self.model.optimizer.learning_rate):.6g}",
+    }
     self._checkpoints.save({**row, **{name: float(value) for name, value in logs.items()}})
     self._is_validating = False
     if self._was_interrupted:

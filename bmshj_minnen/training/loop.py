@@ -165,12 +165,13 @@ class _Run:
     if self._is_chief:
       shown = progress.ProgressCallback(first_step, config.steps, config.distortion)
       observers += [Board(checkpoints.directory / "logs", self._held_out), shown]
+    own = "of the caller's own"
     logging.info(
-      "Batches of %d on %d devices, %s from %g.",
-      config.batch,
+      "Batches %s on %d devices, %s with a learning rate %s.",
+      f"of {config.batch}" if self._own.dataset is None else own,
       self._strategy.num_replicas_in_sync,
       config.optimizer,
-      config.learning_rate,
+      f"from {config.learning_rate:g}" if self._own.schedule is None else own,
     )
     try:
       with shown, record.taking_interrupts():
