@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads this on import.
 
@@ -56,6 +57,14 @@ def _run_eagerly():
 
 eagerly = pytest.fixture(_run_eagerly, name="eagerly")
 module_eagerly = pytest.fixture(_run_eagerly, scope="module", name="module_eagerly")
+
+
+@pytest.fixture
+def ctrl_c():
+  """Enables SIGINT, which shells disable in background jobs."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -342,14 +342,6 @@ def test_streams_that_take_nothing_cost_no_file(tree, monkeypatch, name):
   assert len(_results()) == 3
 
 
-@pytest.fixture
-def ctrl_c():
-  """Enables SIGINT, which shells disable in background jobs."""
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)
-  yield
-  signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_what_is_complete(tree, capsys):
   interrupted = threading.Event()

@@ -100,7 +100,7 @@ def test_a_dataset_of_ones_own_resumes_where_it_stopped(tmp_path):
   resumed, whole = ([row["loss"] for row in _rows(path)] for path in (tmp_path, tmp_path / "whole"))
   np.testing.assert_allclose(resumed, whole, rtol=1e-5)
   assert resumed[0] != resumed[1]
-  # Those of the last steps: 1 and 3, counted from 0.
+  # The rates of steps 1 and 3, counted from 0.
   rates = [row["learning_rate"] for row in _rows(tmp_path)]
   np.testing.assert_allclose(rates, [1e-2 / 2 * 2 / 3, 1e-2 / 4], rtol=1e-5)
   assert _flags(tmp_path)["own_dataset"].startswith("tensorflow.")

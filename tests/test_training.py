@@ -146,6 +146,7 @@ def test_ctrl_c_leaves_a_model_and_the_run_goes_on(tmp_path, monkeypatch):
 
 
 @eagerly
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_during_a_validation_ends_the_run_after_its_row(tmp_path, monkeypatch):
   def interrupt(self, batch, logs=None):
     if self._checkpoints.step == 4:

@@ -104,7 +104,7 @@ class Record(tf.keras.callbacks.Callback):
     row = {
       "step": self._checkpoints.step,
       "seconds": time.time() - self._start,
-      "learning_rate": f"{float(self.model.optimizer.learning_rate):.6g}",
+      "learning_rate": f"{self.model.learning_rate:.6g}",
     }
     self._checkpoints.save({**row, **{name: float(value) for name, value in logs.items()}})
     self._is_validating = False

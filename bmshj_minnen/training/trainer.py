@@ -100,6 +100,12 @@ class Trainer(tf.keras.Model):
   def _inner_optimizer(self):
     return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
+  @property
+  def learning_rate(self) -> float:
+    """The learning rate of the last step."""
+    # Several devices have a variable each, with the same value.
+    return float(tf.convert_to_tensor(self._inner_optimizer.learning_rate))
+
   def set_learning_rate(self, rate: float) -> None:
     """Replaces a constant learning rate."""
     self._inner_optimizer.learning_rate.assign(rate)

@@ -5,6 +5,7 @@ const column = Object.fromEntries(data.figures.map((name, i) => [name, i]));
 const figure = (row, name) => row[column[name]];
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`)?.value;
 const ORIGINAL = "original";
+const NARROW_PLOT = 300;  // Pixels.
 const METRIC_TITLES = { psnr_db: "PSNR (dB)", ms_ssim_db: "MS-SSIM (dB)" };
 const HEADS = {
   codec: "codec", setting: "quality", bytes: "bytes", bpp: "bits per pixel", psnr_db: "PSNR, dB",
@@ -53,8 +54,11 @@ function plot(element, rows, rings) {
   }).filter((trace) => trace.x.length);
   const shown = traces.flatMap((trace) => trace.y.filter((_, i) => trace.x[i] <= 2));
   const axis = { gridcolor: "#e3e6ea", zeroline: false, fixedrange: narrow };
+  // A narrow plot has its legend below, a line per curve.
+  const below = narrow ? 24 * traces.length : 0;
+  element.style.height = narrow ? `${NARROW_PLOT + 56 + below}px` : "";
   const layout = {
-    margin: { l: 52, r: 12, t: 12, b: 44 }, font: { family: "system-ui, DejaVu Sans, sans-serif" },
+    margin: { l: 52, r: 12, t: 12, b: 44 + below }, font: { family: "system-ui, DejaVu Sans, sans-serif" },
     hovermode: "closest", dragmode: narrow ? false : "zoom", showlegend: true,
     xaxis: {
       ...axis, title: { text: "bits per pixel" },
@@ -64,7 +68,7 @@ function plot(element, rows, rings) {
       ...axis, title: { text: METRIC_TITLES[metric] },
       range: shown.length ? [Math.min(...shown) - 1, Math.max(...shown) + 1] : undefined,
     },
-    legend: narrow ? { orientation: "h", y: -0.16 } : { x: 1, xanchor: "right", y: 0.02, yanchor: "bottom" },
+    legend: narrow ? { x: 0, y: -52 / NARROW_PLOT, yanchor: "top" } : { x: 1, xanchor: "right", y: 0.02, yanchor: "bottom" },
   };
   Plotly.react(element, traces, layout, { responsive: true, displaylogo: false, displayModeBar: false });
 }
