@@ -6,6 +6,7 @@ number. Arrays do not need TensorFlow.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any, Callable
 
 import numpy as np
@@ -170,6 +171,11 @@ class Arrays:
   def leaky_relu(x: np.ndarray, slope: float) -> np.ndarray:
     """Floats of any shape and dtype, the negative ones times a slope of 0 to 1."""
     return np.maximum(x, slope * x)
+
+  @staticmethod
+  def slice(x: np.ndarray, begin: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """The part of this size [...] that begins at these indices, of any dtype."""
+    return x[tuple(slice(first, first + count) for first, count in zip(begin, size))]
 
   @staticmethod
   def split(x: np.ndarray, parts: int) -> list[np.ndarray]:

@@ -190,8 +190,7 @@ def _numbered(name: str, frozen: FrozenPrior) -> list[FixedLayer]:
 def _patches(x: Any, side: int) -> Any:
   """[parts, h, w, C] -> neighbourhoods [parts, h * w, side² C], with zeros outside the image."""
   xp = namespace(x)
-  height, width = xp.shape(x)[1], xp.shape(x)[2]
-  margin = [side // 2] * 2
+  size, margin = xp.shape(x), [side // 2] * 2
   padded = xp.pad(x, [[0, 0], margin, margin, [0, 0]])
-  taps = [padded[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
-  return xp.reshape(xp.concat(taps, -1), [x.shape[0], height * width, side**2 * x.shape[-1]])
+  taps = [xp.slice(padded, [0, i, j, 0], size) for i in range(side) for j in range(side)]
+  return xp.reshape(xp.concat(taps, -1), [x.shape[0], size[1] * size[2], side**2 * x.shape[-1]])
