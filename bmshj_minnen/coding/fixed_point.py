@@ -111,9 +111,8 @@ class CompiledLayer:
   def products(self, parts: Any) -> Any:
     """Scaled weights^T input: [2, n, fan_in] from `split` -> [n, out] float64."""
     xp = self._xp
-    # Without inputs their number cannot tell the number of rows.
-    count = -1 if self.fan_in else NUM_PARTS * xp.shape(parts)[1]
-    rows = xp.reshape(xp.cast(parts, self._dtype), [count, self.fan_in])
+    shape = [NUM_PARTS * xp.shape(parts)[1], self.fan_in]
+    rows = xp.reshape(xp.cast(parts, self._dtype), shape)
     high, low = xp.split(xp.cast(self._product(rows), xp.float64), NUM_PARTS)
     return high + low
 

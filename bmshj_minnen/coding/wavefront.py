@@ -89,8 +89,7 @@ def autoregressive_steps(
     neighbours = None
     if one.has_context:
       neighbours = xp.gather(memory, taps[:, begin:end])
-      count = -1 if fan_in else end - begin  # A first slice may have no neighbours.
-      neighbours = xp.reshape(neighbours, [networks.num_parts, count, fan_in])
+      neighbours = xp.reshape(neighbours, [networks.num_parts, end - begin, fan_in])
     parameters = networks.parameters(prepared[begin:end], neighbours, one.part)
     handle, y_hat = coder(handle, *parameters, where[begin:end])
     if one.has_context:
