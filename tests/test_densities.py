@@ -61,8 +61,8 @@ def test_scales_of_another_family_have_thresholds_of_their_own(tmp_path):
   variants.check(tmp_path, variants.trained("mean_scale_hyperprior", **fields))
 
 
-def test_tables_of_another_density_are_refused(monkeypatch, tmp_path):
-  model = variants.trained("joint", steps=0, density="laplace")
+def test_tables_of_another_density_are_refused(build_model, monkeypatch, tmp_path):
+  model = build_model("joint", density="laplace")
   gaussian = entropy.GaussianConditional()
   monkeypatch.setattr(model.conditional, "coding_tables", gaussian.coding_tables)
   with pytest.raises(ValueError, match="tables of another density"):

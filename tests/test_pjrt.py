@@ -62,11 +62,6 @@ step_file.save(pathlib.Path({str(path)!r}), step)
     return step_file.load(path)
 
 
-def _exported():
-  """The step that most tests use."""
-  return _export(_MODEL, _TRAIN)
-
-
 def _crops(steps, train):
   """Crops [steps, batch, crop, crop, 3] uint8."""
   settings = CropSettings(train.crop, train.batch, seed=0, first_step=0, last_step=steps)
@@ -188,7 +183,7 @@ def finished(runner, tmp_path_factory):
   folder = tmp_path_factory.mktemp("finished")
   crops = _crops(_STEPS, _TRAIN)
   np.save(folder / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
-  step_file.save(folder / "step.npz", _exported())
+  step_file.save(folder / "step.npz", _export(_MODEL, _TRAIN))
   _run(runner, folder / "step.npz", folder / "crops.npy", folder / "run", *_FLAGS)
   return folder
 
@@ -299,7 +294,7 @@ def test_the_model_alone_is_small_and_enough(finished, tmp_path):
 
 
 def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
-  step = _exported()
+  step = _export(_MODEL, _TRAIN)
   step_file.save(tmp_path / "half.npz", step, half=True)
   step_file.save(tmp_path / "full.npz", step)
   half, full = step_file.load(tmp_path / "half.npz"), step_file.load(tmp_path / "full.npz")

@@ -14,8 +14,6 @@ from bmshj_minnen.training import loop
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12, gain_lambdas=(0.01, 0.04))
 _STORED = 10
 
-pytestmark = pytest.mark.usefixtures("module_eagerly")
-
 
 def _config(folder, name, **changes):
   base = bmshj_minnen.TrainConfig(

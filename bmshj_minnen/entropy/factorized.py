@@ -56,7 +56,7 @@ class FactorizedDensity(tf.keras.layers.Layer):
     return self._build_tables()
 
 
-_HALVINGS = 40  # Leaves 2^-24 of 2^16 values, the spacing of float32 at the ends.
+_HALVINGS = 40  # From ±2^15 to 2^-24, below the spacing of float32 beyond 1.
 
 
 class _Density(tfc.NoisyDeepFactorized):
@@ -77,7 +77,7 @@ class _Density(tfc.NoisyDeepFactorized):
 def _root(
   function: Callable[[tf.Tensor], tf.Tensor], value: float, shape: tf.TensorShape
 ) -> tf.Tensor:
-  """X [shape] float32 in ±2^15 where an increasing elementwise function has this value."""
+  """Where an increasing elementwise function has this value, [shape] float32 in ±2^15."""
 
   def halve(number, low, high):
     middle = (low + high) / 2

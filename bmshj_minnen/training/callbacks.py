@@ -138,7 +138,7 @@ class Board(tf.keras.callbacks.Callback):
   def _write_scalars(self, logs):
     for name, value in logs.items():
       tf.summary.scalar(name, value)
-    tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+    tf.summary.scalar("learning_rate", self.model.learning_rate)
 
   def _write(self, logs):
     with self._at_step():
