@@ -18,11 +18,10 @@ class _Trainer:
   """A trainer whose reconstructions have an error of 5 levels."""
 
   averaged = contextlib.nullcontext
+  learning_rate = 0.5
 
   def __init__(self):
-    self.optimizer = types.SimpleNamespace(
-      iterations=tf.Variable(0, dtype=tf.int64), learning_rate=tf.constant(0.5)
-    )
+    self.optimizer = types.SimpleNamespace(iterations=tf.Variable(0, dtype=tf.int64))
 
   def __call__(self, images):
     return tf.cast(tf.cast(images, tf.int32) + 5, tf.uint8)
