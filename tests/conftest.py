@@ -14,6 +14,7 @@ from tensorflow.python.framework import ops
 
 from bmshj_minnen import config
 from bmshj_minnen.model import Model
+from tests import execution
 
 
 def _build(prior, num_filters=4, latent_channels=6, seed=1, **fields):
@@ -49,10 +50,8 @@ def _forget_graphs(_gradients):
 
 
 def _run_eagerly():
-  """Runs functions operation by operation: tracing a training takes longer than its few steps."""
-  tf.config.run_functions_eagerly(True)
-  yield
-  tf.config.run_functions_eagerly(False)
+  with execution.eagerly():
+    yield
 
 
 eagerly = pytest.fixture(_run_eagerly, name="eagerly")

@@ -69,6 +69,7 @@ def start(
   stdin: Any = None,
   stdout: Any = None,
   stderr: Any = None,
+  eager: bool = False,
 ) -> Process:
   """Starts `python -m bmshj_minnen.PROGRAM ARGS`, or `python -c PROGRAM ARGS`, in a fork.
 
@@ -80,12 +81,14 @@ def start(
     stdin: a file to read; by default empty.
     stdout: a file for the output; by default discarded.
     stderr: a file for the errors; by default discarded.
+    eager: whether functions run eagerly, see `execution.eagerly`.
   """
   request = {
     "program": program,
     "args": [*map(str, args)],
     "cwd": str(cwd),
     "environment": {**os.environ, **(environment or {})},
+    "eager": eager,
   }
   ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
   with theirs, open(os.devnull, "r+b") as nothing:
@@ -170,7 +173,7 @@ def _keep(number):
 
 def _main():
   gc.disable()  # For the same reason as in `startup`.
-  import tensorflow as tf  # noqa: F401
+  import tensorflow as tf
   import tensorflow_compression as tfc  # noqa: F401
   from tensorflow.python.eager import context
 
@@ -184,6 +187,7 @@ def _main():
   os.chdir(request["cwd"])
   os.environ.clear()
   os.environ.update(request["environment"])
+  tf.config.run_functions_eagerly(request["eager"])
   program = request["program"]
   if "\n" in program:
     sys.argv = ["-c", *request["args"]]

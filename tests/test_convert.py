@@ -273,7 +273,7 @@ def test_converted_models_compress(directory):
 
 def test_converted_models_are_fine_tuned(directory, tmp_path):
   flags = ["--steps=1", "--crop=64", "--batch=1", "--learning_rate=1e-9", f"--model_dir={tmp_path}"]
-  result = programs.run("train", f"--init_from={directory}", *flags)
+  result = programs.run("train", f"--init_from={directory}", *flags, eager=True)
   assert result.returncode == 0, result.stderr
   before, after = (bmshj_minnen.load_model(path) for path in (directory, tmp_path))
   assert after.config == before.config == config.ModelConfig.load(directory / "config.json")

@@ -130,6 +130,7 @@ def test_it_runs(cells, monkeypatch):
   assert sum(text.endswith(": right\n") for text in said) == len(_ANSWERS)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_notebook_of_quantizers_runs(monkeypatch, capsys):
   """In this process and with few steps, because most of its time is TensorFlow's start."""
   monkeypatch.setenv("MPLBACKEND", "Agg")

@@ -1,5 +1,6 @@
 """Checks that a model with other parts of its prior is the same in Keras and in files."""
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -50,7 +51,7 @@ def trained(prior: str, steps: int = 150, **fields) -> bmshj_minnen.Model:
   prior_of = [v for v in model.trainable_variables if not any(v is w for w in _fixed(model))]
   optimizer.build(prior_of)
 
-  @tf.function
+  @functools.partial(tf.function, autograph=False)
   def step(number):
     with tf.GradientTape() as tape:
       rate = model.rate_of_latents(y, tf.stack([0, number]))
@@ -85,9 +86,9 @@ def check(
   estimate = float(rate.y_bits[0] + rate.z_bits[0]) / 8
   latents, unit, escaped = _by_reference(folder, data)
   np.testing.assert_array_equal(latents, sent.y_hat * unit)
-  # Symbols outside their tables take two bytes more.
+  # Within 1 % and 32 bytes; symbols outside their tables take two bytes more.
   assert len(data) > 1500
-  assert -0.01 * estimate < len(data) - 20 - estimate < 0.01 * estimate + escaped
+  assert -0.01 * estimate < len(data) - 20 - estimate < 0.01 * estimate + 12 + escaped
   # The picture is that of Keras alone, which rounds in turn.
   decoded = codec.decompress(data)
   expected = _keras(model, image)

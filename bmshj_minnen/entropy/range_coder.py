@@ -5,6 +5,7 @@ which negative precisions select, can read zeros past the end of a string for ev
 symbol of a table is an escape, and the value behind it has a fixed width of two bytes.
 """
 
+import functools
 from typing import Callable
 
 import numpy as np
@@ -34,7 +35,7 @@ def table_builder(prior: tfc.UniformNoiseAdapter) -> Callable[[], Tables]:
   """
 
   # In a graph tfc finds the tails of learned densities ten times faster than eagerly.
-  @tf.function
+  @functools.partial(tf.function, autograph=False)
   def build():
     entropy_model = tfc.ContinuousBatchedEntropyModel(
       prior,

@@ -1,5 +1,6 @@
 """Functions of tensors, traced once."""
 
+from collections.abc import Sequence
 from typing import Any, Callable
 
 import numpy as np
@@ -7,14 +8,31 @@ import tensorflow as tf
 
 from bmshj_minnen.runtime.forking import refuse_forked
 
-__all__ = ["Graph", "without_autograph"]
+__all__ = ["Graph", "traced", "without_autograph"]
+
+
+def traced(
+  function: Callable, signature: Sequence[tf.TensorSpec]
+) -> tuple[tf.types.experimental.GenericFunction, tf.types.experimental.ConcreteFunction]:
+  """Makes a graph of a function of tensors; returns it as a `tf.function`, and as its graph.
+
+  AutoGraph, which finds Python's conditions and loops on tensors, takes longer than the rest. So it
+  runs only for functions that have some, such as in layers of other networks.
+
+  Args:
+    function: takes and returns tensors.
+    signature: shape and dtype of each argument.
+  """
+  try:
+    general = tf.function(function, signature, autograph=False)
+    return general, general.get_concrete_function()
+  except tf.errors.OperatorNotAllowedInGraphError:
+    general = tf.function(function, signature)
+    return general, general.get_concrete_function()
 
 
 class Graph:
   """A function, traced for all sizes when it is first called.
-
-  AutoGraph, which finds Python's conditions and loops on tensors, takes longer than the rest of the
-  first call. So it runs only for functions that have some, such as in layers of other networks.
 
   TensorFlow applies its optimizer's options at each call. Mixed precision changes results, so calls
   raise RuntimeError if its setting has changed since the graph was made, and in forked processes.
@@ -38,14 +56,8 @@ class Graph:
         " changes what it computes: set it first, then load the codec"
       )
     if self._concrete is None:
-      self._concrete = self._traced()
+      self._concrete = traced(self._function, self._signature)[1]
     return self._concrete(*map(_tensor, args, self._signature))
-
-  def _traced(self):
-    try:
-      return tf.function(self._function, self._signature, autograph=False).get_concrete_function()
-    except tf.errors.OperatorNotAllowedInGraphError:
-      return tf.function(self._function, self._signature).get_concrete_function()
 
 
 def without_autograph(function: Callable, *args: Any) -> Any:

@@ -10,6 +10,7 @@ from bmshj_minnen.format import graph_reading
 from bmshj_minnen.format.errors import Problem
 from bmshj_minnen.format.graph_writing import pack_graph
 from bmshj_minnen.quality import QUALITIES
+from bmshj_minnen.runtime.graph import traced
 from bmshj_minnen.serving import image_decoding
 from bmshj_minnen.serving.graph_errors import label, refuse_if, refuse_size
 
@@ -188,7 +189,7 @@ def _trace(function, **signature):
   """A graph whose arguments have these names, which requests use."""
   specs = [tf.TensorSpec(s.shape, s.dtype, name) for name, s in signature.items()]
   with tensors.graphs_of_other_processes():
-    return tf.function(function, specs).get_concrete_function()
+    return traced(function, specs)[1]
 
 
 def _each(function, batch, specs):

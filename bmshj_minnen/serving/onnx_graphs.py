@@ -11,6 +11,8 @@ import tensorflow as tf
 import tf2onnx
 from onnx import helper, numpy_helper
 
+from bmshj_minnen.runtime.graph import traced
+
 __all__ = ["OPSET", "described", "graph", "without"]
 
 OPSET = 17  # June 2022; ONNX Runtime supports it from 1.13 on.
@@ -40,8 +42,8 @@ def graph(
   signature += [
     tf.TensorSpec(weights[name].shape, tf.float32, spec) for spec, name in names.items()
   ]
-  traced, concrete = _traced(function, signature)
-  model = _converted(traced, signature)
+  general, concrete = traced(function, signature)
+  model = _converted(general, signature)
   # tf2onnx turns constants that a function captures into inputs.
   captured = dict(
     zip([x.name for x in concrete.inputs[len(signature) :]], concrete.captured_inputs)
@@ -57,7 +59,7 @@ def graph(
     for axis, size in zip(value.type.tensor_type.shape.dim, axes[value.name].split()):
       if not size.isdecimal():
         axis.dim_param = size
-  _compare(model, traced(*samples.values(), *weights.values()), samples)
+  _compare(model, general(*samples.values(), *weights.values()), samples)
   return model
 
 
@@ -65,19 +67,10 @@ def _sizes(axes):
   return [int(size) if size.isdecimal() else None for size in axes.split()]
 
 
-def _traced(function, signature):
-  try:
-    traced = tf.function(function, signature, autograph=False)
-    return traced, traced.get_concrete_function()
-  except tf.errors.OperatorNotAllowedInGraphError:  # Custom layers may use Python conditions.
-    traced = tf.function(function, signature)
-    return traced, traced.get_concrete_function()
-
-
-def _converted(traced, signature):
+def _converted(general, signature):
   logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
   try:
-    model, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET)
+    model, _ = tf2onnx.convert.from_function(general, signature, opset=OPSET)
   except Exception as error:  # tf2onnx raises many kinds.
     raise ValueError(f"tf2onnx failed: {' '.join(str(error).split())}") from error
   known = {schema.name for schema in onnx.defs.get_all_schemas()}

@@ -9,6 +9,7 @@ from bmshj_minnen import metrics
 from bmshj_minnen.model import Model
 from bmshj_minnen.pixels import pad_to_latents, to_uint8
 from bmshj_minnen.quality import QUALITIES, check_quality, lambda_of
+from bmshj_minnen.runtime.graph import traced
 from bmshj_minnen.serving.graph_errors import refuse_if
 
 __all__ = ["StockModule"]
@@ -48,11 +49,10 @@ class StockModule(tf.Module):
     signatures = {}
     for name, spec in inputs.items():
       function = getattr(self, name)
-      signatures[name] = tf.function(function, [spec]).get_concrete_function()
+      signatures[name] = traced(function, [spec])[1]
       if self._get_model().gains is not None:
         quality = tf.TensorSpec([None], tf.float32, "quality")
-        at_quality = tf.function(function, [spec, quality])
-        signatures[f"{name}_at_quality"] = at_quality.get_concrete_function()
+        signatures[f"{name}_at_quality"] = traced(function, [spec, quality])[1]
     return {"serving_default": signatures["reconstruct"], **signatures}
 
   def analysis(
