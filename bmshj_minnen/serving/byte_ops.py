@@ -1,5 +1,6 @@
 """Converts bytes to numbers and numbers to bytes within a graph."""
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["matches", "number", "stored_gzip"]
@@ -23,11 +24,8 @@ def number(
   Returns:
     [...] int64.
   """
-  position = tf.convert_to_tensor(position, tf.int64)
-  last = tf.size(octets, tf.int64) - 1
-  where = tf.minimum(position[..., None] + tf.range(size, dtype=tf.int64), last)
   places = [256**place for place in range(size)]
-  digits = tf.cast(tf.gather(octets, where), tf.int64)
+  digits = tf.cast(_read(octets, position, size), tf.int64)
   return tf.reduce_sum(digits * (places if little_endian else places[::-1]), -1)
 
 
@@ -42,12 +40,14 @@ def matches(octets: tf.Tensor, position: tf.Tensor, text: bytes) -> tf.Tensor:
   Returns:
     Scalar bool.
   """
-  parts = [text[i : i + 4] for i in range(0, len(text), 4)]
-  tests = [
-    number(octets, position + 4 * i, len(part)) == int.from_bytes(part, "big")
-    for i, part in enumerate(parts)
-  ]
-  return tf.reduce_all(tf.stack(tests))
+  return tf.reduce_all(_read(octets, position, len(text)) == np.frombuffer(text, np.uint8))
+
+
+def _read(octets, position, size):
+  """Bytes at positions [...]: [..., size] uint8; beyond the end the last byte."""
+  position = tf.convert_to_tensor(position, tf.int64)
+  where = position[..., None] + np.arange(size)
+  return tf.gather(octets, tf.minimum(where, tf.size(octets, tf.int64) - 1))
 
 
 def stored_gzip(data: tf.Tensor, checksum: tf.Tensor) -> tf.Tensor:
