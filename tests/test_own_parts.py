@@ -146,7 +146,6 @@ def test_warmup_and_schedules_of_ones_own(tmp_path):
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.usefixtures("eagerly")
 def test_each_nth_validation_codes_a_file_beside_the_estimate(tmp_path):
   model = bmshj_minnen.ModelConfig("joint", 4, 6, gain_lambdas=(0.01, 0.1))
   loop.train(model, _config(tmp_path, steps=2, save_every=1, file_every=2, average=0.5))

@@ -132,9 +132,10 @@ def _keras_losses(model, train, crops):
   return losses, dict(zip(run.metrics_names, held_out))
 
 
-# All parts of priors, and every option; other priors have some of the parts of the joint one.
+# All parts of priors, and every option. The priors left out have some parts of the joint one.
 _CASES = {
   "factorized": ({"prior": "factorized"}, {"schedule": "constant", "clip_norm": 0.0}, 3),
+  "scale_hyperprior": ({"prior": "scale_hyperprior"}, {}, 3),
   "joint": ({}, {}, 6),
   "many_rates": (
     {"gain_lambdas": (0.005, 0.05)},

@@ -155,9 +155,9 @@ def test_progress_reaches_the_end(refining):
   assert fractions == sorted(fractions) and fractions[-1] == 1
 
 
-# The others have some of the parts of the joint prior.
+# The priors left out have some parts of the joint one.
 @pytest.mark.parametrize("prior", ["factorized", "scale_hyperprior", "joint"])
-def test_every_prior_can_be_refined(prior, tmp_path):
+def test_priors_of_all_parts_can_be_refined(prior, tmp_path):
   codec, _ = codecs.make_codec(prior, tmp_path)
   refining = bmshj_minnen.load(tmp_path / prior, refine=2, lmbda=0.01)
   image = codecs.photograph(70, 50)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import metrics
 from bmshj_minnen.serving import saved_models
+from bmshj_minnen.serving.stock_module import StockModule
 from experiments.serving import comparisons
 from tests import altered, codecs
 
@@ -54,7 +55,7 @@ def test_files_of_a_quality_are_those_of_the_codec(codec, served):
     signatures["compress"](image_bytes=png[:1]),
     signatures["compress_pixels"](pixels=pixels[:1]),
   ):
-    assert list(default["file_bytes"].numpy()) == expected[1:2]
+    assert list(default["file_bytes"].numpy()) == [expected[_QUALITIES.index(_OF_EXPORT)]]
   back = signatures["decompress"](file_bytes=tf.constant(expected))["pixels"].numpy()
   assert np.array_equal(back, [codec.decompress(file) for file in expected])
 
@@ -97,7 +98,18 @@ def test_the_stock_model_has_the_quality_of_each_image(codec, served):
     assert np.mean(picture != codec.decompress(file)) < 1e-3
   default = signatures["reconstruct"](pixels=pixels[:1])["pixels"].numpy()
   # Another batch size may take other kernels, whose sums round otherwise.
-  assert np.mean(default[0] != result["pixels"].numpy()[1]) < 1e-3
+  same = result["pixels"].numpy()[_QUALITIES.index(_OF_EXPORT)]
+  assert np.mean(default[0] != same) < 1e-3
+  at_quality = signatures["reconstruct_at_quality"]
+  alone = at_quality(pixels=pixels[:1], quality=tf.constant([_OF_EXPORT]))["pixels"].numpy()
+  assert np.array_equal(default, alone)
+
+
+def test_without_a_quality_an_export_has_the_default_of_models(folder, codec):
+  assert codec.compress(_IMAGE) == codec.compress(_IMAGE, quality=50)
+  module, pixels = StockModule(bmshj_minnen.load_model(folder / "joint")), tf.constant(_IMAGE[None])
+  default, expected = module.reconstruct(pixels), module.reconstruct(pixels, tf.constant([50.0]))
+  assert np.array_equal(default["pixels"], expected["pixels"])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

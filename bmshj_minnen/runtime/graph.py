@@ -13,8 +13,8 @@ __all__ = ["Graph", "traced", "without_autograph"]
 
 def traced(
   function: Callable, signature: Sequence[tf.TensorSpec]
-) -> tuple[tf.types.experimental.GenericFunction, tf.types.experimental.ConcreteFunction]:
-  """Makes a graph of a function of tensors; returns it as a `tf.function`, and as its graph.
+) -> tf.types.experimental.GenericFunction:
+  """A `tf.function` of one signature; its `get_concrete_function` traces no second time.
 
   AutoGraph, which finds Python's conditions and loops on tensors, takes longer than the rest. So it
   runs only for functions that have some, such as in layers of other networks.
@@ -24,11 +24,11 @@ def traced(
     signature: shape and dtype of each argument.
   """
   try:
-    general = tf.function(function, signature, autograph=False)
-    return general, general.get_concrete_function()
+    result = tf.function(function, signature, autograph=False)
+    result.get_concrete_function()
   except tf.errors.OperatorNotAllowedInGraphError:
-    general = tf.function(function, signature)
-    return general, general.get_concrete_function()
+    result = tf.function(function, signature)
+  return result
 
 
 class Graph:
@@ -56,7 +56,7 @@ class Graph:
         " changes what it computes: set it first, then load the codec"
       )
     if self._concrete is None:
-      self._concrete = traced(self._function, self._signature)[1]
+      self._concrete = traced(self._function, self._signature).get_concrete_function()
     return self._concrete(*map(_tensor, args, self._signature))
 
 

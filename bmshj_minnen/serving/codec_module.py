@@ -189,7 +189,7 @@ def _trace(function, **signature):
   """A graph whose arguments have these names, which requests use."""
   specs = [tf.TensorSpec(s.shape, s.dtype, name) for name, s in signature.items()]
   with tensors.graphs_of_other_processes():
-    return traced(function, specs)[1]
+    return traced(function, specs).get_concrete_function()
 
 
 def _each(function, batch, specs):

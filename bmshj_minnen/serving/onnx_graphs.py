@@ -42,8 +42,8 @@ def graph(
   signature += [
     tf.TensorSpec(weights[name].shape, tf.float32, spec) for spec, name in names.items()
   ]
-  general, concrete = traced(function, signature)
-  model = _converted(general, signature)
+  general = traced(function, signature)
+  concrete, model = general.get_concrete_function(), _converted(general, signature)
   # tf2onnx turns constants that a function captures into inputs.
   captured = dict(
     zip([x.name for x in concrete.inputs[len(signature) :]], concrete.captured_inputs)

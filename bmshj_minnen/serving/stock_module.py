@@ -49,10 +49,11 @@ class StockModule(tf.Module):
     signatures = {}
     for name, spec in inputs.items():
       function = getattr(self, name)
-      signatures[name] = traced(function, [spec])[1]
+      signatures[name] = traced(function, [spec]).get_concrete_function()
       if self._get_model().gains is not None:
         quality = tf.TensorSpec([None], tf.float32, "quality")
-        signatures[f"{name}_at_quality"] = traced(function, [spec, quality])[1]
+        at_quality = traced(function, [spec, quality])
+        signatures[f"{name}_at_quality"] = at_quality.get_concrete_function()
     return {"serving_default": signatures["reconstruct"], **signatures}
 
   def analysis(
