@@ -5,6 +5,7 @@ import tensorflow as tf
 from tensorflow.python.autograph.impl import api
 
 from bmshj_minnen.runtime.graph import Graph, without_autograph
+from tests import execution
 
 
 def _twice(x):
@@ -47,3 +48,18 @@ def test_conditions_on_tensors_work_in_graphs_and_eagerly():
     lambda x: without_autograph(_magnitude, x),
   ):
     np.testing.assert_array_equal(_values(function), [2, 3])
+
+
+def test_a_graph_is_traced_once_and_runs_eagerly_if_all_functions_do():
+  calls = []
+
+  def twice(x):
+    calls.append(tf.executing_eagerly())
+    return x + x
+
+  graph = Graph(twice, tf.TensorSpec([]))
+  with execution.eagerly():
+    assert _values(graph) == [-4, 6]
+  assert calls == [True, True]
+  assert _values(graph) == [-4, 6]
+  assert calls == [True, True, False]

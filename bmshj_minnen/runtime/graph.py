@@ -34,6 +34,8 @@ def traced(
 class Graph:
   """A function, traced for all sizes when it is first called.
 
+  Under `tf.config.run_functions_eagerly` it runs operation by operation, as a `tf.function` does.
+
   TensorFlow applies its optimizer's options at each call. Mixed precision changes results, so calls
   raise RuntimeError if its setting has changed since the graph was made, and in forked processes.
 
@@ -55,9 +57,12 @@ class Graph:
         "auto_mixed_precision of tf.config.optimizer was changed after this codec was made, which"
         " changes what it computes: set it first, then load the codec"
       )
+    args = map(_tensor, args, self._signature)
+    if tf.config.functions_run_eagerly():
+      return self._function(*args)
     if self._concrete is None:
       self._concrete = traced(self._function, self._signature).get_concrete_function()
-    return self._concrete(*map(_tensor, args, self._signature))
+    return self._concrete(*args)
 
 
 def without_autograph(function: Callable, *args: Any) -> Any:
