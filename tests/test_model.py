@@ -372,6 +372,30 @@ def test_assigned_arrays_make_the_same_model(tiny_model, build_model, prior):
 
 
 @pytest.mark.parametrize("prior", ["factorized", "joint"])
+def test_held_transforms_stay_the_same_functions_without_their_variables(build_model, prior):
+  """Gradients of the latents included, which refinement needs."""
+  model, random = build_model(prior), np.random.default_rng(0)
+  y, z = tf.constant(random.normal(size=(1, 4, 8, 6)), tf.float32), tf.ones([1, 1, 2, 4])
+
+  def values():
+    with tf.GradientTape() as tape:
+      tape.watch([y, z])
+      outputs = [model.synthesis(y)]
+      if model.h_s is not None:
+        outputs.append(model.hyper_synthesis(z, y.shape))
+      total = sum(tf.reduce_sum(tf.sin(x)) for x in outputs)
+    return [*outputs, *(g for g in tape.gradient(total, [y, z]) if g is not None)]
+
+  expected = values()
+  weights.hold_synthesis(model)
+  for network in (model.g_s, model.h_s):
+    for variable in network.trainable_variables if network is not None else ():
+      variable.assign(tf.zeros_like(variable))
+  for found, value in zip(values(), expected):
+    np.testing.assert_allclose(found, value, rtol=1e-3, atol=1e-3 * np.abs(value).max())
+
+
+@pytest.mark.parametrize("prior", ["factorized", "joint"])
 def test_arrays_of_another_model_are_refused_by_name(build_model, prior):
   model = build_model(prior)
   arrays = weights.to_arrays(model)

@@ -157,6 +157,7 @@ def _refiner(directory, config, precision, steps, lmbda):
     )
   with precision_policy(_policy(precision)):
     model = load_model(directory)
+  weights.hold_synthesis(model)
   return Refiner(model, trained_for if lmbda is None else lmbda, distortion, steps)
 
 

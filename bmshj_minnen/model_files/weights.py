@@ -26,7 +26,15 @@ from bmshj_minnen.layers.masked_conv import MaskedConv2D
 from bmshj_minnen.layers.per_slice import PerSlice
 from bmshj_minnen.model import Model
 
-__all__ = ["CODED_IN_FLOAT", "assign", "held", "hold", "hold_network", "to_arrays"]
+__all__ = [
+  "CODED_IN_FLOAT",
+  "assign",
+  "held",
+  "hold",
+  "hold_network",
+  "hold_synthesis",
+  "to_arrays",
+]
 
 _NETWORKS = ("g_a", "g_s", "h_a", "h_s", "g_cm", "g_ep")
 _DENSITIES = ("z_density", "y_density")
@@ -79,6 +87,22 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
     rest.update(_of_density("y_density", model.y_density))
   rest.update(_of_gains(model.gains))
   _assign(rest, {name: array for name, array in arrays.items() if name in rest})
+
+
+def hold_synthesis(model: Model) -> None:
+  """Replaces variables of g_s and h_s by constants, for gradients of latents alone.
+
+  Each use of a variable computes the kernel from its parameters anew. Layers other than the paper's
+  keep their variables.
+
+  Args:
+    model: a built model.
+  """
+  arrays = to_arrays(model)
+  for part in ("g_s", "h_s"):
+    network = getattr(model, part)
+    if network is not None and held(part, network):
+      hold_network(part, network, model.config, arrays)
 
 
 def held(part: str, network: tf.keras.layers.Layer) -> list[str]:
@@ -140,6 +164,8 @@ def _input_shape(part, config):
   side = cfg.HYPER_STRIDE
   if part == "g_a":
     return 1, cfg.LATENT_STRIDE * side, cfg.LATENT_STRIDE * side, 3
+  if part == "h_s":
+    return 1, 1, 1, config.num_filters
   return 1, side, side, config.latent_channels
 
 
