@@ -11,11 +11,13 @@ import bmshj_minnen.pillow
 from bmshj_minnen import effort, portable
 from tests import codecs, programs
 
-_IMAGE = codecs.photograph(48, 64)
+# One small picture, for which tracing a refinement takes longer than its steps.
+pytestmark = pytest.mark.usefixtures("module_eagerly")
+_IMAGE = codecs.photograph(32, 48)
 
 
 @pytest.fixture(scope="module")
-def refined():
+def refined(module_eagerly):
   return bmshj_minnen.load(refine=effort.STEPS[1]).compress(_IMAGE)
 
 
@@ -46,9 +48,9 @@ def test_wrong_efforts_are_refused(arguments, error, match):
 
 
 def test_the_library_takes_an_effort(refined):
-  plain = bmshj_minnen.load()
-  assert bmshj_minnen.load(effort=1).compress(_IMAGE) == refined != plain.compress(_IMAGE)
-  assert bmshj_minnen.load(effort=0).compress(_IMAGE) == plain.compress(_IMAGE)
+  plain = bmshj_minnen.load().compress(_IMAGE)
+  assert bmshj_minnen.load(effort=1).compress(_IMAGE) == refined != plain
+  assert bmshj_minnen.load(effort=0).compress(_IMAGE) == plain
 
 
 def test_pillow_takes_an_effort(refined):
@@ -70,7 +72,8 @@ def test_pillow_takes_an_effort(refined):
 def test_compress_takes_an_effort(refined, tmp_path):
   bmshj_minnen.write_image(str(tmp_path / "in.png"), _IMAGE)
   for name, value in (("effort", 1), ("refine", effort.STEPS[1])):
-    result = programs.run("compress", f"--{name}={value}", "in.png", f"{name}.tfci", cwd=tmp_path)
+    args = (f"--{name}={value}", "in.png", f"{name}.tfci")
+    result = programs.run("compress", *args, cwd=tmp_path, eager=True)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / f"{name}.tfci").read_bytes() == refined
 

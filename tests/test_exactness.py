@@ -7,16 +7,20 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.model_files import catalogue
-from experiments.exactness import files, matrix
+from experiments.exactness import files, matrix, modes
 from tests import codecs
 
 
 def test_settings_decode_each_others_files(tmp_path):
-  matrix.make_models(tmp_path, channels=24, side=64)
-  settings = [(2, 1, ""), (1, 0, "SSE41")]
+  # All networks of the five priors, and the layers that compute scales with and without context.
+  names = ("mean_scale_hyperprior", "joint_rates")
+  matrix.make_models(tmp_path, channels=24, side=64, names=names)
+  other = (1, 0, "SSE41")
+  modes.encode(tmp_path, "here")
   for decode in (False, True):
-    for setting in settings:
-      assert matrix.run_worker(tmp_path, *setting, decode)
+    assert matrix.run_worker(tmp_path, *other, decode)
+  assert modes.decode(tmp_path, "here") == 0
+  assert len([*tmp_path.glob("*.tfci")]) == 2 * 2 * len(names)
 
 
 def test_onnx_runtime_decodes_what_tensorflow_wrote_and_a_difference_is_noticed(tmp_path):

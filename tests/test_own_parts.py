@@ -57,6 +57,7 @@ def absolute_error(batch):
   return batch.bpp + batch.lmbda * tf.reduce_mean(tf.abs(batch.x - batch.x_hat), (1, 2, 3))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_of_ones_own(tmp_path):
   config = _config(tmp_path, average=0.9, lmbda=0.5, steps=1)
   loop.train(_SMALL, config, loss=absolute_error)
@@ -230,6 +231,7 @@ def _check_in_a_worker(folder):
   assert b"--import=MODULE" in result.stderr
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_example_of_the_readme(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "photos").mkdir()

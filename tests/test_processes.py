@@ -17,6 +17,9 @@ from bmshj_minnen.model_files.codec_files import read_prior
 from bmshj_minnen.runtime import forking
 from tests import codecs
 
+# A few small pictures of many codecs: to trace them takes longer.
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

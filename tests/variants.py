@@ -16,6 +16,7 @@ from bmshj_minnen.coding import tiling
 from bmshj_minnen.layers import quantizers
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.psnr import psnr
+from bmshj_minnen.runtime.graph import traced
 from tests import codecs, reference_decoder
 
 LAMBDA = 1e-6  # g_s is not trained, so that only the rate can fall.
@@ -141,8 +142,9 @@ def _check_refinement(folder, model, codec, image):
 def _keras(model, image):
   padding = [(0, -side % 16) for side in image.shape[:2]]
   x = np.pad(image, [*padding, (0, 0)], mode="edge")[None]
-  forward = tf.function(
-    lambda x: model.forward(model.analysis(x), None, quantizers.in_turn, quantizers.rounding)[0]
+  forward = traced(
+    lambda x: model.forward(model.analysis(x), None, quantizers.in_turn, quantizers.rounding)[0],
+    [tf.TensorSpec(x.shape, x.dtype)],
   )
   x_hat = forward(tf.constant(x))[0, : image.shape[0], : image.shape[1]]
   return np.clip(np.round(x_hat), 0, 255).astype(np.uint8)

@@ -12,6 +12,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from typing import Optional
 
 from absl import app, flags
 
@@ -42,7 +44,13 @@ REWRITERS = (
 )
 
 
-def make_models(folder: pathlib.Path, channels: int, side: int, has_graphs: bool = False) -> None:
+def make_models(
+  folder: pathlib.Path,
+  channels: int,
+  side: int,
+  has_graphs: bool = False,
+  names: Optional[Sequence[str]] = None,
+) -> None:
   """Writes models/NAME for all priors and for many rates, and image.png, into a folder.
 
   Args:
@@ -50,6 +58,7 @@ def make_models(folder: pathlib.Path, channels: int, side: int, has_graphs: bool
     channels: N and M.
     side: side of the image, pixels.
     has_graphs: whether to write graphs for ONNX Runtime, too.
+    names: the models to make, priors or "joint_rates"; None: all.
   """
   import tensorflow as tf
 
@@ -63,8 +72,8 @@ def make_models(folder: pathlib.Path, channels: int, side: int, has_graphs: bool
   bmshj_minnen.write_image(str(folder / "image.png"), image)
   configs = {prior: {"prior": prior} for prior in config.PRIORS}
   configs["joint_rates"] = {"prior": "joint", "gain_lambdas": (0.002, 0.128)}
-  for name, fields in configs.items():
-    fields = {**fields, "num_filters": channels, "latent_channels": channels}
+  for name in configs if names is None else names:
+    fields = {**configs[name], "num_filters": channels, "latent_channels": channels}
     model = untrained.model(bmshj_minnen.ModelConfig(**fields), image, untrained.LARGE_DEVIATION)
     directory = folder / "models" / name
     model_directory.save(model, directory, tf.constant(image[None]))
