@@ -44,25 +44,26 @@ def test_likelihoods_and_tables_are_those_of_scipy(name):
 
 
 @pytest.mark.parametrize(
-  ("density", "prior"),
-  [("laplace", "joint"), ("logistic", "scale_hyperprior"), ("test power", "joint")],
+  ("density", "prior", "fields"),
+  [
+    # Scales of another family have thresholds of their own.
+    ("laplace", "mean_scale_hyperprior", {"scale_output": "scale"}),
+    ("logistic", "scale_hyperprior", {}),
+    ("test power", "autoregressive", {}),
+  ],
 )
-def test_files_of_other_densities_are_the_models(density, prior, tmp_path):
-  model = variants.trained(prior, density=density)
+def test_files_of_other_densities_are_the_models(density, prior, fields, tmp_path):
+  model = variants.trained(prior, steps=75, density=density, **fields)
   data = variants.check(tmp_path, model, refines=density == "test power")
-  assert bmshj_minnen.load_model(tmp_path).config.density == density
-  model_directory.save(codecs.make_model(prior), tmp_path, codecs.photograph(64, 64)[None])
+  assert model_directory.load_config(tmp_path).density == density
+  other = codecs.make_model(prior, **fields)
+  model_directory.save(other, tmp_path, codecs.photograph(64, 64)[None])
   with pytest.raises(bmshj_minnen.BitstreamError, match="fingerprint"):
     bmshj_minnen.load(tmp_path).decompress(data)
 
 
-def test_scales_of_another_family_have_thresholds_of_their_own(tmp_path):
-  fields = {"density": "laplace", "scale_output": "scale"}
-  variants.check(tmp_path, variants.trained("mean_scale_hyperprior", **fields))
-
-
 def test_tables_of_another_density_are_refused(build_model, monkeypatch, tmp_path):
-  model = build_model("joint", density="laplace")
+  model = build_model("mean_scale_hyperprior", density="laplace")
   gaussian = entropy.GaussianConditional()
   monkeypatch.setattr(model.conditional, "coding_tables", gaussian.coding_tables)
   with pytest.raises(ValueError, match="tables of another density"):

@@ -105,6 +105,11 @@ class _Deep(layers.Networks):
     return tf.keras.Sequential([*hidden, dense(2 * m)])
 
 
+@layers.register("test deep patches")
+class _DeepPatches(_Deep, _Patches):
+  """All networks but h_a and g_cm are others."""
+
+
 def _train_a_step(directory, **fields):
   """A saved model whose latents are not all zero, and its arrays."""
   config = bmshj_minnen.ModelConfig("joint", 4, 6, **fields)
@@ -125,32 +130,36 @@ def _train_a_step(directory, **fields):
   return after
 
 
-def _compress_to_a_file(directory, path, size=(50, 70)):
-  """Checks the decoded image against the Keras model; returns the codec."""
+def _check_a_file(codec, model, size):
+  """Checks the decoded latents and image against the Keras model; returns the latents."""
   image = codecs.photograph(*size)
-  path.write_bytes(bmshj_minnen.load(directory).compress(image))
-  codec = bmshj_minnen.load(directory)
-  y_hat = codec.latents(path.read_bytes()).y_hat
-  model = bmshj_minnen.load_model(directory)
+  data, sent = codec.compress_with_latents(image)
+  y_hat = codec.latents(data).y_hat
+  assert y_hat.tobytes() == sent.y_hat.tobytes()
   padded = np.pad(image, [(0, -size[0] % 16), (0, -size[1] % 16), (0, 0)], mode="edge")
   y = model.analysis(padded[None])[0].numpy()
   assert np.abs(y).max() > 1, "there is something to send"
   assert np.abs(y_hat - y).max() < 0.6  # Half a symbol, and the error of integer means.
   expected = np.clip(np.round(model.synthesis(y_hat[None])[0, : size[0], : size[1]]), 0, 255)
-  decoded = codec.decompress(path.read_bytes())
+  decoded = codec.decompress(data)
   assert np.abs(decoded - expected).max() <= 1 and np.mean(decoded != expected) < 0.01
-  return codec
+  codec.memory = 1
+  assert codec.latents(data).y_hat.tobytes() == y_hat.tobytes()
+  codec.memory = tiling.DEFAULT_MEMORY
+  return sent
 
 
 @pytest.mark.parametrize("name", ["test swish", "test patches", "test branches", "test unknown"])
 def test_the_picture_of_a_file_is_the_models(name, tmp_path, caplog):
   saved = _train_a_step(tmp_path / "model", networks=name)
-  loaded = weights.to_arrays(bmshj_minnen.load_model(tmp_path / "model"))
+  model = bmshj_minnen.load_model(tmp_path / "model")
+  loaded = weights.to_arrays(model)
   assert loaded.keys() == saved.keys()
   for key, array in saved.items():
     np.testing.assert_allclose(loaded[key], array, atol=1e-6)
   with caplog.at_level(logging.WARNING):
-    codec = _compress_to_a_file(tmp_path / "model", tmp_path / "photo.tfci")
+    codec = bmshj_minnen.load(tmp_path / "model")
+    _check_a_file(codec, model, (50, 70))
   assert ("_Doubled" in caplog.text) == (name == "test unknown")
   # In tiles, if that is possible.
   image = np.tile(codecs.photograph(400, 300), (1, 2, 1))
@@ -187,12 +196,13 @@ def _run_example(name, changes, **names):
 def test_a_prior_of_ones_own_as_in_the_readme(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   image = codecs.photograph(40, 50)
-  small = {"steps=3000": "steps=1, crop=64, batch=1, stored_crops=1"}
+  codecs.make_codec("joint", tmp_path, gain_lambdas=(0.002, 0.128))
+  small = {"steps=3000": "steps=1, crop=64, batch=1, stored_crops=1", "joint-mse": "joint"}
   names = _run_example("SmallEntropyParameters", small, image=image)
   arrays = np.load("models/small/weights.npz")
-  assert arrays["g_ep/0/kernel"].shape == (768, 384) and "g_ep/2/kernel" not in arrays
-  shipped = np.load(pathlib.Path(bmshj_minnen.__file__).parent / "pretrained/joint-mse/weights.npz")
-  kernels = (weights["g_a/0/kernel"] for weights in (arrays, shipped))
+  assert arrays["g_ep/0/kernel"].shape == (4 * codecs.M, 2 * codecs.M)
+  assert "g_ep/2/kernel" not in arrays
+  kernels = (weights["g_a/0/kernel"] for weights in (arrays, np.load("joint/weights.npz")))
   np.testing.assert_allclose(*kernels, rtol=1e-5, atol=1e-6)
   assert bmshj_minnen.load("models/small").decompress(names["data"]).shape == image.shape
 
@@ -217,16 +227,11 @@ def test_names_that_nothing_registers_are_explained():
     layers.register("test deep")(_Swish)
 
 
-@pytest.mark.parametrize("fields", [{"context_support": 7}, {"networks": "test deep"}])
-def test_more_that_becomes_integers(fields, tmp_path):
-  _train_a_step(tmp_path / "model", **fields)
-  codec = _compress_to_a_file(tmp_path / "model", tmp_path / "photo.tfci", (100, 90))
-  data, sent = codec.compress_with_latents(codecs.photograph(100, 90))
-  for memory in (tiling.DEFAULT_MEMORY, 1):
-    codec.memory = memory
-    received = codec.latents(data)
-    assert received.y_hat.tobytes() == sent.y_hat.tobytes()
-  _check_parameters(codec, bmshj_minnen.load_model(tmp_path / "model"), sent)
+@pytest.mark.usefixtures("eagerly")
+def test_more_that_becomes_integers(tmp_path):
+  _train_a_step(tmp_path, networks="test deep", context_support=7)
+  codec, model = bmshj_minnen.load(tmp_path), bmshj_minnen.load_model(tmp_path)
+  _check_parameters(codec, model, _check_a_file(codec, model, (100, 90)))
 
 
 def _check_parameters(codec, model, latents):

@@ -10,6 +10,7 @@ from bmshj_minnen.model_files import model_directory, weights, widening
 from bmshj_minnen.training import trainer
 from tests import codecs
 
+pytestmark = pytest.mark.usefixtures("module_eagerly")
 _ROWS = {
   "scales from both": config.Prior(hyperprior=True, context=True),
   "scales from context": config.Prior(context=True, leaky=False),

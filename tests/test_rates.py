@@ -14,6 +14,7 @@ from bmshj_minnen.entropy import GaussianConditional
 from bmshj_minnen.model_files import model_directory
 from tests import codecs
 
+pytestmark = pytest.mark.usefixtures("module_eagerly")
 _CONDITIONAL = [prior for prior, parts in config.PRIORS.items() if parts.is_conditional]
 
 
@@ -34,7 +35,7 @@ def coded(tmp_path_factory):
 
   @functools.cache
   def get(prior):
-    folder, image = tmp_path_factory.mktemp(prior), codecs.photograph(400, 448)
+    folder, image = tmp_path_factory.mktemp(prior), codecs.photograph(288, 320)
     model_directory.save(_model(prior), folder, tf.constant(image[None, :128, :128]))
     codec = bmshj_minnen.load(folder)
     return _model(prior), codec, *codec.compress_with_latents(image)

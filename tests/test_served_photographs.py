@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from bmshj_minnen.images import image_files
-from bmshj_minnen.serving import image_decoding
 from experiments.reliability import icc_files, judging, mutated_profiles
+from tests import test_serving
 
 _PICTURE = judging.picture()[:20, :30]
 _XMP = b'<x:xmpmeta>\xff<rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
@@ -22,9 +22,7 @@ _SRGB = icc_files.matrix_profile(icc_files.SRGB, [_CURVE] * 3)
 
 @pytest.fixture(scope="module")
 def read():
-  """File -> pixels, in a graph."""
-  spec = [tf.TensorSpec([], tf.string)]
-  return tf.function(lambda file: image_decoding.read(file, "", 2**16), spec)
+  return test_serving.reader()
 
 
 def _saved(file_format, **options):

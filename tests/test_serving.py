@@ -1,5 +1,6 @@
 """The SavedModels agree with the command line and the Keras model, and refuse bad input."""
 
+import functools
 import io
 import shutil
 import struct
@@ -14,9 +15,10 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen.format.metadata import with_metadata
 from bmshj_minnen.images import image_files
+from bmshj_minnen.runtime.graph import traced
 from bmshj_minnen.serving import image_decoding, profiles, saved_models
 from experiments.serving import comparisons
-from tests import altered, codecs
+from tests import altered, codecs, programs
 
 _MAX_PIXELS = 2**16
 
@@ -50,8 +52,16 @@ def served(folder):
 @pytest.fixture(scope="module")
 def compared(folder):
   """The folder with the files of both sides, and the number of equal files."""
+
+  def package_program(name, *arguments):
+    result = programs.run(name, *arguments)
+    assert result.returncode == 0, result.stderr
+
   saved_model = folder / "served" / "codec" / "1"
-  return folder, comparisons.check_codec(saved_model, folder / "joint", folder)
+  with pytest.MonkeyPatch.context() as patch:
+    # Its processes import TensorFlow anew.
+    patch.setattr(comparisons, "package_program", package_program)
+    return folder, comparisons.check_codec(saved_model, folder / "joint", folder)
 
 
 def _status(signature, **inputs):
@@ -196,11 +206,16 @@ def test_bad_photographs_are_named(served):
     assert text.startswith("image_bytes[1]: " + comparisons.escaped(problem))
 
 
-@pytest.fixture(scope="module")
-def read():
+@functools.cache
+def reader():
   """File -> pixels, in a graph."""
   spec = [tf.TensorSpec([], tf.string)]
-  return tf.function(lambda file: image_decoding.read(file, "", _MAX_PIXELS), spec)
+  return traced(lambda file: image_decoding.read(file, "", _MAX_PIXELS), spec)
+
+
+@pytest.fixture(scope="module")
+def read():
+  return reader()
 
 
 def _variants():
@@ -281,8 +296,8 @@ def test_colours_that_are_declared_without_a_profile_are_refused_unless_they_are
         read(tf.constant(file))
 
 
-def test_profiles_that_are_close_to_srgb_but_mean_other_colours_are_told(tmp_path):
-  means_srgb = tf.function(profiles.means_srgb, [tf.TensorSpec([], tf.string)])
+def test_profiles_that_are_close_to_srgb_but_mean_other_colours_are_told():
+  means_srgb = traced(profiles.means_srgb, [tf.TensorSpec([], tf.string)])
   good = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
   assert means_srgb(good)
   for tag, at, unit in [(b"rXYZ", 8, 2**7), (b"gTRC", 12, 2**13), (b"bTRC", 20, 2**13)]:
@@ -292,13 +307,12 @@ def test_profiles_that_are_close_to_srgb_but_mean_other_colours_are_told(tmp_pat
   assert not means_srgb(b"")
 
 
-def test_warm_up_requests_are_answered(folder):
+def test_warm_up_requests_are_answered(folder, served):
   pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api")
   from tensorflow_serving.apis import prediction_log_pb2
 
-  tf.load_op_library(str(comparisons.op_library()))
-  for kind, count in (("codec", 4), ("stock", 3)):
-    model = tf.saved_model.load(str(folder / "served" / kind / "1"))
+  stock = tf.saved_model.load(str(folder / "served" / "stock" / "1"))
+  for kind, model, count in (("codec", served, 4), ("stock", stock, 3)):
     path = folder / "served" / kind / "1" / "assets.extra" / "tf_serving_warmup_requests"
     names = []
     for record in tf.data.TFRecordDataset(str(path)):
@@ -323,8 +337,9 @@ def test_export_refuses_what_would_break_a_server(folder):
   assert [path.name for path in (folder / "served" / "codec").iterdir()] == ["1"]
 
 
-def test_export_takes_no_folder_that_is_there_for_its_own(folder, monkeypatch):
-  precious = folder / "other" / "codec" / "3.tmp" / "notes"
+def test_export_takes_no_folder_that_is_there_for_its_own(tmp_path, monkeypatch):
+  codecs.make_codec("factorized", tmp_path)
+  precious = tmp_path / "other" / "codec" / "3.tmp" / "notes"
   precious.parent.mkdir(parents=True)
   precious.write_text("not to be lost")
 
@@ -333,6 +348,6 @@ def test_export_takes_no_folder_that_is_there_for_its_own(folder, monkeypatch):
 
   monkeypatch.setattr(tf.saved_model, "save", save)
   with pytest.raises(OSError, match="No space left"):
-    saved_models.export(str(folder / "joint"), folder / "other" / "3", _MAX_PIXELS, False)
+    saved_models.export(str(tmp_path / "factorized"), tmp_path / "other" / "3", _MAX_PIXELS, False)
   assert [path.name for path in precious.parent.parent.iterdir()] == ["3.tmp"]
   assert precious.read_text() == "not to be lost"

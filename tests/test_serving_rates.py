@@ -11,6 +11,7 @@ from bmshj_minnen.serving.stock_module import StockModule
 from experiments.serving import comparisons
 from tests import altered, codecs
 
+_PRIOR = "mean_scale_hyperprior"  # Gains are applied outside of the prior; a context takes time.
 _QUALITIES = [1.0, 37.5, 50.0, 100.0]
 _OF_EXPORT = 37.5  # Not the default of models.
 _IMAGE = codecs.photograph(50, 37)
@@ -20,16 +21,16 @@ _LAMBDAS = (0.002, 0.016, 0.128)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
   folder = tmp_path_factory.mktemp("rates")
-  codecs.make_codec("joint", folder, gain_lambdas=_LAMBDAS)
+  codecs.make_codec(_PRIOR, folder, gain_lambdas=_LAMBDAS)
   saved_models.export(
-    str(folder / "joint"), folder / "served" / "1", 2**16, False, quality=_OF_EXPORT
+    str(folder / _PRIOR), folder / "served" / "1", 2**16, False, quality=_OF_EXPORT
   )
   return folder
 
 
 @pytest.fixture(scope="module")
 def codec(folder):
-  return bmshj_minnen.load(folder / "joint", 2**16)
+  return bmshj_minnen.load(folder / _PRIOR, 2**16)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_the_stock_model_has_the_quality_of_each_image(codec, served):
 
 def test_without_a_quality_an_export_has_the_default_of_models(folder, codec):
   assert codec.compress(_IMAGE) == codec.compress(_IMAGE, quality=50)
-  module, pixels = StockModule(bmshj_minnen.load_model(folder / "joint")), tf.constant(_IMAGE[None])
+  module, pixels = StockModule(bmshj_minnen.load_model(folder / _PRIOR)), tf.constant(_IMAGE[None])
   default, expected = module.reconstruct(pixels), module.reconstruct(pixels, tf.constant([50.0]))
   assert np.array_equal(default["pixels"], expected["pixels"])
 
