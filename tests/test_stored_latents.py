@@ -8,8 +8,8 @@ import pytest
 
 import bmshj_minnen
 from bmshj_minnen.data import crops, finding
-from bmshj_minnen.model_files import array_files, model_directory
-from bmshj_minnen.training import loop
+from bmshj_minnen.model_files import array_files, catalogue, model_directory, weights
+from bmshj_minnen.training import loop, stored_latents
 
 _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12, gain_lambdas=(0.01, 0.04))
 _STORED = 10
@@ -110,6 +110,16 @@ def test_other_transforms_are_refused(folder):
   with pytest.raises(ValueError, match="source have latent_channels 12, not 16"):
     loop.train(dataclasses.replace(_MODEL, latent_channels=16), config)
   assert not model_directory.has_weights(folder / "other")
+
+
+def test_transforms_are_those_of_a_shipped_model():
+  config = dataclasses.replace(model_directory.load_config("joint-mse"), prior="factorized")
+  model = bmshj_minnen.Model(config)
+  stored_latents.load_transforms(model, "joint-mse")
+  source = array_files.read(catalogue.find("joint-mse"), array_files.WEIGHTS)
+  found = weights.to_arrays(model)
+  for name in ("g_a/0/kernel", "g_s/3/kernel", "gains/log_gain"):
+    np.testing.assert_allclose(found[name], source[name], rtol=1e-4, atol=1e-6)
 
 
 def test_a_prior_is_not_also_initialised(folder):
