@@ -7,24 +7,24 @@ import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.corpus import file_rows as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
 from bmshj_minnen.format import fields
 from bmshj_minnen.images import image_files
+from bmshj_minnen.model_files import model_directory
 from experiments.reliability import sample_files
 from tests import codecs, programs
 
-_ROOT = pathlib.Path(__file__).parent.parent
-
+# Each run loads its codec anew, whose graphs would take longer to trace than to run.
+pytestmark = pytest.mark.usefixtures("module_eagerly")
 
 # Beam does not list a dangling link.
 _BAD = {name: words for name, words in sample_files.BAD.items() if name != "dangling.png"}
@@ -32,10 +32,12 @@ _BAD = {name: words for name, words in sample_files.BAD.items() if name != "dang
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
+  """A model whose prior has two latents, and a factorized one beside it."""
   folder = tmp_path_factory.mktemp("models")
-  codecs.make_codec("joint", folder)
-  codecs.make_codec("factorized", folder)
-  return folder / "joint"
+  typical = tf.constant(codecs.photograph(128, 128)[None])
+  for prior in ("scale_hyperprior", "factorized"):
+    model_directory.save(codecs.make_model(prior), folder / prior, typical)
+  return folder / "scale_hyperprior"
 
 
 @pytest.fixture(scope="module")
@@ -169,16 +171,6 @@ def test_decompressing_gives_the_photographs_of_the_codec(kinds, model, codec, t
   assert hashlib.sha256(edited.read_bytes()).hexdigest() == rows[1]["sha256"]
 
 
-def _start(program, *arguments):
-  return subprocess.Popen(
-    [sys.executable, "-m", f"bmshj_minnen.{program}", *map(str, arguments)],
-    cwd=_ROOT,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-
-
 @pytest.mark.parametrize(
   ("program", "arguments", "line"),
   [
@@ -212,18 +204,17 @@ def test_killed_and_restarted(model, codec, tmp_path):
   _photographs(source, [f"{i}.png" for i in range(40)])
   (source / "bad.png").write_text("no picture")
   command = ["beam_compress", f"--input={source}", f"--output={output}", f"--model={model}"]
-  process = _start(*command)
+  process = programs.start(*command, eager=True)
   while len(list(output.glob("*.tfci"))) < 3:
     assert process.poll() is None
     time.sleep(0.001)
-  process.send_signal(signal.SIGKILL)
-  process.communicate()
+  process.kill()
+  assert process.wait() == -signal.SIGKILL
   done = {path: path.stat().st_mtime_ns for path in output.glob("*.tfci")}
   assert len(done) < 40
-  process = _start(*command)
-  stdout, stderr = process.communicate()
-  assert process.returncode == 1, stderr
-  assert f"{len(done)} were there already, 1 failed" in stdout
+  result = programs.run(*command, eager=True)
+  assert result.returncode == 1, result.stderr
+  assert f"{len(done)} were there already, 1 failed" in result.stdout
   for path, modified in done.items():
     assert path.stat().st_mtime_ns == modified
   for i in range(40):

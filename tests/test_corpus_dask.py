@@ -24,7 +24,7 @@ from tests import codecs
 pytest.importorskip("distributed", reason="Dask is not installed: pip install '.[dask]'")
 
 _ROOT = pathlib.Path(__file__).parent.parent
-_FILES = 60
+_FILES = 30
 _THERE = 4  # Results of an earlier run.
 _SECONDS = 120
 
@@ -96,7 +96,7 @@ def _rows(output, name):
 def test_a_worker_that_is_killed_costs_nothing(cluster, tmp_path, monkeypatch):
   address, workers = cluster
   monkeypatch.chdir(tmp_path)  # Paths are relative.
-  codec, _ = codecs.make_codec("joint", tmp_path)
+  codec, _ = codecs.make_codec("factorized", tmp_path)
   os.mkdir("in")
   expected = {}
   for i in range(_FILES):
@@ -110,7 +110,7 @@ def test_a_worker_that_is_killed_costs_nothing(cluster, tmp_path, monkeypatch):
     source = f"in/{pathlib.Path(name).stem}.png"
     outputs.write_atomically(str(output / name), expected[name], source)
 
-  task = _Logged(tasks.model_for_workers("joint"), log=str(log))
+  task = _Logged(tasks.model_for_workers("factorized"), log=str(log))
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     arguments = [f"--dask_client_address={address}"]
     run = pool.submit(pipeline.run, pipeline.Corpus(("in",), "out"), task, "DaskRunner", arguments)

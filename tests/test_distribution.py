@@ -17,12 +17,12 @@ from experiments.reliability import local_cluster as cluster
 from tests import programs
 
 _FLAGS = ["--num_filters=8", "--latent_channels=12", "--crop=64", "--batch=4", "--steps=12"]
-_FLAGS += ["--save_every=4", "--learning_rate=1e-3", "--prior=scale_hyperprior"]
+_FLAGS += ["--save_every=4", "--learning_rate=1e-3", "--prior=factorized"]
 
 
-def _start(model_dir, *flags, **environment):
+def _start(model_dir, *flags, eager=False, **environment):
   args = [*_FLAGS, f"--model_dir={model_dir}", *flags]
-  return programs.start("train", *args, environment=environment)
+  return programs.start("train", *args, environment=environment, eager=eager)
 
 
 def _losses(model_dir):
@@ -33,7 +33,7 @@ def _losses(model_dir):
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
   folder = tmp_path_factory.mktemp("one_device")
-  assert _start(folder).wait() == 0
+  assert _start(folder, eager=True).wait() == 0
   return folder
 
 

@@ -10,6 +10,7 @@ import statistics
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from skimage import metrics as skimage_metrics
 
 import bmshj_minnen
@@ -21,19 +22,23 @@ from bmshj_minnen.evaluation import (
   rate_tables,
   report,
 )
+from bmshj_minnen.model_files import model_directory
 from tests import codecs, programs
+
+pytestmark = pytest.mark.usefixtures("module_eagerly")
 
 _SIZES = {"a.png": (180, 200), "b.png": (177, 190)}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """Two photographs in `photos`, a model in `joint`."""
+  """Two photographs in `photos`, a quick model in `small`."""
   folder = tmp_path_factory.mktemp("evaluation")
   (folder / "photos").mkdir()
   for name, size in _SIZES.items():
     bmshj_minnen.write_image(str(folder / "photos" / name), codecs.photograph(*size))
-  codecs.make_codec("joint", folder)
+  typical = tf.constant(codecs.photograph(128, 128)[None])
+  model_directory.save(codecs.make_model("factorized"), folder / "small", typical)
   return folder
 
 
@@ -69,12 +74,12 @@ def _rows(folder):
 
 def test_figures_are_those_of_the_files(evaluate, folder, tmp_path):
   evaluate(
-    models=[str(folder / "joint")], codecs=["jpeg444", "webp"], qualities=[30, 80], keep_files=True
+    models=[str(folder / "small")], codecs=["jpeg444", "webp"], qualities=[30, 80], keep_files=True
   )
   rows = _rows(tmp_path)
   assert len(rows) == (1 + 2 * 2) * len(_SIZES)
-  suffixes = {"joint": ".tfci", "jpeg444": ".jpg", "webp": ".webp"}
-  model = bmshj_minnen.load(folder / "joint")
+  suffixes = {"small": ".tfci", "jpeg444": ".jpg", "webp": ".webp"}
+  model = bmshj_minnen.load(folder / "small")
   for row in rows:
     files = tmp_path / "files" / row["codec"] / row["setting"]
     file = files / (row["image"] + suffixes[row["codec"]])
@@ -82,7 +87,7 @@ def test_figures_are_those_of_the_files(evaluate, folder, tmp_path):
     assert (int(row["height"]), int(row["width"])) == (height, width)
     assert int(row["bytes"]) == file.stat().st_size
     assert float(row["bpp"]) == pytest.approx(8 * file.stat().st_size / (height * width), abs=1e-6)
-    if row["codec"] == "joint":
+    if row["codec"] == "small":
       x_hat = model.decompress(file.read_bytes())
     else:
       x_hat = np.asarray(PIL.Image.open(file).convert("RGB"))
@@ -162,7 +167,7 @@ def test_being_interrupted_keeps_what_was_measured(evaluate, tmp_path, monkeypat
 def test_other_weights_and_other_photographs_are_measured_anew(
   evaluate, folder, tmp_path, compressed
 ):
-  shutil.copytree(folder / "joint", tmp_path / "model")
+  shutil.copytree(folder / "small", tmp_path / "model")
   shutil.copytree(folder / "photos", tmp_path / "photos")
   fields = {"models": [str(tmp_path / "model")], "images": str(tmp_path / "photos" / "*.png")}
   evaluate(**fields, codecs=["jpeg420"], qualities=[20])
@@ -186,10 +191,10 @@ def test_other_weights_and_other_photographs_are_measured_anew(
 
 def test_a_table_collects_codecs(evaluate, folder, tmp_path):
   evaluate(codecs=["jpeg420"], qualities=[20])
-  averages = evaluate(models=[str(folder / "jo*t")], label="ours")
+  averages = evaluate(models=[str(folder / "sm*l")], label="ours")
   assert [(entry["codec"], entry["setting"]) for entry in averages] == [
     ("jpeg420", "20"),
-    ("ours", "joint"),
+    ("ours", "small"),
   ]
 
 
@@ -204,15 +209,15 @@ def test_averages_over_other_photographs_are_in_no_curve(evaluate, folder, tmp_p
 
 
 def test_refined_models_are_a_curve_of_their_own(evaluate, folder, tmp_path):
-  model = str(folder / "joint")
+  model = str(folder / "small")
   evaluate(models=[model])
-  averages = evaluate(models=[model], refine=20, lmbda=0.01)
+  averages = evaluate(models=[model], refine=8, lmbda=0.01)
   assert [(entry["codec"], entry["setting"]) for entry in averages] == [
-    ("joint", "joint"),
-    ("joint+refine20", "joint λ=0.01"),
+    ("small", "small"),
+    ("small+refine8", "small λ=0.01"),
   ]
   bytes_of = {(row["codec"], row["image"]): row["bytes"] for row in _rows(tmp_path)}
-  assert bytes_of["joint", "a.png"] != bytes_of["joint+refine20", "a.png"]
+  assert bytes_of["small", "a.png"] != bytes_of["small+refine8", "a.png"]
 
 
 def test_small_and_lossless_pictures_have_no_figure_that_json_lacks(tmp_path):
@@ -291,22 +296,23 @@ def test_other_files_are_not_written_over(evaluate, tmp_path):
 
 
 def test_the_command_line(folder, tmp_path):
-  other = shutil.copytree(folder / "joint", tmp_path / "other")
+  other = shutil.copytree(folder / "small", tmp_path / "other")
   result = programs.run(
     "evaluate",
-    f"--model={folder}/joint,{other}",
+    f"--model={folder}/small,{other}",
     f"--images={folder}/photos/*.png",
     f"--output={tmp_path}/results",
     "--codecs=jpeg420",
     "--qualities=20,60",
     f"--report={tmp_path}/report",
+    eager=True,
   )
   has_plotly = importlib.util.find_spec("plotly") is not None
   assert result.returncode == (0 if has_plotly else 1), result.stderr
   assert "[8/8] jpeg420 60, b.png" in result.stderr  # Progress.
   assert len(result.stdout.splitlines()) == 4 + has_plotly and "2 images" in result.stdout
   rows = _rows(tmp_path / "results")
-  assert len(rows) == 8 and {row["codec"] for row in rows} == {"joint", "other", "jpeg420"}
+  assert len(rows) == 8 and {row["codec"] for row in rows} == {"small", "other", "jpeg420"}
   assert (tmp_path / "report" / "index.html").exists() == has_plotly
   text = (tmp_path / "results" / "summary.md").read_text("utf-8")
   assert text.count("| jpeg420 |") == 2

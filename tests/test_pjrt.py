@@ -1,7 +1,9 @@
 """The training step outside TensorFlow: the same losses, and interruptible runs."""
 
 import csv
+import dataclasses
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -28,7 +30,7 @@ from tests import programs
 _ROOT = pathlib.Path(__file__).parent.parent
 _JAX_PYTHON = _ROOT / ".venv-jax" / "bin" / "python"
 _MODEL = config.ModelConfig("joint", num_filters=8, latent_channels=12)
-# For tests that do not depend on the prior: it is exported in half the time.
+# For tests that do not depend on the prior: its programs are small.
 _FACTORIZED = config.ModelConfig("factorized", num_filters=8, latent_channels=12)
 _TRAIN = bmshj_minnen.TrainConfig(
   model_dir="unused", crop=64, batch=2, steps=20, schedule="cosine", learning_rate=1e-3
@@ -132,83 +134,108 @@ def _keras_losses(model, train, crops):
   return losses, dict(zip(run.metrics_names, held_out))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Case:
+  """A run, and how many of its first steps Keras takes too."""
+
+  model: bmshj_minnen.ModelConfig
+  train: bmshj_minnen.TrainConfig
+  steps: int
+  compared: int
+  tf32: bool = True
+  save_every: int = 1
+
+  @property
+  def flags(self):
+    return [f"--steps={self.steps}", f"--save_every={self.save_every}", "--steps_per_call=3"]
+
+
+_CONSTANT = _replace(_TRAIN, schedule="constant", clip_norm=0.0)
+_MANY_RATES = config.ModelConfig("scale_hyperprior", 4, 6, gain_lambdas=(0.005, 0.05))
+_OPTIONS = {"optimizer": "muon", "average": 0.5, "distortion": "ms_ssim", "crop": 192, "batch": 1}
 # All parts of priors, and every option. The priors left out have some parts of the joint one.
 _CASES = {
-  "factorized": ({"prior": "factorized"}, {"schedule": "constant", "clip_norm": 0.0}, 3),
-  "scale_hyperprior": ({"prior": "scale_hyperprior"}, {}, 3),
-  "joint": ({}, {}, 6),
-  "many_rates": (
-    {"gain_lambdas": (0.005, 0.05)},
-    {"optimizer": "muon", "average": 0.5, "distortion": "ms_ssim", "crop": 192, "batch": 1},
-    2,
-  ),
+  "factorized": _Case(_FACTORIZED, _CONSTANT, 12, compared=4, tf32=False, save_every=4),
+  "joint": _Case(_MODEL, _TRAIN, 4, compared=4),
+  "many_rates": _Case(_MANY_RATES, _replace(_TRAIN, **_OPTIONS), 2, compared=2),
 }
+_LONG = _CASES["factorized"]
 
 
-@needs_jax
-@pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("case", _CASES)
-def test_the_runner_and_keras_have_the_same_losses(case, runner, tmp_path):
-  model_changes, train_changes, steps = _CASES[case]
-  model, train = _replace(_MODEL, **model_changes), _replace(_TRAIN, **train_changes)
-  crops = _crops(steps, train)
-  np.save(tmp_path / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
-  np.save(tmp_path / "held_out.npy", crops[0])
-  step_file.save(tmp_path / "step.npz", _export(model, train))
-  flags = ["--save_every=1", f"--steps={steps}", f"--validation={tmp_path / 'held_out.npy'}"]
-  _run(runner, tmp_path / "step.npz", tmp_path / "crops.npy", tmp_path / "run", *flags)
-  rows = _rows(tmp_path / "run")
-  keras, held_out = _keras_losses(model, train, crops)
-  assert len(rows) == len(keras) == steps
-  for row, losses in zip(rows, keras):
-    for name, value in losses.items():
-      np.testing.assert_allclose(float(row[name]), value, rtol=1e-3)
-  for name, value in held_out.items():
-    np.testing.assert_allclose(float(rows[-1][f"val_{name}"]), value, rtol=1e-3)
-
-
-_STEPS = 24
-_FLAGS = ["--save_every=4", "--steps_per_call=3", f"--steps={_STEPS}"]
+def _exported(case):
+  return _export(case.model, case.train, case.tf32)
 
 
 @pytest.fixture(scope="module")
 def finished(runner, tmp_path_factory):
-  """A folder with step.npz, crops.npy and a whole run."""
-  folder = tmp_path_factory.mktemp("finished")
-  crops = _crops(_STEPS, _TRAIN)
-  np.save(folder / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
-  step_file.save(folder / "step.npz", _export(_MODEL, _TRAIN))
-  _run(runner, folder / "step.npz", folder / "crops.npy", folder / "run", *_FLAGS)
-  return folder
+  """Case -> a folder with step.npz, crops.npy, held_out.npy and a whole run."""
+
+  @functools.cache
+  def run(name):
+    case, folder = _CASES[name], tmp_path_factory.mktemp(name)
+    crops = _crops(case.steps, case.train)
+    np.save(folder / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
+    np.save(folder / "held_out.npy", crops[0])
+    step_file.save(folder / "step.npz", _exported(case))
+    flags = [*case.flags, f"--validation={folder / 'held_out.npy'}"]
+    _run(runner, folder / "step.npz", folder / "crops.npy", folder / "run", *flags)
+    return folder
+
+  return run
 
 
-def _stop(number, runner, finished, folder):
-  """Starts the same run in another folder, stops it by a signal after a save; returns its step."""
-  command = _command(runner, finished / "step.npz", finished / "crops.npy", folder, *_FLAGS)
+@needs_jax
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("name", _CASES)
+def test_the_runner_and_keras_have_the_same_losses(name, finished):
+  case = _CASES[name]
+  rows = _rows(finished(name) / "run")
+  assert [int(row["step"]) for row in rows] == [*range(0, case.steps + 1, case.save_every)][1:]
+  keras, held_out = _keras_losses(case.model, case.train, _crops(case.compared, case.train))
+  assert len(keras) == case.compared
+  for i in range(case.compared // case.save_every):
+    # A row has the averages since the row before.
+    for loss in keras[0]:
+      value = np.mean([losses[loss] for losses in keras[i * case.save_every :][: case.save_every]])
+      np.testing.assert_allclose(float(rows[i][loss]), value, rtol=1e-3)
+  for loss, value in held_out.items():
+    np.testing.assert_allclose(float(rows[i][f"val_{loss}"]), value, rtol=1e-3)
+
+
+def _files(folder):
+  return folder / "step.npz", folder / "crops.npy"
+
+
+def _stop(number, runner, folder, output):
+  """Starts the long run in another folder, stops it by a signal after a save; returns its step."""
   process = subprocess.Popen(
-    command, stdout=subprocess.DEVNULL, cwd=runner.parent, env=_environment()
+    _command(runner, *_files(folder), output, *_LONG.flags),
+    stdout=subprocess.DEVNULL,
+    cwd=runner.parent,
+    env=_environment(),
   )
-  while not (folder / "state.npz").exists():
+  while not (output / "state.npz").exists():
     assert process.poll() is None
-    time.sleep(0.01)
+    time.sleep(0.001)
   process.send_signal(number)
   status = process.wait(60)
   assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
-  with np.load(folder / "state.npz") as state:
+  with np.load(output / "state.npz") as state:
     return int(state[step_file.ITERATION])
 
 
 @needs_jax
 def test_a_run_that_is_killed_goes_on_as_if_it_had_not(finished, runner, tmp_path):
-  reached = _stop(signal.SIGKILL, runner, finished, tmp_path)
-  assert 4 <= reached < _STEPS
-  _run(runner, finished / "step.npz", finished / "crops.npy", tmp_path, *_FLAGS)
+  folder = finished("factorized")
+  reached = _stop(signal.SIGKILL, runner, folder, tmp_path)
+  assert 4 <= reached < _LONG.steps
+  _run(runner, *_files(folder), tmp_path, *_LONG.flags)
   losses = [
-    [(int(row["step"]), float(row["loss"])) for row in _rows(folder)]
-    for folder in (tmp_path, finished / "run")
+    [(int(row["step"]), float(row["loss"])) for row in _rows(run)]
+    for run in (tmp_path, folder / "run")
   ]
   np.testing.assert_allclose(*losses, rtol=1e-5)
-  assert [step for step, _ in losses[0]] == list(range(4, _STEPS + 1, 4))
+  assert [step for step, _ in losses[0]] == list(range(4, _LONG.steps + 1, 4))
 
 
 @needs_jax
@@ -230,24 +257,25 @@ table.forget_after(4)
 
 @needs_jax
 def test_a_run_that_is_interrupted_saves_where_it_is(finished, runner, tmp_path):
-  reached = _stop(signal.SIGINT, runner, finished, tmp_path)
-  assert 4 <= reached < _STEPS
+  reached = _stop(signal.SIGINT, runner, finished("factorized"), tmp_path)
+  assert 4 <= reached < _LONG.steps
   assert int(_rows(tmp_path)[-1]["step"]) == reached
 
 
 @needs_jax
 @pytest.mark.parametrize(
   ("rate", "what"),
-  [(1e30, "the validation is"), (1e30, "what the weights give is"), (1e39, "the state is")],
+  [(1e30, "the validation is"), (1e30, "what the weights give is"), (np.inf, "the state is")],
 )
-def test_what_is_not_finite_is_not_saved(rate, what, runner, tmp_path):
-  train = _replace(_TRAIN, schedule="constant", learning_rate=rate, clip_norm=0.0)
-  np.save(tmp_path / "crops.npy", _crops(1, train)[0])
-  step_file.save(tmp_path / "step.npz", _export(_FACTORIZED, train))
+def test_what_is_not_finite_is_not_saved(rate, what, finished, runner, tmp_path):
+  folder = finished("factorized")
+  step = step_file.load(folder / "step.npz")
+  step.state["learning_rate"] = np.float32(rate)
+  step_file.save(tmp_path / "step.npz", step)
   flags = ["--save_every=1", "--steps=1"]
   if "validation" in what:
-    flags.append(f"--validation={tmp_path / 'crops.npy'}")
-  files = tmp_path / "step.npz", tmp_path / "crops.npy", tmp_path / "run"
+    flags.append(f"--validation={folder / 'held_out.npy'}")
+  files = tmp_path / "step.npz", folder / "held_out.npy", tmp_path / "run"
   result = _run(runner, *files, *flags, check=False)
   assert result.returncode == 1
   assert f"{what} not finite near step 1: " in result.stderr.splitlines()[-1]
@@ -255,40 +283,45 @@ def test_what_is_not_finite_is_not_saved(rate, what, runner, tmp_path):
 
 
 @needs_jax
+@pytest.mark.usefixtures("eagerly")
 def test_the_result_is_a_model_that_codes_and_that_keras_trains_on(finished, tmp_path):
+  case, folder = _CASES["joint"], finished("joint")
   directory = import_state.import_state(
-    finished / "step.npz", finished / "run", str(tmp_path / "model")
+    folder / "step.npz", folder / "run", str(tmp_path / "model")
   )
-  with np.load(finished / "run" / "state.npz") as state:
+  with np.load(folder / "run" / "state.npz") as state:
     kernel = bmshj_minnen.load_model(directory).g_ep.layers[0].kernel.numpy()
     assert any(np.array_equal(kernel, array) for array in state.values())
   image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:50, :70]
   codec = bmshj_minnen.load(directory)
   assert codec.decompress(codec.compress(image)).shape == image.shape
-  loop.train(_MODEL, _replace(_TRAIN, model_dir=str(directory), steps=_STEPS + 2))
-  assert [int(row["step"]) for row in _rows(directory)][-2:] == [_STEPS, _STEPS + 2]
+  steps = case.steps + 2
+  loop.train(case.model, _replace(case.train, model_dir=str(directory), steps=steps))
+  assert [int(row["step"]) for row in _rows(directory)][-2:] == [case.steps, steps]
 
 
 @needs_jax
+@pytest.mark.usefixtures("eagerly")
 def test_the_model_alone_is_small_and_enough(finished, tmp_path):
+  folder = finished("factorized")
   for name in ("model.npz", "run.json", "metrics.csv"):
-    shutil.copy(finished / "run" / name, tmp_path)
+    shutil.copy(folder / "run" / name, tmp_path)
   small, whole = (
-    path.stat().st_size for path in (tmp_path / "model.npz", finished / "run" / "state.npz")
+    path.stat().st_size for path in (tmp_path / "model.npz", folder / "run" / "state.npz")
   )
   assert small < whole / 4
   models = [
     bmshj_minnen.load_model(
-      import_state.import_state(finished / "step.npz", run, str(tmp_path / run.name / "model"))
+      import_state.import_state(folder / "step.npz", run, str(tmp_path / run.name / "model"))
     )
-    for run in (tmp_path, finished / "run")
+    for run in (tmp_path, folder / "run")
   ]
   for ours, exact in zip(*(model.trainable_variables for model in models)):
     np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-3)
 
 
 def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
-  step = _export(_MODEL, _TRAIN)
+  step = _exported(_LONG)
   step_file.save(tmp_path / "half.npz", step, half=True)
   step_file.save(tmp_path / "full.npz", step)
   half, full = step_file.load(tmp_path / "half.npz"), step_file.load(tmp_path / "full.npz")
@@ -298,14 +331,22 @@ def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
     assert half.state[name].dtype == value.dtype
 
 
-def test_fine_tuning_starts_from_the_given_weights(tmp_path):
+@pytest.fixture(scope="module")
+def fine_tuning(tmp_path_factory):
+  """A run whose weights are those of the step of its fine-tuning, and that step."""
+  folder = tmp_path_factory.mktemp("source")
   source = trainer.build(_FACTORIZED, _replace(_TRAIN, seed=5))
-  model_directory.save(source.model, tmp_path, tf.constant(_crops(1, _TRAIN)[0]))
-  train = _replace(_TRAIN, init_from=str(tmp_path))
-  state = _export(_FACTORIZED, train).state
+  model_directory.save(source.model, folder, tf.constant(_crops(1, _TRAIN)[0]))
+  train = _replace(_TRAIN, init_from=str(folder), precision_policy="mixed_bfloat16")
+  return source, _export(_FACTORIZED, train)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_fine_tuning_starts_from_the_given_weights(fine_tuning):
+  source, step = fine_tuning
   target = trainer.build(_FACTORIZED, _TRAIN)
   for name, variable in variables.named(target).items():
-    variable.assign(state[name])
+    variable.assign(step.state[name])
   x = tf.constant(_crops(1, _TRAIN)[0])
   np.testing.assert_allclose(source.validation_losses(x), target.validation_losses(x), rtol=1e-4)
   assert int(target.optimizer.iterations) == 0
@@ -320,21 +361,21 @@ def _instructions(step):
 _PRODUCTS = ("convolution", "dot")
 
 
-@pytest.mark.parametrize("tf32", [True, False])
-def test_products_are_rounded_to_tf32_only_where_that_is_allowed(tf32):
+@pytest.mark.parametrize("name", ["factorized", "joint"])
+def test_products_are_rounded_to_tf32_only_where_that_is_allowed(name):
   highest = xla_data_pb2.PrecisionConfig.HIGHEST
-  step = _export(_FACTORIZED, _TRAIN, tf32)
+  case = _CASES[name]
   exact = {
     set(i.precision_config.operand_precision) == {highest}
-    for i in _instructions(step)
+    for i in _instructions(_exported(case))
     if i.opcode in _PRODUCTS
   }
-  assert exact == {not tf32}
+  assert exact == {not case.tf32}
 
 
-def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
-  train = _replace(_TRAIN, precision_policy="mixed_bfloat16")
-  instructions = _instructions(_export(_FACTORIZED, train))
+def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods(fine_tuning):
+  _, step = fine_tuning
+  instructions = _instructions(step)
   types = {
     opcode: {i.shape.element_type for i in instructions if i.opcode == opcode}
     for opcode in ("convolution", "log", "logistic")
@@ -343,23 +384,46 @@ def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods():
   assert types["log"] == types["logistic"] == {xla_data_pb2.F32}
 
 
+_RUNS = """
+import json, sys
+import run_step
+for arguments in json.loads(sys.argv[1]):
+  sys.argv[1:] = arguments
+  try:
+    run_step.main()
+  except SystemExit as end:
+    print(json.dumps(end.code))
+"""
+
+
 @needs_jax
 def test_wrong_input_is_one_line(finished, runner, tmp_path):
-  other = tmp_path / "other.npz"
-  step_file.save(other, _export(_FACTORIZED, _TRAIN))
-  (tmp_path / "cut.npz").write_bytes((finished / "step.npz").read_bytes()[:5000])
+  step, crops = _files(finished("factorized"))
+  run = finished("factorized") / "run"
+  (tmp_path / "cut.npz").write_bytes(step.read_bytes()[:5000])
   (tmp_path / "empty").mkdir()
   np.save(tmp_path / "grey.npy", np.zeros((3, 64, 64), np.uint8))
-  step, crops, run = finished / "step.npz", finished / "crops.npy", finished / "run"
-  for arguments, reason in {
+  reasons = {
     (tmp_path / "no.npz", crops, tmp_path): "does not exist",
     (tmp_path / "cut.npz", crops, tmp_path): "not a whole",
     (run / "state.npz", crops, tmp_path): "not a step file",
-    (other, crops, run): "of another step",
+    (finished("joint") / "step.npz", crops, run): "of another step",
     (step, tmp_path / "empty", tmp_path): "none of the 0 files",
     (step, tmp_path / "grey.npy", tmp_path): "not uint8 [count, H, W, 3]",
     (step, tmp_path / "no", tmp_path): "neither a folder nor",
-  }.items():
-    result = _run(runner, *arguments, check=False)
-    assert result.returncode == 1 and reason in result.stderr
-    assert result.stderr.count("\n") == 1
+  }
+  # Python shows a text with which a program exits as a line of errors, and exits with status 1.
+  commands = [[str(word) for word in _command(runner, *files)[2:]] for files in reasons]
+  result = subprocess.run(
+    [_JAX_PYTHON, "-c", _RUNS, json.dumps(commands)],
+    cwd=runner.parent,
+    env=_environment(),
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  assert result.stderr == ""
+  texts = [json.loads(line) for line in result.stdout.splitlines()]
+  assert len(texts) == len(reasons)
+  for text, reason in zip(texts, reasons.values()):
+    assert text.startswith("error: ") and reason in text and "\n" not in text

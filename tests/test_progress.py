@@ -139,8 +139,8 @@ assert logging.get_verbosity() == before
 def test_python_shows_what_the_program_shows(tmp_path):
   flags = ["--prior=factorized", "--num_filters=4", "--latent_channels=4", "--steps=1"]
   flags += ["--crop=64", "--batch=2", "--save_every=1", f"--model_dir={tmp_path}/program"]
-  by_program = programs.run("train", *flags)
-  by_python = programs.run(_FROM_PYTHON, tmp_path / "python")
+  by_program = programs.run("train", *flags, eager=True)
+  by_python = programs.run(_FROM_PYTHON, tmp_path / "python", eager=True)
   lines = [_without_times(result.stderr) for result in (by_program, by_python)]
   assert lines[0] == lines[1]
   steps = [line for line in lines[0] if line.startswith("Step ")]

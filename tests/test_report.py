@@ -44,6 +44,16 @@ def data(written):
   return reports.data(written)
 
 
+@pytest.fixture(scope="module")
+def codec(written):
+  return bmshj_minnen.load(written / "joint")
+
+
+@pytest.fixture(scope="module")
+def model(written):
+  return model_directory.load_model(str(written / "joint"))
+
+
 class _Structure(html.parser.HTMLParser):
   """Identifiers, labels, scripts and addresses, and whether tags are closed."""
 
@@ -89,8 +99,7 @@ def test_the_page_holds_every_measurement(written, data):
       assert reports.figures(data, row) == {name: expected[name] for name in data["figures"]}
 
 
-def test_pictures_are_those_that_codecs_decode(written, data):
-  codec = bmshj_minnen.load(written / "joint")
+def test_pictures_are_those_that_codecs_decode(written, data, codec):
   x = codecs.photograph(*reports.SIZES["b.png"])
   image = data["images"][1]
   assert (image["height"], image["width"]) == reports.SIZES["b.png"]
@@ -152,9 +161,7 @@ def _of(data, image, codec):
   return [row for row in (reports.figures(data, r) for r in image["rows"]) if row["codec"] == codec]
 
 
-def test_bits_of_positions_add_up_to_the_rate(tiny_model, written):
-  model = model_directory.load_model(str(written / "joint"))
-  codec = bmshj_minnen.load(written / "joint")
+def test_bits_of_positions_add_up_to_the_rate(tiny_model, codec, model):
   _, latents = codec.compress_with_latents(codecs.photograph(90, 120))
   bits = pictures.position_bits(model, latents)
   assert bits.shape == (6, 8) and bits.min() >= 0
@@ -167,10 +174,8 @@ def test_bits_of_positions_add_up_to_the_rate(tiny_model, written):
   assert bits.sum() == pytest.approx(float(factorized.rate(y_hat[None], None).y_bits[0]), rel=1e-5)
 
 
-def test_colours_of_bits_grow_lighter(written, data):
+def test_colours_of_bits_grow_lighter(written, data, codec, model):
   """The picture is lighter at positions with more bits."""
-  model = model_directory.load_model(str(written / "joint"))
-  codec = bmshj_minnen.load(written / "joint")
   image = data["images"][0]
   x = codecs.photograph(*reports.SIZES[image["name"]])
   bits = pictures.position_bits(model, codec.compress_with_latents(x)[1])

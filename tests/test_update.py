@@ -215,18 +215,23 @@ def test_pictures_are_updated_too(folder):
   assert "a.png is there already" in result.stderr
 
 
-def test_beam_and_the_programs_continue_each_other(folder):
+def test_beam_and_the_programs_continue_each_other_and_beam_makes_damaged_results_again(folder):
   pytest.importorskip("apache_beam")
-  beam = [f"--{name}={folder / path}" for name, path in (("input", "photos"), ("output", "small"))]
-  flags = (_ONNX, "--recursive", "--update", f"--output_dir={folder / 'small'}", folder / "photos")
-  assert programs.run("compress", *flags).returncode == 0
+  photos, small = folder / "photos", folder / "small"
+  beam = [f"--input={photos}", f"--output={small}"]
   result = programs.run("beam_compress", *beam)
-  assert "compressed 0 files" in result.stdout and "3 were there already" in result.stdout
-  _photograph(folder / "photos" / "a.png", 7)
-  result = programs.run("beam_compress", *beam)
-  assert "compressed 1 files" in result.stdout
+  assert "compressed 3 files" in result.stdout, result.stdout + result.stderr
+  _photograph(photos / "deep" / "c.png", 7)
+  flags = (_ONNX, "--recursive", "--update", f"--output_dir={small}", photos)
   result = programs.run("compress", *flags)
-  assert result.stdout.startswith("compressed 0 of 0 files"), result.stdout
+  assert result.stdout.startswith("compressed 1 of 1 files"), result.stdout + result.stderr
+  before = {name: (small / f"{name}.tfci").read_bytes() for name in ("a", "b", "deep/c")}
+  _photograph(photos / "a.png", 6)
+  _flip(small / "b.tfci", 0)
+  result = programs.run("beam_compress", *beam)
+  assert "compressed 2 files" in result.stdout and "1 were there already" in result.stdout
+  same = {name: (small / f"{name}.tfci").read_bytes() == data for name, data in before.items()}
+  assert same == {"a": False, "b": True, "deep/c": True}
 
 
 def test_photographs_smaller_than_their_results_are_named_and_copied_if_asked(folder):
@@ -280,16 +285,16 @@ def _flip(path, position, keeps_time=True):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-@pytest.mark.parametrize("position", [0, -1])  # The first byte shows that a file is compressed.
-def test_a_damaged_result_is_made_again(folder, position):
+def test_a_damaged_result_is_made_again(folder):
   assert len(_compress(folder, "--update")[0]) == 3
-  _flip(folder / "small" / "a.tfci", position)
-  assert _compress(folder, "--update")[0] == {"a.png"}
+  _flip(folder / "small" / "a.tfci", 0)  # The first byte shows that a file is compressed.
+  _flip(folder / "small" / "b.tfci", -1)
+  assert _compress(folder, "--update")[0] == {"a.png", "b.png"}
 
 
 def test_a_damaged_picture_is_made_again_and_a_changed_one_stays(folder):
   _compress(folder, "--update")
-  command = "decompress", "--update", "--output_dir=back", "small"
+  command = "decompress", _ONNX, "--update", "--output_dir=back", "small"
   assert programs.run(*command, cwd=folder).returncode == 0
   path = folder / "back" / "a.png"
   content = path.read_bytes()
@@ -300,18 +305,6 @@ def test_a_damaged_picture_is_made_again_and_a_changed_one_stays(folder):
   result = programs.run(*command, cwd=folder)
   assert result.returncode == 1 and "a.png is there already" in result.stderr
   assert path.read_bytes() != content
-
-
-def test_beam_makes_damaged_results_again(folder):
-  pytest.importorskip("apache_beam")
-  beam = [f"--{name}={folder / path}" for name, path in (("input", "photos"), ("output", "small"))]
-  assert programs.run("beam_compress", *beam).returncode == 0
-  path = folder / "small" / "a.tfci"
-  content = path.read_bytes()
-  _flip(path, 0)
-  result = programs.run("beam_compress", *beam)
-  assert "compressed 1 files" in result.stdout, result.stdout + result.stderr
-  assert path.read_bytes() == content
 
 
 def test_statuses_show_whether_anything_was_done(folder):
