@@ -185,7 +185,8 @@ def test_all_can_be_done_by_keys(browser):
 
 def test_it_fits_a_phone(browser):
   browser.resize(390, 844)
-  assert browser.evaluate("document.documentElement.scrollWidth") == 390
+  # The page fits its pictures in after the event of the new size.
+  browser.wait("document.documentElement.scrollWidth === 390")
   assert browser.evaluate("stage.offsetWidth") <= 390
   browser.resize(1440, 900)
 
