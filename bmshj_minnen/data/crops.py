@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 _WHOLE = tf.distribute.InputContext()  # One machine with one device.
+# AutoGraph takes longer to convert these functions than TensorFlow to trace them.
+_as_written = tf.autograph.experimental.do_not_convert
 _MEMORY = 2**31  # Decoded photographs are kept in memory up to this number of bytes.
 
 
@@ -116,6 +118,7 @@ def indexed_examples(
     Batches of batch / devices examples, one per device for each step.
   """
 
+  @_as_written
   def example(position):
     epoch = tf.cast(position // count, tf.int32)
     index = tf.random.experimental.index_shuffle(
@@ -140,6 +143,7 @@ def streamed_crops(photographs: tf.data.Dataset, settings: CropSettings) -> tf.d
   """
   batch, part = settings.batch, settings.part
 
+  @_as_written
   def crop_of(position, photograph):
     crop_seed = _seed(settings.seed, position)
     return _random_crop(*photograph, settings.crop, crop_seed, settings.downscale)
@@ -222,6 +226,7 @@ def validation_crops(paths: tuple[str, ...], crop: int, batch: int) -> tf.data.D
     Batches [<= batch, crop, crop, 3] uint8.
   """
 
+  @_as_written
   def example(path):
     image = _decode(path)
     top = (tf.shape(image)[0] - crop) // 2
@@ -237,7 +242,7 @@ def for_every_device(batches: tf.data.Dataset, part: tf.distribute.InputContext)
   If a last batch were divided, convolutions would fail on devices without examples.
   """
   devices = part.num_replicas_in_sync // part.num_input_pipelines
-  return batches.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(devices))
+  return batches.flat_map(_as_written(lambda x: tf.data.Dataset.from_tensors(x).repeat(devices)))
 
 
 def _random_crop(image, is_jpeg, crop, seed, downscale):
