@@ -6,8 +6,6 @@ import json
 import pathlib
 import pickle
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -219,16 +217,15 @@ def _check_in_a_worker(folder):
   """A worker of Beam is another process, which gets the task alone."""
   from bmshj_minnen.corpus import tasks
 
-  script = "import pickle, sys; print(pickle.load(sys.stdin.buffer).load())"
+  script = "import pickle, sys\nprint(pickle.load(sys.stdin.buffer).load())"
   for task, modules, returncode in (
     (tasks.Compression, ("my_parts",), 0),
     (tasks.Decompression, (), 1),
   ):
     content = pickle.dumps(task("model", imports=modules))
-    command = [sys.executable, "-c", script]
-    result = subprocess.run(command, cwd=folder, input=content, capture_output=True)
-    assert result.returncode == returncode, result.stderr.decode()
-  assert b"--import=MODULE" in result.stderr
+    result = programs.run(script, cwd=folder, input=content)
+    assert result.returncode == returncode, result.stderr
+  assert "--import=MODULE" in result.stderr
 
 
 @pytest.mark.usefixtures("eagerly")

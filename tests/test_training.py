@@ -33,6 +33,9 @@ _MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12)
 # For tests that do not depend on the prior; its step is traced in a third of the time.
 _SMALL = bmshj_minnen.ModelConfig("factorized", num_filters=8, latent_channels=12)
 
+# Its rate is the one of the first steps of longer runs, too.
+_SHORT = {"steps": 2, "schedule": "constant"}
+
 # For tests of the files of a run, and of its ends.
 eagerly = pytest.mark.usefixtures("eagerly")
 
@@ -83,7 +86,7 @@ def copy_trained(trained, tmp_path):
 @eagerly
 @pytest.mark.parametrize("prior", config.PRIORS)
 def test_every_prior_trains_to_a_model_that_codes(prior, trained):
-  directory = trained(dataclasses.replace(_MODEL, prior=prior), steps=2) / "model"
+  directory = trained(dataclasses.replace(_MODEL, prior=prior), **_SHORT) / "model"
   codec = bmshj_minnen.load(directory)
   image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:50, :70]
   assert codec.decompress(codec.compress(image)).shape == image.shape
@@ -101,13 +104,13 @@ def test_the_loss_falls(trained):
 
 @eagerly
 def test_a_run_leaves_its_record(trained):
-  folder = trained() / "model"
+  folder = trained(_SMALL) / "model"
   record = json.loads((folder / "train.json").read_text())
   assert record["flags"]["lmbda"] == 0.01 and record["flags"]["crop"] == 64
   assert record["versions"]["tensorflow"].startswith("2.14")
   assert record["train"] == sorted(finding.bundled_photographs())
   assert not set(record["train"]) & set(record["validation"])
-  assert [step for step, _, _ in _losses(trained())] == [2, 4]
+  assert [step for step, _, _ in _losses(trained(_SMALL))] == [2, 4]
   events = list((folder / "logs").glob("events*"))
   tags = {
     value.tag
@@ -119,14 +122,14 @@ def test_a_run_leaves_its_record(trained):
   assert any(tag.startswith("reconstruction") for tag in tags)
 
 
-def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(tmp_path):
-  runs = {name: tmp_path / name for name in ("whole", "resumed", "seed")}
+def test_same_seed_same_losses_and_resuming_repeats_an_uninterrupted_run(copy_trained, tmp_path):
+  runs = {"resumed": tmp_path, "whole": tmp_path / "whole", "seed": tmp_path / "seed"}
   model = dataclasses.replace(_SMALL, prior="scale_hyperprior")  # Both latents get noise.
   with execution.eagerly():
     loop.train(model, _config(runs["seed"], schedule="constant", seed=1, steps=2))
     loop.train(model, _config(runs["whole"], schedule="constant"))
     # A separate run up to step 2, then as after `kill -9`: only its files are left.
-    loop.train(model, _config(runs["resumed"], schedule="constant", steps=2))
+    copy_trained(model, **_SHORT)
   # The rest in a graph, whose noise must be the same.
   loop.train(model, _config(runs["resumed"], schedule="constant"))
   whole = _losses(runs["whole"])
@@ -210,7 +213,7 @@ def test_a_collapsed_rate_stops(tmp_path, monkeypatch):
 
 @eagerly
 def test_init_from_starts_from_other_weights(trained, tmp_path):
-  first = trained(_SMALL, steps=2) / "model"
+  first = trained(_SMALL, **_SHORT) / "model"
   second = loop.train(
     _SMALL, _config(tmp_path / "b", steps=1, learning_rate=1e-12, init_from=str(first), lmbda=0.1)
   )
@@ -221,7 +224,7 @@ def test_init_from_starts_from_other_weights(trained, tmp_path):
 
 @eagerly
 def test_ms_ssim_fine_tuning_runs(trained, tmp_path):
-  first = trained(_SMALL, steps=2) / "model"
+  first = trained(_SMALL, **_SHORT) / "model"
   settings = {"distortion": "ms_ssim", "lmbda": 8.73, "crop": 192, "init_from": str(first)}
   loop.train(_SMALL, _config(tmp_path / "b", steps=1, **settings))
   assert 0 < float(_rows(tmp_path / "b")[0]["distortion"]) < 1
@@ -242,9 +245,9 @@ def test_schedules(schedule, tmp_path):
 @eagerly
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_follows_single_precision_and_leaves_no_trace(policy, trained, tmp_path):
-  loop.train(_MODEL, _config(tmp_path, precision_policy=policy))
+  loop.train(_MODEL, _config(tmp_path, precision_policy=policy, **_SHORT))
   assert tf.keras.mixed_precision.global_policy().name == "float32"
-  losses, single = _losses(tmp_path), _losses(trained())
+  losses, single = _losses(tmp_path), _losses(trained(**_SHORT))
   assert tf.keras.mixed_precision.global_policy().name == "float32"
   np.testing.assert_allclose(losses, single, rtol=0.05)
   assert losses != single
@@ -338,14 +341,14 @@ def test_a_quantizer_replaces_rounding_in_a_step_and_is_recorded(name, tmp_path)
 
 @eagerly
 def test_a_new_learning_rate_holds_after_resuming(copy_trained, tmp_path, monkeypatch):
-  copy_trained(steps=2, schedule="constant")
+  copy_trained(_SMALL, **_SHORT)
   used = []
   monkeypatch.setattr(
     loop._Run,
     "_fit",
     lambda run, _: used.append(float(run._trainer.optimizer.learning_rate.numpy())),
   )
-  loop.train(_MODEL, _config(tmp_path, steps=4, schedule="constant", learning_rate=3e-5))
+  loop.train(_SMALL, _config(tmp_path, steps=4, schedule="constant", learning_rate=3e-5))
   assert used == [pytest.approx(3e-5)]
 
 
@@ -368,7 +371,7 @@ def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
 
 @eagerly
 def test_another_models_directory_is_refused(copy_trained, tmp_path):
-  copy_trained(steps=2)
+  copy_trained(**_SHORT)
   with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):
     loop.train(dataclasses.replace(_MODEL, prior="autoregressive"), _config(tmp_path))
   other = dataclasses.replace(_MODEL, latent_channels=16)
