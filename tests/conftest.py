@@ -16,6 +16,8 @@ from bmshj_minnen import config
 from bmshj_minnen.model import Model
 from tests import execution
 
+gc.freeze()  # Otherwise each collection would visit the million objects of TensorFlow's import.
+
 
 def _build(prior, num_filters=4, latent_channels=6, seed=1, **fields):
   tf.keras.utils.set_random_seed(seed)
