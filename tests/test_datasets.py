@@ -194,6 +194,7 @@ def test_each_epoch_visits_each_photograph_once(prepared, tmp_path):
   assert len(np.unique(order, axis=0)) > 1
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_reads_a_prepared_dataset(prepared, tmp_path):
   folder, _, _ = prepared
   train = bmshj_minnen.TrainConfig(

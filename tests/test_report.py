@@ -46,12 +46,12 @@ def data(written):
 
 @pytest.fixture(scope="module")
 def codec(written):
-  return bmshj_minnen.load(written / "joint")
+  return bmshj_minnen.load(written / "ours")
 
 
 @pytest.fixture(scope="module")
 def model(written):
-  return model_directory.load_model(str(written / "joint"))
+  return model_directory.load_model(str(written / "ours"))
 
 
 class _Structure(html.parser.HTMLParser):
@@ -107,16 +107,16 @@ def test_pictures_are_those_that_codecs_decode(written, data, codec):
   (level,) = image["levels"]  # The model is first, and has one setting.
   x_hat = codec.decompress(codec.compress(x))
   # The untrained model's noise loses more in the page's pictures than photographs do.
-  assert metrics.psnr(x_hat, _picture(written, level["joint"]["picture"])) > 35
+  assert metrics.psnr(x_hat, _picture(written, level["ours"]["picture"])) > 35
   setting = reports.figures(data, image["rows"][level["jpeg420"]["row"]])["setting"]
   jpeg = classical.make("jpeg420", int(setting))
   x_hat = jpeg.decompress(jpeg.compress(x))
   assert metrics.psnr(x_hat, _picture(written, level["jpeg420"]["picture"])) > 40
   sizes = {row["setting"]: row["bytes"] for row in _of(data, image, "jpeg420")}
-  (ours,) = _of(data, image, "joint")
+  (ours,) = _of(data, image, "ours")
   nearest = min(sizes, key=lambda setting: abs(np.log(sizes[setting] / ours["bytes"])))
   assert setting == nearest
-  assert level["jpeg420"]["bits"] == "" != level["joint"]["bits"]
+  assert level["jpeg420"]["bits"] == "" != level["ours"]["bits"]
 
 
 def test_files_that_are_kept_are_not_made_again(tmp_path):
@@ -179,7 +179,7 @@ def test_colours_of_bits_grow_lighter(written, data, codec, model):
   image = data["images"][0]
   x = codecs.photograph(*reports.SIZES[image["name"]])
   bits = pictures.position_bits(model, codec.compress_with_latents(x)[1])
-  picture = PIL.Image.open(written / "report" / image["levels"][0]["joint"]["bits"]).convert("RGB")
+  picture = PIL.Image.open(written / "report" / image["levels"][0]["ours"]["bits"]).convert("RGB")
   assert picture.size == x.shape[1::-1]
   light = np.asarray(picture).astype(float) @ [0.2126, 0.7152, 0.0722]
   assert (light[:16, :16] == light[0, 0]).all()

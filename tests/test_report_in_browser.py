@@ -133,15 +133,15 @@ def test_hovering_names_the_point(browser, data, plot):
 def test_every_choice_changes_what_is_shown(browser, data):
   top = "document.querySelector('#right_side .top').getAttribute('src')"
   level = data["images"][0]["levels"][0]
-  assert browser.evaluate(top) == level["joint"]["picture"]
+  assert browser.evaluate(top) == level["ours"]["picture"]
   browser.evaluate("document.querySelector('input[value=bits]').click()")
-  assert browser.evaluate(top) == level["joint"]["bits"]
+  assert browser.evaluate(top) == level["ours"]["bits"]
   browser.evaluate("document.querySelector('input[value=difference]').click()")
   base = "document.querySelector('#right_side .base').getAttribute('src')"
   assert browser.evaluate(base) == data["images"][0]["original"]
   browser.evaluate("document.querySelector('input[value=picture]').click()")
   browser.evaluate("document.getElementById('next').click()")
-  assert browser.evaluate(top) == data["images"][1]["levels"][0]["joint"]["picture"]
+  assert browser.evaluate(top) == data["images"][1]["levels"][0]["ours"]["picture"]
   assert browser.evaluate("image_table.rows.length") == len(data["images"][1]["rows"]) + 1
   assert "encode" in browser.evaluate("right_caption.textContent")
   browser.evaluate("document.querySelector('input[value=ms_ssim_db]').click()")
@@ -161,7 +161,7 @@ def test_differences_are_the_distance_from_the_original(browser, written, data, 
   shot = tmp_path / "shot.png"
   browser.screenshot(shot, whole=False)
   seen = np.asarray(PIL.Image.open(shot).convert("RGB")).astype(int)
-  files = [image["original"], image["levels"][0]["joint"]["picture"]]
+  files = [image["original"], image["levels"][0]["ours"]["picture"]]
   x, x_hat = (
     np.asarray(PIL.Image.open(written / "report" / file).convert("RGB")).astype(int)
     for file in files

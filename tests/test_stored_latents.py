@@ -11,7 +11,7 @@ from bmshj_minnen.data import crops, finding
 from bmshj_minnen.model_files import array_files, catalogue, model_directory, weights
 from bmshj_minnen.training import loop, stored_latents
 
-_MODEL = bmshj_minnen.ModelConfig(num_filters=8, latent_channels=12, gain_lambdas=(0.01, 0.04))
+_MODEL = bmshj_minnen.ModelConfig("scale_hyperprior", 8, 12, gain_lambdas=(0.01, 0.04))
 _STORED = 10
 
 
@@ -95,9 +95,8 @@ def test_bits_fall(folder):
 @pytest.mark.usefixtures("eagerly")
 def test_resuming_repeats_an_uninterrupted_run(folder, tmp_path):
   config = _config(folder, "x", latents_of=str(folder / "source"), model_dir=str(tmp_path / "m"))
-  scales = dataclasses.replace(_MODEL, prior="scale_hyperprior")
-  loop.train(scales, dataclasses.replace(config, steps=2))
-  loop.train(scales, config)
+  loop.train(_MODEL, dataclasses.replace(config, steps=2))
+  loop.train(_MODEL, config)
   resumed, whole = _rows(tmp_path, "m"), _rows(folder, "scale_hyperprior")
   for name in ("loss", "val_bpp"):
     np.testing.assert_allclose(
