@@ -137,7 +137,7 @@ def load(
 
 def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None, quality=None):
   arrays = read_weights(directory, frozen.fingerprint)
-  refiner = _refiner(directory, frozen.config, precision, refine, lmbda) if refine else None
+  refiner = _refiner(directory, frozen.config, arrays, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
   codec = tensorflow_codec(
     frozen, coding_model, refiner, max_pixels=max_pixels, memory=memory, quality=quality
@@ -146,7 +146,7 @@ def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=Non
   return codec
 
 
-def _refiner(directory, config, precision, steps, lmbda):
+def _refiner(directory, config, arrays, precision, steps, lmbda):
   trained_for, distortion = _objective(directory)
   lmbda = None if lmbda is None else checks.positive("lmbda", lmbda)
   if config.gain_lambdas:
@@ -156,8 +156,8 @@ def _refiner(directory, config, precision, steps, lmbda):
       f"{directory} has no {RECORD} that says for which λ of R + λD it was trained: give --lambda"
     )
   with precision_policy(_policy(precision)):
-    model = load_model(directory)
-  weights.hold_synthesis(model)
+    model = Model(config, has_variables=False)
+    weights.hold_for_refinement(model, arrays)
   return Refiner(model, trained_for if lmbda is None else lmbda, distortion, steps)
 
 

@@ -31,8 +31,8 @@ __all__ = [
   "assign",
   "held",
   "hold",
+  "hold_for_refinement",
   "hold_network",
-  "hold_synthesis",
   "to_arrays",
 ]
 
@@ -73,8 +73,42 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
   Raises:
     ValueError: names or shapes do not match this model.
   """
-  rest = {}
-  for part in CODED_IN_FLOAT:
+  _assign_some(_unheld(model, arrays, CODED_IN_FLOAT), arrays)
+
+
+def hold_for_refinement(model: Model, arrays: dict[str, np.ndarray]) -> None:
+  """Assigns all weights to a new model but those of g_a, for gradients of latents alone.
+
+  The paper's layers of g_s and h_s hold them as constants, because each use of a variable computes
+  the kernel from its parameters anew.
+
+  Args:
+    model: a model that is not built.
+    arrays: weights from `to_arrays`.
+
+  Raises:
+    ValueError: names or shapes do not match this model.
+  """
+  rest, built = _unheld(model, arrays, ("g_s", "h_s")), []
+  if model.h_a is not None:
+    model.h_a(tf.zeros(_input_shape("h_a", model.config)))
+    rest.update(_of_density("z_density", model.z_density))
+    built.append("h_a")
+  if model.g_cm is not None:
+    y_hat, psi = tf.zeros(_input_shape("g_cm", model.config)), None
+    if model.h_s is not None:
+      psi = tf.zeros([*y_hat.shape[:3], model.config.psi_channels])
+    model.parameters(psi, y_hat)
+    built += ["g_cm", "g_ep"]
+  for part in built:
+    rest.update(_of_network(part, getattr(model, part)))
+  _assign_some(rest, arrays)
+
+
+def _unheld(model, arrays, parts):
+  """Holds some networks; returns what has variables: other layers, the gains, p(y)."""
+  rest = _of_gains(model.gains)
+  for part in parts:
     network = getattr(model, part)
     if network is None:
       continue
@@ -85,24 +119,11 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
       rest.update(_of_network(part, network))
   if model.y_density is not None:
     rest.update(_of_density("y_density", model.y_density))
-  rest.update(_of_gains(model.gains))
-  _assign(rest, {name: array for name, array in arrays.items() if name in rest})
+  return rest
 
 
-def hold_synthesis(model: Model) -> None:
-  """Replaces variables of g_s and h_s by constants, for gradients of latents alone.
-
-  Each use of a variable computes the kernel from its parameters anew. Layers other than the paper's
-  keep their variables.
-
-  Args:
-    model: a built model.
-  """
-  arrays = to_arrays(model)
-  for part in ("g_s", "h_s"):
-    network = getattr(model, part)
-    if network is not None and held(part, network):
-      hold_network(part, network, model.config, arrays)
+def _assign_some(weights, arrays):
+  _assign(weights, {name: array for name, array in arrays.items() if name in weights})
 
 
 def held(part: str, network: tf.keras.layers.Layer) -> list[str]:
