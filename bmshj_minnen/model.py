@@ -69,7 +69,8 @@ class Model(tf.keras.Model):
     Args:
       config: settings on which the weights depend.
       gdn_dtype: Keras policy of GDNs.
-      has_variables: False in codecs, whose layers get constants instead, see `weights.hold`.
+      has_variables: False in codecs, whose layers get constants instead, see `weights.hold` and
+        `weights.hold_for_refinement`.
 
     Raises:
       ValueError: the name of the networks, of the density or of the order is unknown, a network

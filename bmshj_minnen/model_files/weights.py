@@ -73,7 +73,8 @@ def hold(model: Model, arrays: dict[str, np.ndarray]) -> None:
   Raises:
     ValueError: names or shapes do not match this model.
   """
-  _assign_some(_unheld(model, arrays, CODED_IN_FLOAT), arrays)
+  variable = _hold_networks(model, arrays, CODED_IN_FLOAT)
+  _assign_some(_weights(model, variable, ("y_density",)), arrays)
 
 
 def hold_for_refinement(model: Model, arrays: dict[str, np.ndarray]) -> None:
@@ -89,25 +90,20 @@ def hold_for_refinement(model: Model, arrays: dict[str, np.ndarray]) -> None:
   Raises:
     ValueError: names or shapes do not match this model.
   """
-  rest, built = _unheld(model, arrays, ("g_s", "h_s")), []
+  variable = _hold_networks(model, arrays, ("g_s", "h_s"))
   if model.h_a is not None:
     model.h_a(tf.zeros(_input_shape("h_a", model.config)))
-    rest.update(_of_density("z_density", model.z_density))
-    built.append("h_a")
   if model.g_cm is not None:
     y_hat, psi = tf.zeros(_input_shape("g_cm", model.config)), None
     if model.h_s is not None:
       psi = tf.zeros([*y_hat.shape[:3], model.config.psi_channels])
-    model.parameters(psi, y_hat)
-    built += ["g_cm", "g_ep"]
-  for part in built:
-    rest.update(_of_network(part, getattr(model, part)))
-  _assign_some(rest, arrays)
+    model.parameters(psi, y_hat)  # Builds g_cm and g_ep.
+  _assign_some(_weights(model, (*variable, "h_a", "g_cm", "g_ep")), arrays)
 
 
-def _unheld(model, arrays, parts):
-  """Holds some networks; returns what has variables: other layers, the gains, p(y)."""
-  rest = _of_gains(model.gains)
+def _hold_networks(model, arrays, parts):
+  """Holds the networks that can hold constants; builds the others, and returns their names."""
+  variable = []
   for part in parts:
     network = getattr(model, part)
     if network is None:
@@ -116,10 +112,8 @@ def _unheld(model, arrays, parts):
       hold_network(part, network, model.config, arrays)
     else:
       network(tf.zeros(_input_shape(part, model.config)))
-      rest.update(_of_network(part, network))
-  if model.y_density is not None:
-    rest.update(_of_density("y_density", model.y_density))
-  return rest
+      variable.append(part)
+  return variable
 
 
 def _assign_some(weights, arrays):
@@ -204,13 +198,13 @@ def _check_shape(name, found, expected):
     raise ValueError(f"the weights are of another model: {name} has shape {found}, not {expected}")
 
 
-def _weights(model):
-  """Name -> (read, write)."""
+def _weights(model, networks=_NETWORKS, densities=_DENSITIES):
+  """Name -> (read, write); of some networks and densities, and of the gains."""
   weights = {}
-  for part in _NETWORKS:
+  for part in networks:
     if getattr(model, part) is not None:
       weights.update(_of_network(part, getattr(model, part)))
-  for part in _DENSITIES:
+  for part in densities:
     if getattr(model, part) is not None:
       weights.update(_of_density(part, getattr(model, part)))
   weights.update(_of_gains(model.gains))
