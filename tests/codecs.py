@@ -67,10 +67,19 @@ def make_codec(
   prior: str, folder: pathlib.Path, **fields
 ) -> tuple[bmshj_minnen.Codec, FrozenPrior]:
   """Saves and loads `make_model(prior, **fields)`."""
+  model = save_model(prior, folder / prior, **fields)
+  return bmshj_minnen.load(folder / prior), freeze(model, _typical())
+
+
+def save_model(prior: str, directory: pathlib.Path, **fields) -> bmshj_minnen.Model:
+  """Saves `make_model(prior, **fields)`, and returns it."""
   model = make_model(prior=prior, **fields)
-  typical = tf.constant(photograph(128, 128)[None])
-  model_directory.save(model, folder / prior, typical)
-  return bmshj_minnen.load(folder / prior), freeze(model, typical)
+  model_directory.save(model, directory, _typical())
+  return model
+
+
+def _typical():
+  return tf.constant(photograph(128, 128)[None])
 
 
 def frozen_parameters(

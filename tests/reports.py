@@ -5,11 +5,8 @@ import pathlib
 import re
 from typing import Any
 
-import tensorflow as tf
-
 import bmshj_minnen
 from bmshj_minnen.evaluation import measurements, measuring, report, subjects
-from bmshj_minnen.model_files import model_directory
 from tests import codecs, execution
 
 SIZES = {"a <b>.png": (180, 208), "b.png": (190, 177)}  # MS-SSIM needs 161.
@@ -42,8 +39,7 @@ def make(folder: pathlib.Path) -> None:
   (folder / "photos").mkdir()
   for name, size in SIZES.items():
     bmshj_minnen.write_image(str(folder / "photos" / name), codecs.photograph(*size))
-  typical = tf.constant(codecs.photograph(128, 128)[None])
-  model_directory.save(codecs.make_model("scale_hyperprior"), folder / "ours", typical)
+  codecs.save_model("scale_hyperprior", folder / "ours")
   with execution.eagerly():
     measuring.evaluate(config(folder))
     write(folder)

@@ -18,7 +18,6 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import portable
 from bmshj_minnen.command_line import startup, verbose
-from bmshj_minnen.model_files import model_directory
 from experiments.reliability import sample_files
 from tests import codecs, programs
 
@@ -46,8 +45,7 @@ def folder(tmp_path_factory):
   folder = tmp_path_factory.mktemp("binaries")
   # Commands do not depend on the prior, and these two are quick.
   for name, prior in (("model", "scale_hyperprior"), ("other", "factorized")):
-    typical = tf.constant(codecs.photograph(128, 128)[None])
-    model_directory.save(codecs.make_model(prior), folder / name, typical)
+    codecs.save_model(prior, folder / name)
   bmshj_minnen.write_image(str(folder / "in.png"), codecs.photograph(180, 200))
   exif = PIL.Image.Exif()
   exif[0x010F] = "Maker"

@@ -12,14 +12,12 @@ import time
 import numpy as np
 import PIL.Image
 import pytest
-import tensorflow as tf
 
 import bmshj_minnen
 from bmshj_minnen.corpus import file_rows as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
 from bmshj_minnen.format import fields
 from bmshj_minnen.images import image_files
-from bmshj_minnen.model_files import model_directory
 from experiments.reliability import sample_files
 from tests import codecs, programs
 
@@ -34,9 +32,8 @@ _BAD = {name: words for name, words in sample_files.BAD.items() if name != "dang
 def model(tmp_path_factory):
   """A model whose prior has two latents, and a factorized one beside it."""
   folder = tmp_path_factory.mktemp("models")
-  typical = tf.constant(codecs.photograph(128, 128)[None])
   for prior in ("scale_hyperprior", "factorized"):
-    model_directory.save(codecs.make_model(prior), folder / prior, typical)
+    codecs.save_model(prior, folder / prior)
   return folder / "scale_hyperprior"
 
 

@@ -17,7 +17,7 @@ _IMAGE = codecs.photograph(32, 48)
 
 
 @pytest.fixture(scope="module")
-def refined(module_eagerly):
+def refined():
   return bmshj_minnen.load(refine=effort.STEPS[1]).compress(_IMAGE)
 
 

@@ -10,7 +10,6 @@ import statistics
 import numpy as np
 import PIL.Image
 import pytest
-import tensorflow as tf
 from skimage import metrics as skimage_metrics
 
 import bmshj_minnen
@@ -22,7 +21,6 @@ from bmshj_minnen.evaluation import (
   rate_tables,
   report,
 )
-from bmshj_minnen.model_files import model_directory
 from tests import codecs, programs
 
 pytestmark = pytest.mark.usefixtures("module_eagerly")
@@ -37,8 +35,7 @@ def folder(tmp_path_factory):
   (folder / "photos").mkdir()
   for name, size in _SIZES.items():
     bmshj_minnen.write_image(str(folder / "photos" / name), codecs.photograph(*size))
-  typical = tf.constant(codecs.photograph(128, 128)[None])
-  model_directory.save(codecs.make_model("factorized"), folder / "small", typical)
+  codecs.save_model("factorized", folder / "small")
   return folder
 
 

@@ -41,10 +41,6 @@ needs_jax = pytest.mark.skipif(
 )
 
 
-def _replace(config_, **changes):
-  return type(config_)(**{**vars(config_), **changes})
-
-
 @functools.cache
 def _export(model, train, tf32=True):
   """Runs `export_step.export` in another process, since XLA keeps hundreds of megabytes.
@@ -150,14 +146,14 @@ class _Case:
     return [f"--steps={self.steps}", f"--save_every={self.save_every}", "--steps_per_call=3"]
 
 
-_CONSTANT = _replace(_TRAIN, schedule="constant", clip_norm=0.0)
+_CONSTANT = dataclasses.replace(_TRAIN, schedule="constant", clip_norm=0.0)
 _MANY_RATES = config.ModelConfig("scale_hyperprior", 4, 6, gain_lambdas=(0.005, 0.05))
 _OPTIONS = {"optimizer": "muon", "average": 0.5, "distortion": "ms_ssim", "crop": 192, "batch": 1}
 # All parts of priors, and every option. The priors left out have some parts of the joint one.
 _CASES = {
   "factorized": _Case(_FACTORIZED, _CONSTANT, 12, compared=4, tf32=False, save_every=4),
   "joint": _Case(_MODEL, _TRAIN, 4, compared=4),
-  "many_rates": _Case(_MANY_RATES, _replace(_TRAIN, **_OPTIONS), 2, compared=2),
+  "many_rates": _Case(_MANY_RATES, dataclasses.replace(_TRAIN, **_OPTIONS), 2, compared=2),
 }
 _LONG = _CASES["factorized"]
 
@@ -296,7 +292,7 @@ def test_the_result_is_a_model_that_codes_and_that_keras_trains_on(finished, tmp
   codec = bmshj_minnen.load(directory)
   assert codec.decompress(codec.compress(image)).shape == image.shape
   steps = case.steps + 2
-  loop.train(case.model, _replace(case.train, model_dir=str(directory), steps=steps))
+  loop.train(case.model, dataclasses.replace(case.train, model_dir=str(directory), steps=steps))
   assert [int(row["step"]) for row in _rows(directory)][-2:] == [case.steps, steps]
 
 
@@ -335,9 +331,9 @@ def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
 def fine_tuning(tmp_path_factory):
   """A run whose weights are those of the step of its fine-tuning, and that step."""
   folder = tmp_path_factory.mktemp("source")
-  source = trainer.build(_FACTORIZED, _replace(_TRAIN, seed=5))
+  source = trainer.build(_FACTORIZED, dataclasses.replace(_TRAIN, seed=5))
   model_directory.save(source.model, folder, tf.constant(_crops(1, _TRAIN)[0]))
-  train = _replace(_TRAIN, init_from=str(folder), precision_policy="mixed_bfloat16")
+  train = dataclasses.replace(_TRAIN, init_from=str(folder), precision_policy="mixed_bfloat16")
   return source, _export(_FACTORIZED, train)
 
 

@@ -75,7 +75,6 @@ def test_priors_share_one_file_of_latents_without_gains(folder):
   np.testing.assert_allclose(stored, y, rtol=2e-3, atol=1e-3)
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_equal_latents_give_equal_pictures_and_other_rates(folder):
   # Both round y to whole numbers.
   of_factorized, of_scales = (_rows(folder, p)[-1] for p in ("factorized", "scale_hyperprior"))
@@ -92,7 +91,6 @@ def test_bits_fall(folder):
   assert float(rows[1]["val_bpp"]) < float(rows[0]["val_bpp"])
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_resuming_repeats_an_uninterrupted_run(folder, tmp_path):
   config = _config(folder, "x", latents_of=str(folder / "source"), model_dir=str(tmp_path / "m"))
   loop.train(_MODEL, dataclasses.replace(config, steps=2))
