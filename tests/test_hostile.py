@@ -11,7 +11,7 @@ from bmshj_minnen.format.tables import MAX_VALUE
 from experiments.reliability import hostile, hostile_run
 from tests import codecs, programs
 
-_FILES = 100  # Files per kind and prior.
+_FILES = 50  # Files per kind and prior.
 _MAX_PIXELS = 2**16
 _ONE = pytest.mark.parametrize("case", ["factorized"], indirect=True)
 

@@ -129,8 +129,15 @@ def test_published_ms_ssim_is_in_decibels():
   np.testing.assert_allclose(published("ms_ssim")["bpg444"].quality, expected)
 
 
-def test_the_results_in_the_tree_belong_together():
+@pytest.fixture(scope="module")
+def kodak():
+  """The rows of the study on Kodak, and their tables."""
   rows = measurements.read_rows(_STUDY / "results" / "images.csv")
+  return rows, tables.all_tables(rows, "jpeg420")
+
+
+def test_the_results_in_the_tree_belong_together(kodak):
+  rows, text = kodak
   averages = json.loads((_STUDY / "results" / "averages.json").read_text())
   expected = [
     {name: None if value != value else value for name, value in entry.items()}  # JSON has no NaN.
@@ -138,7 +145,7 @@ def test_the_results_in_the_tree_belong_together():
   ]
   assert averages == expected
   assert {entry["images"] for entry in averages} == {24}
-  assert (_STUDY / "results" / "tables.md").read_text("utf-8") == tables.all_tables(rows, "jpeg420")
+  assert (_STUDY / "results" / "tables.md").read_text("utf-8") == text
 
 
 def _rows():
@@ -165,11 +172,11 @@ def test_tables_of_known_rates():
   assert evaluation_tables.models(_rows()) == ["ours", "single"]
 
 
-def test_published_curves_are_compared_with_on_all_kodak_images_alone():
-  kodak = measurements.read_rows(_STUDY / "results" / "images.csv")
-  assert left_out(kodak) == "" and "published bpg444" in tables.all_tables(kodak, "jpeg420")
+def test_published_curves_are_compared_with_on_all_kodak_images_alone(kodak):
+  all_rows, text = kodak
+  assert left_out(all_rows) == "" and "published bpg444" in text
   for rows, whose in [
-    ([row for row in kodak if row.image < "kodim04"], "these over 3 of them."),
+    ([row for row in all_rows if row.image < "kodim04"], "these over 3 of them."),
     (_rows(), "these over 2 photographs."),
   ]:
     text = tables.all_tables(rows, "jpeg420")

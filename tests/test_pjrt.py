@@ -9,7 +9,6 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
 import numpy as np
@@ -29,9 +28,8 @@ from tests import programs
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _JAX_PYTHON = _ROOT / ".venv-jax" / "bin" / "python"
-_MODEL = config.ModelConfig("joint", num_filters=8, latent_channels=12)
 # For tests that do not depend on the prior: its programs are small.
-_FACTORIZED = config.ModelConfig("factorized", num_filters=8, latent_channels=12)
+_FACTORIZED = config.ModelConfig("factorized", num_filters=4, latent_channels=6)
 _TRAIN = bmshj_minnen.TrainConfig(
   model_dir="unused", crop=64, batch=2, steps=20, schedule="cosine", learning_rate=1e-3
 )
@@ -39,25 +37,6 @@ _TRAIN = bmshj_minnen.TrainConfig(
 needs_jax = pytest.mark.skipif(
   not _JAX_PYTHON.exists(), reason="JAX is not installed: make .venv-jax/.installed"
 )
-
-
-@functools.cache
-def _export(model, train, tf32=True):
-  """Runs `export_step.export` in another process, since XLA keeps hundreds of megabytes.
-
-  Tests share the result and must not change it.
-  """
-  with tempfile.TemporaryDirectory() as folder:
-    path = pathlib.Path(folder) / "step.npz"
-    result = programs.run(f"""
-import pathlib
-from bmshj_minnen import ModelConfig, TrainConfig
-from experiments.pjrt import export_step, step_file
-step = export_step.export({model!r}, {train!r}, {tf32})
-step_file.save(pathlib.Path({str(path)!r}), step)
-""")
-    assert result.returncode == 0, result.stderr
-    return step_file.load(path)
 
 
 def _crops(steps, train):
@@ -78,30 +57,30 @@ def runner(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_compiler(tmp_path_factory):
-  """Makes JAX use the processor, compile each program once, and not optimize it for seconds."""
+  """Makes JAX use the processor, and compile each program once."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("JAX_PLATFORMS", "cpu")
     patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("jax")))
     patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
     yield
 
 
 def _environment():
-  names = ("PATH", "JAX_", "XLA_")
-  return {name: value for name, value in os.environ.items() if name.startswith(names)}
+  environment = {name: os.environ[name] for name in os.environ if name.startswith(("PATH", "JAX_"))}
+  # Optimization takes seconds.
+  return {**environment, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
 def _command(runner, step, crops, output, *flags):
   return [_JAX_PYTHON, runner, step, f"--train={crops}", f"--output={output}", "--as_is", *flags]
 
 
-def _run(*arguments, check=True):
+def _run(*arguments):
   return subprocess.run(
     _command(*arguments),
     cwd=arguments[0].parent,
     env=_environment(),
-    check=check,
+    check=True,
     capture_output=True,
     text=True,
   )
@@ -147,23 +126,54 @@ class _Case:
 
 
 _CONSTANT = dataclasses.replace(_TRAIN, schedule="constant", clip_norm=0.0)
-_MANY_RATES = config.ModelConfig("scale_hyperprior", 4, 6, gain_lambdas=(0.005, 0.05))
+_MANY_RATES = dataclasses.replace(_FACTORIZED, gain_lambdas=(0.005, 0.05))
 _OPTIONS = {"optimizer": "muon", "average": 0.5, "distortion": "ms_ssim", "crop": 192, "batch": 1}
-# All parts of priors, and every option. The priors left out have some parts of the joint one.
+# All parts of priors, and every option: the joint prior has the parts of the others.
 _CASES = {
-  "factorized": _Case(_FACTORIZED, _CONSTANT, 12, compared=4, tf32=False, save_every=4),
-  "joint": _Case(_MODEL, _TRAIN, 4, compared=4),
-  "many_rates": _Case(_MANY_RATES, dataclasses.replace(_TRAIN, **_OPTIONS), 2, compared=2),
+  "many_rates": _Case(_MANY_RATES, _CONSTANT, 12, compared=4, tf32=False, save_every=4),
+  "joint": _Case(
+    config.ModelConfig("joint", 4, 6), dataclasses.replace(_TRAIN, **_OPTIONS), 2, compared=2
+  ),
 }
-_LONG = _CASES["factorized"]
+_LONG = _CASES["many_rates"]
+
+_EXPORTS = """
+import gc, pathlib
+from bmshj_minnen import ModelConfig, TrainConfig
+from experiments.pjrt import export_step, step_file
+gc.disable()  # Tracing makes millions of objects, and this process ends soon.
+for path, arguments in {!r}.items():
+  step_file.save(pathlib.Path(path), export_step.export(*arguments))
+"""
 
 
-def _exported(case):
-  return _export(case.model, case.train, case.tf32)
+@pytest.fixture(scope="session")
+def fine_tuning(tmp_path_factory):
+  """A run from whose weights the step "fine_tuning" starts."""
+  folder = tmp_path_factory.mktemp("source")
+  source = trainer.build(_FACTORIZED, dataclasses.replace(_TRAIN, seed=5))
+  model_directory.save(source.model, folder, tf.constant(_crops(1, _TRAIN)[0]))
+  train = dataclasses.replace(_TRAIN, init_from=str(folder), precision_policy="mixed_bfloat16")
+  return source, train
+
+
+@pytest.fixture(scope="session")
+def exported(fine_tuning, tmp_path_factory):
+  """The folder with the step file of each case, and of "fine_tuning"; tests must not change them.
+
+  Another process exports them all, since XLA keeps hundreds of megabytes.
+  """
+  folder = tmp_path_factory.mktemp("exported")
+  runs = {name: (case.model, case.train, case.tf32) for name, case in _CASES.items()}
+  runs["fine_tuning"] = (_FACTORIZED, fine_tuning[1])
+  paths = {f"{folder / name}.npz": arguments for name, arguments in runs.items()}
+  result = programs.run(_EXPORTS.format(paths))
+  assert result.returncode == 0, result.stderr
+  return folder
 
 
 @pytest.fixture(scope="module")
-def finished(runner, tmp_path_factory):
+def finished(exported, runner, tmp_path_factory):
   """Case -> a folder with step.npz, crops.npy, held_out.npy and a whole run."""
 
   @functools.cache
@@ -172,7 +182,7 @@ def finished(runner, tmp_path_factory):
     crops = _crops(case.steps, case.train)
     np.save(folder / "crops.npy", crops.reshape(-1, *crops.shape[2:]))
     np.save(folder / "held_out.npy", crops[0])
-    step_file.save(folder / "step.npz", _exported(case))
+    shutil.copy(exported / f"{name}.npz", folder / "step.npz")
     flags = [*case.flags, f"--validation={folder / 'held_out.npy'}"]
     _run(runner, folder / "step.npz", folder / "crops.npy", folder / "run", *flags)
     return folder
@@ -222,7 +232,7 @@ def _stop(number, runner, folder, output):
 
 @needs_jax
 def test_a_run_that_is_killed_goes_on_as_if_it_had_not(finished, runner, tmp_path):
-  folder = finished("factorized")
+  folder = finished("many_rates")
   reached = _stop(signal.SIGKILL, runner, folder, tmp_path)
   assert 4 <= reached < _LONG.steps
   _run(runner, *_files(folder), tmp_path, *_LONG.flags)
@@ -253,29 +263,67 @@ table.forget_after(4)
 
 @needs_jax
 def test_a_run_that_is_interrupted_saves_where_it_is(finished, runner, tmp_path):
-  reached = _stop(signal.SIGINT, runner, finished("factorized"), tmp_path)
+  reached = _stop(signal.SIGINT, runner, finished("many_rates"), tmp_path)
   assert 4 <= reached < _LONG.steps
   assert int(_rows(tmp_path)[-1]["step"]) == reached
 
 
+_RUNS = """
+import json, sys
+import run_step
+ends = []
+for arguments in json.loads(sys.argv[1]):
+  sys.argv[1:] = arguments
+  try:
+    run_step.main()
+    ends.append(None)
+  except SystemExit as end:
+    ends.append(end.code)
+print("\\n" + json.dumps(ends))
+"""
+
+
+def _ends(runner, *runs):
+  """Runs one after the other in one process; returns the text with which each one exits.
+
+  Python shows such a text as a line of errors, and exits with status 1.
+  """
+  commands = [[str(word) for word in _command(runner, *arguments)[2:]] for arguments in runs]
+  result = subprocess.run(
+    [_JAX_PYTHON, "-c", _RUNS, json.dumps(commands)],
+    cwd=runner.parent,
+    env=_environment(),
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  assert result.stderr == ""
+  texts = json.loads(result.stdout.splitlines()[-1])
+  assert len(texts) == len(runs)
+  for text in texts:
+    assert text.startswith("error: ") and "\n" not in text
+  return texts
+
+
 @needs_jax
-@pytest.mark.parametrize(
-  ("rate", "what"),
-  [(1e30, "the validation is"), (1e30, "what the weights give is"), (np.inf, "the state is")],
-)
-def test_what_is_not_finite_is_not_saved(rate, what, finished, runner, tmp_path):
-  folder = finished("factorized")
-  step = step_file.load(folder / "step.npz")
-  step.state["learning_rate"] = np.float32(rate)
-  step_file.save(tmp_path / "step.npz", step)
-  flags = ["--save_every=1", "--steps=1"]
-  if "validation" in what:
-    flags.append(f"--validation={folder / 'held_out.npy'}")
-  files = tmp_path / "step.npz", folder / "held_out.npy", tmp_path / "run"
-  result = _run(runner, *files, *flags, check=False)
-  assert result.returncode == 1
-  assert f"{what} not finite near step 1: " in result.stderr.splitlines()[-1]
-  assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json"}
+def test_what_is_not_finite_is_not_saved(finished, runner, tmp_path):
+  folder = finished("many_rates")
+  validation = [f"--validation={folder / 'held_out.npy'}"]
+  reasons = [
+    (1e30, validation, "the validation is"),
+    (1e30, [], "what the weights give is"),
+    (np.inf, [], "the state is"),
+  ]
+  runs = []
+  for number, (rate, flags, _) in enumerate(reasons):
+    step = step_file.load(folder / "step.npz")
+    step.state["learning_rate"] = np.float32(rate)
+    step_file.save(tmp_path / f"{number}.npz", step)
+    files = tmp_path / f"{number}.npz", folder / "held_out.npy", tmp_path / str(number)
+    runs.append([*files, "--save_every=1", "--steps=1", *flags])
+  for text, (*_, what), (_, _, run, *_) in zip(_ends(runner, *runs), reasons, runs):
+    assert f"{what} not finite near step 1: " in text
+    assert {path.name for path in run.iterdir()} == {"run.json"}
 
 
 @needs_jax
@@ -299,7 +347,7 @@ def test_the_result_is_a_model_that_codes_and_that_keras_trains_on(finished, tmp
 @needs_jax
 @pytest.mark.usefixtures("eagerly")
 def test_the_model_alone_is_small_and_enough(finished, tmp_path):
-  folder = finished("factorized")
+  folder = finished("many_rates")
   for name in ("model.npz", "run.json", "metrics.csv"):
     shutil.copy(folder / "run" / name, tmp_path)
   small, whole = (
@@ -316,8 +364,8 @@ def test_the_model_alone_is_small_and_enough(finished, tmp_path):
     np.testing.assert_allclose(ours, exact, rtol=1e-3, atol=1e-3)
 
 
-def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
-  step = _exported(_LONG)
+def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(exported, tmp_path):
+  step = step_file.load(exported / "many_rates.npz")
   step_file.save(tmp_path / "half.npz", step, half=True)
   step_file.save(tmp_path / "full.npz", step)
   half, full = step_file.load(tmp_path / "half.npz"), step_file.load(tmp_path / "full.npz")
@@ -327,19 +375,10 @@ def test_a_file_of_half_the_size_starts_from_nearly_the_same_weights(tmp_path):
     assert half.state[name].dtype == value.dtype
 
 
-@pytest.fixture(scope="module")
-def fine_tuning(tmp_path_factory):
-  """A run whose weights are those of the step of its fine-tuning, and that step."""
-  folder = tmp_path_factory.mktemp("source")
-  source = trainer.build(_FACTORIZED, dataclasses.replace(_TRAIN, seed=5))
-  model_directory.save(source.model, folder, tf.constant(_crops(1, _TRAIN)[0]))
-  train = dataclasses.replace(_TRAIN, init_from=str(folder), precision_policy="mixed_bfloat16")
-  return source, _export(_FACTORIZED, train)
-
-
 @pytest.mark.usefixtures("eagerly")
-def test_fine_tuning_starts_from_the_given_weights(fine_tuning):
-  source, step = fine_tuning
+def test_fine_tuning_starts_from_the_given_weights(fine_tuning, exported):
+  source, _ = fine_tuning
+  step = step_file.load(exported / "fine_tuning.npz")
   target = trainer.build(_FACTORIZED, _TRAIN)
   for name, variable in variables.named(target).items():
     variable.assign(step.state[name])
@@ -348,30 +387,29 @@ def test_fine_tuning_starts_from_the_given_weights(fine_tuning):
   assert int(target.optimizer.iterations) == 0
 
 
-def _instructions(step):
-  """All instructions of the training step's program."""
-  module = hlo_pb2.HloModuleProto.FromString(step.programs["train"].hlo)
+def _instructions(path):
+  """All instructions of the training step's program in a step file."""
+  hlo = step_file.load(path).programs["train"].hlo
+  module = hlo_pb2.HloModuleProto.FromString(hlo)
   return [i for computation in module.computations for i in computation.instructions]
 
 
 _PRODUCTS = ("convolution", "dot")
 
 
-@pytest.mark.parametrize("name", ["factorized", "joint"])
-def test_products_are_rounded_to_tf32_only_where_that_is_allowed(name):
+@pytest.mark.parametrize("name", _CASES)
+def test_products_are_rounded_to_tf32_only_where_that_is_allowed(name, exported):
   highest = xla_data_pb2.PrecisionConfig.HIGHEST
-  case = _CASES[name]
   exact = {
     set(i.precision_config.operand_precision) == {highest}
-    for i in _instructions(_exported(case))
+    for i in _instructions(exported / f"{name}.npz")
     if i.opcode in _PRODUCTS
   }
-  assert exact == {not case.tf32}
+  assert exact == {not _CASES[name].tf32}
 
 
-def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods(fine_tuning):
-  _, step = fine_tuning
-  instructions = _instructions(step)
+def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods(exported):
+  instructions = _instructions(exported / "fine_tuning.npz")
   types = {
     opcode: {i.shape.element_type for i in instructions if i.opcode == opcode}
     for opcode in ("convolution", "log", "logistic")
@@ -380,22 +418,10 @@ def test_bfloat16_is_for_the_transforms_and_not_for_the_likelihoods(fine_tuning)
   assert types["log"] == types["logistic"] == {xla_data_pb2.F32}
 
 
-_RUNS = """
-import json, sys
-import run_step
-for arguments in json.loads(sys.argv[1]):
-  sys.argv[1:] = arguments
-  try:
-    run_step.main()
-  except SystemExit as end:
-    print(json.dumps(end.code))
-"""
-
-
 @needs_jax
 def test_wrong_input_is_one_line(finished, runner, tmp_path):
-  step, crops = _files(finished("factorized"))
-  run = finished("factorized") / "run"
+  step, crops = _files(finished("many_rates"))
+  run = finished("many_rates") / "run"
   (tmp_path / "cut.npz").write_bytes(step.read_bytes()[:5000])
   (tmp_path / "empty").mkdir()
   np.save(tmp_path / "grey.npy", np.zeros((3, 64, 64), np.uint8))
@@ -403,23 +429,10 @@ def test_wrong_input_is_one_line(finished, runner, tmp_path):
     (tmp_path / "no.npz", crops, tmp_path): "does not exist",
     (tmp_path / "cut.npz", crops, tmp_path): "not a whole",
     (run / "state.npz", crops, tmp_path): "not a step file",
-    (finished("joint") / "step.npz", crops, run): "of another step",
+    (*_files(finished("joint")), run): "of another step",
     (step, tmp_path / "empty", tmp_path): "none of the 0 files",
     (step, tmp_path / "grey.npy", tmp_path): "not uint8 [count, H, W, 3]",
     (step, tmp_path / "no", tmp_path): "neither a folder nor",
   }
-  # Python shows a text with which a program exits as a line of errors, and exits with status 1.
-  commands = [[str(word) for word in _command(runner, *files)[2:]] for files in reasons]
-  result = subprocess.run(
-    [_JAX_PYTHON, "-c", _RUNS, json.dumps(commands)],
-    cwd=runner.parent,
-    env=_environment(),
-    check=True,
-    capture_output=True,
-    text=True,
-  )
-  assert result.stderr == ""
-  texts = [json.loads(line) for line in result.stdout.splitlines()]
-  assert len(texts) == len(reasons)
-  for text, reason in zip(texts, reasons.values()):
-    assert text.startswith("error: ") and reason in text and "\n" not in text
+  for text, reason in zip(_ends(runner, *reasons), reasons.values()):
+    assert reason in text

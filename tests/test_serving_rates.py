@@ -11,7 +11,7 @@ from bmshj_minnen.serving.stock_module import StockModule
 from experiments.serving import comparisons
 from tests import altered, codecs
 
-_PRIOR = "mean_scale_hyperprior"  # Gains are applied outside of the prior; a context takes time.
+_PRIOR = "scale_hyperprior"  # Gains are applied outside of the prior; a context takes time.
 _QUALITIES = [1.0, 37.5, 50.0, 100.0]
 _OF_EXPORT = 37.5  # Not the default of models.
 _IMAGE = codecs.photograph(50, 37)
