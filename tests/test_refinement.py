@@ -64,7 +64,7 @@ def test_refined_files_have_less_rate_and_distortion_for_any_decoder(plain, refi
 
 
 def test_files_get_better_with_steps_at_low_rates_too(plain, refining):
-  """There ŷ, on which means depend, is far from y: many steps must not rely on estimated means."""
+  """Few steps mix symbols and many draw them; both hold where ŷ is far from y."""
   quality, losses = 10, []
   for codec in (plain, refining, bmshj_minnen.load(_MODEL, refine=refinement._FEW_STEPS + 4)):
     data = codec.compress(_IMAGE, quality=quality)

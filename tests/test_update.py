@@ -202,7 +202,7 @@ def test_tables_of_other_programs_stay(folder):
 
 
 def test_pictures_are_updated_too(folder):
-  """Those of the run may be replaced, as the manifest proves; one that was edited may not."""
+  """A picture of the run may be replaced, as the manifest proves; an edited one may not."""
   _compress(folder, "--update")
   decompress = {"program": "decompress", "source": "small", "target": "back"}
   done, result = _compress(folder, "--update", **decompress)
