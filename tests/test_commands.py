@@ -15,25 +15,44 @@ _PAGES = [
   *(_ROOT / name for name in ("README.md", "BUILD.md", "bmshj_minnen/pretrained/README.md")),
   *sorted((_ROOT / "experiments").glob("**/*.md")),
 ]
-# Each program is imported in its own process, for flags share names; other modules only once.
+# Each program is imported in a process of its own, for flags share names; and each command is
+# parsed in another one, where no command before it has set flags.
 _PARSE = """
-import importlib, json, os, sys
+import collections, importlib, json, os, sys
 from absl import flags
 import bmshj_minnen.corpus.pipeline, bmshj_minnen.evaluation.subjects
 import bmshj_minnen.evaluation.report, bmshj_minnen.serving.saved_models
 import bmshj_minnen.training.loop
-for number, (module, arguments) in enumerate(json.load(sys.stdin)):
+
+def forked(function, *arguments):
   child = os.fork()
   if child:
-    os.waitpid(child, 0)
-    continue
-  try:
-    importlib.import_module(module)
-    # What they do not know is for Beam's engine.
-    flags.FLAGS([module, *arguments], known_only=".beam_" in module)
-  except BaseException as error:
-    print(number, type(error).__name__, " ".join(str(error).split()), flush=True)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, arguments
+    return
+  function(*arguments)
   os._exit(0)
+
+def attempt(numbers, function, *arguments, **options):
+  try:
+    function(*arguments, **options)
+  except BaseException as error:
+    for number in numbers:
+      print(number, type(error).__name__, " ".join(str(error).split()), flush=True)
+    return False
+  return True
+
+def parse(module, commands):
+  if attempt(commands, importlib.import_module, module):
+    for number, arguments in commands.items():
+      # Beam's engine takes the flags that its programs do not know.
+      forked(lambda: attempt([number], flags.FLAGS, [module, *arguments], ".beam_" in module))
+
+programs = collections.defaultdict(dict)
+for number, (module, arguments) in enumerate(json.load(sys.stdin)):
+  programs[module][number] = arguments
+for program in programs.items():
+  forked(parse, *program)
 """
 
 
