@@ -1,5 +1,5 @@
 PYTHON := .venv/bin/python
-# uv takes a fifth of pip's time, but does not read pip's settings, such as another registry.
+# uv takes half pip's time, but does not read pip's settings, such as another registry.
 UV := $(shell command -v uv 2>/dev/null)
 install = { $(if $(UV),$(UV) pip install --quiet --compile-bytecode --python $(1) $(2) ||,) \
   $(1) -m pip --disable-pip-version-check install --quiet --use-pep517 $(2); }
