@@ -33,9 +33,9 @@ def forked(function, *arguments):
   function(*arguments)
   os._exit(0)
 
-def attempt(numbers, function, *arguments, **options):
+def attempt(numbers, function, *arguments):
   try:
-    function(*arguments, **options)
+    function(*arguments)
   except BaseException as error:
     for number in numbers:
       print(number, type(error).__name__, " ".join(str(error).split()), flush=True)

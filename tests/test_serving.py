@@ -2,14 +2,8 @@
 
 import functools
 import io
-import json
-import os
-import pathlib
 import shutil
 import struct
-import subprocess
-import sys
-import tempfile
 import zlib
 
 import numpy as np
@@ -55,55 +49,6 @@ def served(folder):
   return tf.saved_model.load(str(folder / "served" / "codec" / "1"))
 
 
-# Runs each script of a list of arguments, one a line, in a fork; prints its exit status.
-_SCRIPTS = """
-import gc, json, os, runpy, sys
-gc.disable()
-import tensorflow
-gc.freeze()  # Otherwise each fork's collector would visit, and so copy, all imported objects.
-gc.enable()
-for line in sys.stdin:
-  arguments, output = json.loads(line)
-  child = os.fork()
-  if child == 0:
-    output = os.open(output, os.O_WRONLY)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    sys.argv, sys.path[0] = arguments, os.path.dirname(arguments[0])
-    runpy.run_path(arguments[0], run_name="__main__")
-    break
-  print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_import():
-  """Lets scripts that compare run in forks of one process, which has imported TensorFlow alone."""
-  run = comparisons.run
-  environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-  pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-  with subprocess.Popen(
-    [sys.executable, "-c", _SCRIPTS], cwd="/", env=environment, text=True, **pipes
-  ) as process:
-
-    def forked(program, *arguments):
-      if program != sys.executable:
-        return run(program, *arguments)
-      with tempfile.NamedTemporaryFile() as output:
-        process.stdin.write(json.dumps([[*map(str, arguments)], output.name]) + "\n")
-        process.stdin.flush()
-        status = int(process.stdout.readline())
-        text = pathlib.Path(output.name).read_text()
-      if status:
-        raise ValueError(f"{arguments} failed: {text}")
-      return text
-
-    with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(comparisons, "run", forked)
-      yield
-    process.stdin.close()
-
-
 @pytest.fixture(scope="module")
 def compared(folder):
   """The folder with the files of both sides, and the number of equal files."""
@@ -114,7 +59,7 @@ def compared(folder):
 
   saved_model = folder / "served" / "codec" / "1"
   with pytest.MonkeyPatch.context() as patch:
-    # Its processes would import TensorFlow anew.
+    # Its processes import TensorFlow anew.
     patch.setattr(comparisons, "package_program", package_program)
     return folder, comparisons.check_codec(saved_model, folder / "joint", folder)
 
