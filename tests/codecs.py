@@ -9,10 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding.freezing import freeze
 from bmshj_minnen.data import finding
 from bmshj_minnen.format.frozen_prior import FrozenPrior
-from bmshj_minnen.model_files import model_directory
+from bmshj_minnen.model_files import snapshots
 
 N, M = 8, 12
 
@@ -67,19 +66,19 @@ def make_codec(
   prior: str, folder: pathlib.Path, **fields
 ) -> tuple[bmshj_minnen.Codec, FrozenPrior]:
   """Saves and loads `make_model(prior, **fields)`."""
-  model = save_model(prior, folder / prior, **fields)
-  return bmshj_minnen.load(folder / prior), freeze(model, _typical())
+  save_model(prior, folder / prior, **fields)
+  return bmshj_minnen.load(folder / prior), _snapshot(prior=prior, **fields).frozen
 
 
 def save_model(prior: str, directory: pathlib.Path, **fields) -> bmshj_minnen.Model:
   """Saves `make_model(prior, **fields)`, and returns it."""
-  model = make_model(prior=prior, **fields)
-  model_directory.save(model, directory, _typical())
-  return model
+  _snapshot(prior=prior, **fields).write(directory)
+  return make_model(prior=prior, **fields)
 
 
-def _typical():
-  return tf.constant(photograph(128, 128)[None])
+@functools.cache
+def _snapshot(**fields):
+  return snapshots.take(make_model(**fields), tf.constant(photograph(128, 128)[None]))
 
 
 def frozen_parameters(

@@ -8,10 +8,10 @@ import bmshj_minnen
 from bmshj_minnen import config, entropy
 from bmshj_minnen.coding import mixture_symbols, tensors
 from bmshj_minnen.coding.arrays import Arrays
+from bmshj_minnen.coding.range_coder import RangeCoder
 from bmshj_minnen.format import mixture_integers
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.tables import MAX_VALUE
-from bmshj_minnen.portable.range_coder import RangeCoder
 from tests import execution, variants
 
 _STEP = 2.0**-5

@@ -10,13 +10,13 @@ import tensorflow as tf
 import bmshj_minnen
 from bmshj_minnen import portable
 from bmshj_minnen.coding.latent_coder import LatentCoder
+from bmshj_minnen.coding.range_coder import RangeCoder
 from bmshj_minnen.config import PRIORS
 from bmshj_minnen.entropy import range_coder
 from bmshj_minnen.format.tables import MAX_VALUE
 from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.model_files.codec_files import read_prior
 from bmshj_minnen.portable import loading
-from bmshj_minnen.portable.range_coder import RangeCoder
 from tests import codecs, test_foreign_networks
 
 _RATES = {"prior": "joint", "gain_lambdas": (0.002, 0.128)}

@@ -111,8 +111,9 @@ class CompiledLayer:
   def products(self, parts: Any) -> Any:
     """Scaled weights^T input: [2, n, fan_in] from `split` -> [n, out] float64."""
     xp = self._xp
-    shape = [NUM_PARTS * xp.shape(parts)[1], self.fan_in]
-    rows = xp.reshape(xp.cast(parts, self._dtype), shape)
+    # Without inputs, -1 could be any number.
+    count = -1 if self.fan_in else NUM_PARTS * xp.shape(parts)[1]
+    rows = xp.reshape(xp.cast(parts, self._dtype), [count, self.fan_in])
     high, low = xp.split(xp.cast(self._product(rows), xp.float64), NUM_PARTS)
     return high + low
 

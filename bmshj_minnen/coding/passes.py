@@ -170,8 +170,11 @@ class Wavefront:
     step = xp.range(*steps)
     first_row, count = self._positions(step, *size)
     ends = xp.cumsum(count)
-    row = (xp.repeat(first_row - (ends - count), count) + xp.range(ends[-1]))[:, None]
-    step = xp.repeat(step, count)[:, None]
+    position = xp.range(ends[-1])
+    # In graphs `repeat` takes six times as many operations.
+    index = xp.searchsorted(ends, position + 1)
+    row = (xp.gather(first_row - (ends - count), index) + position)[:, None]
+    step = xp.gather(step, index)[:, None]
 
     def slot(step, row):
       return step % reach.steps * most + row % most

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import tensors
+from bmshj_minnen.coding.arrays import Arrays
 from bmshj_minnen.coding.fixed_point import INT16_MAX
 from bmshj_minnen.coding.mixture_symbols import Cumulatives
 from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.prior_coder import PriorCoder
-from bmshj_minnen.entropy.range_coder import RangeCoder
+from bmshj_minnen.coding.range_coder import RangeCoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior, slice_name
 from bmshj_minnen.format.mixture_integers import LOGIT_STEP, MASS_BITS
 from bmshj_minnen.format.tables import PRECISION
@@ -49,20 +49,20 @@ def check_codec(model: Model, frozen: FrozenPrior, images: tf.Tensor) -> None:
   z_hat = None
   if model.h_a is not None:
     z_hat = tf.round(model.hyper_analysis(y))
-  networks = IntegerNetworks(frozen, "float64", tensors)
-  coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), tensors)
-  empty = tf.zeros([0, 0, coder.z_channels])
-  sent_z = empty if z_hat is None else z_hat[0]
+  # Arrays, because graphs for so few latents take longer to make than to run.
+  networks = IntegerNetworks(frozen, "float64")
+  coder = PriorCoder(frozen, networks, RangeCoder(frozen.tables), Arrays)
+  sent_z = np.zeros([0, 0, coder.z_channels]) if z_hat is None else z_hat[0].numpy()
   _check_tables(model, frozen, coder.z_channels)
-  payload, y_hat = coder.encode(y[0], sent_z)
+  payload, y_hat = coder.encode(y[0].numpy(), sent_z)
   _check_parts(model, frozen, networks, tf.round(y), z_hat)
-  height, width = y.shape[1:3]
-  decoded, decoded_z, is_whole = coder.decode(payload, height, width)
+  decoded, decoded_z, is_whole = coder.decode(payload, *y.shape[1:3])
   same = np.array_equal(decoded, y_hat) and (z_hat is None or np.array_equal(decoded_z, sent_z))
-  if not (same and bool(is_whole)):
+  if not (same and is_whole):
     raise ValueError("the entropy coder does not give back the latents of a picture")
-  if not _saturates(model, frozen, networks, y_hat[None], z_hat):
-    _check_size(model, payload, y_hat[None], z_hat)
+  y_hat = tf.constant(y_hat[None])
+  if not _saturates(model, frozen, networks, y_hat, z_hat):
+    _check_size(model, payload, y_hat, z_hat)
 
 
 def _saturates(model, frozen, networks, y_hat, z_hat):
@@ -83,7 +83,7 @@ def _check_parts(model, frozen, networks, y_hat, z_hat):
     return
   height, width, channels = y_hat.shape[1:]
   psi = None
-  fixed_psi = networks.psi(tf.zeros([0, 0, 0]) if z_hat is None else z_hat[0], height, width)
+  fixed_psi = networks.psi(None if z_hat is None else z_hat[0].numpy(), height, width)
   if z_hat is not None:
     psi = model.hyper_synthesis(z_hat, tf.shape(y_hat))
   if model.g_cm is not None and psi is not None:
@@ -97,13 +97,15 @@ def _check_parts(model, frozen, networks, y_hat, z_hat):
       layer = frozen.layers[name]
       phi = (seen @ layer.weights + layer.bias) * layer.scale
       _check_network(name, phi, g_cm(y_hat))
-      neighbours = networks.split(tf.constant(seen, tf.float32))
+      neighbours = networks.split(seen)
     parameters.append(networks.parameters(networks.prepare(fixed_psi, part), neighbours, part))
   *logits, mean, scale = (
     tf.reshape(x, [height * width, *x.shape[3:]]).numpy() for x in model.parameters(psi, y_hat)
   )
   name = "h_s" if model.g_ep is None else "g_ep"
-  *fixed_logits, fixed_mean, fixed_index = (joined(x, channels).numpy() for x in zip(*parameters))
+  *fixed_logits, fixed_mean, fixed_index = (
+    np.asarray(joined(x, channels)) for x in zip(*parameters)
+  )
   for fixed, logit in zip(fixed_logits, logits):
     logit = np.clip(logit / LOGIT_STEP, -INT16_MAX - 1, INT16_MAX) * LOGIT_STEP
     if not _rms(fixed * LOGIT_STEP - logit) <= _MAX_ERROR * _rms(logit) + _MAX_MEAN_ERROR:
@@ -191,11 +193,11 @@ def _check_mixture(model, frozen):
   logits, means, index = np.broadcast_arrays(
     np.array([0.0, -1.0])[:, None], np.array([0.25, -0.75])[:, None], scales, np.zeros(shape)
   )[:3]
-  cumulatives = Cumulatives(frozen, tensors)
+  cumulatives = Cumulatives(frozen, Arrays)
   prepared = cumulatives.prepare(logits / LOGIT_STEP, np.round(means / frozen.y_step), index)
-  number = tf.constant(np.repeat(values, len(scales)))
+  number = np.repeat(values, len(scales))
   mass = cumulatives.below(prepared, number + 1) - cumulatives.below(prepared, number)
-  mass = np.reshape(mass / tf.reduce_sum(prepared[0], 0) / 2**MASS_BITS, [-1, len(scales)])
+  mass = np.reshape(mass / np.sum(prepared[0], 0) / 2**MASS_BITS, [-1, len(scales)])
   given = (np.float32(x) for x in (logits, means, model.conditional.scales[index]))
   y_hat = np.broadcast_to(np.float32(values)[:, None], mass.shape)
   _check_masses(model, model.conditional.bits(y_hat, *given), mass)
@@ -212,7 +214,7 @@ def _check_masses(model, bits, masses):
 def _check_size(model, payload, y_hat, z_hat):
   rate = model.rate(y_hat, z_hat)
   estimate = float(rate.y_bits[0] + rate.z_bits[0])
-  bits = 8.0 * len(payload.numpy())
+  bits = 8.0 * len(payload)
   if not abs(bits - estimate) <= _MAX_BITS_ERROR * estimate + _FEW_BITS:
     raise ValueError(
       f"files would be another model's: a picture takes {bits:.0f} bits where the model estimates "

@@ -18,7 +18,7 @@ class PriorCoder:
   Args:
     frozen: the integer prior.
     networks: its networks, for arrays or for tensors.
-    range_coder: `portable.range_coder.RangeCoder` for arrays, `entropy.range_coder.RangeCoder` for
+    range_coder: `coding.range_coder.RangeCoder` for arrays, `entropy.range_coder.RangeCoder` for
       tensors.
     xp: the namespace of arrays or of tensors, see `arrays`.
 

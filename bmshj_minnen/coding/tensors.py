@@ -84,10 +84,16 @@ class Product:
     ]
 
   def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    if len(self._blocks) == 1:
+      return _products(x, self._blocks[0])
     parts = tf.split(x, [blocks[0].shape[0] for blocks in self._blocks], 1)
-    return tf.add_n(
-      [tf.concat([_matmul(x, b) for b in blocks], 1) for x, blocks in zip(parts, self._blocks)]
-    )
+    return tf.add_n([_products(part, blocks) for part, blocks in zip(parts, self._blocks)])
+
+
+def _products(x, blocks):
+  """The product of x and of blocks that are next to each other."""
+  products = [_matmul(x, block) for block in blocks]
+  return products[0] if len(products) == 1 else tf.concat(products, 1)
 
 
 def _matmul(a, b):

@@ -10,7 +10,7 @@ import tensorflow_compression as tfc
 
 from bmshj_minnen import config
 from bmshj_minnen.entropy.densities import Family, family_of
-from bmshj_minnen.entropy.range_coder import table_builder
+from bmshj_minnen.entropy.range_coder import build_tables
 from bmshj_minnen.format.tables import Tables
 
 __all__ = ["Conditional", "scale_table"]
@@ -94,4 +94,4 @@ class Conditional:
 def _coding_tables(family):
   scale = tf.constant(scale_table(family.min_scale))
   density = family.distribution(loc=tf.zeros([], tf.float64), scale=scale)
-  return table_builder(tfc.UniformNoiseAdapter(density))()
+  return build_tables(tfc.UniformNoiseAdapter(density), in_graph=True)

@@ -12,6 +12,7 @@ from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.prior_coder import PriorCoder
+from bmshj_minnen.coding.range_coder import RangeCoder
 from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
@@ -20,7 +21,6 @@ from bmshj_minnen.model_files.codec_files import Shipped, read_prior, read_weigh
 from bmshj_minnen.portable import manifest
 from bmshj_minnen.portable.onnx_networks import OnnxNetworks
 from bmshj_minnen.portable.onnx_transforms import OnnxTransforms
-from bmshj_minnen.portable.range_coder import RangeCoder
 from bmshj_minnen.portable.sessions import CPU, Sessions
 from bmshj_minnen.quality import Dial
 

@@ -16,6 +16,10 @@ from bmshj_minnen.serving.graph_errors import label, refuse_if, refuse_size
 
 __all__ = ["CodecModule"]
 
+_PARTS = graph_reading.Parts(
+  *(tf.TensorSpec([], t) for t in (tf.int32, tf.int32, tf.float32, tf.string, tf.int64))
+)
+
 
 class CodecModule(tf.Module):
   """The operations of `Codec` on batches, as graphs that need tensorflow-compression's ops.
@@ -32,6 +36,14 @@ class CodecModule(tf.Module):
     super().__init__()
     self._codec = codec
     self._variables = codec.graphs.variables
+    image = tf.TensorSpec([None, None, 3], tf.uint8)
+    number, quality = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
+    # Several signatures call these, so they are traced once.
+    compress = _trace(self._compress_item, image=image, quality=quality)
+    decompress = _trace(self._decompress_item, index=number, **_PARTS._asdict())
+    # Hidden in functions; otherwise they would be saved once more, as attributes.
+    self._compress = lambda *item: compress(*item)
+    self._decompress = lambda *item: decompress(*item)
 
   def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Traces all signatures; names of byte strings end in `_bytes`, which REST needs for base64."""
@@ -131,7 +143,9 @@ class CodecModule(tf.Module):
     ]
     payload = refuse_if(tf.reduce_any(odd), message, parts.payload)
     spec = tf.TensorSpec([None, None, 3], tf.uint8)
-    return {"pixels": _each(self._decompress, parts._replace(payload=payload), spec)}
+    return {
+      "pixels": _each(lambda item: self._decompress(*item), parts._replace(payload=payload), spec)
+    }
 
   def decompress_png(self, file_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
     """Files [B] string of images of any sizes -> `png_bytes` [B] string.
@@ -141,11 +155,11 @@ class CodecModule(tf.Module):
     """
 
     def one(item):
-      return tf.io.encode_png(self._decompress(item))
+      return tf.io.encode_png(self._decompress(*item))
 
     return {"png_bytes": _each(one, self._unpack(file_bytes), tf.string)}
 
-  def _compress(self, image, quality):
+  def _compress_item(self, image, quality):
     y, z_hat = self._codec.graphs.analyze(image, quality)
     payload, _ = self._codec.graphs.encode(y, z_hat)
     shape = tf.shape(image)
@@ -164,15 +178,12 @@ class CodecModule(tf.Module):
       message = [label("file_bytes", index), refusal.message]
       return parts._replace(payload=refuse_if(refusal.is_due, message, parts.payload))
 
-    types = (tf.int32, tf.int32, tf.float32, tf.string, tf.int64)
-    specs = graph_reading.Parts(*(tf.TensorSpec([], t) for t in types))
-    parts = _each(one, (file_bytes,), specs)
+    parts = _each(one, (file_bytes,), _PARTS)
     pixels = tf.reduce_sum(tf.cast(parts.height, tf.int64) * tf.cast(parts.width, tf.int64))
     message = ["images too large together: ", tf.strings.as_string(pixels), f" pixels of {limit}"]
     return parts._replace(payload=refuse_if(pixels > limit, message, parts.payload))
 
-  def _decompress(self, item):
-    index, height, width, quality, payload, payload_start = item
+  def _decompress_item(self, index, height, width, quality, payload, payload_start):
     y_hat, _, whole = self._codec.graphs.decode(payload, height, width)
     length = tf.strings.as_string(tf.strings.length(payload))
     message = graph_reading.message_graph(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from bmshj_minnen.coding.range_coder import Encoder, RangeCoder
 from bmshj_minnen.format.tables import MAX_VALUE, PRECISION, Tables, concatenate
-from bmshj_minnen.portable.range_coder import Encoder, RangeCoder
 
 _WHOLE = 2**PRECISION
 
