@@ -1,5 +1,7 @@
 """Converts bytes to numbers and numbers to bytes within a graph."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -24,6 +26,21 @@ def number(
   Returns:
     [...] int64.
   """
+  position = tf.convert_to_tensor(position, tf.int64)
+  if tf.executing_eagerly():
+    return _number(octets, position, size, little_endian)
+  return _number_function(size, little_endian)(octets, position)
+
+
+@functools.cache
+def _number_function(size, little_endian):
+  """A function that a graph calls at many places; each place would take a dozen operations."""
+  return tf.function(
+    functools.partial(_number, size=size, little_endian=little_endian), autograph=False
+  )
+
+
+def _number(octets, position, size, little_endian):
   places = [256**place for place in range(size)]
   digits = tf.cast(_read(octets, position, size), tf.int64)
   return tf.reduce_sum(digits * (places if little_endian else places[::-1]), -1)

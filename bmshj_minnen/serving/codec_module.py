@@ -39,9 +39,11 @@ class CodecModule(tf.Module):
     image = tf.TensorSpec([None, None, 3], tf.uint8)
     number, quality = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
     # Several signatures call these, so they are traced once.
+    read = _trace(self._read_item, index=number, data=tf.TensorSpec([], tf.string))
     compress = _trace(self._compress_item, image=image, quality=quality)
     decompress = _trace(self._decompress_item, index=number, **_PARTS._asdict())
     # Hidden in functions; otherwise they would be saved once more, as attributes.
+    self._read = lambda *item: read(*item)
     self._compress = lambda *item: compress(*item)
     self._decompress = lambda *item: decompress(*item)
 
@@ -82,8 +84,7 @@ class CodecModule(tf.Module):
 
     def one(item):
       index, data, quality = item
-      image = image_decoding.read(data, label("image_bytes", index), self._codec.max_pixels)
-      return self._compress(image, quality)
+      return self._compress(self._read(index, data), quality)
 
     batch = (image_bytes, self._qualities(quality, image_bytes))
     return {"file_bytes": _each(one, batch, tf.string)}
@@ -158,6 +159,9 @@ class CodecModule(tf.Module):
       return tf.io.encode_png(self._decompress(*item))
 
     return {"png_bytes": _each(one, self._unpack(file_bytes), tf.string)}
+
+  def _read_item(self, index, data):
+    return image_decoding.read(data, label("image_bytes", index), self._codec.max_pixels)
 
   def _compress_item(self, image, quality):
     y, z_hat = self._codec.graphs.analyze(image, quality)

@@ -17,6 +17,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen import train
 from bmshj_minnen.command_line import usage
 from bmshj_minnen.losses import Losses
+from bmshj_minnen.runtime.graph import without_autograph
 from bmshj_minnen.training import trainer
 from bmshj_minnen.training.train_config import TrainConfig
 from experiments.pjrt import step_file, variables
@@ -73,7 +74,7 @@ def _compile(function, shape, named, losses, results=()):
 
   @tf.function(jit_compile=True, input_signature=[tf.TensorSpec(shape, tf.uint8)])
   def program(x):
-    return [*function(x), *(named[name].read_value() for name in results)]
+    return [*without_autograph(function, x), *(named[name].read_value() for name in results)]
 
   concrete = program.get_concrete_function()
   names = {id(variable.handle): name for name, variable in named.items()}
