@@ -24,6 +24,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen import entropy, layers
 from bmshj_minnen.format import orders
 from bmshj_minnen.layers import quantizers
+from bmshj_minnen.layers.chain import Chain
 from bmshj_minnen.quality import default_lambda
 
 __all__ = ["Model", "Rate"]
@@ -112,23 +113,21 @@ class Model(tf.keras.Model):
     self.g_ep = layers.per_slice([networks.g_ep() for _ in masks])
 
   def _create_variables(self):
-    """Calls all layers, because Keras makes the variables of most layers at their first call."""
-    side = cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
-    x = tf.zeros([1, side, side, 3])
-    y = self.analysis(x)
-    latents = [1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, self.config.latent_channels]
-    _check_shape("g_a", x, y, latents)
-    psi = None
+    """Builds all layers, and checks the shapes of their results."""
+    config, side = self.config, cfg.LATENT_STRIDE * cfg.HYPER_STRIDE
+    x, z = [1, side, side, 3], [1, 1, 1, config.num_filters]
+    y = [1, cfg.HYPER_STRIDE, cfg.HYPER_STRIDE, config.latent_channels]
+    psi = [*y[:3], config.psi_channels]
+    _build("g_a", self.g_a, x, y)
     if self.h_a is not None:
-      z = self.hyper_analysis(y)
-      _check_shape("h_a", y, z, [1, 1, 1, self.config.num_filters])
-      psi = self.hyper_synthesis(z, y.shape)
-      _check_shape("h_s", z, psi, [*latents[:3], self.config.psi_channels])
+      _build("h_a", self.h_a, y, z)
+      _build("h_s", self.h_s, z, psi)
     for g_cm, g_ep in self._contexts:
-      features = self._features(psi, y, g_cm)
-      parameters = self.config.parameter_channels // len(self._contexts)
-      _check_shape("g_ep", features, g_ep(features), [*latents[:3], parameters])
-    _check_shape("g_s", y, self.synthesis(y), x.shape)
+      features = self._features(None if self.h_s is None else tf.zeros(psi), tf.zeros(y), g_cm)
+      _build(
+        "g_ep", g_ep, features.shape, [*y[:3], config.parameter_channels // len(self._contexts)]
+      )
+    _build("g_s", self.g_s, y, x)
     self.built = True
 
   def _lambdas(self, lmbda, batch):
@@ -346,7 +345,14 @@ class Model(tf.keras.Model):
     return self.forward(y, lmbda, straight_through, quantizers.rounding)
 
 
-def _check_shape(name, source, result, expected):
-  if result.shape != expected:
-    shapes = (source.shape, tf.TensorShape(expected), result.shape)
-    raise ValueError(f"{name} must make of {shapes[0]} {shapes[1]}, not {shapes[2]}")
+def _build(name, network, shape, expected):
+  """Creates a network's variables, and refuses results of another shape than expected."""
+  if isinstance(network, Chain):
+    with tf.name_scope(network.name):
+      network.build(shape)
+    result = tf.TensorShape(network.compute_output_shape(shape))
+  else:  # Keras makes the variables of most layers at their first call.
+    result = network(tf.zeros(shape)).shape
+  if result != expected:
+    shape, expected = map(tf.TensorShape, (shape, expected))
+    raise ValueError(f"{name} must make of {shape} {expected}, not {result}")

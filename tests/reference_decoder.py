@@ -7,7 +7,7 @@ file.
 import hashlib
 import json
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -723,7 +723,9 @@ def decode_mixtures(coder: RangeDecoder, model: Model, outputs: np.ndarray) -> n
   components = model.config.components
   groups = saturated(np.rint(outputs)).astype(np.int64).reshape(len(outputs), 3, components, -1)
   logits, means, scales = groups.transpose(1, 0, 3, 2).reshape(3, -1, components).tolist()
-  latents = [MixedLatent(model, *of) for of in zip(logits, means, scales)]
+  zeros = [table.cdf[1] for table in model.y_tables]
+  halves = [(one + other) // 2 for one, other in zip(zeros, zeros[1:])]  # They increase.
+  latents = [MixedLatent(model, halves, *of) for of in zip(logits, means, scales)]
   while any(latent.is_open for latent in latents):
     still = [latent for latent in latents if latent.is_open]
     tables = np.array([latent.table() for latent in still])
@@ -735,15 +737,19 @@ def decode_mixtures(coder: RangeDecoder, model: Model, outputs: np.ndarray) -> n
 class MixedLatent:
   """A latent whose number is asked for."""
 
-  def __init__(self, model: Model, logits: list[int], means: list[int], scales: list[int]):
-    exponentials = model.mixture["exponentials"].tolist()
-    inverse = model.mixture["inverse_scales"].tolist()
-    self.weights = [exponentials[min(max(logits) - logit, 1024)] for logit in logits]
-    self.means = means
-    self.inverse = [inverse[min(max(scale, 0), SCALES - 1)] for scale in scales]
+  def __init__(
+    self,
+    model: Model,
+    halves: list[int],
+    logits: list[int],
+    means: list[int],
+    scales: list[int],
+  ):
+    exponentials, inverse = model.mixture["exponentials"], model.mixture["inverse_scales"]
+    self.weights = [int(exponentials[min(max(logits) - logit, 1024)]) for logit in logits]
+    self.means, self.halves = means, halves
+    self.inverse = [int(inverse[min(max(scale, 0), SCALES - 1)]) for scale in scales]
     self.cumulative, self.unit = model.mixture["cumulative"], model.unit
-    zeros = [table.cdf[1] for table in model.y_tables]
-    self.halves = [(one + other) // 2 for one, other in zip(zeros, zeros[1:])]
     total = sum(self.weights)
     mean = 2 * sum(w * m for w, m in zip(self.weights, means)) + self.unit * total
     self.center = min(max(mean // (2 * self.unit * total), -32766), 32767)
@@ -780,7 +786,7 @@ class MixedLatent:
     below = self.below(self.low)
     whole, part = self.below(self.high) - below, self.below(self.middle) - below
     q = part * 65536 // whole if whole else 32768
-    return sum(half < q for half in self.halves)
+    return bisect_left(self.halves, q)
 
   def take(self, value: int) -> None:
     """Takes an answer."""

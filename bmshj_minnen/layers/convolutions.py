@@ -125,6 +125,9 @@ class Convolution(tfc.SignalConv2D):
       self.activation.hold(beta, gamma)
 
   def build(self, input_shape):
+    if isinstance(self.activation, tf.keras.layers.Layer) and not self.activation.built:
+      with tf.name_scope(f"{self.name}/{self.activation.name}"):
+        self.activation.build((*input_shape[:-1], self.filters))
     if self._constants is not None:
       tf.keras.layers.Layer.build(self, input_shape)
       return
