@@ -121,6 +121,13 @@ def test_steps_are_the_smallest_powers_of_two_that_reach_the_headroom(peak):
   assert peak < 1e-6 or step / 2 * (2**15 - 1) < 4 * peak
 
 
+@pytest.fixture
+def probe_anew(monkeypatch):
+  """Forgets the result of an earlier probe."""
+  monkeypatch.setattr(tensors, "_exact_dtype", tensors._exact_dtype.__wrapped__)
+
+
+@pytest.mark.usefixtures("probe_anew")
 def test_the_probe_accepts_exact_products_and_falls_back_from_inexact_ones(monkeypatch, caplog):
   assert tensors.exact_dtype() == "float32"
   matmul = tf.matmul
@@ -153,7 +160,8 @@ def _in_graph(layer):
   return Graph(lambda x: layer(fixed_point.split(x)), spec)
 
 
-def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(bfloat16, caplog):
+@pytest.mark.usefixtures("probe_anew", "bfloat16")
+def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(caplog):
   generator = np.random.default_rng(3)
   layer = _extreme_layer(generator)
   x = generator.integers(-(2**15), 2**15, size=(33, _FAN_IN))
@@ -164,6 +172,22 @@ def test_the_probe_sees_mixed_precision_and_what_it_chooses_is_exact(bfloat16, c
   plain = _in_graph(CompiledLayer(layer, "float32", tensors))(x.astype(np.float32)).numpy()
   rounds = (plain != _expected(layer, x)).any()
   assert (dtype == "float64") == rounds == ("float32 are not exact" in caplog.text)
+
+
+def test_each_setting_of_the_optimizer_is_probed_once(monkeypatch):
+  probed = []
+  monkeypatch.setattr(
+    fixed_point, "exact_dtype", lambda *_: probed.append(1) or f"of probe {len(probed)}"
+  )
+  option = "auto_mixed_precision_onednn_bfloat16"
+  tensors._exact_dtype.cache_clear()
+  try:
+    assert [tensors.exact_dtype() for _ in range(2)] == ["of probe 1"] * 2
+    tf.config.optimizer.set_experimental_options({option: True})
+    assert tensors.exact_dtype() == "of probe 2"
+  finally:
+    tf.config.optimizer.set_experimental_options({option: False})
+    tensors._exact_dtype.cache_clear()
 
 
 def test_graphs_of_other_processes_are_exact_under_mixed_precision(bfloat16):

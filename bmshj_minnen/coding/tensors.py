@@ -8,6 +8,7 @@ other processes use BatchMatMulV3, which is slower but not rewritten in float32 
 
 import contextlib
 import contextvars
+import functools
 import sys
 from collections.abc import Iterator
 from typing import Callable
@@ -17,7 +18,7 @@ import tensorflow as tf
 
 from bmshj_minnen.coding import fixed_point
 from bmshj_minnen.format.frozen_prior import FixedLayer
-from bmshj_minnen.runtime.graph import Graph
+from bmshj_minnen.runtime.graph import Graph, rewriting
 
 __all__ = [
   "Product",
@@ -142,6 +143,13 @@ def exact_dtype() -> str:
   Raises:
     RuntimeError: no dtype has exact products.
   """
+  return _exact_dtype(rewriting())
+
+
+@functools.cache
+def _exact_dtype(settings):
+  """The dtype under these settings; the rest does not change while a process runs."""
+  del settings
   return fixed_point.exact_dtype(_compute, "what tf.config.optimizer rewrites in graphs")
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bmshj_minnen.runtime.forking import refuse_forked
 
-__all__ = ["Graph", "traced", "without_autograph"]
+__all__ = ["Graph", "rewriting", "traced", "without_autograph"]
 
 
 def traced(
@@ -76,10 +76,16 @@ def without_autograph(function: Callable, *args: Any) -> Any:
     return function(*args)
 
 
-def _mixed_precision():
-  """The options for mixed precision that are on."""
+def rewriting() -> frozenset[str]:
+  """The settings that change how functions run: names of the optimizer's options, and others."""
   options = tf.config.optimizer.get_experimental_options()
-  return {name for name, on in options.items() if on and name.startswith("auto_mixed_precision")}
+  options["jit"] = tf.config.optimizer.get_jit()
+  options["eager"] = tf.config.functions_run_eagerly()
+  return frozenset(name for name, on in options.items() if on)
+
+
+def _mixed_precision():
+  return {name for name in rewriting() if name.startswith("auto_mixed_precision")}
 
 
 def _tensor(value, spec):
