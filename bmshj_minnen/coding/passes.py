@@ -171,7 +171,7 @@ class Wavefront:
     first_row, count = self._positions(step, *size)
     ends = xp.cumsum(count)
     position = xp.range(ends[-1])
-    # In graphs `repeat` takes six times as many operations, and memory for a square of steps.
+    # In graphs `repeat` takes six times as many operations.
     index = xp.searchsorted(ends, position + 1)
     row = (xp.gather(first_row - (ends - count), index) + position)[:, None]
     step = xp.gather(step, index)[:, None]
