@@ -1,28 +1,37 @@
 """Runs programs in forks of one process that has imported TensorFlow.
 
 Each fork imports the program and its modules anew, and is a separate process, with its own
-arguments, directory, environment and streams; only the import of TensorFlow is shared. Tests of the
-start itself, such as silencing TensorFlow or pausing the garbage collector, start a new Python.
+arguments, directory, environment and streams; only the imports of other packages are shared. Tests
+of the start itself, such as silencing TensorFlow or pausing the garbage collector, start a new
+Python. So do tests of its end: a fork leaves without taking the imported packages apart, which
+would take as long as many programs.
 """
 
 import atexit
 import contextlib
 import functools
 import gc
+import importlib
 import json
 import os
 import pathlib
 import re
 import runpy
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from typing import Any, Optional, Union
 
 _ROOT = pathlib.Path(__file__).parent.parent
+# Packages that most programs import; and those of some programs, for these alone.
+_PACKAGES = ("PIL.Image", "keras", "onnxruntime", "tensorflow_compression", "tqdm.contrib.logging")
+_BEAM = ("apache_beam",)
+_PACKAGES_OF = {"beam_compress": _BEAM, "beam_decompress": _BEAM}
 _PROGRESS = re.compile(r"^\d+ of \d+ files, .* each, .* left\n", re.MULTILINE)
 
 
@@ -139,63 +148,101 @@ def _server():
 
 def _serve(connection):
   """Returns in each fork, with the program to run; ends with the connection."""
+  statuses = {}  # Handle of a fork -> its number, and the socket that gets its exit status.
   while True:
+    ready, _, _ = select.select([connection, *statuses], [], [])
+    for handle in set(ready) - {connection}:
+      pid, status = statuses.pop(handle)
+      os.close(handle)
+      _, code = os.waitpid(pid, 0)
+      with status, contextlib.suppress(BrokenPipeError):  # The caller no longer waits.
+        status.send(str(os.waitstatus_to_exitcode(code)).encode())
+    if connection not in ready:
+      continue
     message, numbers, _, _ = socket.recv_fds(connection, 2**20, 4)
     if not message:
       os._exit(0)
-    keeper = os.fork()
-    if keeper == 0:
-      connection.close()
-      _keep(numbers.pop())
+    request = json.loads(message)
+    _import(_PACKAGES_OF.get(request["program"], ()))
+    status = socket.socket(fileno=numbers.pop())
+    pid = os.fork()
+    if pid == 0:
+      for other in (connection, status, *(status for _, status in statuses.values())):
+        other.close()
+      for handle in statuses:
+        os.close(handle)
       for target, number in enumerate(numbers):
         os.dup2(number, target)
         os.close(number)
-      return json.loads(message)
+      return request
+    status.send(str(pid).encode())
+    statuses[os.pidfd_open(pid)] = pid, status
     for number in numbers:
       os.close(number)
-    with contextlib.suppress(ChildProcessError):
-      while os.waitpid(-1, os.WNOHANG)[0]:
-        pass
 
 
-def _keep(number):
-  """Returns in a fork; the parent sends the fork's process number and exit status."""
-  pid = os.fork()
-  if pid:
-    with socket.socket(fileno=number) as status:
-      status.send(str(pid).encode())
-      _, code = os.waitpid(pid, 0)
-      with contextlib.suppress(BrokenPipeError):  # The caller no longer waits.
-        status.send(str(os.waitstatus_to_exitcode(code)).encode())
-    os._exit(0)
-  os.close(number)
+def _import(packages):
+  """Imports those that are installed."""
+  gc.disable()  # For the same reason as in `startup`.
+  for name in packages:
+    with contextlib.suppress(ImportError):
+      importlib.import_module(name)
+  gc.freeze()  # Otherwise each fork's collector would visit, and so copy, all imported objects.
+  gc.enable()
+
+
+def _run(program, args):
+  """Runs a program; returns the exit status, or the signal, negative, that ends the process."""
+  try:
+    if "\n" in program:
+      sys.argv = ["-c", *args]
+      # Run it in `__main__`, as Python does, so that its definitions are found.
+      exec(compile(program, "<string>", "exec"), sys.modules["__main__"].__dict__)
+    else:
+      sys.argv = [program, *args]
+      runpy.run_module(f"bmshj_minnen.{program}", run_name="__main__", alter_sys=True)
+  except SystemExit as end:
+    if end.code is None or isinstance(end.code, int):
+      return end.code or 0
+    print(end.code, file=sys.stderr)
+    return 1
+  except BaseException as error:
+    sys.excepthook(*sys.exc_info())
+    return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+  return 0
+
+
+def _leave(status):
+  """Ends a fork as Python does, but for taking all modules apart."""
+  threading._shutdown()
+  atexit._run_exitfuncs()
+  try:
+    sys.stdout.flush()
+    sys.stderr.flush()
+  except OSError:
+    status = 120  # Python's, for streams that cannot be written.
+  if status < 0:
+    signal.signal(-status, signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
+  os._exit(status)
 
 
 def _main():
-  gc.disable()  # For the same reason as in `startup`.
+  _import(("tensorflow", *_PACKAGES))
   import tensorflow as tf
-  import tensorflow_compression as tfc  # noqa: F401
   from tensorflow.python.eager import context
 
   assert not context.context()._initialized  # Its threads would not survive a fork.
-  gc.freeze()  # Otherwise each fork's collector would visit, and so copy, all imported objects.
-  gc.enable()
   # Where Python may write no bytecode, each fork would compile the package anew.
-  sys.dont_write_bytecode, sys.pycache_prefix = False, sys.argv[2]
+  if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, sys.argv[2]
   request = _serve(socket.socket(fileno=int(sys.argv[1])))
   signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs lack it.
   os.chdir(request["cwd"])
   os.environ.clear()
   os.environ.update(request["environment"])
   tf.config.run_functions_eagerly(request["eager"])
-  program = request["program"]
-  if "\n" in program:
-    sys.argv = ["-c", *request["args"]]
-    # Run it in `__main__`, as Python does, so that its definitions are found.
-    exec(compile(program, "<string>", "exec"), sys.modules["__main__"].__dict__)
-  else:
-    sys.argv = [program, *request["args"]]
-    runpy.run_module(f"bmshj_minnen.{program}", run_name="__main__", alter_sys=True)
+  _leave(_run(request["program"], request["args"]))
 
 
 if __name__ == "__main__":

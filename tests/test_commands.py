@@ -18,7 +18,8 @@ _PAGES = [
 # Each program is imported in a process of its own, for flags share names; and each command is
 # parsed in another one, where no command before it has set flags.
 _PARSE = """
-import collections, importlib, json, os, sys
+import collections, gc, importlib, json, os, sys
+gc.disable()  # Each fork's collector would visit, and so copy, all imported objects.
 from absl import flags
 import bmshj_minnen.corpus.pipeline, bmshj_minnen.evaluation.subjects
 import bmshj_minnen.evaluation.report, bmshj_minnen.serving.saved_models

@@ -15,10 +15,10 @@ import bmshj_minnen
 from bmshj_minnen.data import crops
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import failures, inputs, loop, own_parts, schedules, trainer
-from tests import codecs, programs
+from tests import codecs, programs, quick_networks
 
 _README = pathlib.Path(__file__).parent.parent / "README.md"
-_SMALL = bmshj_minnen.ModelConfig("factorized", num_filters=4, latent_channels=4)
+_SMALL = bmshj_minnen.ModelConfig("factorized", 4, 4, networks=quick_networks.NAME)
 
 
 def _config(folder, **changes):
