@@ -50,18 +50,23 @@ def served(folder):
 
 
 @pytest.fixture(scope="module")
-def compared(folder):
+def worker(folder):
+  with comparisons.CodecWorker(folder / "served" / "codec" / "1") as worker:
+    yield worker
+
+
+@pytest.fixture(scope="module")
+def compared(folder, worker):
   """The folder with the files of both sides, and the number of equal files."""
 
   def package_program(name, *arguments):
     result = programs.run(name, *arguments)
     assert result.returncode == 0, result.stderr
 
-  saved_model = folder / "served" / "codec" / "1"
   with pytest.MonkeyPatch.context() as patch:
     # Its processes import TensorFlow anew.
     patch.setattr(comparisons, "package_program", package_program)
-    return folder, comparisons.check_codec(saved_model, folder / "joint", folder)
+    return folder, comparisons.check_codec(worker, folder / "joint", folder)
 
 
 def _status(signature, **inputs):
@@ -88,9 +93,9 @@ def test_codec_runs_with_the_op_library_alone_as_the_command_line(compared):
   assert equal == 4
 
 
-def test_bad_strings_are_refused_and_the_process_lives(compared, codec):
+def test_bad_strings_are_refused_and_the_process_lives(compared, worker, codec):
   folder, _ = compared
-  text = comparisons.check_refusals(folder / "served" / "codec" / "1", codec, folder, 60)
+  text = comparisons.check_refusals(worker, codec, folder, 60)
   assert "refused 60 of 60; a good file still decodes" in text
 
 
