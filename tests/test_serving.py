@@ -4,6 +4,7 @@ import functools
 import io
 import shutil
 import struct
+import types
 import zlib
 
 import numpy as np
@@ -27,7 +28,7 @@ _MAX_PIXELS = 2**16
 def folder(tmp_path_factory):
   """A folder with the model, its SavedModels and photographs."""
   folder = tmp_path_factory.mktemp("serving")
-  codecs.make_codec("joint", folder)
+  codecs.save_model("joint", folder / "joint")
   with_warm_up = True
   try:
     import tensorflow_serving  # noqa: F401
@@ -350,7 +351,8 @@ def test_export_takes_no_folder_that_is_there_for_its_own(folder, tmp_path, monk
   def save(*args, **options):
     raise OSError("No space left on device")
 
-  monkeypatch.setattr(saved_models.CodecModule, "signatures", lambda module: {})
+  # Without tracing any signature.
+  monkeypatch.setattr(saved_models, "CodecModule", lambda _: types.SimpleNamespace(signatures=dict))
   monkeypatch.setattr(tf.saved_model, "save", save)
   with pytest.raises(OSError, match="No space left"):
     saved_models.export(str(folder / "joint"), tmp_path / "other" / "3", _MAX_PIXELS, False)
