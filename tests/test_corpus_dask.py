@@ -9,8 +9,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -19,14 +17,17 @@ from bmshj_minnen.corpus import file_rows as outcomes
 from bmshj_minnen.corpus import pipeline, tasks
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.images import image_files
-from tests import codecs
+from tests import codecs, programs
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install '.[dask]'")
 
-_ROOT = pathlib.Path(__file__).parent.parent
 _FILES = 20
 _THERE = 2  # Results of an earlier run.
 _SECONDS = 120
+_DASK = """
+from dask.__main__ import main
+main()
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,28 +56,21 @@ def cluster(tmp_path):
   """The scheduler's address, and the workers, which run in another directory."""
   file, elsewhere = tmp_path / "scheduler.json", tmp_path / "elsewhere"
   elsewhere.mkdir()
-  environment = {**os.environ, "PYTHONPATH": str(_ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
   def start(program, *arguments):
-    command = [sys.executable, "-m", "dask", program, *arguments, "--no-dashboard"]
-    command += [f"--scheduler-file={file}"]
-    return subprocess.Popen(
-      command,
-      cwd=elsewhere,
-      env=environment,
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.DEVNULL,
-    )
+    flags = ["--host=127.0.0.1", "--no-dashboard", f"--scheduler-file={file}"]
+    return programs.start(_DASK, program, *arguments, *flags, cwd=elsewhere)
 
-  processes = [start("scheduler", "--host=127.0.0.1", "--port=0")]
+  processes = [start("scheduler", "--port=0")]
   try:
     _until(file.exists, *processes)
-    processes += [start("worker", "--host=127.0.0.1", "--nthreads=1", "--no-nanny") for _ in "12"]
+    processes += [start("worker", "--nthreads=1", "--no-nanny") for _ in "12"]
     yield json.loads(file.read_text())["address"], processes[1:]
   finally:
     for process in processes:
-      process.kill()
-      process.wait()
+      if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def _made(log):

@@ -17,8 +17,7 @@ def test_settings_decode_each_others_files(tmp_path):
   matrix.make_models(tmp_path, channels=24, side=64, names=names)
   other = (1, 0, "SSE41")
   modes.encode(tmp_path, "here")
-  for decode in (False, True):
-    assert matrix.run_worker(tmp_path, *other, decode)
+  assert matrix.run_worker(tmp_path, *other, encode=True, decode=True)
   assert modes.decode(tmp_path, "here") == 0
   assert len([*tmp_path.glob("*.tfci")]) == 2 * 2 * len(names)
 

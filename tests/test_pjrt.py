@@ -67,8 +67,9 @@ def _quick_compiler(tmp_path_factory):
 
 def _environment():
   environment = {name: os.environ[name] for name in os.environ if name.startswith(("PATH", "JAX_"))}
-  # Optimization takes seconds.
-  return {**environment, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+  # Optimization takes seconds, and so does the newer way to compile fusions.
+  flags = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+  return {**environment, "XLA_FLAGS": flags}
 
 
 def _command(runner, step, crops, output, *flags):

@@ -4,6 +4,7 @@ import functools
 import io
 import shutil
 import struct
+import types
 import zlib
 
 import numpy as np
@@ -27,7 +28,7 @@ _MAX_PIXELS = 2**16
 def folder(tmp_path_factory):
   """A folder with the model, its SavedModels and photographs."""
   folder = tmp_path_factory.mktemp("serving")
-  codecs.make_codec("joint", folder)
+  codecs.save_model("joint", folder / "joint")
   with_warm_up = True
   try:
     import tensorflow_serving  # noqa: F401
@@ -50,18 +51,23 @@ def served(folder):
 
 
 @pytest.fixture(scope="module")
-def compared(folder):
+def worker(folder):
+  with comparisons.CodecWorker(folder / "served" / "codec" / "1") as worker:
+    yield worker
+
+
+@pytest.fixture(scope="module")
+def compared(folder, worker):
   """The folder with the files of both sides, and the number of equal files."""
 
   def package_program(name, *arguments):
     result = programs.run(name, *arguments)
     assert result.returncode == 0, result.stderr
 
-  saved_model = folder / "served" / "codec" / "1"
   with pytest.MonkeyPatch.context() as patch:
     # Its processes import TensorFlow anew.
     patch.setattr(comparisons, "package_program", package_program)
-    return folder, comparisons.check_codec(saved_model, folder / "joint", folder)
+    return folder, comparisons.check_codec(worker, folder / "joint", folder)
 
 
 def _status(signature, **inputs):
@@ -88,9 +94,9 @@ def test_codec_runs_with_the_op_library_alone_as_the_command_line(compared):
   assert equal == 4
 
 
-def test_bad_strings_are_refused_and_the_process_lives(compared, codec):
+def test_bad_strings_are_refused_and_the_process_lives(compared, worker, codec):
   folder, _ = compared
-  text = comparisons.check_refusals(folder / "served" / "codec" / "1", codec, folder, 60)
+  text = comparisons.check_refusals(worker, codec, folder, 60)
   assert "refused 60 of 60; a good file still decodes" in text
 
 
@@ -345,7 +351,8 @@ def test_export_takes_no_folder_that_is_there_for_its_own(folder, tmp_path, monk
   def save(*args, **options):
     raise OSError("No space left on device")
 
-  monkeypatch.setattr(saved_models.CodecModule, "signatures", lambda module: {})
+  # Without tracing any signature.
+  monkeypatch.setattr(saved_models, "CodecModule", lambda _: types.SimpleNamespace(signatures=dict))
   monkeypatch.setattr(tf.saved_model, "save", save)
   with pytest.raises(OSError, match="No space left"):
     saved_models.export(str(folder / "joint"), tmp_path / "other" / "3", _MAX_PIXELS, False)

@@ -21,7 +21,7 @@ _LAMBDAS = (0.002, 0.016, 0.128)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
   folder = tmp_path_factory.mktemp("rates")
-  codecs.make_codec(_PRIOR, folder, gain_lambdas=_LAMBDAS)
+  codecs.save_model(_PRIOR, folder / _PRIOR, gain_lambdas=_LAMBDAS)
   saved_models.export(
     str(folder / _PRIOR), folder / "served" / "1", 2**16, False, quality=_OF_EXPORT
   )

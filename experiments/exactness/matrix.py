@@ -85,14 +85,21 @@ def make_models(
 
 
 def run_worker(
-  folder: pathlib.Path, threads: int, onednn: int, isa: str, decode: bool, rewriter: str = ""
+  folder: pathlib.Path,
+  threads: int,
+  onednn: int,
+  isa: str,
+  encode: bool,
+  decode: bool,
+  rewriter: str = "",
 ) -> bool:
   """Runs `worker.py` under one setting.
 
   Args:
     folder: the folder that `make_models` wrote to.
     threads, onednn, isa: the setting, from `THREADS`, `ONEDNN` and `ISA`.
-    decode: whether to decode the files of all settings instead of writing files.
+    encode: whether to write the setting's files.
+    decode: whether to decode the files of all settings, after writing.
     rewriter: one of `REWRITERS`, or none.
 
   Returns:
@@ -107,8 +114,8 @@ def run_worker(
     environment["ONEDNN_DEFAULT_FPMATH_MODE"] = "BF16"
   setting = f"{threads}-threads_onednn-{onednn}_{isa or 'default'}_{rewriter or 'plain'}"
   command = [sys.executable, "-m", "experiments.exactness.worker", f"--folder={folder}"]
-  command += [f"--setting={setting}", f"--threads={threads}", f"--decode={decode}"]
-  command += [f"--rewriter={rewriter}"]
+  command += [f"--setting={setting}", f"--threads={threads}"]
+  command += [f"--encode={encode}", f"--decode={decode}", f"--rewriter={rewriter}"]
   return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
@@ -147,7 +154,9 @@ def main(argv):
     make_models(folder, _CHANNELS.value, _SIDE.value, bool(_PORTABLE.value))
     good = []
     for decode in (False, True):
-      good += [run_worker(folder, *setting, decode, name) for *setting, name in settings]
+      good += [
+        run_worker(folder, *setting, not decode, decode, name) for *setting, name in settings
+      ]
       portable = itertools.product(_PORTABLE.value, THREADS, ISA)
       good += [run_portable(folder, *setting, decode) for setting in portable]
   print(f"{sum(good)} of {len(good)} runs without failure")

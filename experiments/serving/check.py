@@ -33,9 +33,13 @@ def main(argv):
     comparisons.make_photographs(folder / "photographs", _PHOTOGRAPHS.value)
     print("stock, three photographs: pixels and bits of the Keras model")
     print(comparisons.check_stock(stock, model, folder, 3), end="")
-    count = comparisons.check_codec(codec, model, folder)
-    print(f"codec, {count} photographs: bytes of the command line, single and batched; both decode")
-    print(comparisons.check_refusals(codec, bmshj_minnen.load(model), folder, _BAD.value), end="")
+    with comparisons.CodecWorker(codec) as worker:
+      count = comparisons.check_codec(worker, model, folder)
+      print(
+        f"codec, {count} photographs: bytes of the command line, single and batched; both decode"
+      )
+      text = comparisons.check_refusals(worker, bmshj_minnen.load(model), folder, _BAD.value)
+      print(text, end="")
     if shutil.which("g++"):
       print(
         "C++ client: the same bytes and pixels; seconds", comparisons.check_client(codec, folder, 7)

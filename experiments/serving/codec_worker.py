@@ -1,10 +1,15 @@
 """Runs the codec's SavedModel in a process with TensorFlow and the op library alone.
 
-python experiments/serving/codec_worker.py OP_LIBRARY SAVED_MODEL compress|decompress_png IN OUT
-python experiments/serving/codec_worker.py OP_LIBRARY SAVED_MODEL refuse CASES FILE
+python experiments/serving/codec_worker.py OP_LIBRARY SAVED_MODEL
 
-The first form converts the files of the folder IN to OUT/single, one per call, and to OUT/batched,
-all in one call. The second sends `decompress` the bad files of CASES, and then FILE, a good one.
+Each line of its input is a JSON list, a task and two paths, and gets a line, the JSON text of the
+task's output:
+
+["compress", IN, OUT], ["decompress_png", IN, OUT] convert the files of the folder IN to OUT/single,
+one per call, and to OUT/batched, all in one call. ["refuse", CASES, FILE] sends `decompress` the
+bad files of CASES, and then FILE, a good one.
+
+The first task that fails ends the process.
 """
 
 import collections
@@ -24,6 +29,7 @@ def _convert(signature, source, target):
     folder.mkdir(parents=True)
     for path, result in zip(paths, results):
       (folder / path.name).write_bytes(result)
+  return ""
 
 
 def _call(signature, files):
@@ -33,7 +39,7 @@ def _call(signature, files):
 
 
 def _refuse(signature, cases, good):
-  """Prints the number of bad files refused with the right message, and the growth of memory.
+  """The number of bad files refused with the right message, and the growth of memory, as text.
 
   Args:
     signature: the signature `decompress`.
@@ -51,12 +57,14 @@ def _refuse(signature, cases, good):
       signature(file_bytes=tf.constant([data]))
     except tf.errors.InvalidArgumentError as error:
       refused[kind] += f"assertion failed: [file_bytes[0]: {case['message']}]" in str(error)
-  for kind, number in sorted(tried.items()):
-    print(f"{refused[kind]} of {number} refused: {kind}")
-  print(f"memory: {before:.0f} MB after half of them, {_resident():.0f} MB after all")
+  lines = [f"{refused[kind]} of {number} refused: {kind}" for kind, number in sorted(tried.items())]
+  lines += [f"memory: {before:.0f} MB after half of them, {_resident():.0f} MB after all"]
   _call(signature, [pathlib.Path(good).read_bytes()])
-  print(f"refused {sum(refused.values())} of {len(cases)}; a good file still decodes")
-  sys.exit(refused != tried)
+  lines += [f"refused {sum(refused.values())} of {len(cases)}; a good file still decodes"]
+  text = "".join(f"{line}\n" for line in lines)
+  if refused != tried:
+    sys.exit(text)
+  return text
 
 
 def _resident():
@@ -65,15 +73,19 @@ def _resident():
 
 
 def main():
-  """Arguments -> files, or lines of output."""
-  library, saved_model, task, first, second = sys.argv[1:]
+  """Tasks -> files, and a line each."""
+  library, saved_model = sys.argv[1:]
   tf.load_op_library(library)
   model = tf.saved_model.load(saved_model)
   foreign = [name for name in sys.modules if name.startswith(("bmshj", "tensorflow_comp"))]
   assert not foreign, foreign
-  if task == "refuse":
-    _refuse(model.signatures["decompress"], first, second)
-  _convert(model.signatures[task], first, second)
+  for line in sys.stdin:
+    task, first, second = json.loads(line)
+    if task == "refuse":
+      text = _refuse(model.signatures["decompress"], first, second)
+    else:
+      text = _convert(model.signatures[task], first, second)
+    print(json.dumps(text), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Compares the SavedModels, in their own processes, with the command line and the Keras model."""
 
+import contextlib
 import itertools
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import PIL.Image
@@ -19,6 +21,7 @@ from bmshj_minnen.model_files import model_directory
 from experiments.reliability import hostile
 
 __all__ = [
+  "CodecWorker",
   "build_client",
   "check_client",
   "check_codec",
@@ -50,14 +53,56 @@ def run(*command: object) -> str:
   Raises:
     ValueError: the program failed.
   """
-  environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
   words = [str(word) for word in command]
-  done = subprocess.run(
-    words, capture_output=True, text=True, env=environment, cwd="/", check=False
-  )
+  done = subprocess.run(words, capture_output=True, check=False, **_outside())
   if done.returncode:
     raise ValueError(f"{' '.join(words)} failed: {done.stdout} {done.stderr}")
   return done.stdout
+
+
+def _outside():
+  """Options of a process that cannot import the package by chance."""
+  environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
+  return {"text": True, "env": environment, "cwd": "/"}
+
+
+class CodecWorker:
+  """The process of `codec_worker.py`, which lives until the end of a `with` statement.
+
+  Args:
+    saved_model: the codec's SavedModel.
+  """
+
+  def __init__(self, saved_model: pathlib.Path):
+    command = [sys.executable, _FOLDER / "codec_worker.py", op_library(), saved_model]
+    words = [str(word) for word in command]
+    self._errors = tempfile.TemporaryFile("w+")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+    self._process = subprocess.Popen(words, **pipes, **_outside())
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    with contextlib.suppress(BrokenPipeError):
+      self._process.stdin.close()
+    self._process.wait()
+    self._process.stdout.close()
+    self._errors.close()
+
+  def do(self, task: str, source: pathlib.Path, target: pathlib.Path) -> str:
+    """Does a task, see `codec_worker.py`, and returns its output.
+
+    Raises:
+      ValueError: the task failed.
+    """
+    with contextlib.suppress(BrokenPipeError):
+      print(json.dumps([task, str(source), str(target)]), file=self._process.stdin, flush=True)
+    line = self._process.stdout.readline()
+    if not line:
+      self._errors.seek(0)
+      raise ValueError(f"{task} of {source} failed: {self._errors.read()}")
+    return json.loads(line)
 
 
 def package_program(name: str, *arguments: object) -> None:
@@ -76,8 +121,13 @@ def make_photographs(folder: pathlib.Path, count: int, smallest: int = 61) -> No
     PIL.Image.fromarray(part).save(name)
 
 
-def check_codec(saved_model: pathlib.Path, model: str, folder: pathlib.Path) -> int:
+def check_codec(worker: CodecWorker, model: str, folder: pathlib.Path) -> int:
   """Compares files and pixels of both sides, for the photographs in `folder`/photographs.
+
+  Args:
+    worker: a process with the codec's SavedModel.
+    model: a model directory, or the name of a shipped model.
+    folder: a folder that gets the files of both sides.
 
   Returns:
     The number of files that were the same in three ways.
@@ -85,9 +135,8 @@ def check_codec(saved_model: pathlib.Path, model: str, folder: pathlib.Path) -> 
   Raises:
     ValueError: a file or a pixel differs.
   """
-  worker = [sys.executable, _FOLDER / "codec_worker.py", op_library(), saved_model]
   photographs, files, ours = folder / "photographs", folder / "files", folder / "ours"
-  run(*worker, "compress", photographs, files)
+  worker.do("compress", photographs, files)
   package_program("compress", f"--model={model}", f"--output_dir={ours}", photographs)
   paths = sorted(ours.iterdir())
   for path in paths:
@@ -95,7 +144,7 @@ def check_codec(saved_model: pathlib.Path, model: str, folder: pathlib.Path) -> 
       (theirs,) = (files / kind).glob(f"{path.stem}.*")
       if theirs.read_bytes() != path.read_bytes():
         raise ValueError(f"{theirs} and {path} differ")
-  run(*worker, "decompress_png", ours, folder / "theirs_back")
+  worker.do("decompress_png", ours, folder / "theirs_back")
   # The command line recognises files by their names.
   for path in (files / "single").iterdir():
     path.rename(path.with_suffix(".tfci"))
@@ -139,12 +188,12 @@ def check_stock(saved_model: pathlib.Path, model: str, folder: pathlib.Path, cou
 
 
 def check_refusals(
-  saved_model: pathlib.Path, codec: bmshj_minnen.Codec, folder: pathlib.Path, count: int
+  worker: CodecWorker, codec: bmshj_minnen.Codec, folder: pathlib.Path, count: int
 ) -> str:
   """Sends bad files, which must get the messages of a codec of the same model.
 
   Args:
-    saved_model: the codec's SavedModel.
+    worker: a process with the codec's SavedModel.
     codec: a codec with the `max_pixels` of the SavedModel.
     folder: the folder of `check_codec`.
     count: number of files, of all kinds in `robustness.hostile`.
@@ -159,8 +208,7 @@ def check_refusals(
   forge = hostile.Forge(codec, photograph)
   cases = list(itertools.islice(_refused(codec, forge), count))
   (folder / "bad.json").write_text(json.dumps(cases))
-  worker = [sys.executable, _FOLDER / "codec_worker.py", op_library(), saved_model, "refuse"]
-  return run(*worker, folder / "bad.json", sorted((folder / "ours").iterdir())[0])
+  return worker.do("refuse", folder / "bad.json", sorted((folder / "ours").iterdir())[0])
 
 
 def _refused(codec, forge):
