@@ -67,7 +67,8 @@ def _quick_compiler(tmp_path_factory):
 
 def _environment():
   environment = {name: os.environ[name] for name in os.environ if name.startswith(("PATH", "JAX_"))}
-  # Optimization takes seconds, and so does the newer way to compile fusions.
+  # Optimization takes seconds, and so does the newer way to compile fusions. XLA ends at flags that
+  # it does not know; JAX 0.10, the last for Python 3.11, knows these.
   flags = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
   return {**environment, "XLA_FLAGS": flags}
 
