@@ -112,6 +112,17 @@ def test_the_loss_falls(trained):
   assert values[-1] < 0.5 * values[0]
 
 
+def test_each_step_has_its_own_noise_and_has_it_again(tmp_path):
+  run = trainer.build(_SMALL, _config(tmp_path, schedule="constant"))
+  run.optimizer.learning_rate = 0.0  # So that losses differ by the noise alone.
+  x = tf.constant(bmshj_minnen.read_image(finding.bundled_photographs()[0])[None, :64, :64])
+  step = tf.function(lambda: run.gradient_step(x).loss, autograph=False)
+  losses = [float(step()) for _ in range(3)]
+  assert len({*losses}) == 3
+  run.optimizer.iterations.assign(1)
+  assert float(step()) == losses[1]
+
+
 @eagerly
 def test_a_run_leaves_its_record(trained):
   folder = trained(_SMALL, **_RUN) / "model"
