@@ -136,8 +136,9 @@ def check_codec(worker: CodecWorker, model: str, folder: pathlib.Path) -> int:
     ValueError: a file or a pixel differs.
   """
   photographs, files, ours = folder / "photographs", folder / "files", folder / "ours"
+  flags = [f"--model={model}", "--runtime=tensorflow"]  # Sums of another runtime round otherwise.
   worker.do("compress", photographs, files)
-  package_program("compress", f"--model={model}", f"--output_dir={ours}", photographs)
+  package_program("compress", *flags, f"--output_dir={ours}", photographs)
   paths = sorted(ours.iterdir())
   for path in paths:
     for kind in ("single", "batched"):
@@ -149,7 +150,7 @@ def check_codec(worker: CodecWorker, model: str, folder: pathlib.Path) -> int:
   for path in (files / "single").iterdir():
     path.rename(path.with_suffix(".tfci"))
   back = folder / "ours_back"
-  package_program("decompress", f"--model={model}", f"--output_dir={back}", files / "single")
+  package_program("decompress", *flags, f"--output_dir={back}", files / "single")
   for path in sorted(back.iterdir()):
     for kind in ("single", "batched"):
       (theirs,) = (folder / "theirs_back" / kind).glob(f"{path.stem}.*")
