@@ -57,7 +57,7 @@ _PARTS, _DIVISIONS = 64, 7  # From ±2^15 to 2^-26, below the spacing of float32
 
 
 class _Density(tfc.NoisyDeepFactorized):
-  """Finds tails by division of an interval.
+  """Finds tails by dividing an interval.
 
   tensorflow-compression descends by Adam, by at most 0.1 per step: a table of a thousand symbols
   takes ten thousand steps.
@@ -79,7 +79,7 @@ def _root(
   edges = tf.reshape(tf.range(1.0, _PARTS), [-1] + [1] * shape.rank)
   for _ in range(_DIVISIONS):
     width /= _PARTS
-    # The function is called for all edges at once: few operations take less time than few numbers.
+    # One call for all edges takes less time than the calls of a bisection.
     below = function(low + width * edges) < value
     low += width * tf.reduce_sum(tf.cast(below, tf.float32), 0)
   return low
