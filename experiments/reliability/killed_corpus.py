@@ -87,7 +87,8 @@ def main(argv):
     print(f"killed with -9 after {done} of {_FILES.value} files", flush=True)
     print("started again:", _beam(source, folder / "beam").communicate()[0].strip(), flush=True)
     command = [sys.executable, "-m", "bmshj_minnen.compress", f"--model={_MODEL.value}"]
-    command += [f"--output_dir={folder / 'command'}", str(source)]
+    # The runtime of Beam's workers: sums of another one round otherwise.
+    command += ["--runtime=tensorflow", f"--output_dir={folder / 'command'}", str(source)]
     subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
     equal, failures = _check(folder, bad)
     print(f"{equal} files equal those of `compress`, byte for byte; so does the manifest")
