@@ -149,6 +149,19 @@ def test_bad_kinds_are_refused_in_one_line(name, kinds_of_files):
   assert not (target / name).with_suffix(".tfci").exists()
 
 
+def test_a_model_that_ships_takes_and_refuses_the_same_kinds(kinds_of_files, tmp_path):
+  """Its runtime is chosen by the pixels that the sources declare."""
+  source, target, own = kinds_of_files
+  result = programs.run("compress", f"--output_dir={tmp_path}", source)
+  assert result.returncode == own.returncode
+  errors = [
+    sorted(line for line in run.stderr.splitlines() if line.startswith("error: "))
+    for run in (result, own)
+  ]
+  assert errors[0] == errors[1]
+  assert {path.name for path in tmp_path.iterdir()} == {path.name for path in target.iterdir()}
+
+
 def test_every_line_and_every_result_belongs_to_a_kind(kinds_of_files):
   _, target, result = kinds_of_files
   assert result.returncode == 1

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import bmshj_minnen
@@ -91,15 +92,18 @@ def test_exports_are_for_onnx_runtime_alone(installed, tmp_path):
       _chosen(model=str(tmp_path), **options)
 
 
-def test_files_that_cannot_be_measured_count_nothing(installed):
+@pytest.mark.parametrize("error", [OSError, ValueError, PIL.Image.DecompressionBombError, KeyError])
+def test_files_that_cannot_be_measured_count_nothing(installed, error):
   installed("tensorflow", "onnx")
   jobs = [Job("/there/is/none", "x"), Job("-", "y"), Job(__file__, "z")]
+  asked = []
 
   def refuse(path):
-    assert path == __file__
-    raise OSError(path)
+    asked.append(path)
+    raise error(path)
 
   assert runtimes.choose("auto", "", jobs, refuse, False).runtime == "onnx"
+  assert asked == [__file__]
 
 
 def _python(code, *arguments):

@@ -158,7 +158,7 @@ def _are_many(jobs, pixels_of):
     if os.path.isfile(job.source):  # A pipe could be read only once.
       try:
         total += pixels_of(job.source)
-      except (ValueError, OSError):  # Reported when the file is read.
+      except Exception:  # Damaged files make Pillow raise nearly anything; the reader reports it.
         continue
       if total > _FEW_PIXELS:
         return True
