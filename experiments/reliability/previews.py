@@ -23,10 +23,13 @@ from absl import app, flags
 from bmshj_minnen import portable
 from bmshj_minnen.command_line import facts as file_facts
 from bmshj_minnen.command_line import startup, usage
+from bmshj_minnen.data import finding
 from bmshj_minnen.images import image_files
 from experiments import common
 
-_PHOTOGRAPH = flags.DEFINE_string("photograph", None, "A photograph to enlarge.")
+_PHOTOGRAPH = flags.DEFINE_string(
+  "photograph", "", "A photograph to enlarge; empty: a bundled one."
+)
 _SMALL = flags.DEFINE_string("small", None, "Photographs for embedded previews, a pattern.")
 _MEMORY = flags.DEFINE_list("memory", ["1024", "256"], "MiB for the networks.")
 _SELECTED = flags.DEFINE_list("cases", None, "Parts of the names of cases; all by default.")
@@ -123,9 +126,10 @@ def main(argv):
   usage.refuse_arguments(argv, has_patterns=True)
   with startup.one_line_errors(), tempfile.TemporaryDirectory() as scratch:
     codec, path = portable.load(), _FILE.value
+    source = _PHOTOGRAPH.value or finding.bundled_photographs()[0]
     if path is None:
       path = os.path.join(scratch, "large.tfci")
-      pathlib.Path(path).write_bytes(codec.compress(_large(_PHOTOGRAPH.value)))
+      pathlib.Path(path).write_bytes(codec.compress(_large(source)))
     facts = file_facts.facts_of(pathlib.Path(path).read_bytes())
     result = {name: facts[name] for name in ("width", "height", "bytes")}
     if not os.path.exists(f"{path}.npz"):
