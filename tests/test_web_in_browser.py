@@ -162,13 +162,27 @@ def test_wrong_files_get_one_line(browser, folder, name, words):
   assert browser.errors == []
 
 
+# Collects the kinds of the requests to the page's worker.
+_RECORD_REQUESTS = """
+window.sent = [];
+const post = Worker.prototype.postMessage;
+Worker.prototype.postMessage = function (...all) {
+  sent.push(all[0].kind);
+  return post.apply(this, all);
+};
+0
+"""
+
+
 def test_work_can_be_cancelled(browser, folder):
   _open(browser, folder / "photo.png")
   before = _text(browser, "figures")
+  browser.evaluate(_RECORD_REQUESTS)
   browser.evaluate("quality.value = 99; document.getElementById('encode').click(); cancel.click()")
   browser.wait("document.getElementById('status').textContent === 'Cancelled.'")
   _finish(browser)
   assert _text(browser, "figures") == before and browser.evaluate("work.hidden")
+  assert browser.evaluate("sent.includes('encode')") is False  # It had not begun.
   _open(browser, folder / "photo.png")  # And the next work is done.
   assert "quality 99" in _text(browser, "right_caption")
   assert browser.errors == []

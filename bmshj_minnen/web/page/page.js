@@ -106,6 +106,7 @@ async function run(work) {
   document.body.dataset.state = "busy";
   try {
     await started;
+    if (own !== turn) return; // Cancelled before it began.
     await work();
     if (own === turn) {
       idle();
