@@ -148,15 +148,21 @@ def _server():
 
 def _serve(connection):
   """Returns in each fork, with the program to run; ends with the connection."""
-  statuses = {}  # Handle of a fork -> its number, and the socket that gets its exit status.
+  statuses = {}  # Number of a fork -> the socket that gets its exit status.
+  ends, wake = socket.socketpair()  # Gets a byte whenever a fork ends.
+  for end in (ends, wake):
+    end.setblocking(False)
+  signal.signal(signal.SIGCHLD, lambda *_: None)  # Else the signal would be ignored.
+  signal.set_wakeup_fd(wake.fileno())
   while True:
-    ready, _, _ = select.select([connection, *statuses], [], [])
-    for handle in set(ready) - {connection}:
-      pid, status = statuses.pop(handle)
-      os.close(handle)
-      _, code = os.waitpid(pid, 0)
-      with status, contextlib.suppress(BrokenPipeError):  # The caller no longer waits.
-        status.send(str(os.waitstatus_to_exitcode(code)).encode())
+    ready, _, _ = select.select([connection, ends], [], [])
+    if ends in ready:
+      ends.recv(2**10)
+      for pid in list(statuses):
+        ended, code = os.waitpid(pid, os.WNOHANG)
+        if ended:
+          with statuses.pop(pid) as status, contextlib.suppress(BrokenPipeError):
+            status.send(str(os.waitstatus_to_exitcode(code)).encode())  # Perhaps nobody waits.
     if connection not in ready:
       continue
     message, numbers, _, _ = socket.recv_fds(connection, 2**20, 4)
@@ -167,16 +173,16 @@ def _serve(connection):
     status = socket.socket(fileno=numbers.pop())
     pid = os.fork()
     if pid == 0:
-      for other in (connection, status, *(status for _, status in statuses.values())):
+      signal.set_wakeup_fd(-1)
+      signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+      for other in (connection, status, ends, wake, *statuses.values()):
         other.close()
-      for handle in statuses:
-        os.close(handle)
       for target, number in enumerate(numbers):
         os.dup2(number, target)
         os.close(number)
       return request
     status.send(str(pid).encode())
-    statuses[os.pidfd_open(pid)] = pid, status
+    statuses[pid] = status
     for number in numbers:
       os.close(number)
 
