@@ -18,6 +18,8 @@ from tests import programs, quick_networks
 
 _FLAGS = ["--num_filters=4", "--latent_channels=4", "--crop=64", "--batch=4", "--steps=6"]
 _FLAGS += ["--save_every=2", "--learning_rate=1e-3", "--prior=factorized"]
+# Some gradients of these steps exceed the bound and some do not, so that their scale matters.
+_FLAGS += ["--clip_norm=300"]
 # Each process traces its step.
 _FLAGS += [f"--import={quick_networks.__name__}", f"--networks={quick_networks.NAME}"]
 _FLAGS += [f"--train_glob={finding.bundled_photographs()[0]}"]
@@ -60,7 +62,7 @@ def test_two_machines_one_of_them_killed_train_like_one_device(one_device, tmp_p
   finally:
     for worker in workers:
       worker.kill()
-  np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-4)
+  np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-5)
   image = bmshj_minnen.read_image(finding.held_out_photographs()[0])[:50, :70]
   assert bmshj_minnen.load(tmp_path).compress(image)
 
@@ -103,7 +105,7 @@ def _run_on_two_devices(program, *arguments):
 
 def test_two_devices_of_a_machine_train_like_one(one_device, tmp_path):
   _run_on_two_devices(_TRAIN, *_FLAGS, f"--model_dir={tmp_path}", "--strategy=mirrored")
-  np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-4)
+  np.testing.assert_allclose(_losses(tmp_path), _losses(one_device), rtol=1e-5)
   assert json.loads((tmp_path / "train.json").read_text())["devices"] == 2
 
 

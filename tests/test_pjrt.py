@@ -93,8 +93,8 @@ def _rows(folder):
     return list(csv.DictReader(file))
 
 
-def _keras_losses(model, train, crops):
-  """The losses that `fit` reports for each step."""
+def _train_with_keras(model, train, crops):
+  """The losses that `fit` reports for each step, those of a validation, and the trainer."""
   run = trainer.build(model, train)
   run.load_initial_weights()
   losses = []
@@ -108,7 +108,7 @@ def _keras_losses(model, train, crops):
 
   run.fit(tf.data.Dataset.from_tensor_slices(crops), callbacks=[Log()], verbose=0)
   held_out = run.evaluate(tf.data.Dataset.from_tensor_slices(crops[0]).batch(2), verbose=0)
-  return losses, dict(zip(run.metrics_names, held_out))
+  return losses, dict(zip(run.metrics_names, held_out)), run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,11 +195,12 @@ def finished(exported, runner, tmp_path_factory):
 @needs_jax
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", _CASES)
-def test_the_runner_and_keras_have_the_same_losses(name, finished):
-  case = _CASES[name]
-  rows = _rows(finished(name) / "run")
+def test_the_runner_and_keras_have_the_same_losses_and_weights(name, finished):
+  case, folder = _CASES[name], finished(name)
+  rows = _rows(folder / "run")
   assert [int(row["step"]) for row in rows] == [*range(0, case.steps + 1, case.save_every)][1:]
-  keras, held_out = _keras_losses(case.model, case.train, _crops(case.compared, case.train))
+  crops = _crops(case.compared, case.train)
+  keras, held_out, trained = _train_with_keras(case.model, case.train, crops)
   assert len(keras) == case.compared
   for i in range(case.compared // case.save_every):
     # A row has the averages since the row before.
@@ -208,6 +209,13 @@ def test_the_runner_and_keras_have_the_same_losses(name, finished):
       np.testing.assert_allclose(float(rows[i][loss]), value, rtol=1e-3)
   for loss, value in held_out.items():
     np.testing.assert_allclose(float(rows[i][f"val_{loss}"]), value, rtol=1e-3)
+  if case.compared == case.steps:
+    initial = step_file.load(folder / "step.npz").state
+    state = step_file.load_state(folder / "run" / "state.npz", like=initial)
+    for label, variable in variables.named(trained).items():
+      before = initial[label].astype(np.float64)
+      moved, expected = state[label] - before, variable.numpy() - before
+      assert np.linalg.norm(moved - expected) <= 0.01 * np.linalg.norm(expected), variable.name
 
 
 def _files(folder):
