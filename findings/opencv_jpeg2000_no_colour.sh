@@ -4,7 +4,7 @@
 # cv2.imwrite and cv2.imencode hand the picture to OpenJPEG without the multiple component
 # transform and with the reversible 5/3 wavelet, also for lossy files, and no flag of OpenCV
 # changes either. The coding style marker of its files says so: MCT 0, wavelet 1. Pillow with
-# mct=1 and irreversible=True writes the same pictures with the same OpenJPEG in half the bytes.
+# mct=1 and irreversible=True writes such pictures, through OpenJPEG as well, in half the bytes.
 #
 # Affected: JPEG 2000 curves that were made with OpenCV: they are 1 to 5 dB too low at equal
 # bytes, and a learned codec seems to save half of "JPEG 2000" more than it does.
