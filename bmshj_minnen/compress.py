@@ -42,7 +42,7 @@ from bmshj_minnen.images import image_files, metadata
 _MODEL = shared_flags.define_model()
 _QUALITY = quality_flags.QualityFlags()
 _ALPHA = shared_flags.define_alpha()
-_FILES = file_flags.FileFlags("compressed")
+_FILES = file_flags.FileFlags("compressed", "a.jpg.tfci")
 _RUNTIME = shared_flags.define_runtime()
 _PRECISION = shared_flags.define_precision()
 _REFINEMENT = refinement_flags.RefinementFlags()

@@ -4,7 +4,9 @@ python -m bmshj_minnen.decompress out.tfci back.png  # Or .jpg, .webp, .avif, .t
 python -m bmshj_minnen.decompress --model=DIR --output_dir=BACK files, folders or globs
 """
 
+import dataclasses
 import functools
+import itertools
 import sys
 
 from absl import flags
@@ -13,6 +15,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import (
+  archive_contents,
   file_flags,
   files,
   manifest,
@@ -31,7 +34,7 @@ from bmshj_minnen.images import encoding, image_files
 from bmshj_minnen.images.metadata import Metadata
 
 _MODEL = shared_flags.define_decoding_model()
-_FILES = file_flags.FileFlags("decompressed")
+_FILES = file_flags.FileFlags("decompressed", "a.tfci.png")
 _RUNTIME = shared_flags.define_runtime()
 _PRECISION = shared_flags.define_precision()
 _PICTURES = picture_flags.PictureFlags()
@@ -62,6 +65,14 @@ _ORIGINAL = shared_flags.define_path(
 _ALPHA = flags.DEFINE_enum(
   "alpha", None, image_files.ALPHA, "How transparency of --original was read."
 )
+
+
+def _copied(request):
+  """A note if folders contain photographs that `compress` has copied."""
+  copies = archive_contents.recorded_copies(request.paths, request.recursive).values()
+  names = list(itertools.chain(*copies)) if request.output_dir else []
+  if names:
+    yield f"photographs that were copied, not compressed: {len(names)}, such as {names[0]}"
 
 
 def _region():
@@ -130,6 +141,7 @@ def main(argv):
     results = _FILES.results(lambda head: False, rows)
     request = _FILES.request(argv[1:])
     plan = planning.make_plan(request, frozenset((".tfci",)), _PICTURES.suffix, results.problem)
+    plan = dataclasses.replace(plan, notes=(*plan.notes, *_copied(request)))
     image_format = _PICTURES.format_of(None if plan.is_folder else plan.jobs[0].target)
     original = image_files.read_image(_ORIGINAL.value, _ALPHA.value) if _ORIGINAL.value else None
     loader = runtimes.choose(

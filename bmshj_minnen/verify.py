@@ -14,6 +14,7 @@ from bmshj_minnen.command_line import startup  # Before TensorFlow, which it sil
 
 # isort: split
 from bmshj_minnen.command_line import (
+  archive_contents,
   many_files,
   planning,
   run_log,
@@ -23,8 +24,6 @@ from bmshj_minnen.command_line import (
   shared_flags,
   verification,
 )
-
-_SUFFIXES = frozenset((".tfci",))
 
 _MODEL = shared_flags.define_decoding_model()
 _MODE = flags.DEFINE_enum(
@@ -38,7 +37,8 @@ _SOURCES = shared_flags.define_path(
   "sources",
   None,
   "Folder of the photographs. Each file must have the modification time of its photograph; with "
-  "--mode=decode size and PSNR are checked, too. Photographs without a file are errors.",
+  "--mode=decode size and PSNR are checked, too. If folders are verified, photographs without a "
+  "file are errors.",
 )
 _MIN_PSNR = flags.DEFINE_float("min_psnr", 20.0, "Lowest PSNR against the photograph, dB.")
 _ALPHA = shared_flags.define_alpha()
@@ -69,24 +69,15 @@ def _codec_for(jobs):
 def main(argv):
   """Flags -> one library call."""
   with startup.one_line_errors():
-    roots = [os.path.expanduser(path) for path in argv[1:]]
-    paths = planning.sources(roots, _SUFFIXES, _RECURSIVE.value)
-    jobs = [planning.Job(path, path) for path in paths]
-    sources = None
-    if _SOURCES.value is not None:
-      sources = verification.sources_of(paths, roots, _SOURCES.value)
+    paths = [os.path.expanduser(path) for path in argv[1:]]
+    contents = archive_contents.find(paths, _RECURSIVE.value, _SOURCES.value)
     metrics = run_metrics.RunMetrics(_METRICS.value, "verify")
     records = run_records.Records(run_log.RunLog(_LOG.value), metrics)
-    rows = verification.records_of(roots)
-    lost = {path: "is in the manifest, but gone" for path in rows if not os.path.isfile(path)}
-    if sources is not None:
-      missing = verification.missing(sources.values(), _SOURCES.value, roots)
-      lost.update(dict.fromkeys(missing, "has no compressed file"))
-    for path, line in lost.items():
-      print(f"error: {path}: {line}", file=sys.stderr)
+    for path, line in contents.lost.items():
       records.add(path, ok=False, error=line)
+    plan = _plan(contents)
     check = verification.Check(
-      _MODE.value, _codec_for(jobs), sources, rows, _MIN_PSNR.value, _ALPHA.value
+      _MODE.value, _codec_for(plan.jobs), contents, _MIN_PSNR.value, _ALPHA.value
     )
     work = many_files.Work(
       read=lambda path, note: path,
@@ -94,9 +85,20 @@ def main(argv):
       write=lambda target, result, source: None,
       is_done=lambda source, target: False,
     )
-    plan = planning.Plan(jobs, is_folder=True)
     outcome = many_files.run(plan, work, _JOBS.value, "verified", records)
-    sys.exit(int(outcome.failed > 0 or bool(lost)))
+    sys.exit(startup.FAILED if outcome.failed else 0)
+
+
+def _plan(contents):
+  gone, lines = contents.gone, ()
+  if gone:
+    lines = (f"files whose photographs are gone: {len(gone)}, such as {gone[0]}",)
+  return planning.Plan(
+    jobs=[planning.Job(path, path) for path in contents.files],
+    is_folder=True,
+    refusals=tuple(planning.RefusedFile(f"{path}: {line}") for path, line in contents.lost.items()),
+    notes=lines,
+  )
 
 
 def run():

@@ -141,14 +141,14 @@ def test_what_a_folder_holds_besides_is_counted(tree, capsys):
   for name in ("in/b.psd", "in/c.psd", "in/README", "in/sub/d.svg"):
     (tree / name).write_bytes(b"")
   (tree / "in" / "linked").symlink_to(tree / "other")
-  (line,) = _plan("in").left_out
+  (line,) = _plan("in").notes
   assert "left out: 4 (" in line and "2 .psd" in line and "1 .txt" in line
   assert "1 without a suffix" in line and "linked" not in line
-  (line,) = _plan("in", recursive=True).left_out
+  (line,) = _plan("in", recursive=True).notes
   assert "left out: 5 (" in line and "1 .svg" in line and "linked folders not followed: 1" in line
-  assert _plan("other", "in/*.png").left_out == ()
+  assert _plan("other", "in/*.png").notes == ()
   many_files.run(_plan("in"), _work(), 1, "copied")
-  assert f"note: {_plan('in').left_out[0]}" in capsys.readouterr().err.splitlines()
+  assert f"note: {_plan('in').notes[0]}" in capsys.readouterr().err.splitlines()
 
 
 def test_results_of_a_pair_may_keep_the_whole_names(tree):
@@ -278,7 +278,7 @@ def test_every_file_is_done_once(tree, parallel, capsys):
   assert _results() == {job.target: job.source.encode().upper() for job in plan.jobs}
   captured = capsys.readouterr()
   assert captured.out.startswith("shouted 6 of 6 files in ") and captured.out.count("\n") == 1
-  notes = [*plan.left_out, *(f"{job.source}: read" for job in plan.jobs)]
+  notes = [*plan.notes, *(f"{job.source}: read" for job in plan.jobs)]
   assert sorted(captured.err.splitlines()) == sorted(f"note: {note}" for note in notes)
 
 

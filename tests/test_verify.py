@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import verification
+from bmshj_minnen.command_line import archive_contents
 from bmshj_minnen.images import image_files
 from tests import altered, codecs, programs
 
@@ -113,12 +113,75 @@ def test_nothing_to_verify_is_one_line(tmp_path):
 
 
 def test_places_are_those_of_compress(tmp_path):
-  for name in ("photos/a.png", "photos/b/a.jpg", "photos/c.txt"):
+  names = ("small/a.tfci", "small/b/a.tfci", "small/c.tfci", "small/a.png.tfci")
+  for name in ("photos/a.png", "photos/b/a.jpg", "photos/c.txt", *names):
     (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
     (tmp_path / name).touch()
-  root = str(tmp_path / "small")
-  names = ("a.tfci", "b/a.tfci", "c.tfci", "a.png.tfci", "b/a.png.tfci")
-  paths = [f"{root}/{name}" for name in names]
-  found = verification.sources_of(paths, [root], str(tmp_path / "photos"))
   first, second = str(tmp_path / "photos/a.png"), str(tmp_path / "photos/b/a.jpg")
-  assert found == {paths[0]: first, paths[1]: second, paths[3]: first}
+  expected = dict(zip([str(tmp_path / name) for name in names], (first, second, None, first)))
+  for path, recursive in (("small", True), ("small/**/*.tfci", False)):
+    contents = archive_contents.find([f"{tmp_path}/{path}"], recursive, str(tmp_path / "photos"))
+    assert sorted(contents.files) == sorted(expected)
+    assert contents.sources == {name: source for name, source in expected.items() if source}
+    assert not contents.lost
+
+
+def test_photographs_that_were_copied_are_verified(tmp_path):
+  photos, small = tmp_path / "photos", tmp_path / "small"
+  (photos / "deep").mkdir(parents=True)
+  image_files.write_image(str(photos / "large.png"), codecs.photograph(40, 48))
+  for name in ("flat.png", "deep/flat.png"):  # A few bytes, fewer than any compressed file.
+    image_files.write_image(str(photos / name), np.zeros((40, 48, 3), np.uint8))
+  flags = ("--runtime=onnx", "--recursive", "--keep_smaller", f"--output_dir={small}")
+  for update in ((), ("--update",)):
+    assert programs.run("compress", *flags, *update, photos).returncode == 0
+    bad, _, result = _verify(tmp_path, f"--sources={photos}")
+    assert not bad and "verified 3 of 3 files" in result.stdout
+  assert "verified 3 of 3 files" in _verify(tmp_path)[2].stdout  # By the manifest alone.
+  back = programs.run("decompress", "--runtime=onnx", f"--output_dir={tmp_path / 'back'}", small)
+  assert "copied, not compressed: 1, such as" in back.stderr
+  (small / "large.tfci").unlink()
+  (photos / "large.png").unlink()
+  with open(small / "deep" / "flat.png", "ab") as file:
+    file.write(b"more")
+  (small / "flat.png").unlink()
+  bad, _, result = _verify(tmp_path)
+  assert "verified 0 of 3 files" in result.stdout and "3 failed" in result.stdout
+  assert {name: bad[name][:16] for name in bad} == {
+    "small/flat.png": "is in the manife",
+    "small/large.tfci": "is in the manife",
+    "small/deep/flat.png": "is not the file ",
+  }
+  bad, _, _ = _verify(tmp_path, f"--sources={photos}")
+  assert bad["photos/flat.png"] == "has no compressed file"
+
+
+def test_without_recursion_photographs_in_subfolders_are_not_missed(archive, tmp_path):
+  photos = archive / "photos"
+  assert (
+    programs.run("compress", "--runtime=onnx", f"--output_dir={tmp_path}", photos).returncode == 0
+  )
+  result = programs.run("verify", f"--sources={photos}", tmp_path)
+  assert result.returncode == 0 and f"verified {_COUNT // 2} of {_COUNT // 2} " in result.stdout
+
+
+def test_files_that_are_named_stand_for_themselves(archive):
+  named = [archive / "small" / name for name in ("0.tfci", "2.tfci")]
+  result = programs.run("verify", f"--sources={archive / 'photos'}", *named)
+  assert result.returncode == 0 and "verified 2 of 2 files" in result.stdout
+
+
+def test_files_whose_photographs_were_deleted_are_good_if_the_manifest_lists_them(tmp_path):
+  photos, small = tmp_path / "photos", tmp_path / "small"
+  photos.mkdir()
+  for name in ("a", "b"):
+    image_files.write_image(str(photos / f"{name}.png"), codecs.photograph(40, 48))
+  flags = ("--runtime=onnx", f"--output_dir={small}")
+  assert programs.run("compress", *flags, "--update", photos).returncode == 0
+  (photos / "a.png").unlink()
+  bad, lines, result = _verify(tmp_path, f"--sources={photos}")
+  assert not bad and len(lines) == 2
+  assert f"photographs are gone: 1, such as {small / 'a.tfci'}" in result.stderr
+  (photos / "b.png").unlink()  # More likely the wrong folder, or one that is not mounted.
+  result = programs.run("verify", f"--sources={photos}", small)
+  assert result.returncode == 1 and "contains no photograph" in result.stderr

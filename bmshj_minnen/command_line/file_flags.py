@@ -18,9 +18,10 @@ class FileFlags:
 
   Args:
     verb: participle for the files, such as "compressed".
+    whole_name: example of a result with `--keep_extensions`, such as "a.jpg.tfci".
   """
 
-  def __init__(self, verb: str):
+  def __init__(self, verb: str, whole_name: str):
     self._output_dir = shared_flags.define_path("output_dir", None, f"Folder for the {verb} files.")
     self._recursive = flags.DEFINE_bool("recursive", False, "Search subfolders, too.")
     self._skip_existing = flags.DEFINE_bool(
@@ -36,7 +37,9 @@ class FileFlags:
       "of the same flags, do the others, and add them to the manifest.",
     )
     self._keep_extensions = flags.DEFINE_bool(
-      "keep_extensions", False, "With --output_dir, name results a.jpg.tfci in place of a.tfci."
+      "keep_extensions",
+      False,
+      f"With --output_dir, results keep the names of sources: {whole_name}.",
     )
     self._overwrite = shared_flags.define_overwrite()
     self._jobs = flags.DEFINE_integer(

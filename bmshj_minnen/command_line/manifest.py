@@ -18,6 +18,7 @@ __all__ = [
   "cells_of",
   "csv_line",
   "digest",
+  "is_copy",
   "is_kept",
   "is_of_listed_size",
   "parse",
@@ -58,6 +59,11 @@ def is_kept(
 def is_of_listed_size(record: dict[str, str], size: int) -> bool:
   """Whether a file of so many bytes may be the result of a row; no row has no result."""
   return record.get("bytes") == str(size)
+
+
+def is_copy(record: dict[str, str]) -> bool:
+  """Whether the result of a row is a copy of its source, see `compress --keep_smaller`."""
+  return bool(record["source_sha256"]) and record["source_sha256"] == record["sha256"]
 
 
 def refusal(record: dict[str, str], target: str, source: str) -> Optional[str]:

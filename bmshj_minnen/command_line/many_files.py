@@ -116,7 +116,7 @@ class _State:
     for refusal in plan.refusals:
       self.outcome.failed += refusal.files
       lines.error(refusal.line)
-    for line in plan.left_out:
+    for line in plan.notes:
       lines.note(line)
 
   def stop(self):
@@ -142,7 +142,7 @@ class _State:
     if self._unknown:
       self._console.print_line(
         f"note: results kept without a record: {self._unknown}; their time, size and header do not"
-        " show all flags, such as --effort; --update keeps records"
+        " show all flags of the run that made them; --update keeps records"
       )
     rows = self._records.rows
     gone = rows.gone({job.source for job in self._plan.jobs}) if rows and self._plan.update else []
@@ -158,7 +158,8 @@ class _State:
       known = self._is_recorded_done(job, rows) if plan.update else None
       if known is not None:
         return known
-      if plan.keep_smaller and _is_copied(job):
+      # With `update`, the photograph is compressed once more, for a row in the manifest.
+      if plan.keep_smaller and not plan.update and _is_copied(job):
         return True
       if not outputs.is_made_of(job.target, job.source):
         return False

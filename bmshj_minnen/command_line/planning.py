@@ -85,14 +85,14 @@ class Plan:
     is_folder: whether results go to a folder, so that progress and a summary are shown.
     skip_existing, update, keep_smaller: as in `Request`.
     refusals: conversions that are refused.
-    left_out: a line for each folder that contains files or links that are not taken.
+    notes: lines to print first, such as one for each folder with files or links that are not taken.
   """
 
   jobs: list[Job]
   is_folder: bool
   skip_existing: bool = False
   refusals: tuple[RefusedFile, ...] = ()
-  left_out: tuple[str, ...] = ()
+  notes: tuple[str, ...] = ()
   update: bool = False
   keep_smaller: bool = False
 
