@@ -236,6 +236,13 @@ class ModelConfig:
     """Slope of the negative half of the activations in h_a, h_s and g_ep; 0 for plain ReLUs."""
     return self.leaky_slope if self.parts.leaky else 0.0
 
+  def differences(self, other: "ModelConfig") -> list[str]:
+    """Fields in which this config differs from another, such as "num_filters is 96, not 192"."""
+    pairs = (
+      (f.name, getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)
+    )
+    return [f"{name} is {mine}, not {its}" for name, mine, its in pairs if mine != its]
+
   def fields(self) -> dict[str, Any]:
     """Arguments that recreate this config: prior, N, M and all non-default fields."""
     always = ("prior", "num_filters", "latent_channels")

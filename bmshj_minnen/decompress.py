@@ -169,7 +169,7 @@ def main(argv):
 
 def run():
   """The console entry point."""
-  startup.run(main)
+  startup.run(main, status_of=_FILES.status_of)
 
 
 if __name__ == "__main__":

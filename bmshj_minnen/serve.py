@@ -6,6 +6,7 @@ curl --data-binary @photo.tfci 'localhost:8080/preview?size=256' > preview.jpg
 """
 
 import logging
+import socket
 import sys
 
 from absl import flags
@@ -59,6 +60,20 @@ def _bound(limits):
   return _BASE_BYTES + networks + pictures + bodies
 
 
+def _listener(backlog):
+  address, kind = (_HOST.value, _PORT.value), socket.AF_INET
+  try:
+    if ":" in _HOST.value:
+      kind = socket.AF_INET6
+    return socket.create_server(address, family=kind, backlog=backlog)
+  except OSError as error:
+    cause = error.strerror.partition(" (while")[0]
+    raise ValueError(
+      f"cannot listen at {_HOST.value}:{_PORT.value}: {cause}: give another --host or"
+      " --port"
+    ) from error
+
+
 def main(argv):
   """Flags -> one library call."""
   with startup.one_line_errors():
@@ -90,14 +105,13 @@ def main(argv):
       access_log=False,
       timeout_graceful_shutdown=int(limits.seconds) + _GRACE,
     )
-    socket = config.bind_socket()
-    socket.listen(config.backlog)  # Requests may come from here on; they wait for the server.
+    listener = _listener(config.backlog)  # Requests may come from here on; they wait.
     print(
-      f"listening at http://{_HOST.value}:{socket.getsockname()[1]}, "
+      f"listening at http://{_HOST.value}:{listener.getsockname()[1]}, "
       f"takes at most about {_bound(limits) / shared_flags.GIB:.1f} GiB",
       flush=True,
     )
-    uvicorn.Server(config).run([socket])
+    uvicorn.Server(config).run([listener])
 
 
 def run():

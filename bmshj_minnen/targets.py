@@ -139,7 +139,10 @@ def search(target: Target, attempt: Callable[[float], Trial]) -> float:
     TargetError: no quality meets the target.
   """
   of_bytes = target.bytes is not None
-  goal, step = (math.log(target.bytes), _LOG_BYTES_STEP) if of_bytes else (target.psnr, _PSNR_STEP)
+  if of_bytes:  # A target may be less than a byte.
+    goal, step = math.log(max(target.bytes, 1)), _LOG_BYTES_STEP
+  else:
+    goal, step = target.psnr, _PSNR_STEP
   # The target lies between `low` and `high`: all qualities up to `low` are below it.
   low, high, measured = -1, len(QUALITIES), {}
   while high - low > 1:

@@ -249,6 +249,39 @@ def test_bad_arguments_of_compress(args, match, folder):
   assert all(path.read_bytes() == b"a photograph" for path in precious)
 
 
+@pytest.mark.parametrize(
+  ("program", "args", "line"),
+  [
+    ("compress", ["--bytes=4e4", "in.png", "x"], "flag --bytes=4e4: give a whole number"),
+    ("compress", ["--psnr=a", "in.png", "x"], "flag --psnr=a: give a number"),
+    ("compress", ["--log=no/x", "in.png", "x"], "no/x: No such file or directory"),
+    (
+      "decompress",
+      ["--region=0,0,64", "good.tfci", "x"],
+      "flag --region=0,0,64: give left, top, width and height, such as 0,0,64,64",
+    ),
+    ("info", [], "give one or more compressed files; - is standard input"),
+    ("evaluate", [], "give --images; give --output"),
+    (
+      "evaluate",
+      ["--images=in.png", "--output=x", "y"],
+      "unknown argument 'y'; patterns need quotes",
+    ),
+    ("convert", ["--from_compressai=no.pth", "--output=x"], "no.pth: No such file or directory"),
+  ],
+)
+def test_wrong_arguments_are_one_line_with_a_remedy(program, args, line, folder):
+  result = programs.run(program, *args, cwd=folder)
+  assert (result.returncode, result.stdout, result.stderr) == (1, "", f"error: {line}\n")
+  assert not (folder / "x").exists()
+
+
+def test_with_a_folder_a_wrong_flag_has_the_status_of_nothing_done(folder):
+  for flag in ("--qualty=3", "--quality=30.3", "--jobs=0"):
+    result = programs.run("compress", flag, "--output_dir=x", "in.png", cwd=folder)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("program", ["compress", "decompress", "beam_compress", "beam_decompress"])
 def test_memory_is_a_number(program, folder):
   files = ["--input=in.png", "--output=x"] if "beam" in program else ["in.png", "x"]
@@ -398,7 +431,7 @@ def test_shipped_models_need_no_directory(folder, tmp_path):
   assert file.read_bytes() == codec.compress(image, quality=37.5)
   np.testing.assert_array_equal(bmshj_minnen.read_image(back), codec.decompress(file.read_bytes()))
   foreign = programs.run("decompress", folder / "good.tfci", tmp_path / "other.png")
-  assert foreign.returncode == 1 and "give the --model that wrote it" in foreign.stderr
+  assert foreign.returncode == 1 and "give the model that wrote it" in foreign.stderr
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -123,6 +123,7 @@ def _refusals(codec):
     ("/compress?quality=x", png, 400, "quality must be a number, not 'x'"),
     ("/compress?quality=5&bpp=1", png, 400, "give only one of quality, bpp"),
     ("/compress?bytes=5", png, 400, "too few"),
+    ("/compress?bpp=0.0001", png, 400, "0 bytes are too few: the lowest quality takes"),
     ("/compress?bytes=inf", png, 400, "bytes"),
     ("/compress?effort=9", png, 400, "no parameter 'effort' here: it takes quality"),
     ("/compress", _declaring(9000, 9000), 413, "9000x9000 is more than 300000 pixels"),
@@ -149,7 +150,6 @@ def test_refusals_are_a_line(codec, address):
     assert (status, answer.count(b"\n")) == (expected, 1), (path, answer)
     assert text in answer.decode() and answer.endswith(b"\n"), (path, answer)
     assert response.headers["content-type"].startswith("text/plain")
-  assert _ask(address, "/compress", method="GET")[0] == 405
   # It still works.
   image = codecs.photograph(60, 60)
   assert _ask(address, "/compress", _png(image))[1] == codec.compress(image)
@@ -288,3 +288,19 @@ serve.run()
   assert result.returncode == 1 and "pip install '.[serve]'" in result.stderr
   result = programs.run("serve", "photo.png")
   assert result.returncode == 1 and "unknown argument photo.png" in result.stderr
+
+
+def test_a_port_in_use_is_named_with_a_remedy():
+  with socket.create_server(("127.0.0.1", 0)) as busy:
+    port = busy.getsockname()[1]
+    result = programs.run("serve", "--runtime=onnx", f"--port={port}")
+  assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+  assert f"cannot listen at 127.0.0.1:{port}: Address already in use: give" in result.stderr
+
+
+def test_wrong_methods_are_told_the_right_one(address):
+  for method, path, text in (
+    ("GET", "/compress", "/compress does not take GET: send a file with POST"),
+    ("POST", "/healthz", "/healthz does not take POST: use GET"),
+  ):
+    assert _ask(address, path, method=method)[:2] == (405, f"{text}\n".encode())

@@ -107,6 +107,9 @@ def test_more_than_enough_is_the_highest_and_less_than_any_the_lowest(codec):
 
 
 def test_targets_out_of_reach(codec):
+  for size in (0.5, 1e-300):
+    with pytest.raises(targets.TargetError, match="^0 bytes are too few: the lowest quality takes"):
+      codec.compress(_IMAGE, bytes=size)
   with pytest.raises(targets.TargetError, match="100 bytes are too few: the lowest quality takes"):
     codec.compress(_IMAGE, bytes=100)
   with pytest.raises(targets.TargetError, match="60 dB are too much: the highest quality gives"):

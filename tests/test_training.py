@@ -380,10 +380,10 @@ def test_two_trainings_do_not_share_a_directory(tmp_path, monkeypatch):
 @eagerly
 def test_another_models_directory_is_refused(copy_trained, tmp_path):
   copy_trained(**_SHORT)
-  with pytest.raises(ValueError, match=f"holds another model, of prior={_MODEL.prior}: give"):
+  with pytest.raises(ValueError, match=f"holds another model: prior is {_MODEL.prior}, not"):
     loop.train(dataclasses.replace(_MODEL, prior="autoregressive"), _config(tmp_path))
   other = dataclasses.replace(_MODEL, latent_channels=16)
-  with pytest.raises(ValueError, match="weights are of another model"):
+  with pytest.raises(ValueError, match="model: latent_channels is 6, not 16: give"):
     loop.train(other, _config(tmp_path / "b", init_from=str(tmp_path / "model")))
 
 

@@ -140,7 +140,12 @@ class Region(NamedTuple):
       TypeError: they are not four whole numbers.
       ValueError: the region is empty, or not within the image.
     """
-    region = cls(*map(operator.index, values))
+    try:
+      region = cls(*map(operator.index, values))
+    except TypeError as error:
+      raise TypeError(
+        f"a region is four whole numbers, left, top, width and height, not {values}"
+      ) from error
     is_within = min(region.left, region.top) >= 0 and min(region.width, region.height) >= 1
     is_within &= region.left + region.width <= width and region.top + region.height <= height
     if not is_within:

@@ -87,6 +87,13 @@ class FileFlags:
       return None
     return archive.Archive(self.output_dir, self._overwrite.value)
 
+  @staticmethod
+  def status_of(argv: Sequence[str]) -> int:
+    """The exit status of a wrong command line, before its flags are known."""
+    names = ("-output_dir", "--output_dir")
+    is_folder = any(argument.split("=")[0] in names for argument in argv)
+    return startup.NOTHING_DONE if is_folder else startup.FAILED
+
   @property
   def status(self) -> int:
     """The exit status of a run that cannot begin."""

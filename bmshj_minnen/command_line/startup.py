@@ -10,6 +10,7 @@ import gc
 import importlib.util
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -81,8 +82,8 @@ def _hook(kind, error, trace, hook=sys.excepthook):
     _say("interrupted")
   elif issubclass(kind, ImportError) and importlib.util.find_spec("tensorflow") is None:
     _say(
-      "this program needs TensorFlow, which is not installed: it is for Python 3.9 to 3.11 on Linux"
-      " with an x86-64 processor"
+      "error: this program needs TensorFlow, which is not installed: it is for Python 3.9 to 3.11"
+      " on Linux with an x86-64 processor"
     )
   else:
     hook(kind, error, trace)
@@ -170,15 +171,20 @@ def _wake_collector():
   gc.enable()
 
 
-def run(main: Callable[[list[str]], None], known_only: bool = False) -> None:
+def run(
+  main: Callable[[list[str]], None],
+  known_only: bool = False,
+  status_of: Callable[[list[str]], int] = lambda argv: FAILED,
+) -> None:
   """Parses the command line with absl, calls a program's `main`, and exits.
 
-  A wrong value or an unknown flag prints one line, and exits with status 1; absl's own parser
-  prints two lines.
+  A wrong value, an unknown flag or a wrong argument prints one line; absl would print two, or the
+  whole help.
 
   Args:
     main: receives the name of the program, and the arguments that are not its flags.
     known_only: whether `main` also receives unknown flags, such as those for Beam.
+    status_of: command line -> exit status if it is wrong.
   """
   from absl import app, flags  # Other modules need only the errors.
 
@@ -186,9 +192,24 @@ def run(main: Callable[[list[str]], None], known_only: bool = False) -> None:
     try:
       return flags.FLAGS(argv, known_only=known_only)
     except Exception as error:  # From a flag of absl, or from a validator.
-      _fail(error)
+      _fail("; ".join(map(_in_words, str(error).splitlines())), status_of(argv))
 
-  app.run(main, flags_parser=parse)
+  def call(argv):
+    try:
+      main(argv)
+    except app.UsageError as error:
+      _fail(error, status_of(sys.argv))
+
+  app.run(call, flags_parser=parse)
+
+
+def _in_words(line):
+  """A line of absl's parser, without Python's words for values."""
+  line = re.sub(r"^flag --\w+=\['.*?'\]", lambda found: found[0].replace("', '", ","), line)
+  line = re.sub(r"^(flag --\w+=)\['(.*?)'\]", r"\1\2", line)
+  line = re.sub(r"^flag --(\w+)=None: Flag .* other than None\.$", r"give --\1", line)
+  line = re.sub(r": invalid literal for int\(\) .*$", ": give a whole number", line)
+  return re.sub(r": could not convert string to float: .*$", ": give a number", line)
 
 
 def _is_of_files(error):
@@ -198,7 +219,10 @@ def _is_of_files(error):
 
 
 def _fail(error, status=FAILED):
-  _say(f"error: {' '.join(str(error).split())}")
+  text = str(error)
+  if isinstance(error, OSError) and error.filename:
+    text = f"{error.filename}: {error.strerror}"
+  _say(f"error: {' '.join(text.split())}")
   sys.exit(status)
 
 

@@ -51,6 +51,7 @@ class CorpusOutcome:
     return (
       f"{verb} {self.files} files, {self.bytes_in} bytes -> {self.bytes_out}; "
       f"{self.existing} were there already, {self.failures} failed"
+      + (f": see {run_tables.FAILURES}" if self.failures else "")
     )
 
   @classmethod

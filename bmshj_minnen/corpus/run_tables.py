@@ -15,15 +15,16 @@ __all__ = [
   "read",
   "read_counts",
   "write_counts",
+  "FAILURES",
   "write_failures",
   "write_manifest",
 ]
 
 FAILURE_COLUMNS = ("source", "reason")
-_MANIFEST, _FAILURES, _COUNTS = manifest.NAME, "failures.csv", "counts.json"
+_MANIFEST, FAILURES, _COUNTS = manifest.NAME, "failures.csv", "counts.json"
 _LAYOUTS = {
   _MANIFEST: (manifest.COLUMNS, manifest.FORMER_COLUMNS),
-  _FAILURES: (FAILURE_COLUMNS,),
+  FAILURES: (FAILURE_COLUMNS,),
 }
 _START_OF_COUNTS = b'{"run": '
 
@@ -51,13 +52,13 @@ def read(output: str, overwrite: bool = False) -> RunTables:
   Raises:
     ValueError: another program may have written a table that this run would replace.
   """
-  contents = {name: _content(output, name) for name in (_MANIFEST, _FAILURES, _COUNTS)}
+  contents = {name: _content(output, name) for name in (_MANIFEST, FAILURES, _COUNTS)}
   for name, content in contents.items():
     path = FileSystems.join(output, name)
     line = files.loss(path, content, b"", lambda there, name=name: _is_own(name, there), True)
     if line and not overwrite:
       raise ValueError(line)
-  rows, failures = (_rows(name, contents[name]) for name in (_MANIFEST, _FAILURES))
+  rows, failures = (_rows(name, contents[name]) for name in (_MANIFEST, FAILURES))
   return RunTables(
     {row["file"]: row for row in rows or ()},
     {row["source"]: row["reason"] for row in failures or ()},
@@ -79,7 +80,7 @@ def write_manifest(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
 
 def write_failures(output: str, rows: Iterable[tuple[Any, ...]]) -> None:
   """Writes failures.csv; raises `WriteError` if it cannot be written."""
-  _write(output, _FAILURES, FAILURE_COLUMNS, rows)
+  _write(output, FAILURES, FAILURE_COLUMNS, rows)
 
 
 def write_counts(output: str, run: str, counts: dict[str, int]) -> None:

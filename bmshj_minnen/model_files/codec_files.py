@@ -127,5 +127,5 @@ class Shipped:
         if prior.fingerprint == fingerprint:
           return self._make(directory, prior, *options)
     raise ValueError(
-      f"no shipped model has the fingerprint {fingerprint.hex()}: give the --model that wrote it"
+      f"no shipped model has the fingerprint {fingerprint.hex()}: give the model that wrote it"
     )

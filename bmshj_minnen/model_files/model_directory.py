@@ -137,6 +137,7 @@ def load(
 
 def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=None, quality=None):
   arrays = read_weights(directory, frozen.fingerprint)
+  _refuse_export(directory, arrays)
   refiner = _refiner(directory, frozen.config, arrays, precision, refine, lmbda) if refine else None
   coding_model = model_for_coding(frozen.config, arrays, precision)
   codec = tensorflow_codec(
@@ -144,6 +145,14 @@ def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=Non
   )
   set_origin(codec, load, directory, max_pixels, memory, precision, refine, lmbda)
   return codec
+
+
+def _refuse_export(directory, arrays):
+  if not any(name.startswith("g_a/") for name in arrays):
+    raise ValueError(
+      f"{directory} has no weights of g_a: if it was exported for ONNX Runtime, give the model that"
+      " was exported"
+    )
 
 
 def _refiner(directory, config, arrays, precision, steps, lmbda):
@@ -243,6 +252,7 @@ def load_weights(model: Model, source: str) -> None:
   directory = catalogue.find(source)
   arrays, config = array_files.read(directory, WEIGHTS), load_config(source)
   arrays.pop(CODER_FINGERPRINT, None)
+  _refuse_export(directory, arrays)
   if model.gains is not None and not config.gain_lambdas:
     lmbda = _objective(directory)[0]
     model.gains.reset(model.config.middle_lambda if lmbda is None else lmbda)
@@ -251,7 +261,15 @@ def load_weights(model: Model, source: str) -> None:
     arrays = {**arrays, **of_gains}
   if widening.can_widen(config, model.config):
     arrays = widening.widen(arrays, config, weights.to_arrays(model), model.config)
-  weights.assign(model, arrays)
+  try:
+    weights.assign(model, arrays)
+  except ValueError as error:
+    others = config.differences(model.config)
+    if not others:
+      raise
+    raise ValueError(
+      f"{directory} is another model: {', '.join(others)}: give the same settings"
+    ) from error
 
 
 _SHIPPED = Shipped(_codec)

@@ -144,7 +144,10 @@ class Server:
 
   async def _other(self, request: Request, error: Exception) -> Response:
     paths = ", ".join((*calls.CALLS, "/healthz", "/metrics"))
-    line = f"there is {paths}" if error.status_code == 404 else f"{request.method} is not for this"
+    line = f"there is {paths}"
+    if error.status_code == 405:
+      remedy = "send a file with POST" if request.url.path in calls.CALLS else "use GET"
+      line = f"{request.url.path} does not take {request.method}: {remedy}"
     self._count({"path": "other", "error": line}, error.status_code, 0.0)
     return _refusal(error.status_code, line)
 

@@ -135,6 +135,8 @@ class _Run:
       self._checkpoints.check_codec()
     if first_step >= self._config.steps:
       logging.info("%s is already trained for %d steps.", self._directory, first_step)
+      if self._is_chief:
+        run_directory.warn_of_unused_flags(self._directory, self._config, self._own)
       self._checkpoints.save()
       return
     if self._is_chief:

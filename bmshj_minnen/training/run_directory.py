@@ -23,6 +23,7 @@ __all__ = [
   "check_same_model",
   "exclusive_lock",
   "refuse_model_without_checkpoint",
+  "warn_of_unused_flags",
   "write_record",
 ]
 
@@ -71,13 +72,29 @@ def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> 
   """
   if not model_directory.has_weights(directory):  # Without weights there is nothing to overwrite.
     return
-  existing = dataclasses.asdict(model_directory.load_config(str(directory)))
-  asked = dataclasses.asdict(model_config)
-  others = [f"{name}={value}" for name, value in existing.items() if value != asked[name]]
+  others = model_directory.load_config(str(directory)).differences(model_config)
   if others:
     raise ValueError(
-      f"{directory} holds another model, of {', '.join(others)}: "
-      "give its flags, or another --model_dir"
+      f"{directory} holds another model: {', '.join(others)}: "
+      "give the same settings, or another --model_dir"
+    )
+
+
+def warn_of_unused_flags(
+  directory: pathlib.Path, config: TrainConfig, own: OwnParts = _NOTHING
+) -> None:
+  """Warns that a run without steps left ignores flags that differ from the recorded run's."""
+  path = directory / model_directory.RECORD
+  if not path.exists():
+    return
+  flags = {**dataclasses.asdict(config), **own.names()}
+  del flags["steps"]
+  changes = _changes(json.loads(path.read_text())["flags"], flags)
+  if changes:
+    logging.warning(
+      "%s is trained to its end, without %s: give more --steps, or another --model_dir.",
+      directory,
+      ", ".join(changes),
     )
 
 
@@ -109,12 +126,21 @@ def _earlier_flags(path, flags):
   if not path.exists():
     return []
   record = json.loads(path.read_text())
-  last = record["flags"]
-  others = [f"{k}={last[k]} -> {v}" for k, v in flags.items() if k in last and last[k] != v]
-  if not others:
+  changes = _changes(record["flags"], flags)
+  if not changes:
     return record.get("earlier_flags", [])
-  logging.warning("%s goes on with other flags: %s.", path.parent, ", ".join(others))
-  return [*record.get("earlier_flags", []), last]
+  logging.warning("%s goes on with other flags: %s.", path.parent, ", ".join(changes))
+  return [*record.get("earlier_flags", []), record["flags"]]
+
+
+def _changes(last, flags):
+  """Flags that differ from those of the last run, such as "--lambda=0.01 -> 0.05"."""
+  names = {"lmbda": "lambda"}
+  return [
+    f"--{names.get(name, name)}={last[name]} -> {value}"
+    for name, value in flags.items()
+    if name != "model_dir" and name in last and last[name] != value
+  ]
 
 
 def _version(package) -> Optional[str]:
