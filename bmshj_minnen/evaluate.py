@@ -2,8 +2,8 @@
 
 `--codecs=jpeg420,avif,av1` measures classical codecs, which `evaluation.classical` lists. Some take
 half a minute a megapixel. After an interruption the same command continues, and earlier
-measurements stay in the table. Folders that hold files of other programs are refused. The output
-also has averages, a summary and plots; `--report=DIR` writes a page to look at.
+measurements stay in the table. Tables of other programs are never replaced. The output also has
+averages, a summary and plots; `--report=DIR` writes a page to look at.
 """
 
 import functools

@@ -69,8 +69,7 @@ def _listener(backlog):
   except OSError as error:
     cause = error.strerror.partition(" (while")[0]
     raise ValueError(
-      f"cannot listen at {_HOST.value}:{_PORT.value}: {cause}: give another --host or"
-      " --port"
+      f"cannot listen at {_HOST.value}:{_PORT.value}: {cause}: give another --host or --port"
     ) from error
 
 

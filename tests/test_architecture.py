@@ -156,7 +156,7 @@ _FREE = (
   "coding.prior_coder",
   "coding.symbols",
   "coding.tiling",
-  "coding.wavefront",
+  "coding.autoregressive_loop",
   "model_files.array_files",
   "model_files.catalogue",
   "model_files.codec_files",

@@ -1,6 +1,8 @@
 """The classical codecs: declarations in their files, and decoded pictures."""
 
 import io
+import pathlib
+import re
 import sys
 
 import numpy as np
@@ -9,7 +11,7 @@ import PIL.Image
 import pytest
 
 from bmshj_minnen import metrics
-from bmshj_minnen.evaluation import classical, pillow_codecs
+from bmshj_minnen.evaluation import classical, line_styles, pillow_codecs
 from tests import codecs
 
 _X = codecs.photograph(96, 130)  # 130 is not a multiple of 16.
@@ -44,6 +46,16 @@ def test_more_bytes_are_better_and_the_best_is_good(name):
   assert all(a[0] < b[0] and a[1] < b[1] for a, b in zip(points, points[1:]))
   # Halved chroma, a wrong colour matrix or range, or a lossy wavelet would stay below.
   assert points[-1][1] > (36 if name in ("jpeg420", "webp") else 39)
+
+
+def test_every_codec_has_a_title_and_stands_in_the_lists():
+  names = set(classical.FORMATS)
+  assert set(re.findall(r"^    ([a-z]\w*\d*)  +\S", classical.__doc__, re.M)) - {"name"} == names
+  readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+  sentence = readme[readme.index("`--codecs` takes") :].partition(", each [set for PSNR]")[0]
+  assert set(re.findall(r"`([a-z]+\d*\w*)`", sentence)) - {"codecs"} == names
+  titles = [line_styles.appearances([name])[name].title for name in sorted(names)]
+  assert not set(titles) & names and len(set(titles)) == len(names)
 
 
 @pytest.mark.parametrize(("name", "sampling"), [("jpeg420", 0x22), ("jpeg444", 0x11)])

@@ -48,7 +48,8 @@ def _refuse(content, words):
   ],
 )
 def test_other_formats_are_refused_by_name(name, head):
-  _refuse(head.ljust(200, b"\0"), f"a {name} picture, which is not read: convert it to PNG first")
+  reason = f"a picture in {name} format, which is not read: convert it to PNG first"
+  _refuse(head.ljust(200, b"\0"), reason)
 
 
 @pytest.mark.parametrize("text", [b"<html><svg/></html>", b"<?xml?>" * 500, b"<!--", b"<svgs/>"])

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import passes, wavefront
+from bmshj_minnen.coding import autoregressive_loop, passes
 from bmshj_minnen.format import orders, reading
 from bmshj_minnen.layers import MaskedConv2D
 from tests import codecs, execution, variants
@@ -84,7 +84,7 @@ def test_the_loop_sees_the_masks_of_training(name, size):
     return handle, y[where]
 
   none = np.zeros([height * width, 1], np.float32)
-  _, y_hat = wavefront.autoregressive_loop(networks, side, None, none, height, width, 2 * slices)
+  _, y_hat = autoregressive_loop.code_latents(networks, side, None, none, height, width, 2 * slices)
   np.testing.assert_array_equal(y_hat, y.reshape(height * width, -1))
   all_rows = np.concatenate(rows)
   np.testing.assert_array_equal(np.sort(all_rows), np.arange(len(y)))

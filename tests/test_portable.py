@@ -127,6 +127,12 @@ def test_exported_models_code_as_in_tensorflow(name, made, exported):
   _assert_alike(made(name)[1], portable.load(exported(name)))
 
 
+def test_tensorflow_refuses_exports_in_a_line(exported):
+  for load in (bmshj_minnen.load, bmshj_minnen.load_model):
+    with pytest.raises(ValueError, match="has no weights of g_a: .*, give the model that was exp"):
+      load(exported("scale_hyperprior"))
+
+
 def _assert_alike(codec, other):
   assert other.fingerprint == codec.fingerprint
   for size in ((1, 1), (70, 33)):

@@ -52,8 +52,9 @@ def test_other_regions_are_refused(region, coded):
   codec, data, _ = coded
   with pytest.raises(ValueError, match=r"is not within 230x150"):
     codec.decompress(data, region=region)
-  with pytest.raises(TypeError):
-    codec.decompress(data, region=(0.5, 0, 5, 5))
+  for other in ((0.5, 0, 5, 5), (0, 0, 5), "0,0,5,5"):
+    with pytest.raises(TypeError, match="four whole numbers, left, top, width and height, not "):
+      codec.decompress(data, region=other)
 
 
 def test_the_program_and_the_portable_codec(coded, tmp_path):

@@ -349,6 +349,20 @@ def test_a_quantizer_replaces_rounding_in_a_step_and_is_recorded(name, tmp_path)
 
 
 @eagerly
+def test_a_run_without_steps_left_names_the_flags_that_it_ignores(copy_trained, tmp_path, caplog):
+  copy_trained(**_SHORT)
+
+  def warnings(**changes):
+    caplog.clear()
+    loop.train(_MODEL, _config(tmp_path, **{**_SHORT, **changes}))
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+  assert warnings() == []
+  (line,) = warnings(lmbda=0.9, save_every=7)
+  assert "without --lambda=0.01 -> 0.9, --save_every=1 -> 7: give more --steps" in line
+
+
+@eagerly
 def test_a_new_learning_rate_holds_after_resuming(copy_trained, tmp_path, monkeypatch):
   copy_trained(_SMALL, **_RUN)
   used = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bmshj_minnen.coding import passes, wavefront
+from bmshj_minnen.coding import autoregressive_loop, passes
 from bmshj_minnen.format.orders import Order
 from bmshj_minnen.kernels.polyphase import polyphase
 from bmshj_minnen.layers import transforms
@@ -58,7 +58,7 @@ def test_every_step_sees_the_neighbours_that_the_mask_lets_it_see(size):
 
   # Eagerly, so that `side` may have side effects.
   none = tf.zeros([height * width, 1])
-  _, y_hat = wavefront.autoregressive_loop(
+  _, y_hat = autoregressive_loop.code_latents(
     _Taps(), side, tf.constant(0), none, *map(tf.constant, size), 2
   )
   np.testing.assert_array_equal(y_hat.numpy(), y.reshape(-1, 2))

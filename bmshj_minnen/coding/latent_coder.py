@@ -1,4 +1,6 @@
-"""Latents <-> the payload of a file, segment by segment, in any runtime.
+"""ŷ and ẑ <-> the payload of a file, for whole images: h_s in tiles, the loop in segments.
+
+The steps themselves are those of a `PriorCoder`, in any runtime.
 
 TensorFlow is not needed.
 """
@@ -101,7 +103,7 @@ class LatentCoder:
     return psi.reshape(size[0] * size[1], -1)
 
   def _code_all(self, code_steps, handle, size, psi, y, progress):
-    """Runs the loop segment by segment; psi is in raster order, y in rows, see `order`."""
+    """Runs the loop segment by segment; psi is in raster order, y in rows, see `passes`."""
     channels, schedule, done = self._config.latent_channels, self._schedule, 0
     memory = schedule.empty_memory(fixed_point.NUM_PARTS, *size, channels)
     y_hat = np.empty([len(psi) * schedule.slices, channels // schedule.slices], np.float32)

@@ -48,7 +48,7 @@ class Pass(Protocol):
   Attributes:
     part: the slice of channels that it codes.
     has_context: whether latents depend on others, so that `slots` may be called.
-    has_few_rows: True if a step has tens of positions, False if it has thousands.
+    has_few_rows: False if a step with context has thousands of positions in place of tens.
   """
 
   part: int

@@ -1,9 +1,9 @@
-"""Latents <-> payload: the exact networks on a range coder, for arrays and for tensors."""
+"""The steps of coding ẑ and y: the exact networks on a range coder, for arrays and for tensors."""
 
 from typing import Any
 
 from bmshj_minnen import config as cfg
-from bmshj_minnen.coding import fixed_point, wavefront
+from bmshj_minnen.coding import autoregressive_loop, fixed_point
 from bmshj_minnen.coding.mixture_symbols import Cumulatives, MixtureDecoder, MixtureEncoder
 from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.symbols import SymbolDecoder, SymbolEncoder
@@ -59,7 +59,7 @@ class PriorCoder:
   def _code_all(self, coder, handle, z_hat, height, width):
     channels = self._config.latent_channels
     psi = self.networks.psi(z_hat, height, width)
-    handle, y_hat = wavefront.autoregressive_loop(
+    handle, y_hat = autoregressive_loop.code_latents(
       self.networks, coder, handle, psi, height, width, channels
     )
     return handle, self._xp.reshape(y_hat * self._step, [height, width, channels])
@@ -109,7 +109,7 @@ class PriorCoder:
     Args:
       number: the number of the pass.
       handle: the encoder's state.
-      memory: coded latents, see `order.Schedule.empty_memory`.
+      memory: coded latents, see `passes.Schedule.empty_memory`.
       first, last: the first step and the step after the last.
       height, width: size of the image of latents.
       psi: [n, channels] int16 at the positions of these steps, in the order of coding.
@@ -142,7 +142,7 @@ class PriorCoder:
   def _code_steps(self, number, coder, handle, memory, steps, size, psi):
     where = self._xp.range(self._xp.shape(psi)[0])
     one = self.networks.schedule.passes[number]
-    handle, memory, y_hat = wavefront.autoregressive_steps(
+    handle, memory, y_hat = autoregressive_loop.code_steps(
       self.networks, one, coder, handle, psi, where, memory, steps, size
     )
     return handle, memory, y_hat * self._step

@@ -28,7 +28,7 @@ class RefinementFlags:
       "effort",
       0,
       "0 to 9: time for smaller files, by gradient descent on the latents of each photograph; "
-      "decompressing takes no longer. The README has seconds and savings.",
+      "decompressing takes no longer. experiments/paper has seconds and savings.",
       lower_bound=0,
       upper_bound=MAX_EFFORT,
     )

@@ -53,7 +53,7 @@ class Conditional:
     return mean, self.scale_of_output(output)
 
   def scale_of_output(self, raw: tf.Tensor) -> tf.Tensor:
-    """Network outputs [...] float32 -> scales of the least one or more, [...] float32.
+    """Network outputs [...] float32 -> scales, [...] float32, at least the smallest one.
 
     Beyond a bound only the gradients that lead back inside pass; the same holds for `scale_index`.
     """

@@ -159,13 +159,11 @@ def averages(rows: Sequence[measurements.Row]) -> str:
     for entry in measurements.averages(rows)
     for metric in curves.METRICS
   ):
-    parts.append(
-      "Bytes and bpp are of all images, those that PSNR or MS-SSIM leave out among them."
-    )
+    parts.append("Bytes and bpp are of all images, also those that PSNR or MS-SSIM leave out.")
   return "\n\n".join(parts)
 
 
-_AVERAGES = ("codec", "setting", "images", "bytes", "bpp", "PSNR", "MS-SSIM", "its dB")
+_AVERAGES = ("codec", "setting", "images", "bytes", "bpp", "PSNR", "MS-SSIM", "MS-SSIM in dB")
 
 
 def _average_table(rows):

@@ -1,7 +1,7 @@
 """The one table of the fields of a file; sizes, offsets, readers and writers are derived from it.
 
 A file is a header and a payload: the symbols of z in raster order, then the symbols of y in the
-order of `coding.wavefront`. Metadata, if any, form a separate part before the file, which does not
+order of `coding.passes`. Metadata, if any, form a separate part before the file, which does not
 change it: another header, EXIF from its TIFF header on, and XMP, a packet in UTF-8.
 """
 

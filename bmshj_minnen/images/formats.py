@@ -119,7 +119,9 @@ def _refuse_other(content):
   if other == "EPS":
     raise UnsupportedImageError("a program, not an image; convert it to 8-bit RGB first")
   if other:
-    raise UnsupportedImageError(f"a {other} picture, which is not read: convert it to PNG first")
+    raise UnsupportedImageError(
+      f"a picture in {other} format, which is not read: convert it to PNG first"
+    )
 
 
 def _refuse_items(content, picture):

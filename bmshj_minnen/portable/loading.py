@@ -65,7 +65,7 @@ def load(
     quality: the quality if a call gives none, for models for many rates; None: 50, see `quality`.
     providers: ONNX Runtime's execution providers for g_a, h_a and g_s in order of preference, such
       as "CUDAExecutionProvider"; only the CPU's was tried. Entropy parameters are always computed
-      in NumPy, on the CPU.
+      on the CPU: h_s in NumPy, g_cm and g_ep in ONNX Runtime where its products are exact.
     **options: other arguments of `bmshj_minnen.load`, at their defaults.
 
   Raises:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen.coding import tensors, wavefront
+from bmshj_minnen.coding import autoregressive_loop, tensors
 from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.symbols import SymbolEncoder
 from bmshj_minnen.format.frozen_prior import FrozenPrior
@@ -47,7 +47,7 @@ class Coding:
     psi = tf.function(lambda z: networks.psi(z, height, width))
     self._psi = functools.partial(psi, tf.constant(latents.z_hat))
     loop = tf.function(
-      lambda psi: wavefront.autoregressive_loop(
+      lambda psi: autoregressive_loop.code_latents(
         networks, side, tf.constant(0), psi, height, width, channels
       )
     )

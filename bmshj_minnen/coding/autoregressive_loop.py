@@ -1,4 +1,7 @@
-"""The only autoregressive loop, for arrays and for tensors."""
+"""The autoregressive loop: one for all orders, for encoding and decoding, in any runtime.
+
+The steps of an order, such as the diagonals of the wavefront, are in `coding.passes`.
+"""
 
 from typing import Any
 
@@ -7,10 +10,10 @@ from bmshj_minnen.coding.networks import IntegerNetworks
 from bmshj_minnen.coding.passes import Pass
 from bmshj_minnen.coding.symbols import SymbolCoder
 
-__all__ = ["autoregressive_loop", "autoregressive_steps"]
+__all__ = ["code_latents", "code_steps"]
 
 
-def autoregressive_loop(
+def code_latents(
   networks: IntegerNetworks,
   coder: SymbolCoder,
   handle: Any,
@@ -23,7 +26,7 @@ def autoregressive_loop(
 
   Args:
     networks: the exact networks.
-    coder: `Encoder` or `Decoder`; called with rows of the latent image, see `order`.
+    coder: writes or reads symbols; called with rows of the latents, see `symbols`.
     handle: the range coder's state.
     psi: [height * width, ...] from h_s, raster order.
     height, width: size of the image of latents.
@@ -41,14 +44,14 @@ def autoregressive_loop(
     where = one.positions(height, width)
     rows = where * schedule.slices + one.part
     steps = (xp.constant(0, "int32"), xp.shape(one.step_sizes(height, width))[0])
-    handle, memory, latents = autoregressive_steps(
+    handle, memory, latents = code_steps(
       networks, one, coder, handle, xp.gather(psi, where), rows, memory, steps, (height, width)
     )
     y_hat = xp.tensor_scatter_nd_update(y_hat, rows[:, None], latents)
   return handle, xp.reshape(y_hat, [height * width, channels])
 
 
-def autoregressive_steps(
+def code_steps(
   networks: IntegerNetworks,
   one: Pass,
   coder: SymbolCoder,
@@ -64,12 +67,12 @@ def autoregressive_steps(
   Args:
     networks: the exact networks.
     one: the pass.
-    coder: `Encoder` or `Decoder`.
+    coder: writes or reads symbols, see `symbols`.
     handle: the range coder's state.
     psi: [n, ...] of any dtype, from h_s, at the positions of these steps in the order of coding.
     where: [n] int32, the indices that `coder` gets for these positions.
-    memory: coded ŷ, see `Schedule.empty_memory`, split by `networks`. An array is overwritten with
-      the next memory.
+    memory: coded ŷ, see `passes.Schedule.empty_memory`, split by `networks`. An array is
+      overwritten with the next memory.
     steps: the first step and the step after the last.
     size: height and width of the image of latents.
 
