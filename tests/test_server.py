@@ -304,3 +304,5 @@ def test_wrong_methods_are_told_the_right_one(address):
     ("POST", "/healthz", "/healthz does not take POST: use GET"),
   ):
     assert _ask(address, path, method=method)[:2] == (405, f"{text}\n".encode())
+  text = _ask(address, "/metrics", method="GET")[1].decode()
+  assert 'requests_total{path="other",status="405"} 2\n' in text

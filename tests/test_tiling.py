@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import bmshj_minnen
-from bmshj_minnen import config
+from bmshj_minnen import config, receptive_field
 from bmshj_minnen.coding import passes, tiling
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.tensor_coder import TensorCoder
@@ -296,3 +296,9 @@ def test_memory_hardly_grows_with_the_image(codec, folder):
   small, large = map(int, result.stdout.split())
   pixels = 1792**2 - 768**2
   assert large - small < 12 * pixels  # One layer alone, [H / 2, W / 2, 8] float32, takes 8.
+
+
+def test_strides_that_do_not_fit_the_format_are_refused():
+  layers = [receptive_field.ReceptiveField(5, down=2)] * 3
+  with pytest.raises(ValueError, match="the strides of g_a must make 16 downwards and 1 upwards"):
+    tiling.geometry_of("g_a", layers)

@@ -14,7 +14,15 @@ import PIL.Image
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import archive, files, many_files, planning, prometheus, run_records
+from bmshj_minnen.command_line import (
+  archive,
+  files,
+  manifest,
+  many_files,
+  planning,
+  prometheus,
+  run_records,
+)
 from bmshj_minnen.file_tools import outputs
 from tests import codecs, programs
 
@@ -385,3 +393,16 @@ def test_verify_finds_exchanged_and_stale_files_by_the_manifest(folder):
   (small / "a.tfci").unlink()
   result = programs.run("verify", "--recursive", small)
   assert f"error: {small}/a.tfci: is in the manifest, but gone" in result.stderr
+
+
+def test_only_whole_rows_of_a_killed_run_count():
+  sizes, origin = (9, 5, 4, 3), ("a" * 64, "b" * 64, "quality=50.0, odd")
+  cells = [manifest.cells_of((f"{name}.png", f"{name}.tfci"), sizes, 5, origin) for name in "ab"]
+  head, first, last = (manifest.csv_line(row).encode() for row in (manifest.COLUMNS, *cells))
+  for cut in range(len(last) + 1):
+    rows = manifest.parse(head + first + last[:cut])
+    assert [row["file"] for row in rows] == ["a.tfci", "b.tfci"][: 1 + (cut == len(last))], cut
+    assert all(row["request"] == origin[2] for row in rows)
+  assert manifest.parse(head) == manifest.parse(head[:-1]) == []
+  for other in (b"", head[:-2], b"a,b\n1,2\n", head + b'"' + first):
+    assert manifest.parse(other) is None

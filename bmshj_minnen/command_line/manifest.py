@@ -118,16 +118,14 @@ def parse(
 ) -> Optional[list[dict[str, str]]]:
   """The rows of a table, by column; None if the table has another layout.
 
-  A last line without an end that a killed run left behind is dropped, unless it is a whole row.
+  A last line without an end, which a killed run may have left behind, is dropped unless it is the
+  first: its last cell may be cut off.
 
   Args:
     content: content of the file.
     layouts: the columns of the layouts; columns that are in the first one alone become empty.
   """
-  rows = _whole_rows(content, layouts)
-  if rows is None and not content.endswith(b"\n"):
-    rows = _whole_rows(content[: content.rfind(b"\n") + 1], layouts)
-  return rows
+  return _whole_rows(content[: content.rfind(b"\n") + 1] or content, layouts)
 
 
 def _whole_rows(content, layouts):
