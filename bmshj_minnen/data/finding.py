@@ -54,7 +54,8 @@ class PhotographList:
   def summary(self) -> str:
     """A line for the log, with the numbers of files."""
     skipped = "".join(f", {count} skipped: {reason}" for reason, count in self.skipped.items())
-    return f"{len(self.paths)} photographs{skipped}"
+    count = len(self.paths)
+    return f"{count} photograph{'s' if count != 1 else ''}{skipped}"
 
 
 def bundled_photographs() -> list[str]:

@@ -169,7 +169,7 @@ class _Run:
       observers += [Board(checkpoints.directory / "logs", self._held_out), shown]
     own = "of the caller's own"
     logging.info(
-      "Batches %s on %d devices, %s with a learning rate %s.",
+      "Batches %s; devices: %d; %s with a learning rate %s.",
       f"of {config.batch}" if self._own.dataset is None else own,
       self._strategy.num_replicas_in_sync,
       config.optimizer,
