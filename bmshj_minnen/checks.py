@@ -39,7 +39,7 @@ def registered(kind: str, name: str, names: Iterable[str]) -> None:
   """
   if name not in names:
     raise ValueError(
-      f"the {kind} {name!r} is none of {', '.join(names)}: import the module that registers it "
+      f"the {kind} {name!r} is not one of {', '.join(names)}: import the module that registers it "
       "first, in programs with --import=MODULE"
     )
 

@@ -141,7 +141,7 @@ def _is_done(codec, quality, source, target):
 
 
 def _request(codec, quality):
-  """The request for the manifest; what other programs cannot ask for is named only if given."""
+  """The request for the manifest; flags that Beam lacks are named only if they are given."""
   settings = {
     "alpha": _ALPHA.value,
     "metadata": _METADATA.value or None,

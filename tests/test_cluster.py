@@ -41,7 +41,7 @@ _ONE = {"worker": ["localhost:1"]}
     (_text(_ONE, type="evaluator", index=0), "the role evaluator, but training has chief and"),
     (_text(_ONE, type="ps", index=0), "the role ps, but"),
     (_text({**_ONE, "ps": ["a:1"]}, type="worker", index=0), "the role ps, but"),
-    (_text({"worker": "a:1"}, type="worker", index=0), "worker is no list of addresses"),
+    (_text({"worker": "a:1"}, type="worker", index=0), "worker is not a list of addresses"),
     (_text({"worker": ["a"]}, type="worker", index=0), "worker 0 is 'a', not HOST:PORT"),
     (_text({"worker": [":1"]}, type="worker", index=0), "worker 0 is ':1', not HOST:PORT"),
     (_text({"worker": ["a:70000"]}, type="worker", index=0), "'a:70000', not HOST:PORT"),

@@ -50,11 +50,11 @@ class TensorCoder:
     self._decode = [_on_cpu(partial(coder.decode_steps, i), *steps) for i in passes]
 
   def encode_steps(self, number: int, *args) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`PriorCoder.encode_steps` for the pass of this number, which is no tensor."""
+    """`PriorCoder.encode_steps` for the pass of this number, a Python integer."""
     return self._encode[number](*args)
 
   def decode_steps(self, number: int, *args) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`PriorCoder.decode_steps` for the pass of this number, which is no tensor."""
+    """`PriorCoder.decode_steps` for the pass of this number, a Python integer."""
     return self._decode[number](*args)
 
   def finish_encoder(self, handle: tf.Tensor) -> bytes:

@@ -84,7 +84,7 @@ def prepare(
   paths = finding.find_files(patterns)
   if not re.fullmatch("[a-z_][a-z0-9_]*", name):
     raise finding.DataError(
-      f"{name!r} is no name for a dataset: use a-z, 0-9 and _, such as my_photos"
+      f"{name!r} cannot be the name of a dataset: use a-z, 0-9 and _, such as my_photos"
     )
   examples = _examples(paths, min_size, alpha, skip)
   # Read the first example now, so that a dataset without photographs is not begun.

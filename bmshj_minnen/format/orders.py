@@ -86,7 +86,7 @@ def register(name: str, pattern: Any) -> None:
       passes from 0 on, without gaps; each pass codes one slice.
 
   Raises:
-    ValueError: the name ships, or the array is no such pattern.
+    ValueError: the name ships, or the array is not such a pattern.
   """
   if name in _SHIPPED:
     raise ValueError(f"the order {name!r} ships: choose another name")

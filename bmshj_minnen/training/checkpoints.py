@@ -85,7 +85,7 @@ class Checkpoints:
       return False
     problem = self._problem()
     if problem:
-      logging.warning("%s is no good: %s.", path, problem)
+      logging.warning("%s is not usable: %s.", path, problem)
     return not problem
 
   def _restore(self, path):

@@ -138,7 +138,7 @@ def _object(description, name):
 def _addresses(roles, role):
   addresses = roles.get(role, [])
   if not isinstance(addresses, list):
-    raise ValueError(f"TF_CONFIG's {role} is no list of addresses")
+    raise ValueError(f"TF_CONFIG's {role} is not a list of addresses")
   return addresses
 
 
