@@ -236,8 +236,8 @@ def test_what_tensorflow_does_not_read_is_stored_otherwise(tmp_path):
   [
     ("*.webm", "fine", "no file matches"),
     ("sub/text.png", "fine", "none of the 1 files"),
-    ("0.jpg", "My photos", "no name for a dataset"),
-    ("0.jpg", "ünï", "no name for a dataset"),
+    ("0.jpg", "My photos", "cannot be the name of a dataset"),
+    ("0.jpg", "ünï", "cannot be the name of a dataset"),
     ("0.jpg", "my_photos", "give another --name"),
   ],
 )
