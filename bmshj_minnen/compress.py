@@ -175,7 +175,11 @@ def main(argv):
     rows = _FILES.open_archive()
     results = _FILES.results(reading.is_start_of_file, rows)
     request = _FILES.request(argv[1:], _KEEP_SMALLER.value)
-    _QUALITY.arguments(None)  # Refuses wrong flags before a model is loaded, which takes seconds.
+    asked = _QUALITY.arguments(None)  # Refuses wrong flags before a model is loaded.
+    if _REFINEMENT.steps and set(asked) - {"quality"}:
+      raise ValueError(
+        f"--{min(asked)} is a target, and --effort is for a given quality: leave one out"
+      )
     plan = planning.make_plan(request, image_files.SUFFIXES, ".tfci", results.problem)
     loader = runtimes.choose(
       _RUNTIME.value,

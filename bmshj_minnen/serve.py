@@ -27,7 +27,7 @@ _JOBS = flags.DEFINE_integer(
 _QUEUE = flags.DEFINE_integer(
   "queue", _DEFAULTS.queue, "Requests that may wait; others get status 503.", 0
 )
-_SECONDS = flags.DEFINE_float("timeout", _DEFAULTS.seconds, "Seconds for a request.", 0.1)
+_SECONDS = flags.DEFINE_float("timeout", _DEFAULTS.seconds, "Seconds for a request.", 0.1, 86400.0)
 _MAX_BYTES = flags.DEFINE_integer("max_bytes", _DEFAULTS.max_bytes, "Maximum bytes of a body.", 1)
 _MAX_PIXELS = flags.DEFINE_integer(
   "max_pixels", _DEFAULTS.max_pixels, "Maximum pixels of a picture.", 1

@@ -86,7 +86,7 @@ def main(argv):
       is_done=lambda source, target: False,
     )
     outcome = many_files.run(plan, work, _JOBS.value, "verified", records)
-    sys.exit(startup.FAILED if outcome.failed else 0)
+    sys.exit(outcome.status(is_folder=False))
 
 
 def _plan(contents):

@@ -224,7 +224,7 @@ def test_what_was_killed_is_finished_by_the_next_run(folder, tmp_path):
       "30 bytes are too few: the metadata alone",
     ),
     ([_ONNX, "--psnr=99", "in.png", "x.tfci"], "99 dB are too much: the highest quality gives"),
-    (["--bpp=1", "--refine=1", "in.png", "x.tfci"], "refinement is for a given quality"),
+    (["--bpp=1", "--refine=1", "in.png", "x.tfci"], "--bpp is a target, and --effort is for a given quality: leave one out"),
     (
       ["--effort=2", "--refine=8", "in.png", "x.tfci"],
       "give either an effort or a number of steps",

@@ -402,6 +402,24 @@ def test_another_models_directory_is_refused(copy_trained, tmp_path):
 
 
 @eagerly
+def test_files_that_no_training_wrote_are_not_replaced(tmp_path):
+  others = {
+    "config.json": '{"my": "settings"}',
+    "train.json": "[1]",
+    "metrics.csv": "day,value\n1,2\n",
+    "coder.npz": "other",
+  }
+  for name, content in others.items():
+    config_ = _config(tmp_path / name, **_SHORT)
+    path = pathlib.Path(config_.model_dir) / name
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"{name} was not written by a training"):
+      loop.train(_SMALL, config_)
+    assert path.read_text() == content and list(path.parent.iterdir()) == [path]
+
+
+@eagerly
 def test_a_checkpoint_with_other_optimizer_variables_is_refused(tmp_path):
   changes = [{}, {"schedule": "constant"}, {"precision_policy": "mixed_float16"}, {"average": 0.9}]
   runs = [trainer.build(_SMALL, _config(tmp_path, **change)) for change in changes]

@@ -38,12 +38,21 @@ class Archive:
     self._path = os.path.join(folder, manifest.NAME)
     self._lock = threading.Lock()
     self._file = None
+    for line in self._problems():
+      raise ValueError(line)
     records = records_of(folder)
     if records is None and os.path.isfile(self._path) and not overwrite:
       line = files.loss(self._path, files.read(self._path), b"", lambda there: False, True)
       if line:
         raise ValueError(line)
     self._records = records or {}
+
+  def _problems(self):
+    """Why the table cannot be written."""
+    if os.path.isdir(self._path):
+      yield f"{self._path} is a folder, not a table: move it away"
+    elif os.path.exists(self._path) and not os.access(self._path, os.W_OK):
+      yield f"{self._path} is read-only"
 
   def is_kept(self, target: str, source: str, request: str) -> Optional[bool]:
     """Whether a result is of the present source and of this request; None: not in the manifest.
@@ -90,7 +99,15 @@ class Archive:
     return bool(record) and int(record["source_bytes"]) < int(record["bytes"])
 
   def refuse_other(self, job: Job) -> None:
-    """Raises ValueError if the existing result of a job was made of another source."""
+    """Refuses a job that the table cannot list, or whose existing result is of another source.
+
+    Raises:
+      ValueError: see above.
+    """
+    try:
+      f"{job.source}{job.target}".encode()
+    except UnicodeEncodeError as error:
+      raise ValueError(f"its name is not UTF-8, as {manifest.NAME} needs: rename it") from error
     line = manifest.refusal(self._record(job.target), job.target, job.source)
     if line and not self._overwrite:
       raise ValueError(line)

@@ -54,8 +54,13 @@ def find(paths: Sequence[str], recursive: bool, source_root: Optional[str] = Non
   records = dict(_records(paths))
   recorded = recorded_copies(paths, recursive)
   lost = {path: "is in the manifest, but gone" for path in records if not os.path.isfile(path)}
-  photographs = {} if source_root is None else _photographs(source_root)
-  compressed = [list(planning.find(path, _SUFFIXES, recursive)) for path in paths]
+  lost.update(_damaged_manifests(paths))
+
+  def on_error(error):
+    lost[error.filename] = error.strerror
+
+  photographs = {} if source_root is None else _photographs(source_root, on_error)
+  compressed = [list(planning.find(path, _SUFFIXES, recursive, None, on_error)) for path in paths]
   sources = dict(_sources(compressed, photographs))
   files: dict[str, None] = {}
   for path, found in zip(paths, compressed):
@@ -63,7 +68,7 @@ def find(paths: Sequence[str], recursive: bool, source_root: Optional[str] = Non
     copies = dict(_copies(path, recorded.get(path, ()), others))
     sources.update({copy: source for copy, source in copies.items() if source})
     names = [*(os.path.normpath(name) for name, _ in found), *copies]
-    if not names:
+    if not names and path not in lost:
       suffixes = _SUFFIXES if os.path.isdir(path) else frozenset()
       raise ValueError(planning.nothing_found(path, suffixes))
     files.update(dict.fromkeys(names))
@@ -79,6 +84,13 @@ def find(paths: Sequence[str], recursive: bool, source_root: Optional[str] = Non
     missing = sorted(expected - set(sources.values()))
     lost.update(dict.fromkeys(missing, "has no compressed file"))
   return Contents(list(files), sources, records, gone, lost)
+
+
+def _damaged_manifests(paths):
+  for root in paths:
+    path = os.path.join(root, manifest.NAME)
+    if os.path.isfile(path) and archive.records_of(root) is None:
+      yield path, "is damaged, or is another program's table: restore it, or move it away"
 
 
 def _records(paths):
@@ -106,15 +118,15 @@ def recorded_copies(paths: Sequence[str], recursive: bool) -> dict[str, list[str
   }
 
 
-def _found(source_root, recursive):
+def _found(source_root, recursive, on_error=lambda error: None):
   if not os.path.isdir(source_root):
     raise ValueError(f"--sources={source_root} is not a folder")
-  return list(planning.find(source_root, image_files.SUFFIXES, recursive))
+  return list(planning.find(source_root, image_files.SUFFIXES, recursive, None, on_error))
 
 
-def _photographs(source_root) -> dict[str, str]:
+def _photographs(source_root, on_error) -> dict[str, str]:
   """Place below the folder, with and without suffix -> photograph."""
-  found = _found(source_root, recursive=True)
+  found = _found(source_root, True, on_error)
   if not found:
     raise ValueError(f"--sources={source_root} contains no photograph")
   result = {}

@@ -7,7 +7,7 @@ import time
 
 import tqdm
 
-__all__ = ["Console"]
+__all__ = ["Console", "print_error"]
 
 _PATIENCE = 2.0  # Seconds before progress is shown.
 _LINE_EVERY = 60.0  # Seconds between lines of progress without a terminal.
@@ -50,7 +50,7 @@ class Console:
   def print_line(self, line: str, to_stderr: bool = False) -> None:
     """Prints a line above the bar, on stdout or stderr."""
     with contextlib.suppress(OSError):  # Output is closed; keep converting.
-      self._bar.write(line, file=sys.stderr if to_stderr else sys.stdout)
+      self._bar.write(_in_one(line), file=sys.stderr if to_stderr else sys.stdout)
 
   def advance(self, files: float) -> None:
     """Moves the bar by a number of files, or by a part of a file."""
@@ -68,3 +68,14 @@ class Console:
       left = tqdm.tqdm.format_interval(each * (self._files - done))
       line = f"{done} of {self._files} files, {each:.3g} s each, {left} left"
       self.print_line(line, to_stderr=True)
+
+
+def print_error(line: str) -> None:
+  """Prints an error on stderr, without a bar."""
+  with contextlib.suppress(OSError):
+    print(f"error: {_in_one(line)}", file=sys.stderr)
+
+
+def _in_one(line):
+  """One line, also for names of files with line breaks."""
+  return line.replace("\r", "\\r").replace("\n", "\\n")

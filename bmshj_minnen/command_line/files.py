@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import stat
 import sys
@@ -10,7 +11,7 @@ from typing import Callable, Optional
 
 from bmshj_minnen.file_tools import outputs
 
-__all__ = ["STREAM", "Results", "folder_problem", "is_stdout", "loss", "read"]
+__all__ = ["STREAM", "Results", "folder_problem", "is_stdout", "loss", "read", "refuse_other"]
 
 STREAM = "-"  # Standard input as a source, standard output as a target.
 
@@ -88,6 +89,35 @@ def loss(
   )
 
 
+def _is_too_long(path):
+  try:
+    os.lstat(path)
+  except OSError as error:
+    return error.errno == errno.ENAMETOOLONG
+  return False
+
+
+def refuse_other(flag: str, path: str, is_own: Callable[[bytes], bool]) -> None:
+  """Refuses a flag for a file that the program replaces, if the existing file has other content.
+
+  Args:
+    flag: name of the flag.
+    path: value of the flag.
+    is_own: the first bytes of a file -> whether they belong to a file of this flag.
+
+  Raises:
+    OSError: the existing file cannot be read.
+    ValueError: the existing file is another one, or `path` stands for standard output.
+  """
+  if path == STREAM:
+    raise ValueError(f"--{flag} is a file, such as /dev/stdout, not {STREAM}")
+  if os.path.isfile(path):
+    with open(path, "rb") as file:
+      start = file.read(_HEAD)
+    if start and not is_own(start):
+      raise ValueError(f"--{flag}={path} is another file, which would be lost: name a new one")
+
+
 @dataclasses.dataclass(frozen=True)
 class Results:
   """Writes results; files of other programs are replaced only if `overwrite` is set.
@@ -114,6 +144,8 @@ class Results:
     if not target or target.endswith(os.sep) or os.path.isdir(target):
       return f"{target or 'an empty name'} cannot be a file; for a folder give --output_dir"
     if not os.path.exists(target):
+      if _is_too_long(target):
+        return f"{target}: {os.strerror(errno.ENAMETOOLONG)}"
       folder = os.path.dirname(os.path.realpath(target))
       return folder_problem(folder, not self.makes_folders)
     mode = os.stat(target).st_mode

@@ -96,6 +96,9 @@ def run(
         interrupted = error
   state.note_unknown()
   records.close()
+  for line in records.problems:
+    state.outcome.unrecorded = True
+    console.print_error(line)
   if plan.is_folder:
     count = len(plan.jobs) + sum(refusal.files for refusal in plan.refusals)
     print(state.outcome.summary(count, verb, time.perf_counter() - start))
@@ -202,7 +205,7 @@ class _State:
       source_sha256 = manifest.digest(files.read(job.source)) if rows else ""
       outputs.refuse_change(job.source, before)
       if self._plan.is_folder:
-        os.makedirs(os.path.dirname(job.target), exist_ok=True)
+        os.makedirs(os.path.dirname(job.target) or os.curdir, exist_ok=True)
       written = self._work.write(job.target, result, job.source) or job.target
       facts.update(target=written)
       if rows:

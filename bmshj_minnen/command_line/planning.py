@@ -5,7 +5,7 @@ import dataclasses
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Callable, Optional
 
 from bmshj_minnen.command_line import files, manifest
@@ -21,7 +21,6 @@ __all__ = [
   "make_plan",
   "nothing_found",
   "refused",
-  "sources",
 ]
 
 TEMPORARY = re.compile(r"\.\d+\.tmp$")  # `outputs.write_atomically` may leave such files behind.
@@ -116,6 +115,7 @@ def make_plan(
   Raises:
     ValueError: the request is not valid or matches no file, or its only file is refused.
   """
+  unread: list[OSError] = []  # Of folders.
   if request.output_dir is None:
     flags = [name for name in ("update", "keep_smaller") if getattr(request, name)]
     if flags:
@@ -126,13 +126,14 @@ def make_plan(
     trouble = trouble or files.folder_problem(request.output_dir, must_exist=False)
     if trouble:
       raise ValueError(trouble)
-    jobs = list(dict.fromkeys(_folder_jobs(request, suffixes, new_suffix)))
-  refusal_of = dict(refused(jobs, problem))
-  refusals = tuple(dict.fromkeys(refusal_of.values()))
+    jobs = list(dict.fromkeys(_folder_jobs(request, suffixes, new_suffix, unread)))
+  refusal_of = dict(refused(jobs, problem, keeps_extensions=request.keep_extensions))
+  closed = [RefusedFile(f"{error.filename}: {error.strerror}") for error in unread]
+  refusals = tuple(dict.fromkeys((*refusal_of.values(), *closed)))
   if refusals and request.output_dir is None:
     raise ValueError(refusals[0].line)
   jobs = [job for job in jobs if job not in refusal_of]
-  left_out = [_left_out(path, suffixes, request.recursive) for path in request.paths]
+  left_out = [_left_out(path, suffixes, request) for path in request.paths]
   lines = tuple(filter(None, left_out)) if request.output_dir is not None else ()
   modes = request.update, request.keep_smaller
   is_folder = request.output_dir is not None
@@ -143,23 +144,27 @@ def _single_job(paths, suffixes):
   if len(paths) != 2 or os.path.isdir(paths[0]):
     raise ValueError("give a file and where its result goes, or --output_dir and any files")
   source, target = paths
+  if not source:
+    raise ValueError("the name of the file is empty")
   if os.path.splitext(target)[1].lower() in suffixes:
     # Most likely a shell's glob matched two sources; the second must not be overwritten.
     raise ValueError(f"{target} would be overwritten; for several files give --output_dir")
   return Job(source, target)
 
 
-def _folder_jobs(request, suffixes, new_suffix):
+def _folder_jobs(request, suffixes, new_suffix, unread):
   for path in request.paths:
     if path == files.STREAM:
       raise ValueError("- is standard input, whose result needs a name: give - and a file, or - -")
     found = 0
-    for source, place in find(path, suffixes, request.recursive):
+    for source, place in find(path, suffixes, request.recursive, request.output_dir, unread.append):
       found += 1
       name = place if request.keep_extensions else os.path.splitext(place)[0]
       target = os.path.join(request.output_dir, name + new_suffix)
       yield Job(os.path.normpath(source), os.path.normpath(target))
     if not found:
+      if unread:
+        raise ValueError(f"{unread[0].filename}: {unread[0].strerror}")
       is_folder = os.path.isdir(path)
       hint = "; --recursive looks into the folders in it"
       line = nothing_found(path, suffixes if is_folder else frozenset())
@@ -175,35 +180,33 @@ def nothing_found(path: str, suffixes: frozenset[str]) -> str:
   return f"{path}: no file ends in {', '.join(sorted(suffixes))}"
 
 
-def sources(paths: Sequence[str], suffixes: frozenset[str], recursive: bool) -> list[str]:
-  """The files that arguments name or match, each once, in the order of the arguments.
+def find(
+  path: str,
+  suffixes: frozenset[str],
+  recursive: bool,
+  output: Optional[str] = None,
+  on_error: Callable[[OSError], None] = lambda error: None,
+) -> Iterator[tuple[str, str]]:
+  """Sources, and their places below the folder or the fixed part of the glob.
 
   Args:
-    paths: files, folders and globs.
-    suffixes: suffixes of the files that are taken from folders, in lower case.
+    path: a file, a folder or a glob.
+    suffixes: suffixes of the files that are taken from a folder, in lower case. Pipes and devices
+      are not taken from folders: reading them could wait forever.
     recursive: whether subfolders are searched.
+    output: folder of the results; not searched if it is below `path`.
+    on_error: called for each folder that cannot be read.
 
   Raises:
-    ValueError: `paths` is empty, or one of them matches no file.
+    ValueError: `path` is empty.
   """
-  if not paths:
-    raise ValueError("give files, folders or globs")
-  result: dict[str, None] = {}
-  for path in paths:
-    found = [os.path.normpath(source) for source, _ in find(path, suffixes, recursive)]
-    if not found:
-      raise ValueError(nothing_found(path, suffixes if os.path.isdir(path) else frozenset()))
-    result.update(dict.fromkeys(found))
-  return list(result)
-
-
-def find(path: str, suffixes: frozenset[str], recursive: bool) -> Iterator[tuple[str, str]]:
-  """Sources, and their places below the folder or the fixed part of the glob."""
+  if not path:
+    raise ValueError("the name of a file or folder is empty")
   if os.path.isdir(path):
-    for folder, _, names in _walk(path, recursive):
+    for folder, _, names in _walk(path, recursive, output, on_error):
       for name in names:
-        if _suffix(name) in suffixes:
-          source = os.path.join(folder, name)
+        source = os.path.join(folder, name)
+        if _suffix(name) in suffixes and not _is_special(source):
           yield source, os.path.relpath(source, path)
   elif glob.has_magic(path) and not os.path.lexists(path):
     parts = path.split(os.sep)
@@ -216,23 +219,40 @@ def find(path: str, suffixes: frozenset[str], recursive: bool) -> Iterator[tuple
     yield path, os.path.basename(path)
 
 
-def _walk(path: str, recursive: bool) -> Iterator[tuple[str, list[str], list[str]]]:
-  """Folders, and the subfolders and files in each that are not hidden."""
-  for folder, folders, names in os.walk(path):
-    folders[:] = sorted(f for f in folders if recursive and not f.startswith("."))
+def _walk(
+  path: str,
+  recursive: bool,
+  output: Optional[str] = None,
+  on_error: Optional[Callable[[OSError], None]] = None,
+) -> Iterator[tuple[str, list[str], list[str]]]:
+  """Folders, and the subfolders and files in each that are neither hidden nor results."""
+  results = os.path.realpath(output) if output else None
+  for folder, folders, names in os.walk(path, onerror=on_error):
+    real = os.path.realpath(folder)
+    folders[:] = sorted(
+      name
+      for name in folders
+      if recursive and not name.startswith(".") and os.path.join(real, name) != results
+    )
     yield folder, folders, sorted(name for name in names if not name.startswith("."))
+
+
+def _is_special(path):
+  """Whether a path is a pipe, a device or a socket."""
+  return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _suffix(name):
   return os.path.splitext(name)[1].lower()
 
 
-def _left_out(path, suffixes, recursive):
+def _left_out(path, suffixes, request):
   """A line that counts the files and links of a folder that are not taken; None without any."""
   kinds: collections.Counter = collections.Counter()
-  links = 0
-  for folder, folders, names in _walk(path, recursive):
+  links = special = 0
+  for folder, folders, names in _walk(path, request.recursive, request.output_dir):
     others = (n for n in names if _suffix(n) not in suffixes | _EXPECTED and n != manifest.NAME)
+    special += sum(_is_special(os.path.join(folder, n)) for n in names if _suffix(n) in suffixes)
     kinds.update(map(_suffix, others))
     links += sum(os.path.islink(os.path.join(folder, name)) for name in folders)
   counts = ", ".join(f"{n} {kind or 'without a suffix'}" for kind, n in kinds.most_common(5))
@@ -241,6 +261,7 @@ def _left_out(path, suffixes, recursive):
     [f"files of other kinds left out: {sum(kinds.values())} ({counts}{more})"] if kinds else []
   )
   parts += [f"linked folders not followed: {links}"] if links else []
+  parts += [f"pipes and devices left out: {special}"] if special else []
   return f"{path}: {'; '.join(parts)}" if parts else None
 
 
@@ -248,6 +269,7 @@ def refused(
   jobs: list[Job],
   problem: Callable[[str], Optional[str]],
   place_of: Callable[[str], str] = os.path.realpath,
+  keeps_extensions: bool = True,
 ) -> Iterator[tuple[Job, RefusedFile]]:
   """The jobs that cannot be done; jobs with the same target share a refusal.
 
@@ -255,6 +277,8 @@ def refused(
     jobs: sources and targets.
     problem: target -> why no result can be written to it; None if one can.
     place_of: name -> place, the same for all names of one file.
+    keeps_extensions: whether `--keep_extensions` is given or does not exist, so that the line need
+      not suggest it.
   """
   sources = {place_of(job.source) for job in jobs if job.source != files.STREAM}
   groups: dict[str, list[Job]] = {}
@@ -267,9 +291,10 @@ def refused(
       line = f"{target} is one of the sources; let its result go elsewhere"
     elif len(group) > 1:
       *others, last = [job.source for job in group]
+      remedy = "" if keeps_extensions else ", or give --keep_extensions"
       line = (
-        f"{', '.join(others)} and {last} would become one file, {target}: rename them, give them "
-        f"output folders of their own, or with --output_dir --keep_extensions"
+        f"{', '.join(others)} and {last} would become one file, {target}: rename them, or give "
+        f"them output folders of their own{remedy}"
       )
     else:
       reason = problem(target)

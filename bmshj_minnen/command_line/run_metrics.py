@@ -5,12 +5,13 @@ import threading
 import time
 from typing import Any, Optional
 
-from bmshj_minnen.command_line import prometheus
+from bmshj_minnen.command_line import files, prometheus
 from bmshj_minnen.file_tools import outputs
 
 __all__ = ["RunMetrics"]
 
 _EVERY = 15.0  # Seconds between two versions of the file.
+_START = b"# HELP bmshj_run_"
 _OUTCOMES = ("done", "existing", "failed")
 
 
@@ -23,9 +24,12 @@ class RunMetrics:
 
   Raises:
     OSError: the file cannot be written.
+    ValueError: an existing file has no such figures.
   """
 
   def __init__(self, path: Optional[str] = None, program: str = ""):
+    if path is not None:
+      files.refuse_other("metrics", path, lambda start: start.startswith(_START))
     self._path, self._program = path, program
     self._lock = threading.Lock()
     self._files = dict.fromkeys(_OUTCOMES, 0)

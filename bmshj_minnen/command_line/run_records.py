@@ -16,6 +16,7 @@ class Outcome:
     done, failed, existing: numbers of files.
     larger: number of results that were written although they are larger than their sources.
     copied: number of sources that were copied, because they are smaller than their results.
+    unrecorded: whether the log or the metrics could not be written.
   """
 
   done: int = 0
@@ -23,6 +24,7 @@ class Outcome:
   existing: int = 0
   larger: int = 0
   copied: int = 0
+  unrecorded: bool = False
 
   @property
   def tried(self) -> int:
@@ -37,7 +39,7 @@ class Outcome:
     """
     if is_folder and self.failed and not self.done and not self.existing:
       return startup.NOTHING_DONE
-    return startup.FAILED if self.failed else 0
+    return startup.FAILED if self.failed or self.unrecorded else 0
 
   def summary(self, files: int, verb: str, seconds: float) -> str:
     """One line on a run over so many files, such as "compressed 2 of 3 files in 0.4 s"."""
@@ -62,20 +64,31 @@ class Records:
     log: receives a line for each file.
     metrics: counts the files.
     rows: the manifest of the folder of results; None: there is none.
+    problems: error messages about a log or metrics that could not be written; files are converted
+      all the same.
   """
 
   log: run_log.RunLog = dataclasses.field(default_factory=run_log.RunLog)
   metrics: run_metrics.RunMetrics = dataclasses.field(default_factory=run_metrics.RunMetrics)
   rows: Optional[archive.Archive] = None
+  problems: list[str] = dataclasses.field(default_factory=list)
 
   def add(self, source: str, ok: bool, **facts: Any) -> None:
     """Adds a file to the log and to the metrics."""
-    self.log.add(source, ok, **facts)
-    self.metrics.add(ok, facts)
+    self._try(self.log.add, source, ok, **facts)
+    self._try(self.metrics.add, ok, facts)
 
   def close(self) -> None:
     """Completes all of them."""
     if self.rows is not None:
       self.rows.close()
-    self.log.close()
-    self.metrics.close()
+    self._try(self.log.close)
+    self._try(self.metrics.close)
+
+  def _try(self, call, *args, **kwargs):
+    try:
+      call(*args, **kwargs)
+    except OSError as error:
+      line = f"{error.filename}: {error.strerror}"
+      if line not in self.problems:
+        self.problems.append(line)

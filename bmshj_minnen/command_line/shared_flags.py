@@ -1,6 +1,5 @@
 """Single flags that programs share: paths, models, precision, runtime and memory."""
 
-import math
 import os
 from typing import Optional
 
@@ -31,6 +30,7 @@ __all__ = [
 flags.disclaim_key_flags()  # They belong to the program, whose `--help` must list them.
 
 GIB = 2**30
+_MAX_GIB = 2**20
 
 
 class _PathParser(flags.ArgumentParser):
@@ -151,5 +151,7 @@ def define_overwrite() -> flags.FlagHolder:
 def define_memory(default: float, words: str) -> flags.FlagHolder:
   """Defines `--memory`, in GiB; its help goes on with `words`."""
   holder = flags.DEFINE_float("memory", default, f"GiB that the networks {words}", lower_bound=0.0)
-  flags.register_validator("memory", math.isfinite, "give a number")
+  flags.register_validator(
+    "memory", lambda gib: 0 <= gib <= _MAX_GIB, "give a number up to 1048576"
+  )
   return holder

@@ -131,6 +131,7 @@ class _Run:
       self._trainer.set_learning_rate(rate)
     if not first_step:
       run_directory.refuse_model_without_checkpoint(self._directory)
+      run_directory.refuse_files_of_others(self._directory)
       self._trainer.load_initial_weights()
       self._checkpoints.check_codec()
     if first_step >= self._config.steps:

@@ -15,13 +15,14 @@ from absl import logging
 
 from bmshj_minnen import config as cfg
 from bmshj_minnen.file_tools import outputs
-from bmshj_minnen.model_files import model_directory, snapshots
+from bmshj_minnen.model_files import array_files, model_directory, snapshots
 from bmshj_minnen.training.own_parts import OwnParts
 from bmshj_minnen.training.train_config import TrainConfig
 
 __all__ = [
   "check_same_model",
   "exclusive_lock",
+  "refuse_files_of_others",
   "refuse_model_without_checkpoint",
   "warn_of_unused_flags",
   "write_record",
@@ -62,6 +63,50 @@ def refuse_model_without_checkpoint(directory: pathlib.Path) -> None:
       f"{directory} holds a trained model, but no checkpoint to go on from: "
       f"give --init_from={directory} and another --model_dir"
     )
+
+
+def refuse_files_of_others(directory: pathlib.Path) -> None:
+  """Refuses a run from the first step that would replace files that no training wrote.
+
+  Raises:
+    ValueError: `directory` contains such a file.
+  """
+  for name, is_own in _IS_OWN.items():
+    path = directory / name
+    if path.exists() and not (path.is_file() and is_own(path)):
+      raise ValueError(
+        f"{path} was not written by a training, which would replace it: move it away, or give "
+        "another --model_dir"
+      )
+
+
+def _is_config(path):
+  try:
+    cfg.ModelConfig.load(path)
+  except ValueError:
+    return False
+  return True
+
+
+def _is_record(path):
+  try:
+    return "flags" in json.loads(path.read_text())
+  except (ValueError, TypeError):
+    return False
+
+
+def _is_table(path):
+  with open(path, "rb") as file:
+    return file.read(5) in (b"", b"step,")
+
+
+_IS_OWN = {
+  snapshots.CONFIG: _is_config,
+  model_directory.RECORD: _is_record,
+  "metrics.csv": _is_table,
+  # Training writes it after the weights, which only a run with a checkpoint may replace.
+  array_files.CODER: lambda path: False,
+}
 
 
 def check_same_model(model_config: cfg.ModelConfig, directory: pathlib.Path) -> None:
