@@ -18,7 +18,15 @@ import numpy as np
 import pytest
 
 import bmshj_minnen
-from bmshj_minnen.command_line import console, many_files, planning, run_log, run_records, startup
+from bmshj_minnen.command_line import (
+  console,
+  many_files,
+  planning,
+  run_log,
+  run_metrics,
+  run_records,
+  startup,
+)
 from bmshj_minnen.file_tools import globs, outputs
 from tests import codecs, trees
 
@@ -119,6 +127,8 @@ def test_one_file_needs_no_folder(tree):
     (["in/a.png"], {"output_dir": None}, ["--output_dir"]),
     (["in", "x.bin"], {"output_dir": None}, ["--output_dir"]),
     (["in/a.png", "in/B.JPG"], {"output_dir": None}, ["in/B.JPG would be overwritten"]),
+    (["", "x.bin"], {"output_dir": None}, ["the name of the file is empty"]),
+    ([""], {}, ["the name of a file or folder is empty"]),
     (["in/notes.txt", "in/notes.txt"], {"output_dir": None}, ["one of the sources"]),
   ],
 )
@@ -149,6 +159,78 @@ def test_what_a_folder_holds_besides_is_counted(tree, capsys):
   assert _plan("other", "in/*.png").notes == ()
   many_files.run(_plan("in"), _work(), 1, "copied")
   assert f"note: {_plan('in').notes[0]}" in capsys.readouterr().err.splitlines()
+
+
+def test_pipes_and_results_in_a_folder_are_not_taken(tree):
+  os.mkfifo(tree / "in" / "p.png")
+  plan = _plan("in")
+  assert len(plan.jobs) == 3 and "pipes and devices left out: 1" in plan.notes[0]
+  before = _plan("in", recursive=True).jobs
+  trees.make(tree, ["in/results/deep/copied.png"])
+  jobs = _plan("in", recursive=True, output_dir="./in/results").jobs
+  assert {job.source for job in jobs} == {job.source for job in before}
+  jobs = _plan("in/results", recursive=True, output_dir="in/results").jobs
+  assert [job.source for job in jobs] == ["in/results/deep/copied.png"]
+
+
+def test_a_folder_that_cannot_be_read_costs_one_line(tree, monkeypatch, capsys):
+  scan = os.scandir
+
+  def scandir(path):
+    if os.path.basename(path) in ("sub", "closed"):
+      raise PermissionError(errno.EACCES, "Permission denied", path)
+    return scan(path)
+
+  (tree / "closed").mkdir()
+  monkeypatch.setattr(os, "scandir", scandir)
+  plan = _plan("in", recursive=True)
+  outcome = many_files.run(plan, _work(), 1, "copied")
+  assert (outcome.done, outcome.failed, outcome.status(is_folder=True)) == (4, 1, 1)
+  assert "error: in/sub: Permission denied\n" in capsys.readouterr().err
+  with pytest.raises(ValueError, match="^closed: Permission denied$"):
+    _plan("closed")
+
+
+def test_results_may_go_to_the_current_folder(tree):
+  assert many_files.run(_plan("in", output_dir="."), _work(), 1, "copied").failed == 0
+  assert (tree / "a.bin").read_bytes() == b"in/a.png"
+
+
+def test_a_name_of_two_lines_is_printed_in_one(tree, capsys):
+  trees.make(tree, ["in/x\ny.png"])
+
+  def convert(content):
+    raise ValueError("odd")
+
+  many_files.run(_plan("in/x\ny.png"), _work(convert), 1, "copied")
+  assert capsys.readouterr().err.splitlines()[-1] == "error: in/x\\ny.png: odd"
+
+
+def test_a_log_that_cannot_be_written_costs_no_file(tree, capsys):
+  records = run_records.Records(run_log.RunLog("/dev/full"))
+  outcome = many_files.run(_plan("in"), _work(), 2, "copied", records)
+  assert (outcome.done, outcome.failed, outcome.status(is_folder=True)) == (3, 0, 1)
+  captured = capsys.readouterr()
+  assert captured.err.splitlines()[-1] == "error: /dev/full: No space left on device"
+  assert captured.out.startswith("copied 3 of 3 files")
+
+
+def test_logs_and_metrics_replace_their_own_kind_alone(tree):
+  for flag, make, ending in (
+    ("log", run_log.RunLog, "x"),
+    ("metrics", run_metrics.RunMetrics, "y"),
+  ):
+    with pytest.raises(ValueError, match=f"--{flag}=in/a.png is another file, which would be lost"):
+      make("in/a.png")
+    assert (tree / "in" / "a.png").read_bytes() == b"in/a.png"
+    with pytest.raises(ValueError, match=f"--{flag} is a file"):
+      make("-")
+    for _ in "12":
+      record = run_records.Records(**{flag: make(ending)})
+      record.add("a", ok=True)
+      record.close()
+  with pytest.raises(ValueError, match="--log=y is another file"):
+    run_log.RunLog("y")
 
 
 def test_results_of_a_pair_may_keep_the_whole_names(tree):

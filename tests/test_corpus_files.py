@@ -122,6 +122,27 @@ def test_sources_of_one_result_and_strange_names_are_reported(tree):
   assert "UTF-8" in failures["\\udcff.png"]
 
 
+def test_pipes_long_names_and_closed_folders_cost_nothing_else(tree, monkeypatch):
+  os.mkfifo(tree / "p.png")
+  trees.make(tree, [f"{251 * 'y'}.png", "closed/h.png"])
+  scan = os.scandir
+
+  def scandir(path):
+    if str(path).endswith("closed"):
+      raise PermissionError(errno.EACCES, "Permission denied", path)
+    return scan(path)
+
+  monkeypatch.setattr(os, "scandir", scandir)
+  outcome = _run(_Lengths(), tree.parent / "out", tree)
+  assert (outcome.files, outcome.failures) == (4, 2)
+  reasons = {
+    pathlib.Path(row["source"]).name: row["reason"]
+    for row in _rows(tree.parent / "out", "failures")
+  }
+  assert reasons["closed"] == "Permission denied"
+  assert reasons[f"{251 * 'y'}.png"].endswith("File name too long")
+
+
 def test_the_codec_is_loaded_once_to_check_it_and_once_a_worker(tree):
   for i in range(30):
     (tree / f"{i}.png").write_text("")

@@ -395,6 +395,23 @@ def test_verify_finds_exchanged_and_stale_files_by_the_manifest(folder):
   assert f"error: {small}/a.tfci: is in the manifest, but gone" in result.stderr
 
 
+def test_a_name_that_the_manifest_cannot_list_costs_one_line(folder):
+  shutil.copy(folder / "photos" / "a.png", os.fsencode(folder / "photos") + b"/z\xff.png")
+  _, result = _compress(folder, "--update", status=1)
+  assert "compressed 3 of 4 files" in result.stdout
+  assert "its name is not UTF-8, as manifest.csv needs: rename it" in result.stderr
+  assert len(archive.records_of(folder / "small")) == 3
+
+
+def test_a_manifest_that_cannot_be_written_stops_the_run_before_it_begins(folder):
+  (folder / "small" / "manifest.csv").mkdir(parents=True)
+  flags = (_ONNX, "--update", f"--output_dir={folder / 'small'}", folder / "photos")
+  result = programs.run("compress", *flags)
+  assert result.returncode == 2
+  assert result.stderr.endswith("manifest.csv is a folder, not a table: move it away\n")
+  assert [path.name for path in (folder / "small").iterdir()] == ["manifest.csv"]
+
+
 def test_only_whole_rows_of_a_killed_run_count():
   sizes, origin = (9, 5, 4, 3), ("a" * 64, "b" * 64, "quality=50.0, odd")
   cells = [manifest.cells_of((f"{name}.png", f"{name}.tfci"), sizes, 5, origin) for name in "ab"]

@@ -156,6 +156,18 @@ def test_photographs_that_were_copied_are_verified(tmp_path):
   assert bad["photos/flat.png"] == "has no compressed file"
 
 
+def test_a_damaged_manifest_is_an_error(copy):
+  (copy / "small" / "manifest.csv").write_bytes(b"\xff")
+  bad, _, _ = _verify(copy)
+  assert set(bad) == {"small/manifest.csv"} and "is damaged, or" in bad["small/manifest.csv"]
+
+
+def test_files_of_the_current_folder(archive):
+  for path in ("0.tfci", ".", "*.tfci"):
+    result = programs.run("verify", path, cwd=archive / "small")
+    assert result.returncode == 0, result.stderr
+
+
 def test_without_recursion_photographs_in_subfolders_are_not_missed(archive, tmp_path):
   photos = archive / "photos"
   assert (

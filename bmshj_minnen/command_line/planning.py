@@ -18,6 +18,7 @@ __all__ = [
   "RefusedFile",
   "Request",
   "find",
+  "is_special",
   "make_plan",
   "nothing_found",
   "refused",
@@ -115,7 +116,7 @@ def make_plan(
   Raises:
     ValueError: the request is not valid or matches no file, or its only file is refused.
   """
-  unread: list[OSError] = []  # Of folders.
+  unread: list[OSError] = []  # Errors of folders.
   if request.output_dir is None:
     flags = [name for name in ("update", "keep_smaller") if getattr(request, name)]
     if flags:
@@ -206,7 +207,7 @@ def find(
     for folder, _, names in _walk(path, recursive, output, on_error):
       for name in names:
         source = os.path.join(folder, name)
-        if _suffix(name) in suffixes and not _is_special(source):
+        if _suffix(name) in suffixes and not is_special(source):
           yield source, os.path.relpath(source, path)
   elif glob.has_magic(path) and not os.path.lexists(path):
     parts = path.split(os.sep)
@@ -237,7 +238,7 @@ def _walk(
     yield folder, folders, sorted(name for name in names if not name.startswith("."))
 
 
-def _is_special(path):
+def is_special(path):
   """Whether a path is a pipe, a device or a socket."""
   return os.path.exists(path) and not os.path.isfile(path)
 
@@ -252,7 +253,7 @@ def _left_out(path, suffixes, request):
   links = special = 0
   for folder, folders, names in _walk(path, request.recursive, request.output_dir):
     others = (n for n in names if _suffix(n) not in suffixes | _EXPECTED and n != manifest.NAME)
-    special += sum(_is_special(os.path.join(folder, n)) for n in names if _suffix(n) in suffixes)
+    special += sum(is_special(os.path.join(folder, n)) for n in names if _suffix(n) in suffixes)
     kinds.update(map(_suffix, others))
     links += sum(os.path.islink(os.path.join(folder, name)) for name in folders)
   counts = ", ".join(f"{n} {kind or 'without a suffix'}" for kind, n in kinds.most_common(5))

@@ -11,7 +11,7 @@ from bmshj_minnen.file_tools import outputs
 __all__ = ["RunMetrics"]
 
 _EVERY = 15.0  # Seconds between two versions of the file.
-_START = b"# HELP bmshj_run_"
+_START = b"# HELP bmshj_run"
 _OUTCOMES = ("done", "existing", "failed")
 
 

@@ -128,7 +128,7 @@ def find(
   Raises:
     ValueError: an input matches no file, or only files below the output.
   """
-  works, failures = [], []
+  works, failures = [], list(_closed(patterns))
   jobs: dict[planning.Job, str] = {}  # -> Place.
   for pattern, source in _meant(patterns, output):
     try:
@@ -148,6 +148,15 @@ def find(
     written, record = before.get(absolute(job.target)), (manifest or {}).get(place, {})
     works.append(PlannedFile(job.source, absolute(job.source), place, written, record))
   return Found(works, list(dict.fromkeys(failures)))
+
+
+def _closed(patterns):
+  """Folders that cannot be read, which Beam would pass over, each with the reason."""
+  unread: list[OSError] = []
+  for root in dict.fromkeys(p.root for p in patterns if p.suffixes and storage.is_local(p.root)):
+    for _, folders, _ in os.walk(root, onerror=unread.append):
+      folders[:] = [name for name in folders if not name.startswith(".")]
+  return ((error.filename, error.strerror) for error in unread)
 
 
 def _meant(patterns, output):
@@ -177,6 +186,8 @@ def _is_meant(pattern, source):
     return False
   if pattern.file:
     return source == pattern.file
+  if storage.is_local(source) and planning.is_special(source):
+    return False  # Reading it could wait forever.
   # Places outside the root begin with "..", and count as hidden.
   place = _place(pattern, source)
   if any(part.startswith(".") for part in place.split("/")):
