@@ -62,6 +62,10 @@ class _Lengths:
     return (1, 1) if result.removesuffix(self.unit.encode()).isdigit() else None
 
 
+class _Longer(_Lengths):
+  new_suffix: ClassVar = ".longer"
+
+
 @pytest.fixture
 def tree(tmp_path):
   folder = tmp_path / "photos"
@@ -133,7 +137,7 @@ def test_pipes_long_names_and_closed_folders_cost_nothing_else(tree, monkeypatch
     return scan(path)
 
   monkeypatch.setattr(os, "scandir", scandir)
-  outcome = _run(_Lengths(), tree.parent / "out", tree)
+  outcome = _run(_Longer(), tree.parent / "out", tree)
   assert (outcome.files, outcome.failures) == (4, 2)
   reasons = {
     pathlib.Path(row["source"]).name: row["reason"]
