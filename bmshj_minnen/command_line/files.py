@@ -90,10 +90,17 @@ def loss(
 
 
 def _is_too_long(path):
-  try:
-    os.lstat(path)
-  except OSError as error:
-    return error.errno == errno.ENAMETOOLONG
+  """Whether a name in a path is too long for the file system of the last existing folder."""
+  folder, names = os.path.abspath(path), []
+  while not os.path.isdir(folder):
+    folder, name = os.path.split(folder)
+    names.append(name)
+  for name in names:
+    try:
+      os.lstat(os.path.join(folder, name))
+    except OSError as error:
+      if error.errno == errno.ENAMETOOLONG:
+        return True
   return False
 
 
