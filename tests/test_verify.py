@@ -137,6 +137,11 @@ def test_photographs_that_were_copied_are_verified(tmp_path):
     assert programs.run("compress", *flags, *update, photos).returncode == 0
     bad, _, result = _verify(tmp_path, f"--sources={photos}")
     assert not bad and "verified 3 of 3 files" in result.stdout
+    if not update:  # Without a manifest, another picture of that name is no copy.
+      content = (small / "flat.png").read_bytes()
+      (small / "flat.png").write_bytes(b"another")
+      assert set(_verify(tmp_path, f"--sources={photos}")[0]) == {"photos/flat.png"}
+      (small / "flat.png").write_bytes(content)
   assert "verified 3 of 3 files" in _verify(tmp_path)[2].stdout  # By the manifest alone.
   back = programs.run("decompress", "--runtime=onnx", f"--output_dir={tmp_path / 'back'}", small)
   assert "copied, not compressed: 1, such as" in back.stderr
