@@ -17,9 +17,10 @@ from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.model_files.array_files import WEIGHTS
 from bmshj_minnen.model_files.codec_files import Shipped, read_prior, read_weights, set_origin
-from bmshj_minnen.portable import manifest
-from bmshj_minnen.portable.onnx_networks import OnnxNetworks
+from bmshj_minnen.portable import manifest, outlines
+from bmshj_minnen.portable.onnx_networks import STEP, OnnxNetworks
 from bmshj_minnen.portable.onnx_transforms import OnnxTransforms
 from bmshj_minnen.portable.sessions import CPU, Sessions
 from bmshj_minnen.quality import Dial
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 GRAPHS = "onnx"  # The folder of the graphs in a model directory.
-_PARTS = ("g_a", "h_a", "g_s", "gains")
+_TRANSFORMS = ("g_a", "h_a", "g_s")
 # Options of `bmshj_minnen.load` that need TensorFlow, and their values that do not.
 ONLY_TENSORFLOW = {
   "precision": (CODEC_PRECISIONS[0], "auto"),
@@ -70,8 +71,8 @@ def load(
 
   Raises:
     TypeError: an option is unknown.
-    ValueError: the model or the quality is unknown, the model has no graphs, its files belong to
-      different models, or an option needs TensorFlow.
+    ValueError: the model or the quality is unknown, the model has no graphs, a file of it is
+      damaged, its files belong to different models, or an option needs TensorFlow.
   """
   _refuse(options)
   directory = catalogue.find(model)
@@ -136,7 +137,9 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   graphs = manifest.read(folder)
   if graphs.fingerprint != prior.fingerprint.hex():
     raise ValueError(f"{folder}: the graphs are of another model: export them again")
-  weights = read_weights(directory, prior.fingerprint, _PARTS)
+  outlines.check(folder, graphs, (*_TRANSFORMS, STEP))
+  weights = read_weights(directory, prior.fingerprint, (*_TRANSFORMS, "gains"))
+  _refuse_lacking(directory, graphs, weights, prior.config)
   dial = None
   if prior.config.gain_lambdas:
     dial = Dial(prior.config, weights["gains/log_gain"], weights["gains/log_inverse"])
@@ -151,6 +154,16 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   )
   set_origin(codec, load, directory, max_pixels, memory, quality, providers)
   return codec
+
+
+def _refuse_lacking(directory, graphs, weights, config):
+  needed = [
+    key for name in _TRANSFORMS if name in graphs.graphs for key in graphs.graphs[name].weights
+  ]
+  needed += ["gains/log_gain", "gains/log_inverse"] if config.gain_lambdas else []
+  lacking = [name for name in needed if name not in weights]
+  if lacking:
+    raise ValueError(f"{directory / WEIGHTS} lacks {lacking[0]}: {outlines.REMEDY}")
 
 
 def array_coder(
