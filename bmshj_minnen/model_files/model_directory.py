@@ -14,7 +14,7 @@ import tensorflow as tf
 from bmshj_minnen import checks
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tiling
-from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.codec import Codec, check_limits
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.effort import steps_of
@@ -126,11 +126,12 @@ def load(
 
   Raises:
     TypeError: the quality or λ is not a number, or the steps or the effort not a whole number.
-    ValueError: the model does not exist; the quality, λ, the steps or the effort are not valid, or
-      both of the last two are given; the files are of different models; or the λ of the refinement
-      is unknown.
+    ValueError: the model does not exist; a limit is no whole number; the quality, λ, the steps or
+      the effort are not valid, or both of the last two are given; the files are of different
+      models; or the λ of the refinement is unknown.
   """
   refuse_forked()
+  check_limits(max_pixels, memory)
   refine = steps_of(effort, refine)
   directory = catalogue.find(model)
   frozen = read_prior(directory)
@@ -232,9 +233,10 @@ def load_for(
 
   Raises:
     BitstreamError: the file is damaged.
-    ValueError: no shipped model wrote it.
+    ValueError: no shipped model wrote it, or a limit is no whole number.
   """
   refuse_forked()
+  check_limits(max_pixels, memory)
   return _SHIPPED.codec_for(file, max_pixels, memory, precision)
 
 

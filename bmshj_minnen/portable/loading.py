@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 
 from bmshj_minnen.coding import fixed_point, tiling
 from bmshj_minnen.coding.arrays import Arrays
-from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.codec import Codec, check_limits
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.networks import IntegerNetworks
@@ -71,10 +71,12 @@ def load(
 
   Raises:
     TypeError: an option is unknown.
-    ValueError: the model or the quality is unknown, the model has no graphs, a file of it is
-      damaged, its files belong to different models, or an option needs TensorFlow.
+    ValueError: the model or the quality is unknown, a limit is no whole number, the model has no
+      graphs, a file of it is damaged, its files belong to different models, or an option needs
+      TensorFlow.
   """
   _refuse(options)
+  check_limits(max_pixels, memory)
   directory = catalogue.find(model)
   return _codec(directory, read_prior(directory), max_pixels, memory, providers, quality)
 
@@ -110,9 +112,11 @@ def load_for(
   Raises:
     BitstreamError: the file is damaged.
     TypeError: an option is unknown.
-    ValueError: no shipped model wrote the file, or an option needs TensorFlow.
+    ValueError: no shipped model wrote the file, a limit is no whole number, or an option needs
+      TensorFlow.
   """
   _refuse(options)
+  check_limits(max_pixels, memory)
   return _SHIPPED.codec_for(file, max_pixels, memory, tuple(providers))
 
 
