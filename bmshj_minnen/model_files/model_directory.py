@@ -301,7 +301,7 @@ def load_weights(model: Model, source: str) -> None:
   except ValueError as error:
     others = config.differences(model.config)
     if not others:
-      raise
+      raise ValueError(f"{directory / WEIGHTS}: {error}") from error
     raise ValueError(
       f"{directory} is another model: {', '.join(others)}: give the same settings"
     ) from error

@@ -2,8 +2,10 @@
 
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
+
+import numpy as np
 
 from bmshj_minnen.coding import fixed_point, tiling
 from bmshj_minnen.coding.arrays import Arrays
@@ -34,6 +36,7 @@ __all__ = [
   "is_export",
   "load",
   "load_for",
+  "read_graphs",
 ]
 
 GRAPHS = "onnx"  # The folder of the graphs in a model directory.
@@ -138,12 +141,8 @@ def is_export(directory: pathlib.Path) -> bool:
 
 def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   folder = graphs_of(directory)
-  graphs = manifest.read(folder)
-  if graphs.fingerprint != prior.fingerprint.hex():
-    raise ValueError(f"{folder}: the graphs are of another model: export them again")
-  outlines.check(folder, graphs, (*_TRANSFORMS, STEP))
   weights = read_weights(directory, prior.fingerprint, (*_TRANSFORMS, "gains"))
-  _refuse_lacking(directory, graphs, weights, prior.config)
+  graphs = read_graphs(folder, directory, prior, weights)
   dial = None
   if prior.config.gain_lambdas:
     dial = Dial(prior.config, weights["gains/log_gain"], weights["gains/log_inverse"])
@@ -160,14 +159,35 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   return codec
 
 
-def _refuse_lacking(directory, graphs, weights, config):
-  needed = [
-    key for name in _TRANSFORMS if name in graphs.graphs for key in graphs.graphs[name].weights
-  ]
-  needed += ["gains/log_gain", "gains/log_inverse"] if config.gain_lambdas else []
+def read_graphs(
+  folder: pathlib.Path,
+  directory: pathlib.Path,
+  prior: FrozenPrior,
+  weights: Mapping[str, np.ndarray],
+) -> manifest.Manifest:
+  """The manifest of a folder of graphs, which is compared with the graphs and with their model.
+
+  Args:
+    folder: the folder of the graphs.
+    directory: the model directory, for messages.
+    prior: the integer prior of the model.
+    weights: the weights of the model.
+
+  Raises:
+    ValueError: the manifest or a graph is missing or damaged, or of another model; or a weight is
+      missing. The message names the file.
+  """
+  graphs = manifest.read(folder)
+  if graphs.fingerprint != prior.fingerprint.hex():
+    raise ValueError(f"{folder}: the graphs are of another model: export them again")
+  outlines.check(folder, graphs, (*_TRANSFORMS, STEP))
+  used = [graphs.graphs[name] for name in _TRANSFORMS if name in graphs.graphs]
+  needed = [key for graph in used for key in graph.weights]
+  needed += ["gains/log_gain", "gains/log_inverse"] if prior.config.gain_lambdas else []
   lacking = [name for name in needed if name not in weights]
   if lacking:
     raise ValueError(f"{directory / WEIGHTS} lacks {lacking[0]}: {outlines.REMEDY}")
+  return graphs
 
 
 def array_coder(
