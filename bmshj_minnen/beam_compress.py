@@ -24,7 +24,7 @@ _ALPHA = shared_flags.define_alpha()
 def main(argv):
   """Flags -> one library call; unknown flags are passed to Beam."""
   logging.set_verbosity(logging.WARNING)
-  with startup.one_line_errors():
+  with startup.one_line_errors(), startup.sigterm_interrupts():
     corpus = pipeline.Corpus(*_CORPUS.corpus)
     model = tasks.model_for_workers(_MODEL.value)
     config = model_directory.load_config(model) if storage.is_local(model) else None

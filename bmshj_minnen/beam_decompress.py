@@ -22,7 +22,7 @@ _MAX_PIXELS = shared_flags.define_max_pixels()
 def main(argv):
   """Flags -> one library call; unknown flags are passed to Beam."""
   logging.set_verbosity(logging.WARNING)
-  with startup.one_line_errors():
+  with startup.one_line_errors(), startup.sigterm_interrupts():
     corpus = pipeline.Corpus(*_CORPUS.corpus)
     model = tasks.model_for_workers(_MODEL.value)
     settings = _MAX_PIXELS.value, _CORPUS.memory, _PRECISION.value, _CORPUS.imports

@@ -265,5 +265,5 @@ class ModelConfig:
     """
     try:
       return cls(**json.loads(path.read_text()))
-    except (TypeError, json.JSONDecodeError) as error:
+    except (TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
       raise ValueError(f"{path} is not a model configuration: {error}") from error

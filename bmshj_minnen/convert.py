@@ -42,7 +42,7 @@ def _convert(source, output):
 def main(argv):
   """Flags -> one library call."""
   usage.refuse_arguments(argv)
-  with startup.one_line_errors():
+  with startup.one_line_errors(), startup.sigterm_interrupts():
     if not _SOURCE.value or not _OUTPUT.value:
       raise ValueError("give --from_compressai=CHECKPOINT and --output=DIR")
     _convert(pathlib.Path(_SOURCE.value), pathlib.Path(_OUTPUT.value))

@@ -118,7 +118,7 @@ def main(argv):
   """Flags -> one library call."""
   usage.refuse_arguments(argv, has_patterns=True)
   logging.set_verbosity(logging.INFO)
-  with startup.one_line_errors():
+  with startup.one_line_errors(), startup.sigterm_interrupts():
     config = measuring.EvaluationConfig(
       images=_IMAGES.value,
       output=_OUTPUT.value,

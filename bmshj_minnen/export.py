@@ -62,7 +62,7 @@ def main(argv):
   """Flags -> one library call."""
   usage.refuse_arguments(argv)
   logging.set_verbosity(logging.ERROR)  # TensorFlow logs each argument that it renames.
-  with startup.one_line_errors():
+  with startup.one_line_errors(), startup.sigterm_interrupts():
     if not _OUTPUT.value:
       raise ValueError("give --output, such as --output=served/1")
     output = pathlib.Path(_OUTPUT.value)

@@ -37,7 +37,7 @@ def main(argv):
     skipped.append(path)
     print(f"skipped: {path}: {reason}", file=sys.stderr)
 
-  with startup.one_line_errors():
+  with startup.one_line_errors(), startup.sigterm_interrupts():
     count = datasets.prepare(
       _PHOTOGRAPHS.value, _NAME.value, _DATA_DIR.value, _MIN_SIZE.value, _ALPHA.value, skip
     )

@@ -4,6 +4,7 @@ Bytes and PSNR grow with the quality, so that a search needs only a few trials.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Callable, NamedTuple, Optional
 
 from bmshj_minnen import checks
@@ -11,12 +12,21 @@ from bmshj_minnen.config import ModelConfig
 from bmshj_minnen.format.reading import Header
 from bmshj_minnen.quality import QUALITIES, check_quality
 
-__all__ = ["Target", "TargetError", "Trial", "check_request", "satisfies_request", "search"]
+__all__ = [
+  "Target",
+  "TargetError",
+  "Trial",
+  "check_names",
+  "check_request",
+  "satisfies_request",
+  "search",
+]
 
 # The approximate growth of the logarithm of the bytes, and of the PSNR in dB, from one of
 # `QUALITIES` to the next; used while only one side is known.
 _LOG_BYTES_STEP = 0.0105
 _PSNR_STEP = 0.05
+_NAMES = ("bytes", "bpp", "psnr")
 _PATIENCE = 6  # Trials before the search halves the remaining range instead of interpolating.
 
 
@@ -77,6 +87,17 @@ class Target(NamedTuple):
   def is_met(self, trial: Trial) -> bool:
     """Whether a trial has at most the bytes, or at least the PSNR, of the target."""
     return trial.size <= self.bytes if self.bytes is not None else trial.psnr >= self.psnr
+
+
+def check_names(target: Mapping[str, float]) -> None:
+  """Refuses keyword arguments of `Codec.compress` that are no target.
+
+  Raises:
+    TypeError: there is no target of a name.
+  """
+  for name in target:
+    if name not in _NAMES:
+      raise TypeError(f"there is no target {name!r}: give one of {', '.join(_NAMES)}, or a quality")
 
 
 def check_request(request: dict[str, float], config: ModelConfig) -> None:

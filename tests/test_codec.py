@@ -250,6 +250,14 @@ def test_wrong_images_are_refused(case, image):
     case[0].compress(image)
 
 
+@pytest.mark.parametrize("wrong", [-1, 1.5, np.nan, np.inf, "2"])
+@pytest.mark.parametrize("name", ["memory", "max_pixels"])
+def test_limits_that_are_no_whole_numbers_are_refused_at_once(name, wrong):
+  for load in (bmshj_minnen.load, lambda **limit: bmshj_minnen.load_for(b"", **limit)):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least [01], not"):
+      load(**{name: wrong})
+
+
 def test_damage_wrong_models_and_sizes_over_the_limit_raise(case, other):
   codec, _ = case
   data = codec.compress(codecs.photograph(40, 41))

@@ -189,6 +189,27 @@ def test_programs_refuse_in_one_line(program, arguments, line, tmp_path):
   assert os.listdir(tmp_path) == ["in"] and os.listdir(tmp_path / "in") == ["a.png"]
 
 
+_INTERRUPTED = """
+import os, signal, sys
+from bmshj_minnen import beam_compress
+from bmshj_minnen.corpus import tasks
+number = int(sys.argv.pop())
+tasks.Compression.convert = lambda *_: os.kill(os.getpid(), number)
+beam_compress.run()
+"""
+
+
+@pytest.mark.parametrize(
+  ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_an_interrupted_run_ends_in_one_line(number, status, model, tmp_path):
+  """The files are converted in the main thread, where Beam would make another error of it."""
+  _photographs(tmp_path / "photos", ["a.png"])
+  flags = [f"--model={model}", f"--input={tmp_path}/photos", f"--output={tmp_path}/small"]
+  result = programs.run(_INTERRUPTED, *flags, int(number))
+  assert (result.returncode, result.stdout, result.stderr) == (status, "", "interrupted\n")
+
+
 def test_killed_and_restarted(model, codec, tmp_path):
   source, output = tmp_path / "in", tmp_path / "out"
   _photographs(source, [f"{i}.png" for i in range(25)])

@@ -73,7 +73,7 @@ def test_tables_of_another_density_are_refused(build_model, monkeypatch, tmp_pat
 def test_what_is_no_density_is_refused_by_name():
   with pytest.raises(ValueError, match="density 'nobodys'.*import the module"):
     bmshj_minnen.Model(bmshj_minnen.ModelConfig(density="nobodys"))
-  with pytest.raises(ValueError, match="none of gaussian, laplace, logistic.*--import=MODULE"):
+  with pytest.raises(ValueError, match="not one of gaussian, laplace, logistic.*--import=MODULE"):
     bmshj_minnen.Model(bmshj_minnen.ModelConfig(density="nobodys"))
   with pytest.raises(ValueError, match="factorized prior.*'laplace'"):
     bmshj_minnen.ModelConfig("factorized", density="laplace")

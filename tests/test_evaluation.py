@@ -161,6 +161,38 @@ def test_being_interrupted_keeps_what_was_measured(evaluate, tmp_path, monkeypat
   assert [row["image"] for row in _rows(tmp_path)] == ["a.png", "b.png"]
 
 
+def test_two_evaluations_do_not_share_an_output(evaluate, tmp_path, monkeypatch):
+  measure, refused = measuring._measure, []
+
+  def measured(*args):
+    with pytest.raises(ValueError, match="another evaluation writes to .*: wait for it, or give"):
+      evaluate(codecs=["jpeg420"], qualities=[20])
+    refused.append(args)
+    return measure(*args)
+
+  monkeypatch.setattr(measuring, "_measure", measured)
+  evaluate(codecs=["jpeg420"], qualities=[20])
+  assert refused and len(_rows(tmp_path)) == 2
+  monkeypatch.setattr(measuring, "_measure", measure)
+  evaluate(codecs=["jpeg420"], qualities=[20, 30])  # The first run's end has released it.
+
+
+_TERMINATED = """
+import os, signal
+from bmshj_minnen import evaluate
+from bmshj_minnen.evaluation import pillow_codecs
+pillow_codecs.PillowCodec.compress = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+evaluate.run()
+"""
+
+
+def test_sigterm_leaves_no_files(folder, tmp_path):
+  flags = [f"--images={folder}/photos/*.png", f"--output={tmp_path}", "--codecs=jpeg420"]
+  result = programs.run(_TERMINATED, *flags, "--qualities=20")
+  assert result.returncode == 143 and result.stderr.endswith("\ninterrupted\n")
+  assert {path.name for path in tmp_path.iterdir()} == {"images.csv", "averages.json"}
+
+
 def test_other_weights_and_other_photographs_are_measured_anew(
   evaluate, folder, tmp_path, compressed
 ):

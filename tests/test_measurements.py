@@ -52,6 +52,22 @@ def test_tables_that_other_programs_saved_are_read(tmp_path):
     measurements.read_rows(path)
 
 
+def test_rows_that_stand_twice_count_once(tmp_path):
+  """Two evaluations that ran at once in an earlier version left such tables."""
+  path = tmp_path / "images.csv"
+  table = measurements.Table(path)
+  table.drop_outdated({}, {})
+  rows = [_row("jpeg420", setting, "a.png") for setting in ("20", "30")]
+  for row in rows:
+    table.add(row)
+  content = path.read_text()
+  path.write_text(content + content.partition("\n")[2].replace("5000", "4000"))
+  found = measurements.read_rows(path)
+  assert [(row.setting, row.bytes) for row in found] == [("20", 4000), ("30", 4000)]
+  measurements.Table(path).drop_outdated({}, {})
+  assert path.read_text().count("\n") == 3
+
+
 def test_photographs_of_odd_names_are_measured_once(tmp_path):
   names = [f"a{odd}b.png" for odd in _ODD]
   for name in names:

@@ -78,6 +78,21 @@ def test_other_files_are_named_in_one_line(name, content, match, tmp_path):
   assert name in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_files_of_another_kind_are_refused_in_a_short_line(suffix, tmp_path):
+  path, head = tmp_path / f"curve.{suffix}", b"codec,bpp,psnr_db\n"
+  random = np.random.default_rng(0).bytes(300_000)
+  long = b'{"results": {"bpp": ["' + b"x" * 300_000 + b'"]}}'
+  huge = b'{"results": {"bpp": [1' + b"0" * 400 + b"]}}"
+  tables = [head + b"a," + b"x" * 99_000 + b",1\n", head + b"a" * 300_000, head + b",1,2\n"]
+  for content in (random, long, huge, b"[" * 300_000, head + random, *tables):
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+      exchange.read([str(path)])
+    line = str(caught.value)
+    assert line.startswith(str(path)) and "\n" not in line and len(line) < len(str(path)) + 200
+
+
 def test_two_curves_of_one_name_are_refused(tmp_path):
   paths = [_write(tmp_path / name, _OLD) for name in ("a.json", "b.json")]
   with pytest.raises(ValueError, match="'AV1' already"):

@@ -7,11 +7,14 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 
+import numpy as np
 import pytest
 
 from bmshj_minnen.command_line import planning
 from bmshj_minnen.file_tools import outputs
+from bmshj_minnen.model_files import array_files
 
 
 def test_written_files_replace_older_ones(tmp_path):
@@ -72,6 +75,32 @@ def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path, monkeypatch):
     outputs.write_atomically(str(path), b"new")
   assert path.read_bytes() == b"precious"
   assert os.listdir(tmp_path) == ["file"]
+
+
+def test_ctrl_c_within_arrays_leaves_no_file_and_no_open_archive(tmp_path, monkeypatch):
+  arrays, archives = {"a": np.arange(9.0)}, []
+  write_array = np.lib.format.write_array
+
+  class Archive(zipfile.ZipFile):
+    def __init__(self, *args, **options):
+      super().__init__(*args, **options)
+      archives.append(self)
+
+  def interrupted(file, *args, **options):
+    write_array(file, *args, **options)
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(np.lib.format, "write_array", interrupted)
+  monkeypatch.setattr(zipfile, "ZipFile", Archive)
+  for name in (array_files.WEIGHTS, array_files.CODER):
+    with pytest.raises(KeyboardInterrupt):
+      array_files.write(tmp_path, {name: arrays})
+  # Python prints a traceback about an open archive at its end.
+  assert [archive.fp for archive in archives] == [None, None]
+  assert list(tmp_path.iterdir()) == []
+  monkeypatch.undo()
+  array_files.write(tmp_path, {array_files.CODER: arrays})
+  np.testing.assert_array_equal(array_files.read(tmp_path, array_files.CODER)["a"], arrays["a"])
 
 
 def test_devices_are_written_to_and_stay():

@@ -6,12 +6,14 @@ import json
 import pathlib
 import pickle
 import re
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import bmshj_minnen
+from bmshj_minnen.command_line import own_modules
 from bmshj_minnen.data import crops
 from bmshj_minnen.model_files import model_directory
 from bmshj_minnen.training import failures, inputs, loop, own_parts, schedules, trainer
@@ -212,6 +214,31 @@ def test_registered_parts_from_a_shell(tmp_path):
     assert re.search(match, result.stderr)
   if importlib.util.find_spec("apache_beam"):
     _check_in_a_worker(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("code", "reason"),
+  [
+    ("x = 1\n1 / 0", r"ZeroDivisionError: division by zero \(.*/wrong_parts.py, line 2\)"),
+    ("def f(:", r"invalid syntax \(.*/wrong_parts.py, line 1\)"),
+    ("import no_such_module", "No module named 'no_such_module'"),
+    ("raise OSError(2, 'gone', 'file')", r"OSError|FileNotFoundError: .*gone"),
+    ("raise SystemExit(3)", "it ends the program"),
+    ("class E(Exception): pass\nraise E('x\\ny')", r"E: x\ny"),
+  ],
+)
+def test_errors_within_own_modules_name_them(code, reason, tmp_path, monkeypatch):
+  (tmp_path / "wrong_parts.py").write_text(code)
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.delitem(sys.modules, "wrong_parts", raising=False)
+  with pytest.raises(ValueError, match=f"^wrong_parts cannot be imported: {reason}"):
+    own_modules.import_all(["wrong_parts"])
+
+
+def test_odd_names_of_own_modules_are_named():
+  for name in ("", ".", "..x", "a..b", "no/such"):
+    with pytest.raises(ValueError, match=f"^{re.escape(name)} cannot be imported: "):
+      own_modules.import_all([name])
 
 
 def _check_in_a_worker(folder):

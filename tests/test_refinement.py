@@ -200,9 +200,14 @@ def test_without_a_known_lambda_one_must_be_given(tmp_path):
   codecs.save_model("factorized", folder)
   with pytest.raises(ValueError, match="no train.json that says for which λ"):
     bmshj_minnen.load(folder, refine=1)
-  (folder / "train.json").write_text(json.dumps({"flags": {"lmbda": 0.01}}))
-  with pytest.raises(ValueError, match="train.json is damaged: KeyError"):
-    bmshj_minnen.load(folder, refine=1)
+  for text in ("", "[", "[]", "{}", '{"flags": []}', '{"flags": {"lmbda": 0.01}}', "\udcff"):
+    (folder / "train.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"train.json is damaged \(.*\): copy the model again, or"):
+      bmshj_minnen.load(folder, refine=1)
+  for wrong in ({"lmbda": "x"}, {"lmbda": -1}, {"lmbda": 1, "distortion": "other"}):
+    (folder / "train.json").write_text(json.dumps({"flags": {"distortion": "mse", **wrong}}))
+    with pytest.raises(ValueError, match="train.json is damaged"):
+      bmshj_minnen.load(folder, refine=1)
   bmshj_minnen.load(folder)
 
 

@@ -122,6 +122,7 @@ def _refusals(codec):
     ("/compress?quality=nan", png, 400, "quality"),
     ("/compress?quality=x", png, 400, "quality must be a number, not 'x'"),
     ("/compress?quality=5&bpp=1", png, 400, "give only one of quality, bpp"),
+    ("/compress?quality=30&quality=40", png, 400, "quality is given twice"),
     ("/compress?bytes=5", png, 400, "too few"),
     ("/compress?bpp=0.0001", png, 400, "0 bytes are too few: the lowest quality takes"),
     ("/compress?bytes=inf", png, 400, "bytes"),
@@ -139,6 +140,7 @@ def _refusals(codec):
     ("/decompress?format=gif", data, 400, "format is one of png"),
     ("/decompress?output_quality=50", data, 400, "output_quality is 1 to 100, for .jpg"),
     ("/preview?size=0", data, 400, "size is 1 to 2048"),
+    ("/preview?size=9&size=9", data, 400, "size is given twice"),
     ("/info?x=1", data, 400, "it takes none"),
     ("/other", data, 404, "there is /compress"),
   ]

@@ -211,6 +211,19 @@ def test_a_record_keeps_the_flags_of_earlier_runs(tmp_path):
 
 
 @eagerly
+def test_a_damaged_record_is_named_and_stays(copy_trained, tmp_path):
+  record = copy_trained(_SMALL, **_RUN) / "model" / "train.json"
+  for text in ("", '{"flags": 7}'):
+    record.write_text(text)
+    for fields in (_RUN, {**_RUN, "steps": 9}):
+      with pytest.raises(
+        ValueError, match=r"model/train.json is damaged \(.*\): copy the model ag"
+      ):
+        loop.train(_SMALL, _config(tmp_path, **fields))
+    assert record.read_text() == text
+
+
+@eagerly
 def test_a_model_without_a_checkpoint_is_not_overwritten(copy_trained, tmp_path):
   directory = copy_trained(_SMALL, **_RUN) / "model"
   shutil.rmtree(directory / "checkpoints")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -113,6 +114,17 @@ def test_an_existing_output_and_other_networks_are_refused(shipped, tmp_path):
   with pytest.raises(ValueError, match="networks"):
     site.export(str(model), tmp_path / "site")
   assert not (tmp_path / "site").exists()
+
+
+def test_a_model_with_a_damaged_graph_is_refused(tmp_path):
+  model = shutil.copytree(site.catalogue.find("default"), tmp_path / "model")
+  path = model / "onnx" / "g_s.onnx"
+  path.write_bytes(path.read_bytes()[:-9])
+  with pytest.raises(
+    ValueError, match=f"^{path} is damaged, no whole ONNX graph: export the model"
+  ):
+    site.export(str(model), tmp_path / "site")
+  assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
 def _arrays(model):

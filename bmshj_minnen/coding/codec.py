@@ -6,8 +6,8 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 
+from bmshj_minnen import checks, targets
 from bmshj_minnen import config as cfg
-from bmshj_minnen import targets
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
@@ -19,7 +19,7 @@ from bmshj_minnen.psnr import psnr
 from bmshj_minnen.quality import check_quality, lambda_of
 from bmshj_minnen.runtime.progress import Progress, ResendableProgress, Stopwatch
 
-__all__ = ["Codec", "Latents"]
+__all__ = ["Codec", "Latents", "check_limits"]
 
 # Approximate shares of the time of `compress` and `decompress`.
 _ANALYSIS_SHARE = 0.6
@@ -37,6 +37,16 @@ class Latents(NamedTuple):
 
   y_hat: np.ndarray
   z_hat: np.ndarray
+
+
+def check_limits(max_pixels: int, memory: int) -> None:
+  """Checks two arguments of `Codec`, before a model is read.
+
+  Raises:
+    ValueError: `max_pixels` is not a whole number from 1, or `memory` not a whole number from 0.
+  """
+  checks.whole("max_pixels", max_pixels, 1)
+  checks.whole("memory", memory, 0)
 
 
 class Codec:
@@ -57,7 +67,7 @@ class Codec:
     transforms: g_a, h_a, g_s and the gains.
     coder: the coder of the latents.
     max_pixels: the largest image that `decompress` accepts, in pixels. Decoding time and memory
-      grow with the size that a file declares, so this bounds them.
+      grow with the size that a file declares, so this bounds them. May be set at any time.
     memory: bytes that the networks may take in one call, roughly; if it is too small, tiles have
       their smallest size. May be set at any time.
     refine: image, y, λ and a function to call before each step -> a better y, such as a
@@ -69,7 +79,8 @@ class Codec:
     graphs: the `GraphCodec` of a codec that runs in TensorFlow; None in other runtimes.
 
   Raises:
-    ValueError: the quality does not exist, or is given for a model for one rate.
+    ValueError: a limit is not a whole number; the quality does not exist, or is given for a model for
+      one rate.
   """
 
   def __init__(
@@ -98,8 +109,28 @@ class Codec:
   def __reduce__(self):
     if self.origin is None:
       raise TypeError("this codec was not loaded from a model directory: only those can be pickled")
-    state = {name: getattr(self, name) for name in ("max_pixels", "memory", "quality")}
+    state = {name: getattr(self, name) for name in ("_max_pixels", "_memory", "quality")}
     return (*self.origin, state)
+
+  @property
+  def max_pixels(self) -> int:
+    """The largest image that `decompress` accepts, in pixels."""
+    return self._max_pixels
+
+  @max_pixels.setter
+  def max_pixels(self, value: int) -> None:
+    check_limits(value, 0)
+    self._max_pixels = value
+
+  @property
+  def memory(self) -> int:
+    """Bytes that the networks may take in one call, roughly."""
+    return self._memory
+
+  @memory.setter
+  def memory(self, value: int) -> None:
+    check_limits(1, value)
+    self._memory = value
 
   def compress(
     self,
@@ -125,7 +156,7 @@ class Codec:
 
     Raises:
       TargetError: the target is out of reach.
-      TypeError: the quality or the target is not a number.
+      TypeError: the quality or the target is not a number, or there is no such target.
       ValueError: the image or the quality is invalid, more than one of quality and targets is
         given, the model is for one rate and any of them is given, or the codec refines and a target
         is given.
@@ -172,6 +203,7 @@ class Codec:
 
   def _goal(self, pixels, quality, target):
     """The target, if there is one; raises ValueError if it cannot be met."""
+    targets.check_names(target)
     goal = targets.Target.of(pixels, **target)
     if goal and quality is not None:
       raise ValueError("give either a quality or a target")

@@ -36,9 +36,13 @@ _MIN_DASK_PARTS, _MAX_DASK_PARTS = 32, 1024
 _FILES_OF_DASK_PART = 200
 # Message of `storage.write_file` in the error of a pipeline.
 _UNWRITTEN = re.compile(r"WriteError: (.*?) \[while running '")
-# Beam prints the traceback of any error that ends a pipeline; for a full disk one line is enough.
+# Beam prints the traceback of any error that ends a pipeline; for a full disk, and for Ctrl-C, one
+# line is enough.
 logging.getLogger("apache_beam.runners.common").addFilter(
-  lambda record: "WriteError" not in str(record.exc_info)
+  lambda record: (
+    "WriteError" not in str(record.exc_info)
+    and not isinstance((record.exc_info or (None, None))[1], KeyboardInterrupt)
+  )
 )
 # Beam also warns of unknown arguments, which are refused here.
 logging.getLogger("apache_beam.options.pipeline_options").addFilter(
@@ -81,6 +85,7 @@ def run(
   Raises:
     ValueError: the model does not exist, an input matches no file, the output is not a folder or
       has tables of another program, or Beam does not know the runner or an argument.
+    KeyboardInterrupt: Ctrl-C.
     OSError: a result could not be written.
     RuntimeError: the pipeline did not finish.
   """
@@ -136,7 +141,10 @@ def _finish(pipeline):
   try:
     result = pipeline.run()
     state = result.wait_until_finish()
-  except (storage.WriteError, RuntimeError) as error:
+  except Exception as error:
+    interrupt = _interrupt_behind(error)
+    if interrupt is not None:
+      raise type(interrupt) from None
     found = _UNWRITTEN.search(f"{type(error).__name__}: {error}")
     if not found:
       raise
@@ -146,6 +154,17 @@ def _finish(pipeline):
       result.client.close()
   if state not in (None, PipelineState.DONE):
     raise RuntimeError(f"the pipeline ended as {state}")
+
+
+def _interrupt_behind(error):
+  """The Ctrl-C or SIGTERM from which Beam made an error, if it did.
+
+  The DirectRunner converts files in the main thread, and Beam makes a RuntimeError of anything that
+  is raised there.
+  """
+  while error is not None and not isinstance(error, KeyboardInterrupt):
+    error = error.__cause__ or error.__context__
+  return error
 
 
 def _import_runner(runner):

@@ -27,6 +27,7 @@ Curves = dict[str, dict[str, curves.Curve]]
 
 _COMPRESSAI = {"psnr": ("psnr-rgb", "psnr"), "ms_ssim": ("ms-ssim-rgb", "ms-ssim")}
 _COLUMNS = {"psnr": "psnr_db", "ms_ssim": "ms_ssim"}  # Columns of averages, too.
+_REASON = 100  # Characters of an error that are shown.
 _SECONDS = {"encoding_time": "encode_s", "decoding_time": "decode_s"}
 
 
@@ -65,8 +66,11 @@ def _read_compressai(path):
       metric: next((_numbers(results[key]) for key in keys if key in results), [])
       for metric, keys in _COMPRESSAI.items()
     }
-  except (KeyError, TypeError, ValueError, AttributeError) as error:
-    raise ValueError(f"{path} holds no results as CompressAI writes them: {error!r}") from error
+  except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    line = f"{path} holds no results as CompressAI writes them: {_reason(error)}"
+    raise ValueError(line) from error
+  except RecursionError as error:
+    raise ValueError(f"{path} holds no results as CompressAI writes them") from error
   for metric, values in found.items():
     if values and len(values) != len(bpp):
       raise ValueError(f"{path} has {len(bpp)} rates, but {len(values)} values of {metric}")
@@ -78,7 +82,22 @@ def _numbers(values):
   return [float(value) for value in values]
 
 
+def _reason(error):
+  """An error in a short line: errors hold the text that they are about."""
+  line = " ".join(str(error).split())
+  if isinstance(error, KeyError):
+    return f"{line} is missing"
+  return line if len(line) <= _REASON else f"{line[:_REASON]}…"
+
+
 def _read_csv(path):
+  try:
+    return _points_of(path)
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise ValueError(f"{path} is no table of figures: {_reason(error)}") from error
+
+
+def _points_of(path):
   points: dict[str, dict[str, list[tuple[float, float]]]] = {}
   with open(path, newline="", encoding="utf-8-sig") as file:
     reader = csv.DictReader(file)
@@ -86,12 +105,14 @@ def _read_csv(path):
     if missing or not set(_COLUMNS.values()) & set(reader.fieldnames):
       raise ValueError(f"{path} needs the columns codec, bpp, and psnr_db or ms_ssim")
     for row in reader:
+      if not row["codec"]:
+        raise ValueError(f"{path}, line {reader.line_num}: the codec has no name")
       own = points.setdefault(row["codec"], {metric: [] for metric in _COLUMNS})
       try:
         figures = {m: float(row[c]) for m, c in _COLUMNS.items() if row.get(c)}
         bpp = float(row["bpp"])
       except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+        raise ValueError(f"{path}, line {reader.line_num}: {_reason(error)}") from error
       _check(f"{path}, line {reader.line_num}", [bpp], {m: [v] for m, v in figures.items()})
       for metric, value in figures.items():
         own[metric].append((bpp, value))

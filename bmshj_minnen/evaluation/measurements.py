@@ -155,6 +155,8 @@ def incomplete(rows: Sequence[Row]) -> list[tuple[str, str]]:
 def read_rows(path: pathlib.Path) -> list[Row]:
   """The complete rows of a table; empty if the file does not exist.
 
+  If several rows are of the same codec, setting and image, the last one counts.
+
   Raises:
     ValueError: the file is not a table of evaluations, or a line is damaged.
   """
@@ -174,9 +176,10 @@ def read_rows(path: pathlib.Path) -> list[Row]:
   if names is not None and names != _NAMES + [name for name in PERCEPTUAL if name in optional]:
     raise ValueError(f"{path} is not a table of evaluations: delete it, or give another folder")
   try:
-    return [_row(cells, optional) for cells in reader]
+    rows = [_row(cells, optional) for cells in reader]
   except (TypeError, ValueError, csv.Error) as error:
     raise ValueError(f"{path}, line {reader.line_num}, is damaged: delete the line") from error
+  return list({_key(row): row for row in rows}.values())
 
 
 def _row(cells, optional):

@@ -32,6 +32,7 @@ from bmshj_minnen.evaluation.subjects import (
   find_photographs,
 )
 from bmshj_minnen.file_tools import outputs
+from bmshj_minnen.runtime import locks
 
 __all__ = ["TABLE", "EvaluationConfig", "evaluate", "kept_file"]
 
@@ -48,15 +49,21 @@ def evaluate(config: EvaluationConfig) -> list[dict[str, Any]]:
 
   Raises:
     ValueError: the output belongs to another program; the photographs are missing or not valid; a
-      model is not valid; a codec or metric is unknown or not installed; a codec cannot code a
-      photograph. Only the last error occurs after measurements have begun.
+      model is not valid; a codec or metric is unknown or not installed; another evaluation writes
+      to the output; a codec cannot code a photograph. Only the last error occurs after measurements
+      have begun.
   """
   photographs = find_photographs(config.images, config.alpha)
   contenders = find_contenders(config)
   metric_of = {name: perceptual.metric(name) for name in config.perceptual}
   output = pathlib.Path(config.output)
   _refuse_other(output, config.keep_files)
-  output.mkdir(parents=True, exist_ok=True)
+  line = f"another evaluation writes to {output}: wait for it, or give another --output"
+  with locks.exclusive(output, line):
+    return _evaluate(config, output, photographs, contenders, metric_of)
+
+
+def _evaluate(config, output, photographs, contenders, metric_of):
   table = Table(output / TABLE, config.perceptual)
   table.drop_outdated(
     {(c.codec, c.setting): c.version for c in contenders}, {p.name: p.crc32 for p in photographs}

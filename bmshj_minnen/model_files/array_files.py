@@ -86,7 +86,12 @@ def write(directory: pathlib.Path, files: dict[str, dict[str, np.ndarray]]) -> N
 def _packed(name, arrays):
   buffer = io.BytesIO()
   # Integers compress well, floats do not.
-  (np.savez_compressed if name == CODER else np.savez)(buffer, **arrays)
+  kind = zipfile.ZIP_DEFLATED if name == CODER else zipfile.ZIP_STORED
+  # As `np.savez`, which leaves an archive open when Ctrl-C ends it: Python then prints a traceback.
+  with zipfile.ZipFile(buffer, "w", kind) as archive:
+    for key, array in arrays.items():
+      with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
   return buffer.getvalue()
 
 

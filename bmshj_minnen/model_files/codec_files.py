@@ -1,5 +1,6 @@
 """Files that a codec reads from a model directory, with any runtime; needs no TensorFlow."""
 
+import json
 import logging
 import os
 import pathlib
@@ -26,7 +27,14 @@ def read_prior(directory: pathlib.Path) -> FrozenPrior:
   Raises:
     ValueError: the prior is missing or damaged.
   """
-  return FrozenPrior.from_arrays(array_files.read(directory, CODER))
+  arrays = array_files.read(directory, CODER)
+  try:
+    return FrozenPrior.from_arrays(arrays)
+  except (KeyError, TypeError, json.JSONDecodeError) as error:
+    raise ValueError(
+      f"{directory / CODER} lacks a part, or is of a newer version: copy or export the model again "
+      f"({error})"
+    ) from error
 
 
 def read_weights(

@@ -6,7 +6,7 @@ Instead of a model directory, the name of a shipped model can be given, see `cat
 import dataclasses
 import json
 import pathlib
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ import tensorflow as tf
 from bmshj_minnen import checks
 from bmshj_minnen import config as cfg
 from bmshj_minnen.coding import tiling
-from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.codec import Codec, check_limits
 from bmshj_minnen.coding.graph_codec import tensorflow_codec
 from bmshj_minnen.coding.refinement import Refiner
 from bmshj_minnen.effort import steps_of
@@ -42,10 +42,12 @@ __all__ = [
   "load_model",
   "load_weights",
   "model_for_coding",
+  "read_record",
   "save",
 ]
 
 RECORD = "train.json"  # Flags, versions and data of the training run.
+_REMEDY = "copy the model again, or delete this file, which records the settings of its training"
 CODEC_FILES = (WEIGHTS, CODER)  # Files that `load` reads.
 
 
@@ -124,11 +126,12 @@ def load(
 
   Raises:
     TypeError: the quality or λ is not a number, or the steps or the effort not a whole number.
-    ValueError: the model does not exist; the quality, λ, the steps or the effort are not valid, or
-      both of the last two are given; the files are of different models; or the λ of the refinement
-      is unknown.
+    ValueError: the model does not exist; a limit is not a whole number; the quality, λ, the steps or
+      the effort are not valid, or both of the last two are given; the files are of different
+      models; or the λ of the refinement is unknown.
   """
   refuse_forked()
+  check_limits(max_pixels, memory)
   refine = steps_of(effort, refine)
   directory = catalogue.find(model)
   frozen = read_prior(directory)
@@ -139,7 +142,11 @@ def _codec(directory, frozen, max_pixels, memory, precision, refine=0, lmbda=Non
   arrays = read_weights(directory, frozen.fingerprint)
   _refuse_export(directory, arrays)
   refiner = _refiner(directory, frozen.config, arrays, precision, refine, lmbda) if refine else None
-  coding_model = model_for_coding(frozen.config, arrays, precision)
+  _policy(precision)  # Its errors are not the model's.
+  try:
+    coding_model = model_for_coding(frozen.config, arrays, precision)
+  except ValueError as error:
+    raise ValueError(f"{directory}: {error}") from error
   codec = tensorflow_codec(
     frozen, coding_model, refiner, max_pixels=max_pixels, memory=memory, quality=quality
   )
@@ -172,15 +179,42 @@ def _refiner(directory, config, arrays, precision, steps, lmbda):
 
 def _objective(directory):
   """λ (None if unknown) and the distortion that a model was trained for."""
+  record = read_record(directory)
+  if record is None:
+    return None, cfg.DISTORTIONS[0]
+  flags = record["flags"]
   try:
-    flags = json.loads((directory / RECORD).read_text())["flags"]
     # A loss of the caller's own is not R + λD, so its λ means something else.
     lmbda = None if "own_loss" in flags else flags.get("lmbda")
-    return None if lmbda is None else float(lmbda), str(flags["distortion"])
-  except FileNotFoundError:
-    return None, cfg.DISTORTIONS[0]
+    lmbda = None if lmbda is None else checks.positive("lmbda", lmbda)
+    checks.choice("distortion", flags["distortion"], cfg.DISTORTIONS)
   except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(f"{directory / RECORD} is damaged: {error!r}") from error
+    raise ValueError(f"{directory / RECORD} is damaged ({_reason(error)}): {_REMEDY}") from error
+  return lmbda, flags["distortion"]
+
+
+def read_record(directory: pathlib.Path) -> Optional[dict[str, Any]]:
+  """The record of a model's training: `flags` are a mapping; None if there is no record.
+
+  Raises:
+    OSError: the record cannot be read.
+    ValueError: it is damaged; the message names the file and the remedy.
+  """
+  path = directory / RECORD
+  try:
+    record = json.loads(path.read_bytes())
+    earlier = record.get("earlier_flags", [])
+    if not isinstance(record["flags"], dict) or not isinstance(earlier, list):
+      raise TypeError("its flags are not a mapping")
+    return record
+  except FileNotFoundError:
+    return None
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f"{path} is damaged ({_reason(error)}): {_REMEDY}") from error
+
+
+def _reason(error):
+  return f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
 
 
 def load_for(
@@ -199,9 +233,10 @@ def load_for(
 
   Raises:
     BitstreamError: the file is damaged.
-    ValueError: no shipped model wrote it.
+    ValueError: no shipped model wrote it, or a limit is not a whole number.
   """
   refuse_forked()
+  check_limits(max_pixels, memory)
   return _SHIPPED.codec_for(file, max_pixels, memory, precision)
 
 
@@ -266,7 +301,7 @@ def load_weights(model: Model, source: str) -> None:
   except ValueError as error:
     others = config.differences(model.config)
     if not others:
-      raise
+      raise ValueError(f"{directory / WEIGHTS}: {error}") from error
     raise ValueError(
       f"{directory} is another model: {', '.join(others)}: give the same settings"
     ) from error

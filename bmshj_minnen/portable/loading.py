@@ -2,12 +2,14 @@
 
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
+
+import numpy as np
 
 from bmshj_minnen.coding import fixed_point, tiling
 from bmshj_minnen.coding.arrays import Arrays
-from bmshj_minnen.coding.codec import Codec
+from bmshj_minnen.coding.codec import Codec, check_limits
 from bmshj_minnen.coding.image_transforms import ImageTransforms
 from bmshj_minnen.coding.latent_coder import LatentCoder
 from bmshj_minnen.coding.networks import IntegerNetworks
@@ -17,6 +19,7 @@ from bmshj_minnen.config import CODEC_PRECISIONS
 from bmshj_minnen.format.frozen_prior import FrozenPrior
 from bmshj_minnen.format.reading import DEFAULT_MAX_PIXELS
 from bmshj_minnen.model_files import catalogue
+from bmshj_minnen.model_files.array_files import WEIGHTS
 from bmshj_minnen.model_files.codec_files import Shipped, read_prior, read_weights, set_origin
 from bmshj_minnen.portable import manifest
 from bmshj_minnen.portable.onnx_networks import OnnxNetworks
@@ -33,10 +36,11 @@ __all__ = [
   "is_export",
   "load",
   "load_for",
+  "read_graphs",
 ]
 
 GRAPHS = "onnx"  # The folder of the graphs in a model directory.
-_PARTS = ("g_a", "h_a", "g_s", "gains")
+_TRANSFORMS = ("g_a", "h_a", "g_s")
 # Options of `bmshj_minnen.load` that need TensorFlow, and their values that do not.
 ONLY_TENSORFLOW = {
   "precision": (CODEC_PRECISIONS[0], "auto"),
@@ -70,10 +74,12 @@ def load(
 
   Raises:
     TypeError: an option is unknown.
-    ValueError: the model or the quality is unknown, the model has no graphs, its files belong to
-      different models, or an option needs TensorFlow.
+    ValueError: the model or the quality is unknown, a limit is not a whole number, the model has no
+      graphs, a file of it is damaged, its files belong to different models, or an option needs
+      TensorFlow.
   """
   _refuse(options)
+  check_limits(max_pixels, memory)
   directory = catalogue.find(model)
   return _codec(directory, read_prior(directory), max_pixels, memory, providers, quality)
 
@@ -109,9 +115,11 @@ def load_for(
   Raises:
     BitstreamError: the file is damaged.
     TypeError: an option is unknown.
-    ValueError: no shipped model wrote the file, or an option needs TensorFlow.
+    ValueError: no shipped model wrote the file, a limit is not a whole number, or an option needs
+      TensorFlow.
   """
   _refuse(options)
+  check_limits(max_pixels, memory)
   return _SHIPPED.codec_for(file, max_pixels, memory, tuple(providers))
 
 
@@ -133,10 +141,8 @@ def is_export(directory: pathlib.Path) -> bool:
 
 def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   folder = graphs_of(directory)
-  graphs = manifest.read(folder)
-  if graphs.fingerprint != prior.fingerprint.hex():
-    raise ValueError(f"{folder}: the graphs are of another model: export them again")
-  weights = read_weights(directory, prior.fingerprint, _PARTS)
+  weights = read_weights(directory, prior.fingerprint, (*_TRANSFORMS, "gains"))
+  graphs = read_graphs(folder, directory, prior, weights)
   dial = None
   if prior.config.gain_lambdas:
     dial = Dial(prior.config, weights["gains/log_gain"], weights["gains/log_inverse"])
@@ -151,6 +157,39 @@ def _codec(directory, prior, max_pixels, memory, providers, quality=None):
   )
   set_origin(codec, load, directory, max_pixels, memory, quality, providers)
   return codec
+
+
+def read_graphs(
+  folder: pathlib.Path,
+  directory: pathlib.Path,
+  prior: FrozenPrior,
+  weights: Mapping[str, np.ndarray],
+) -> manifest.Manifest:
+  """The manifest of a folder of graphs, which is compared with the graphs and with their model.
+
+  Args:
+    folder: the folder of the graphs.
+    directory: the model directory, for messages.
+    prior: the integer prior of the model.
+    weights: the weights of the model.
+
+  Raises:
+    ValueError: the manifest is damaged or of another model, or a graph or a weight is missing. The
+      message names the file.
+  """
+  graphs = manifest.read(folder)
+  if graphs.fingerprint != prior.fingerprint.hex():
+    raise ValueError(f"{folder}: the graphs are of another model: export them again")
+  for graph in graphs.graphs.values():
+    if not (folder / graph.file).is_file():
+      raise ValueError(f"{folder / graph.file} is missing: {manifest.REMEDY}")
+  used = [graphs.graphs[name] for name in _TRANSFORMS if name in graphs.graphs]
+  needed = [key for graph in used for key in graph.weights]
+  needed += ["gains/log_gain", "gains/log_inverse"] if prior.config.gain_lambdas else []
+  lacking = [name for name in needed if name not in weights]
+  if lacking:
+    raise ValueError(f"{directory / WEIGHTS} lacks {lacking[0]}: {manifest.REMEDY}")
+  return graphs
 
 
 def array_coder(

@@ -7,9 +7,11 @@ from typing import Optional
 
 from bmshj_minnen.coding.tiling import TileGeometry
 
-__all__ = ["MANIFEST", "OnnxGraph", "Manifest", "read"]
+__all__ = ["MANIFEST", "REMEDY", "OnnxGraph", "Manifest", "read"]
 
 MANIFEST = "manifest.json"
+# For a model with a file that is missing or damaged.
+REMEDY = "export the model again, or install the package again if the model ships with it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +63,25 @@ def read(directory: pathlib.Path) -> Manifest:
   try:
     fields = json.loads(path.read_text("utf-8"))
     graphs = {name: _graph(**graph) for name, graph in fields.pop("graphs").items()}
-    return Manifest(graphs=graphs, **fields)
+    return _checked(Manifest(graphs=graphs, **fields))
   except FileNotFoundError as error:
     raise ValueError(
       f"{directory} has no ONNX graphs: `bmshj-export --format=onnx` writes a directory that has,"
       " where TensorFlow is installed"
     ) from error
   except (AttributeError, KeyError, TypeError, ValueError) as error:
-    raise ValueError(f"{path} is damaged: {error!r}") from error
+    raise ValueError(f"{path} is damaged: export the model again ({error!r})") from error
+
+
+def _checked(manifest):
+  """Raises TypeError or KeyError for a manifest with which no codec can be made."""
+  for name in ("g_a", "g_s"):
+    if manifest.graphs[name].field is None:
+      raise TypeError(f"{name} has no field")
+  for graph in manifest.graphs.values():
+    if not isinstance(graph.file, str) or not graph.inputs.keys() or not graph.outputs.keys():
+      raise TypeError("a graph lacks its file, inputs or outputs")
+  return manifest
 
 
 def _graph(field=None, weights=(), **fields):

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bmshj_minnen.portable.manifest import Manifest
+from bmshj_minnen.portable.manifest import REMEDY, Manifest
 
 __all__ = ["CPU", "Sessions"]
 
 CPU = ("CPUExecutionProvider",)
 _ERRORS_ONLY = 3
+_LINE = 160  # Characters of an error of ONNX Runtime that are shown.
 
 
 class Sessions:
@@ -44,7 +45,12 @@ class Sessions:
     self._making = threading.Lock()
 
   def run(self, name: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Runs the graph `name`: inputs by name, with or without others -> outputs in their order."""
+    """Runs the graph `name`: inputs by name, with or without others -> outputs in their order.
+
+    Raises:
+      MemoryError: ONNX Runtime has too little memory.
+      ValueError: the graph is damaged, or does not fit the weights; the message names its file.
+    """
     key = (os.getpid(), name)
     session = self._sessions.get(key)
     if session is None:
@@ -53,7 +59,10 @@ class Sessions:
         self._sessions[key] = session
     graph = self._manifest.graphs[name]
     inputs = {key: np.ascontiguousarray(inputs[key]) for key in graph.inputs}
-    return session.run(list(graph.outputs), inputs)
+    try:
+      return session.run(list(graph.outputs), inputs)
+    except Exception as error:
+      raise self._named(graph, error) from error
 
   def _session(self, name):
     import onnxruntime  # Imported here, so that programs such as `info` run without it.
@@ -62,8 +71,27 @@ class Sessions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = self._threads
+    lacking = [key for key in graph.weights if key not in self._weights]
+    if lacking:
+      raise ValueError(
+        f"{self._directory / graph.file} needs {lacking[0]}, which the weights of the model lack: "
+        f"{REMEDY}"
+      )
     arrays = [np.ascontiguousarray(self._weights[key], np.float32) for key in graph.weights]
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays]
     options.add_external_initializers(list(graph.weights), values)
     path = str(self._directory / graph.file)
-    return onnxruntime.InferenceSession(path, options, providers=list(self._providers))
+    try:
+      return onnxruntime.InferenceSession(path, options, providers=list(self._providers))
+    except Exception as error:
+      raise self._named(graph, error) from error
+
+  def _named(self, graph, error):
+    """An error of ONNX Runtime in one line, with the file of the graph."""
+    if type(error).__module__.partition(".")[0] != "onnxruntime":
+      return error  # Such as an unknown provider.
+    if "allocate memory" in str(error) or "bad_alloc" in str(error):
+      return MemoryError(f"{graph.file} needs more memory than there is")
+    line = " ".join(str(error).split())[:_LINE]
+    path = self._directory / graph.file
+    return ValueError(f"{path} is damaged, or of another model: {REMEDY} ({line})")

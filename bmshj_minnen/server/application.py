@@ -95,7 +95,8 @@ class Server:
         facts["bytes_in"] = len(body)
         if await request.is_disconnected():
           raise ClientDisconnect
-        call = functools.partial(calls.CALLS[path], self._codecs, body, dict(request.query_params))
+        asked = calls.parameters(request.query_params.multi_items())
+        call = functools.partial(calls.CALLS[path], self._codecs, body, asked)
       except BaseException:
         self.pool.release()
         raise

@@ -3,7 +3,7 @@
 import functools
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple
 
 import PIL.Image
@@ -17,7 +17,7 @@ from bmshj_minnen.images import encoding, formats, image_files
 from bmshj_minnen.images.metadata import Metadata
 from bmshj_minnen.server.pool import RefusedError
 
-__all__ = ["CALLS", "Answer", "Codecs"]
+__all__ = ["CALLS", "Answer", "Codecs", "parameters"]
 
 _NAME = "the picture"  # In place of a file name in messages.
 _PREVIEW, _MAX_PREVIEW = 256, 2048
@@ -54,6 +54,20 @@ class Answer(NamedTuple):
 
 
 _Progress = Callable[[float], None]
+
+
+def parameters(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+  """The parameters of a query by name.
+
+  Raises:
+    ValueError: a parameter is given twice.
+  """
+  result: dict[str, str] = {}
+  for name, value in items:
+    if name in result:
+      raise ValueError(f"{name} is given twice")
+    result[name] = value
+  return result
 
 
 def _compress(codecs: Codecs, body: bytes, asked: Mapping[str, str], progress: _Progress) -> Answer:

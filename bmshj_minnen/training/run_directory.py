@@ -2,13 +2,10 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
-from collections.abc import Iterator
 from typing import Any, Optional
 
 from absl import logging
@@ -16,6 +13,7 @@ from absl import logging
 from bmshj_minnen import config as cfg
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.model_files import array_files, model_directory, snapshots
+from bmshj_minnen.runtime import locks
 from bmshj_minnen.training.own_parts import OwnParts
 from bmshj_minnen.training.train_config import TrainConfig
 
@@ -31,25 +29,14 @@ __all__ = [
 _NOTHING = OwnParts()
 
 
-@contextlib.contextmanager
-def exclusive_lock(directory: pathlib.Path) -> Iterator[None]:
+def exclusive_lock(directory: pathlib.Path) -> contextlib.AbstractContextManager[None]:
   """Locks a directory against other trainings; the lock ends with the process.
 
   Raises:
     ValueError: another process trains there.
   """
-  directory.mkdir(parents=True, exist_ok=True)
-  handle = os.open(directory, os.O_RDONLY)
-  try:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    raise ValueError(
-      f"another process is training {directory}: wait for it, or give another --model_dir"
-    ) from error
-  else:
-    yield
-  finally:
-    os.close(handle)
+  line = f"another process is training {directory}: wait for it, or give another --model_dir"
+  return locks.exclusive(directory, line)
 
 
 def refuse_model_without_checkpoint(directory: pathlib.Path) -> None:
@@ -129,12 +116,12 @@ def warn_of_unused_flags(
   directory: pathlib.Path, config: TrainConfig, own: OwnParts = _NOTHING
 ) -> None:
   """Warns that a run without steps left ignores flags that differ from the recorded run's."""
-  path = directory / model_directory.RECORD
-  if not path.exists():
+  record = model_directory.read_record(directory)
+  if record is None:
     return
   flags = {**dataclasses.asdict(config), **own.names()}
   del flags["steps"]
-  changes = _changes(json.loads(path.read_text())["flags"], flags)
+  changes = _changes(record["flags"], flags)
   if changes:
     logging.warning(
       "%s is trained to its end, without %s: give more --steps, or another --model_dir.",
@@ -154,6 +141,9 @@ def write_record(
 
   Each file is written completely or not at all. Flags of earlier runs in the directory are kept as
   `earlier_flags`, if they differ.
+
+  Raises:
+    ValueError: the record of an earlier run is damaged.
   """
   directory.mkdir(parents=True, exist_ok=True)
   snapshots.write_config(model_config, directory)
@@ -161,20 +151,20 @@ def write_record(
   versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
   path = directory / model_directory.RECORD
   flags = {**dataclasses.asdict(config), **own.names()}
-  record = {"flags": flags, "earlier_flags": _earlier_flags(path, flags)}
+  record = {"flags": flags, "earlier_flags": _earlier_flags(directory, flags)}
   text = json.dumps({**record, "versions": versions, **details}, indent=2) + "\n"
   outputs.write_atomically(str(path), text.encode())
 
 
-def _earlier_flags(path, flags):
+def _earlier_flags(directory, flags):
   """Flags of the recorded runs; logs the differences between the last of them and the new flags."""
-  if not path.exists():
+  record = model_directory.read_record(directory)
+  if record is None:
     return []
-  record = json.loads(path.read_text())
   changes = _changes(record["flags"], flags)
   if not changes:
     return record.get("earlier_flags", [])
-  logging.warning("%s goes on with other flags: %s.", path.parent, ", ".join(changes))
+  logging.warning("%s goes on with other flags: %s.", directory, ", ".join(changes))
   return [*record.get("earlier_flags", []), record["flags"]]
 
 

@@ -21,8 +21,7 @@ from bmshj_minnen.evaluation import viewer
 from bmshj_minnen.evaluation.pictures import BITS_COLOURS, MAX_BITS
 from bmshj_minnen.model_files import array_files, catalogue
 from bmshj_minnen.model_files.codec_files import read_prior, read_weights
-from bmshj_minnen.portable import manifest
-from bmshj_minnen.portable.loading import graphs_of, has_graphs
+from bmshj_minnen.portable.loading import graphs_of, has_graphs, read_graphs
 from bmshj_minnen.serving import onnx_export
 from bmshj_minnen.web import onnxruntime
 
@@ -48,8 +47,8 @@ def export(
     The new directory.
 
   Raises:
-    ValueError: the model does not exist or has other networks than the paper's; `output` exists; or
-      onnxruntime-web is not in the folder, or of another version.
+    ValueError: the model does not exist, has a damaged file or other networks than the paper's;
+      `output` exists; or onnxruntime-web is not in the folder, or of another version.
   """
   if output.exists():
     raise ValueError(f"{output} exists: take another directory")
@@ -96,6 +95,7 @@ def _write_model(directory, prior, folder) -> dict[str, Any]:
   (folder / "model").mkdir()
   config = prior.config
   weights = read_weights(directory, prior.fingerprint, ("g_a", "h_a", "g_s", "gains"))
+  graphs = _graphs(directory, prior, weights)
   gains = None
   if config.gain_lambdas:
     gains = {name: weights[f"gains/{name}"].tolist() for name in ("log_gain", "log_inverse")}
@@ -106,24 +106,24 @@ def _write_model(directory, prior, folder) -> dict[str, Any]:
     "coder": _written(folder, "coder", "npz", coder),
     "graphs": {
       name: {**_written(folder, name, "onnx", data), "field": field}
-      for name, (data, field) in _graphs(directory, weights).items()
+      for name, (data, field) in graphs.items()
     },
     "gains": gains,
   }
 
 
-def _graphs(directory, weights):
+def _graphs(directory, prior, weights):
   """Name -> the graph of a network with its weights, and its field as a dictionary."""
   with tempfile.TemporaryDirectory() as temporary:
-    graphs = graphs_of(directory)
+    folder = graphs_of(directory)
     if not has_graphs(directory):
-      graphs = pathlib.Path(temporary)
-      onnx_export.write_graphs(str(directory), graphs, inside=False)
+      folder = pathlib.Path(temporary)
+      onnx_export.write_graphs(str(directory), folder, inside=False)
     result = {}
-    for name, graph in manifest.read(graphs).graphs.items():
+    for name, graph in read_graphs(folder, directory, prior, weights).graphs.items():
       if graph.field is None:  # The page has code of its own for the integer networks.
         continue
-      proto = onnx.load(str(graphs / graph.file), load_external_data=False)
+      proto = onnx.load(str(folder / graph.file), load_external_data=False)
       arrays = {key: weights[key] for key in graph.weights}
       result[name] = _with_weights(proto, arrays).SerializeToString(), vars(graph.field)
     return result

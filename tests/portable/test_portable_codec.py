@@ -177,7 +177,25 @@ def test_wrong_input_is_refused(codec, image):
       codec.compress(image, **{name: np.nan})
   with pytest.raises(TypeError, match="quality must be a number"):
     portable.load(quality="30")
+  for name in ("foo", "pixels"):
+    with pytest.raises(TypeError, match=f"no target '{name}': give one of bytes, bpp, psnr, or a"):
+      codec.compress(image, **{name: 1})
+  with pytest.raises(ValueError, match="max_pixels must be a whole number of at least 1, not 0"):
+    portable.load(max_pixels=0)
   assert codec.compress(image, quality=np.float32(30)) == codec.compress(image, quality=30)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, np.nan, np.inf, "2", None, True])
+@pytest.mark.parametrize("name", ["memory", "max_pixels"])
+def test_limits_that_are_no_whole_numbers_are_refused_at_once(codec, name, wrong):
+  data = codec.compress(np.zeros([1, 1, 3], np.uint8))
+  for load in (portable.load, lambda **limit: portable.load_for(data, **limit)):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least [01], not"):
+      load(**{name: wrong})
+  before = getattr(codec, name)
+  with pytest.raises(ValueError, match=f"{name} must be a whole number"):
+    setattr(codec, name, wrong)
+  assert getattr(codec, name) == before
 
 
 def test_threads_share_a_codec_and_processes_load_it_again(codec, image):

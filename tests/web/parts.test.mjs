@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { checksum } from "../../bmshj_minnen/web/codec/checksum.js";
+import { Codec } from "../../bmshj_minnen/web/codec/codec.js";
 import { pack, unpack } from "../../bmshj_minnen/web/codec/container.js";
 import { FormatError, RequestError } from "../../bmshj_minnen/web/codec/errors.js";
 import {
@@ -24,6 +25,7 @@ import {
 } from "../../bmshj_minnen/web/codec/quality.js";
 import { Decoder, Encoder, readTables } from "../../bmshj_minnen/web/codec/range_coder.js";
 import { spans, tiled } from "../../bmshj_minnen/web/codec/tiles.js";
+import { Transforms } from "../../bmshj_minnen/web/codec/transforms.js";
 import { finished, index, model, products, vector } from "./models.mjs";
 
 /** Numbers in [0, 1) that are the same in each run. */
@@ -357,4 +359,79 @@ test("pictures that are too large are refused before they are decoded", async ()
   assert.throws(() => unpack(vector(entry.file), identity, entry.height * entry.width - 1), refused);
   assert.equal(unpack(vector(entry.file), identity, entry.height * entry.width).height, entry.height);
   assert.throws(() => pack(identity, 65537, 1, null, new Uint8Array(0)), RequestError);
+});
+
+/** Whether a refusal is one line that holds some words. */
+const refusal = (words) => (error) =>
+  error instanceof RequestError && error.message.includes(words) && !error.message.includes("\n");
+
+test("qualities that do not exist are refused", async () => {
+  // Those that Python's quality.check_quality refuses.
+  const wrong = [101, 50.25, 0, -7, 0.5, 100.5, NaN, Infinity, "abc", "50", [50], true, {}];
+  const { identity } = await model("autoregressive_gains");
+  for (const quality of wrong) {
+    const words = "The quality must be 1 to 100, whole or with a half, not ";
+    assert.throws(() => byteOfQuality(quality), refusal(words));
+    assert.throws(() => pack(identity, 16, 16, quality, new Uint8Array(1)), refusal(words));
+  }
+  assert.throws(() => pack(identity, 16, 16, null, new Uint8Array(1)), refusal("quality"));
+  const { identity: ofOneRate } = await model("joint");
+  assert.throws(() => pack(ofOneRate, 16, 16, 50, new Uint8Array(1)), refusal("one rate"));
+});
+
+test("wrong arguments are refused before the networks run", async () => {
+  const transforms = new Proxy({}, { get: () => assert.fail("a network was taken") });
+  const { prior } = await model("autoregressive_gains");
+  const { prior: ofOneRate } = await model("joint");
+  const dial = { log_gain: [], log_inverse: [] };
+  const codec = new Codec(prior, "00000000", dial, transforms);
+  const image = { height: 2, width: 3, channels: 3, values: new Uint8Array(18) };
+  for (const [request, words] of [
+    [{ quality: 101 }, "quality must be"],
+    [{ quality: "abc" }, 'not "abc"'],
+    [{ quality: NaN }, "not NaN"],
+    [{ bytes: 0 }, "cannot have"],
+    [{ bytes: -5 }, "cannot have"],
+    [{ bytes: NaN }, "number above 0"],
+    [{ bytes: Infinity }, "number above 0"],
+    [{ bytes: "900" }, "number above 0"],
+    [{ quality: 30, bytes: 900 }, "either quality or bytes"],
+    [{ psnr: 30 }, '"psnr"'],
+    [30, "an object"],
+    [null, "an object"],
+  ]) {
+    await assert.rejects(codec.compress(image, request), refusal(words));
+  }
+  for (const [change, words] of [
+    [{ height: 0 }, "height"],
+    [{ width: 1.5 }, "width"],
+    [{ width: "3" }, "width"],
+    [{ height: NaN }, "height"],
+    [{ height: 65537 }, "65536"],
+    [{ channels: 4 }, "3 channels"],
+    [{ values: new Uint8Array(17) }, "18 bytes, not 17"],
+    [{ values: new Float32Array(18) }, "Uint8Array"],
+    [{ values: undefined }, "Uint8Array"],
+  ]) {
+    await assert.rejects(codec.compress({ ...image, ...change }), refusal(words));
+  }
+  await assert.rejects(codec.compress(undefined), refusal("An image has"));
+  await assert.rejects(codec.compress(null), refusal("An image has"));
+  for (const file of [undefined, "BMM", new ArrayBuffer(9)]) {
+    await assert.rejects(codec.decompress(file), refusal("Uint8Array"));
+  }
+  const single = new Codec(ofOneRate, "00000000", null, transforms);
+  for (const request of [{ quality: 50 }, { bytes: 900 }]) {
+    await assert.rejects(single.compress(image, request), refusal("one rate"));
+  }
+  for (const limit of [0, -1, 1.5, NaN, "9", null]) {
+    assert.throws(() => new Codec(prior, "00000000", dial, transforms, limit), refusal("limit of pixels"));
+    assert.throws(() => new Transforms(null, {}, 8, limit), refusal("memory"));
+  }
+  assert.throws(() => new Codec(prior, "00000000", null, transforms), refusal("gains"));
+  assert.throws(() => new Codec(ofOneRate, "00000000", dial, transforms), refusal("gains"));
+  const y = new Float32Array(ofOneRate.channels);
+  const z = new Int32Array(ofOneRate.hyperChannels);
+  assert.throws(() => finished(encode(ofOneRate, y.subarray(1), z, 1, 1)), refusal("y must have"));
+  assert.throws(() => finished(encode(ofOneRate, y, z.subarray(1), 1, 1)), refusal("ẑ must have"));
 });

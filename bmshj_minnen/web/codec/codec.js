@@ -1,9 +1,9 @@
 /** Pixels <-> the bytes of a file. */
 
-import { DEFAULT_MAX_PIXELS, pack, unpack } from "./container.js";
-import { RequestError } from "./errors.js";
+import { DEFAULT_MAX_PIXELS, checkSize, pack, unpack } from "./container.js";
+import { RequestError, checkBytes, checkWhole, shown } from "./errors.js";
 import { decode, encode } from "./latents.js";
-import { DEFAULT_QUALITY, gains, kilobytes, searchBytes } from "./quality.js";
+import { DEFAULT_QUALITY, ONE_RATE, checkQuality, checkTarget, gains, searchBytes } from "./quality.js";
 
 // Approximate shares of the time.
 const ANALYSIS_SHARE = 0.6;
@@ -37,8 +37,13 @@ export class Codec {
    *   prior's λ; null for models for one rate.
    * @param {import("./transforms.js").Transforms} transforms
    * @param {number} maxPixels the largest image, in pixels.
+   * @throws {RequestError} the limit is no whole number, or gains are missing or superfluous.
    */
   constructor(prior, fingerprint, dial, transforms, maxPixels = DEFAULT_MAX_PIXELS) {
+    checkWhole("limit of pixels", maxPixels);
+    if (Boolean(dial) !== Boolean(prior.lambdas)) {
+      throw new RequestError(dial ? "This model has no gains." : "This model needs its gains.");
+    }
     this.prior = prior;
     this.identity = { version: prior.version, fingerprint };
     this.dial = dial;
@@ -52,6 +57,7 @@ export class Codec {
    * @param {Report} report is called with the fraction that is done; may throw to end the work.
    * @returns {Promise<Decoded>}
    * @throws {import("./errors.js").FormatError} the file is refused.
+   * @throws {RequestError} the file is no Uint8Array.
    */
   async decompress(file, report = silent) {
     const { prior } = this;
@@ -75,16 +81,16 @@ export class Codec {
    *   the file, for models for many rates.
    * @param {Report} report as in `decompress`.
    * @returns {Promise<Encoded>}
-   * @throws {RequestError} the image is too large, or the bytes are too few.
+   * @throws {RequestError} the image or the request is not valid, the image is too large, or the bytes are
+   *   too few.
    */
   async compress(image, request = {}, report = silent) {
+    checkImage(image);
+    const quality = this.checked(request);
     const { height, width } = image;
     if (height * width > this.maxPixels) {
       const limit = `this page encodes up to ${Math.floor(this.maxPixels / 1e6)} million pixels`;
       throw new RequestError(`The picture is too large: ${width}×${height}; ${limit}.`);
-    }
-    if (request.bytes !== undefined && !(request.bytes > 0)) {
-      throw new RequestError(`A file cannot have ${kilobytes(request.bytes)}.`);
     }
     const y = await this.transforms.analysis(image, part(report, 0, ANALYSIS_SHARE));
     const rest = part(report, ANALYSIS_SHARE, 1);
@@ -97,9 +103,30 @@ export class Codec {
       const { payload, latents } = await finished(work, rest);
       return { bytes: pack(this.identity, height, width, quality, payload), quality, latents };
     };
-    if (!this.dial) return attempt(null);
-    if (request.bytes === undefined) return attempt(request.quality ?? DEFAULT_QUALITY);
-    return searchBytes(request.bytes, attempt);
+    return request.bytes == null ? attempt(quality) : searchBytes(request.bytes, attempt);
+  }
+
+  /**
+   * Checks a request, and returns the quality without a target; null for models for one rate.
+   * @param {{quality?: number, bytes?: number}} request @returns {number | null}
+   */
+  checked(request) {
+    if (typeof request !== "object" || request === null) {
+      throw new RequestError(`A request is an object such as {quality: 50}, not ${shown(request)}.`);
+    }
+    const unknown = Object.keys(request).find((name) => !["quality", "bytes"].includes(name));
+    if (unknown !== undefined) {
+      throw new RequestError(`There is no request ${shown(unknown)}: give quality or bytes.`);
+    }
+    const { quality = null, bytes = null } = request;
+    if (!this.dial) {
+      if (quality !== null || bytes !== null) throw new RequestError(ONE_RATE);
+      return null;
+    }
+    if (quality !== null && bytes !== null) throw new RequestError("Give either quality or bytes.");
+    if (bytes !== null) checkTarget(bytes);
+    if (quality !== null) checkQuality(quality);
+    return quality ?? DEFAULT_QUALITY;
   }
 
   /** @param {"log_gain" | "log_inverse"} name @param {number | null} quality */
@@ -107,6 +134,21 @@ export class Codec {
     if (!this.dial || !this.prior.lambdas || quality === null) return null;
     return gains(this.prior.lambdas, this.dial[name], quality);
   }
+}
+
+/**
+ * Checks an image of a caller.
+ * @param {any} image
+ * @throws {RequestError} its sizes do not exist, or its values are not as many bytes.
+ */
+function checkImage(image) {
+  if (typeof image !== "object" || image === null) {
+    throw new RequestError(`An image has height, width, channels and values; this is ${shown(image)}.`);
+  }
+  const { height, width, channels, values } = image;
+  checkSize(height, width);
+  if (channels !== 3) throw new RequestError(`An image must have 3 channels, not ${shown(channels)}.`);
+  checkBytes(`values of an image of ${width}×${height} pixels`, values, 3 * height * width);
 }
 
 /** Multiplies channels. @param {Float32Array} values @param {Float32Array | null} factors */

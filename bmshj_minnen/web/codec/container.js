@@ -1,8 +1,8 @@
 /** The bytes of a file: metadata, header and payload, section 1 of FORMAT.md. */
 
 import { checksum } from "./checksum.js";
-import { FormatError, RequestError } from "./errors.js";
-import { byteOfQuality, qualityOfByte } from "./quality.js";
+import { FormatError, RequestError, checkBytes, checkWhole } from "./errors.js";
+import { ONE_RATE, byteOfQuality, qualityOfByte } from "./quality.js";
 
 const MAGIC = [0x42, 0x4d, 0x4d];
 const METADATA_VERSION = 4;
@@ -56,8 +56,11 @@ function joined(...parts) {
  * @param {number} maxPixels the largest image, in pixels.
  * @returns {Picture}
  * @throws {FormatError} the first condition of FORMAT.md that holds.
+ * @throws {RequestError} the file is no Uint8Array, or the limit no whole number.
  */
 export function unpack(file, model, maxPixels = DEFAULT_MAX_PIXELS) {
+  checkBytes("file", file);
+  checkWhole("limit of pixels", maxPixels);
   const { exif, xmp, rest } = splitMetadata(file);
   if (!rest.length) {
     if (file.length) throw new FormatError("no_picture", "The file has metadata, but no picture.");
@@ -125,6 +128,19 @@ function splitMetadata(file) {
 }
 
 /**
+ * Checks the size of a picture.
+ * @param {any} height @param {any} width
+ * @throws {RequestError} a side is no whole number from 1 to 65536.
+ */
+export function checkSize(height, width) {
+  if (Number.isInteger(height) && Number.isInteger(width) && Math.max(height, width) > MAX_SIDE) {
+    throw new RequestError(`Sides of a picture may have ${MAX_SIDE} pixels; this one is ${width}×${height}.`);
+  }
+  checkWhole("height of a picture", height, MAX_SIDE);
+  checkWhole("width of a picture", width, MAX_SIDE);
+}
+
+/**
  * Writes a file, without metadata.
  * @param {Identity} model
  * @param {number} height 1 to 65536.
@@ -132,11 +148,12 @@ function splitMetadata(file) {
  * @param {number | null} quality null for models for one rate.
  * @param {Uint8Array} payload
  * @returns {Uint8Array}
+ * @throws {RequestError} the size or the quality does not exist, or the payload is no Uint8Array.
  */
 export function pack(model, height, width, quality, payload) {
-  if (Math.max(height, width) > MAX_SIDE) {
-    throw new RequestError(`Sides of a picture may have ${MAX_SIDE} pixels; this one is ${width}×${height}.`);
-  }
+  checkSize(height, width);
+  checkBytes("payload", payload);
+  if (model.version === 1 && quality !== null) throw new RequestError(ONE_RATE);
   const header = HEADERS[model.version];
   const file = new Uint8Array(header + payload.length);
   const view = viewOf(file);
@@ -144,7 +161,7 @@ export function pack(model, height, width, quality, payload) {
   view.setUint16(8, height - 1);
   view.setUint16(10, width - 1);
   view.setUint32(12, payload.length);
-  if (quality !== null) file[16] = byteOfQuality(quality);
+  if (model.version === 2) file[16] = byteOfQuality(/** @type {number} */ (quality));
   file.set(payload, header);
   file.set(checksum(joined(file.subarray(0, header - 4), payload)), header - 4);
   return file;

@@ -18,3 +18,35 @@ export class RequestError extends Error {
     this.name = "RequestError";
   }
 }
+
+/** A value in a message. @param {any} value */
+export function shown(value) {
+  if (typeof value === "string") return `"${value.slice(0, 40)}"`;
+  if (typeof value === "number" || value === null || value === undefined) return String(value);
+  return `a value of type ${value.constructor?.name ?? typeof value}`;
+}
+
+/**
+ * Checks a whole number.
+ * @param {string} name @param {any} value @param {number} most
+ * @throws {RequestError} it is no whole number from 1 to `most`.
+ */
+export function checkWhole(name, value, most = Number.MAX_SAFE_INTEGER) {
+  if (Number.isInteger(value) && value >= 1 && value <= most) return;
+  const range = most === Number.MAX_SAFE_INTEGER ? "of at least 1" : `from 1 to ${most}`;
+  throw new RequestError(`The ${name} must be a whole number ${range}, not ${shown(value)}.`);
+}
+
+/**
+ * Checks that values are bytes.
+ * @param {string} name @param {any} value @param {number | null} length null: any.
+ * @throws {RequestError} they are no Uint8Array of this length.
+ */
+export function checkBytes(name, value, length = null) {
+  if (!(value instanceof Uint8Array)) {
+    throw new RequestError(`The ${name} must be a Uint8Array, not ${shown(value)}.`);
+  }
+  if (length !== null && value.length !== length) {
+    throw new RequestError(`The ${name} must have ${length} bytes, not ${value.length}.`);
+  }
+}

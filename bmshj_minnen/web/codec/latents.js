@@ -1,6 +1,6 @@
 /** ẑ and ŷ <-> the payload of a file, sections 5 and 6 of FORMAT.md. */
 
-import { FormatError } from "./errors.js";
+import { FormatError, RequestError } from "./errors.js";
 import { rounded } from "./integer_layer.js";
 import { Context, Parameters, hyperSynthesis } from "./networks.js";
 import { steps } from "./order.js";
@@ -51,8 +51,11 @@ export function* decode(prior, payload, height, width) {
  * @param {number} height rows of y.
  * @param {number} width columns of y.
  * @returns {Generator<number, {payload: Uint8Array, latents: Latents}>} yields the fraction that is done.
+ * @throws {RequestError} y or ẑ has another length.
  */
 export function* encode(prior, y, z, height, width) {
+  checkLength("y", y, height * width * prior.channels);
+  checkLength("ẑ", z, hyperSize(prior, height, width));
   const coder = new Encoder();
   const { channels, step, unit } = prior;
   coder.run(prior.tables, channelsOf(z, prior.hyperChannels), 0, z.length, z);
@@ -68,6 +71,13 @@ export function* encode(prior, y, z, height, width) {
     coder.run(prior.tables, parameters.index, add, count, values, bits, channels);
   });
   return { payload: coder.finish(), latents };
+}
+
+/** @param {string} name @param {Float32Array | Int32Array} values @param {number} length */
+function checkLength(name, values, length) {
+  if (values.length !== length) {
+    throw new RequestError(`${name} must have ${length} values, not ${values.length}.`);
+  }
 }
 
 /** @param {Prior} prior @param {number} height @param {number} width */

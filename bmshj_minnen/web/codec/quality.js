@@ -1,8 +1,9 @@
 /** Qualities of models for many rates: their bytes, λ, gains, and the search for a size. */
 
-import { RequestError } from "./errors.js";
+import { RequestError, shown } from "./errors.js";
 
 export const DEFAULT_QUALITY = 50;
+export const ONE_RATE = "This model has one rate: leave quality and bytes out.";
 /** All qualities: 1, 1½, … 100. */
 export const QUALITIES = Array.from({ length: 199 }, (_, i) => 1 + i / 2);
 const HALF = 99.5; // The byte of a half quality less the quality.
@@ -13,8 +14,21 @@ export function qualityOfByte(byte) {
   return byte >= 101 && byte <= 199 ? byte - HALF : null;
 }
 
-/** The byte of a quality. @param {number} quality */
-export const byteOfQuality = (quality) => (Number.isInteger(quality) ? quality : quality + HALF);
+/**
+ * Checks a quality.
+ * @param {any} quality
+ * @throws {RequestError} it is none of `QUALITIES`.
+ */
+export function checkQuality(quality) {
+  if (QUALITIES.includes(quality)) return;
+  throw new RequestError(`The quality must be 1 to 100, whole or with a half, not ${shown(quality)}.`);
+}
+
+/** The byte of a quality. @param {number} quality @throws {RequestError} it is none of `QUALITIES`. */
+export function byteOfQuality(quality) {
+  checkQuality(quality);
+  return Number.isInteger(quality) ? quality : quality + HALF;
+}
 
 /**
  * The factors of the channels at a quality: section 7 of FORMAT.md.
@@ -42,6 +56,7 @@ export function gains(lambdas, logs, quality) {
  * @returns {Promise<Trial>}
  */
 export async function searchBytes(bytes, attempt) {
+  checkTarget(bytes);
   const step = 0.0105; // Growth of the logarithm of the bytes from one quality to the next, roughly.
   const goal = Math.log(bytes);
   let [low, high] = [-1, QUALITIES.length];
@@ -71,6 +86,18 @@ export async function searchBytes(bytes, attempt) {
   throw new RequestError(
     `${kilobytes(bytes)} are too few for this picture: the lowest quality takes ${kilobytes(least)}.`,
   );
+}
+
+/**
+ * Checks the most bytes of a file.
+ * @param {any} bytes
+ * @throws {RequestError} they are no number, not above 0, or not finite.
+ */
+export function checkTarget(bytes) {
+  if (!Number.isFinite(bytes)) {
+    throw new RequestError(`The bytes of a file must be a number above 0, not ${shown(bytes)}.`);
+  }
+  if (bytes <= 0) throw new RequestError(`A file cannot have ${kilobytes(bytes)}.`);
 }
 
 /** @param {number} bytes */

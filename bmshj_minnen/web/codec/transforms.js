@@ -1,5 +1,6 @@
 /** g_a, h_a and g_s in onnxruntime-web, on images of any size. */
 
+import { checkWhole } from "./errors.js";
 import { tiled } from "./tiles.js";
 
 export const DEFAULT_MEMORY = 2 ** 30;
@@ -27,8 +28,10 @@ export class Transforms {
    *   information.
    * @param {number} filters the larger of N and M.
    * @param {number} memory bytes that a network may take in one call, roughly.
+   * @throws {import("./errors.js").RequestError} the memory is no whole number above 0.
    */
   constructor(runtime, networks, filters, memory = DEFAULT_MEMORY) {
+    checkWhole("memory", memory);
     this.runtime = runtime;
     this.networks = networks;
     this.filters = filters;
