@@ -6,7 +6,7 @@ Pillow's decoders leave missing parts black or grey.
 import PIL.Image
 
 from bmshj_minnen.file_tools.errors import UnsupportedImageError
-from bmshj_minnen.images import jpeg
+from bmshj_minnen.images import jpeg, png
 
 __all__ = ["load"]
 
@@ -24,7 +24,18 @@ def load(image: PIL.Image.Image, content: bytes) -> None:
   """
   file = image.fp.getvalue() if image.format in ("JPEG", "MPO") else b""
   image.load()
+  problem = None
   if file and jpeg.lacks_pixels(image, file):
+    problem = "its pixels end early"
+  elif image.format == "PNG" and _may_lack_rows(image) and png.lacks_pixels(content):
+    problem = "rows are missing"
+  if problem:
     raise UnsupportedImageError(
-      "not a readable image (truncated: its pixels end early); copy or download it again"
+      f"not a readable image (truncated: {problem}); copy or download it again"
     )
+
+
+def _may_lack_rows(image):
+  """Whether the last row is as Pillow leaves it: most pictures need no other look at the stream."""
+  last_row = image.crop((0, image.height - 1, image.width, image.height))
+  return image.info.get("interlace") or not any(last_row.tobytes())
