@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import PIL.Image
 import PIL.JpegImagePlugin
 
-__all__ = ["lacks_pixels", "with_end"]
+__all__ = ["TAIL", "lacks_pixels", "with_end"]
 
 _START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # All except stuffed zeros within a scan.
@@ -27,8 +27,8 @@ _COEFFICIENTS = 64
 # Bytes that a decoder would read if the last scan continued; their first bits differ.
 _TAILS = [bytes([byte, *range(1, 64)]) for byte in (0x00, 0x55, 0x9A, 0xAA, 0xD6, 0xFE)]
 # Without a pattern, and longer than the part of a block that is outside the picture.
-_TAIL = bytes(i * 167 % 251 for i in range(1, 251))
-_TAIL_OF_INTERVAL = _TAIL[:64]  # There may be as many as blocks.
+TAIL = bytes(i * 167 % 251 for i in range(1, 251))
+_TAIL_OF_INTERVAL = TAIL[:64]  # There may be as many as blocks.
 _NEVER_WRITTEN = bytes(32)  # End of a file for which there was room, but no data.
 
 
@@ -46,7 +46,7 @@ def lacks_pixels(image: PIL.Image.Image, content: bytes) -> bool:
   frame, interval, missing, expected = b"", 0, 0, 0
   for kind, body, at, _ in _segments(content):
     if in_scan:
-      parts += [content[start:at], _TAIL_OF_INTERVAL if interval else _TAIL]
+      parts += [content[start:at], _TAIL_OF_INTERVAL if interval else TAIL]
       start = at
     in_scan = kind == 0xDA or kind in _RESTARTS
     if kind in _RESTARTS:
