@@ -22,10 +22,10 @@ def load(image: PIL.Image.Image, content: bytes) -> None:
     UnsupportedImageError: a part of the pixels is missing.
     Exception: any error of Pillow for damaged files.
   """
-  file = image.fp.getvalue() if image.format in ("JPEG", "MPO") else b""
+  is_jpeg = image.format in ("JPEG", "MPO")
   image.load()
   problem = None
-  if file and jpeg.lacks_pixels(image, file):
+  if is_jpeg and jpeg.lacks_pixels(image, jpeg.with_end(content)):
     problem = "its pixels end early"
   elif image.format == "PNG" and _may_lack_rows(image) and png.lacks_pixels(content):
     problem = "rows are missing"
