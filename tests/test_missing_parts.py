@@ -1,4 +1,4 @@
-"""PNG and TIFF files without some of their rows, strips, planes or tiles are refused.
+"""PNG, TIFF and JPEG 2000 files without some of their rows, strips, planes or tiles are refused.
 
 The end of JPEG files has tests of its own.
 """
@@ -238,3 +238,22 @@ def test_planes_that_pillow_takes_for_ordinary_bytes_are_refused(photometric, bi
   directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
   head = struct.pack("<2sHI", b"II", 42, 24) + bytes(range(16))
   _refuse(head + struct.pack("<H", len(entries)) + directory + bytes(4), "in planes of")
+
+
+# JPEG 2000.
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_jpeg_2000_without_some_tiles_is_refused(bare):
+  buffer = io.BytesIO()
+  PIL.Image.fromarray(_PICTURE).save(buffer, "JPEG2000", tile_size=(16, 32), no_jp2=bare)
+  whole = buffer.getvalue()
+  np.testing.assert_array_equal(_read(whole), _PICTURE)
+  starts = [at for at in range(len(whole)) if whole[at : at + 4] == b"\xff\x90\0\x0a"]
+  assert len(starts) == 6
+  for first, last in zip(starts[1:], [*starts[2:], len(whole) - 2]):
+    _refuse(whole[:first] + whole[last:])
+    _refuse(whole[:first] + whole[-2:])
+  parts = bytearray(whole)
+  parts[starts[3] + 11] = 2  # Another part of this tile is declared.
+  _refuse(bytes(parts))

@@ -6,7 +6,7 @@ Pillow's decoders leave missing parts black or grey.
 import PIL.Image
 
 from bmshj_minnen.file_tools.errors import UnsupportedImageError
-from bmshj_minnen.images import jpeg, png
+from bmshj_minnen.images import jpeg, jpeg2000, png
 
 __all__ = ["load"]
 
@@ -29,6 +29,8 @@ def load(image: PIL.Image.Image, content: bytes) -> None:
     problem = "its pixels end early"
   elif image.format == "PNG" and _may_lack_rows(image) and png.lacks_pixels(content):
     problem = "rows are missing"
+  elif image.format == "JPEG2000" and jpeg2000.lacks_tiles(content):
+    problem = "tiles are missing"
   if problem:
     raise UnsupportedImageError(
       f"not a readable image (truncated: {problem}); copy or download it again"

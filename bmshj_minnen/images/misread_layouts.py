@@ -8,7 +8,7 @@ import PIL.ImagePalette
 import PIL.TiffTags
 
 from bmshj_minnen.file_tools.errors import UnsupportedImageError
-from bmshj_minnen.images import boxes, strips
+from bmshj_minnen.images import boxes, jpeg2000, strips
 
 __all__ = ["mend"]
 
@@ -19,8 +19,6 @@ _SUBFILE, _OLD_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 255, 259, 26
 _BITS, _FILL_ORDER, _PLANES, _COLOUR_MAP, _INKS = 258, 266, 284, 320, 332
 _SAMPLE_FORMAT, _DNG = 339, 50706
 _PALETTE, _CMYK, _YCBCR, _JPEG = 3, 5, 6, 7
-
-_CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def mend(image: PIL.Image.Image, content: bytes) -> None:
@@ -124,7 +122,7 @@ def _mend_palette_of_bmp(image, content):
 
 def _check_jpeg2000(image, content):
   del image
-  start = content.find(_CODESTREAM)
+  start = content.find(jpeg2000.CODESTREAM)
   count = int.from_bytes(content[start + 40 : start + 42], "big")
   parts = content[start + 42 : start + 42 + 3 * count]
   if start < 0 or len(parts) != 3 * count:
