@@ -33,10 +33,11 @@ from bmshj_minnen import checks, portable
 from bmshj_minnen.coding import tiling
 from bmshj_minnen.effort import MAX_EFFORT
 from bmshj_minnen.file_tools import outputs
+from bmshj_minnen.file_tools.errors import UnsupportedImageError
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
-from bmshj_minnen.images import colours
+from bmshj_minnen.images import colours, loading, strips
 from bmshj_minnen.images.exif import PREFIX
 from bmshj_minnen.model_files import catalogue
 
@@ -256,6 +257,27 @@ def _rounded(image, filename):
   return result
 
 
+def _load_whole(image):
+  """Decodes an opened picture that is not decoded yet.
+
+  Raises:
+    OSError: a part of its pixels is missing.
+  """
+  file = getattr(image, "fp", None)
+  if not getattr(image, "tile", None) or not file or image.decoderconfig or image.tell():
+    return  # `draft` and `seek` choose other pixels than those that are looked at.
+  place = file.tell()
+  file.seek(0)
+  content = file.read()
+  file.seek(place)
+  try:
+    if image.format == "TIFF":
+      strips.keep_needed(image, content)
+    loading.load(image, content)
+  except UnsupportedImageError as error:
+    raise OSError(f"{image.filename or 'the picture'}: {error}") from error
+
+
 class _NamedBuffer(io.BytesIO):
   """A file in memory, with a name."""
 
@@ -275,7 +297,10 @@ def _whole(save):
     is_path = isinstance(fp, (str, bytes, os.PathLike))
     path = os.fsdecode(fp) if is_path else ""
     suffix = os.path.splitext(path)[1].lower()
-    if not is_path or (format or PIL.Image.EXTENSION.get(suffix, "")).upper() != FORMAT:
+    is_ours = (format or PIL.Image.EXTENSION.get(suffix, "")).upper() == FORMAT
+    if is_ours:
+      _load_whole(self)
+    if not is_path or not is_ours:
       return save(self, fp, format, **params)
     if os.path.exists(path) and not os.access(path, os.W_OK):
       raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)

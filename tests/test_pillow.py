@@ -5,8 +5,10 @@ import io
 import os
 import pathlib
 import pickle
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -201,6 +203,34 @@ def test_transparency_is_refused():
   for image in images:
     with pytest.raises(OSError, match="^cannot write transparency as TFCI: lay it on a colour"):
       _saved(image)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "TIFF", "PNG"])
+def test_an_opened_picture_that_lacks_pixels_is_refused(codec, image_format, tmp_path):
+  pixels = codecs.photograph(48, 40)
+  buffer = io.BytesIO()
+  PIL.Image.fromarray(pixels).save(buffer, image_format)
+  content = buffer.getvalue()
+  if image_format == "JPEG":
+    cut = content[: len(content) - 99].rstrip(b"\xff") + b"\xff\xd9"
+  elif image_format == "TIFF":
+    cut = content.replace(struct.pack("<HHII", 257, 4, 1, 48), struct.pack("<HHII", 257, 4, 1, 60))
+  else:
+    header = struct.pack(">IIBBBBB", 40, 60, 8, 2, 0, 0, 0)
+    cut = content[:16] + header + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + content[33:]
+  (tmp_path / "whole").write_bytes(content)
+  (tmp_path / "cut").write_bytes(cut)
+  with PIL.Image.open(tmp_path / "whole") as image:
+    image.save(tmp_path / "whole.tfci", codec=codec)
+  for target in (tmp_path / "cut.tfci", io.BytesIO()):
+    with PIL.Image.open(tmp_path / "cut") as image:
+      with pytest.raises(OSError, match="^/.*cut: not a readable image .truncated[^\n]*$"):
+        image.save(target, "TFCI", codec=codec)
+  assert not (tmp_path / "cut.tfci").exists()
+  with PIL.Image.open(io.BytesIO(cut)) as image:
+    image.draft("L", (10, 10))
+    image.load()  # Pixels that Pillow has decoded are the caller's.
+    image.save(tmp_path / "own.tfci", codec=codec)
 
 
 def test_an_array_that_imageio_writes_is_rounded_or_refused(codec, tmp_path):

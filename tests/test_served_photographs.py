@@ -60,6 +60,16 @@ _NO_TURN = _chunk(b"eXIf", _exif(None)[6:])
 _LONG_EXIF = _chunk(b"eXIf", _exif(8)[6:] + bytes(2**17))
 
 
+_SCANS = ({}, {"progressive": True}, {"restart_marker_rows": 1}, {"exif": _exif(6)})
+
+
+def _cut(**options):
+  """A JPEG file whose last scan ends early, in front of the end marker."""
+  content = _saved("JPEG", **options)
+  size = len(content) - (len(content) - content.rfind(b"\xff\xda")) // 3
+  return content[:size].rstrip(b"\xff") + b"\xff\xd9"
+
+
 def _damaged(chunk):
   return chunk[:-1] + bytes([chunk[-1] ^ 1])
 
@@ -75,6 +85,7 @@ _PROFILE = _chunk(b"iCCP", b"a\0\0" + zlib.compress(_SRGB))
     _saved("JPEG", xmp=_XMP, exif=_exif(3)),
     _saved("JPEG", xmp=b"<tiff:Orientation>7</tiff:Orientation>"),
     _saved("JPEG", xmp=b"<x:xmpmeta/>"),
+    *[_saved("JPEG", **options) + b"behind it" for options in _SCANS],
     _png(_XMP_CHUNK),
     _png(_NO_TURN, _XMP_CHUNK),
     _png(_EXIF, _XMP_CHUNK),
@@ -117,6 +128,7 @@ def _packed_exif():
     (_png(_damaged(_LONG_EXIF)), "damaged metadata"),
     (_png(behind=[b"\xff" * 4 + _EXIF[4:]]), "damaged"),
     (_saved("JPEG", progressive=True)[:-2], "damaged"),
+    *[(_cut(**options), "pixels end early") for options in _SCANS],
     # Too many chunks, behind which an orientation might follow.
     (_png(behind=[_chunk(b"tIME", bytes(7))] * 2000), "damaged header"),
   ],

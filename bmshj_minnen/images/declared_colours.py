@@ -3,7 +3,8 @@
 PNG declares them in four ways, of which the first has priority (third edition, 4.3): cICP, iCCP,
 sRGB, gAMA with cHRM. AVIF and HEIC have a profile or, like cICP, code points of ITU-T H.273,
 sometimes only at the parts of a picture. Cameras name Adobe RGB only in EXIF. BMP and JPEG 2000
-contain profiles that Pillow does not read.
+contain profiles that Pillow does not read. QOI files are sRGB: their byte for colours is
+informative only, and writers set it to linear for sRGB pixels, Pillow among them.
 """
 
 import struct
@@ -68,7 +69,6 @@ def profile(image: PIL.Image.Image, content: bytes, note: Callable[[str], None])
     "JPEG2000": _of_jpeg2000,
     "AVIF": _of_boxes,
     "HEIF": _of_boxes,
-    "QOI": _of_qoi,
   }.get(image.format, _of_exif)
   try:
     return find(image, content, note)
@@ -227,11 +227,6 @@ def _of_item(item):
   if coded and not profile_of_item:
     _refuse_hdr(coded[1])
   return profile_of_item, coded
-
-
-def _of_qoi(image, content, note):
-  del image, note
-  return icc.profile(icc.SRGB, (icc.gamma(1.0),)) if content[13:14] == b"\1" else None
 
 
 def _of_exif(image, content, note):

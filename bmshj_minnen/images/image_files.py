@@ -18,6 +18,7 @@ from bmshj_minnen.images import (
   declared_colours,
   encoding,
   formats,
+  loading,
   misread_layouts,
   orientation,
 )
@@ -126,7 +127,7 @@ def _load(path, content, note):
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
       tiles, deep = list(image.tile), is_deep(image)
-      image.load()
+      loading.load(image, content)
       steps = orientation.steps(image, content, note)
       if deep:
         note("more than 8 bits a channel are rounded to 8")
@@ -195,10 +196,10 @@ def _rounded(open_again, image, tiles):
     return _like(image, levels, "L", None if key is None else deep == key)
   if _raw_mode(tiles[0]) == "LA;16B":
     # LA of 16 bits is as long as RGBA; v = 256 * high + low = 257 * high + (low - high).
-    high_and_low = np.asarray(_reread(open_again, {"LA;16B": "RGBA"}), np.int16)
+    high_and_low = np.asarray(_reread(open_again, tiles, {"LA;16B": "RGBA"}), np.int16)
     return _like(image, _nearest(high_and_low[..., ::2], high_and_low[..., 1::2]), "LA")
   names = {_raw_mode(tile) for tile in tiles}
-  low = _reread(open_again, {name: name[:-4] + _OTHER_BYTE[name[-4:]] for name in names})
+  low = _reread(open_again, tiles, {name: name[:-4] + _OTHER_BYTE[name[-4:]] for name in names})
   high, low = np.asarray(image), np.asarray(low)
   clear = None
   if key is not None:
@@ -220,15 +221,14 @@ def _like(image, levels, mode, clear=None):
   return result
 
 
-def _reread(open_again, raw_modes):
+def _reread(open_again, tiles, raw_modes):
   """Decodes a file again, with other raw modes."""
   with open_again() as image:
-    tiles = []
-    for codec, box, offset, args in image.tile:
+    image.tile = []
+    for codec, box, offset, args in tiles:
       name = raw_modes[_raw_mode((codec, box, offset, args))]
       args = (name, *args[1:]) if isinstance(args, tuple) else name
-      tiles.append(type(image.tile[0])(codec, box, offset, args))
-    image.tile = tiles
+      image.tile.append(type(tiles[0])(codec, box, offset, args))
     image.load()
     return image
 
@@ -273,7 +273,8 @@ def size_of_whole_picture(path: str) -> Optional[tuple[int, int]]:
     is_png = content.startswith(b"\x89PNG")
     opened = PIL.PngImagePlugin.PngImageFile if is_png else PIL.Image.open
     with opened(io.BytesIO(content)) as image:
-      image.load()
+      misread_layouts.mend(image, content)
+      loading.load(image, content)
       return image.height, image.width
   except MemoryError:
     raise

@@ -8,7 +8,7 @@ import PIL.ImagePalette
 import PIL.TiffTags
 
 from bmshj_minnen.file_tools.errors import UnsupportedImageError
-from bmshj_minnen.images import boxes
+from bmshj_minnen.images import boxes, jpeg2000, strips
 
 __all__ = ["mend"]
 
@@ -16,10 +16,9 @@ _ADVICE = "convert it to 8-bit RGB first"
 
 # Tags of TIFF.
 _SUBFILE, _OLD_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 255, 259, 262, 277
-_PLANES, _COLOUR_MAP, _INKS, _SAMPLE_FORMAT, _DNG = 284, 320, 332, 339, 50706
+_BITS, _FILL_ORDER, _PLANES, _COLOUR_MAP, _INKS = 258, 266, 284, 320, 332
+_SAMPLE_FORMAT, _DNG = 339, 50706
 _PALETTE, _CMYK, _YCBCR, _JPEG = 3, 5, 6, 7
-
-_CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def mend(image: PIL.Image.Image, content: bytes) -> None:
@@ -61,10 +60,15 @@ def _mend_tiff(image, content):
     return "a TIFF picture of other inks than CMYK"
   if any(kind not in (1, 4) for kind in tags.get(_SAMPLE_FORMAT, ())):
     return "a TIFF picture of signed or floating-point samples"
+  if tags.get(_PLANES, 1) == 2 and image.tile[0][0] != "libtiff":
+    # Pillow takes the planes for ordinary bytes, of which 0 is dark.
+    if photometric == 0 or tags.get(_FILL_ORDER, 1) == 2 or min(tags.get(_BITS, (1,))) < 8:
+      return "a TIFF picture in planes of fewer than 8 bits, or of inverted levels"
   if photometric == _PALETTE and _COLOUR_MAP in tags and max(tags[_COLOUR_MAP], default=0) < 256:
     # Entries should have 16 bits; some writers use 8, which libtiff detects in the same way.
     image.palette = PIL.ImagePalette.raw("RGB;L", bytes(tags[_COLOUR_MAP]))
   _drop_damaged_directories(image.getexif())
+  strips.keep_needed(image, content)
   return None
 
 
@@ -79,12 +83,15 @@ def _drop_damaged_directories(exif):
 
 def _mend_png(image, content):
   del content
+  if image.tile and image.tile[0][1] != (0, 0, *image.size):
+    return "an animated PNG picture whose first frame is smaller than the whole"
   raw_mode = str(image.tile[0][3]) if image.tile else ""
   level = image.info.get("transparency")
   if isinstance(level, int) and image.mode in ("1", "L"):
     # Pillow scales levels of fewer than 8 bits to 255, but not the transparent level.
     bits = 1 if image.mode == "1" else int(raw_mode.partition(";")[2] or 8)
     image.info["transparency"] = (level & 2**bits - 1) * 255 // (2**bits - 1)
+  return None
 
 
 def _mend_bmp(image, content):
@@ -115,7 +122,7 @@ def _mend_palette_of_bmp(image, content):
 
 def _check_jpeg2000(image, content):
   del image
-  start = content.find(_CODESTREAM)
+  start = content.find(jpeg2000.CODESTREAM)
   count = int.from_bytes(content[start + 40 : start + 42], "big")
   parts = content[start + 42 : start + 42 + 3 * count]
   if start < 0 or len(parts) != 3 * count:

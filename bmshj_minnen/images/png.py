@@ -1,5 +1,6 @@
 """Chunks of PNG files (ISO/IEC 15948, third edition)."""
 
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
@@ -15,6 +16,7 @@ __all__ = [
   "SIGNATURE",
   "chunks",
   "inflated",
+  "lacks_pixels",
   "profile_stream",
   "without_bad_side_data",
 ]
@@ -31,6 +33,13 @@ _ALL_TEXTS = 2**25  # Bytes of all texts in one file.
 _OF_PIXELS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
 _OF_ANIMATIONS = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _KEPT = frozenset((*_OF_PIXELS, *_OF_ANIMATIONS, *_TEXTS, b"eXIf"))
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # By the colour type.
+# First column and row, and steps between columns and between rows, of each pass of Adam7.
+_ADAM7 = (
+  *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)),
+  (0, 1, 1, 2),
+)
+_PART, _MOST_AT_ONCE = 2**16, 2**20  # Bytes that are inflated in one step, and of its result.
 
 
 class Chunk(NamedTuple):
@@ -107,3 +116,40 @@ def _size_beside_pixels(chunk):
 def profile_stream(chunk: Chunk) -> bytes:
   """The compressed profile in an iCCP chunk, without its name and its method."""
   return chunk.body.partition(b"\0")[2][1:]
+
+
+def lacks_pixels(content: bytes) -> bool:
+  """Whether the stream of a PNG picture ends before its last row; Pillow leaves the rest black."""
+  missing = _size_of_pixels(content)
+  inflate = zlib.decompressobj()
+  for body in _bodies_of_pixels(content):
+    for at in range(0, len(body), _PART):
+      part = body[at : at + _PART]
+      while missing > 0 and (rows := inflate.decompress(part, _MOST_AT_ONCE)):
+        missing -= len(rows)
+        part = inflate.unconsumed_tail
+      if missing <= 0 or inflate.eof:
+        return missing > 0
+  return missing > 0
+
+
+def _bodies_of_pixels(content):
+  """The bodies of all chunks of pixels, the last of which may be truncated."""
+  view, end = memoryview(content), len(SIGNATURE)
+  for chunk in chunks(content):
+    end = chunk.end
+    if chunk.name == b"IDAT":
+      yield chunk.body
+  if content[end + 4 : end + 8] == b"IDAT":
+    yield view[end + 8 :]
+
+
+def _size_of_pixels(content):
+  """Number of bytes of all rows, each behind a byte for its filter, before compression."""
+  width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+  total = 0
+  for x, y, step, row_step in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+    columns, rows = -(-(width - x) // step), -(-(height - y) // row_step)
+    if columns > 0:
+      total += max(rows, 0) * (1 + -(-columns * depth * _CHANNELS[kind] // 8))
+  return total

@@ -35,6 +35,7 @@ class PictureHeader(NamedTuple):
     exif: position of the TIFF header of the Exif data.
     xmp, xmp_size: position and size of an XMP packet.
     packed: whether compressed text may contain Exif data or XMP, bool.
+    scan: position of the first scan of a JPEG file.
   """
 
   height: tf.Tensor
@@ -50,6 +51,7 @@ class PictureHeader(NamedTuple):
   xmp: tf.Tensor
   xmp_size: tf.Tensor
   packed: tf.Tensor
+  scan: tf.Tensor
 
 
 class _PngChunks(NamedTuple):
@@ -92,7 +94,7 @@ def png_header(octets: tf.Tensor, end: tf.Tensor) -> PictureHeader:
     # Chunks beyond the limit are not read and may contain an orientation, so the size is unknown.
     *(tf.where(has_more(found), zero, height), width, depth, zero + 3, found.alpha),
     *(found.profile, found.profile_size, found.profiles > 1, found.other_colours),
-    *(found.exif, found.xmp, found.xmp_size, found.packed),
+    *(found.exif, found.xmp, found.xmp_size, found.packed, zero),
   )
 
 
@@ -195,11 +197,11 @@ def jpeg_header(octets: tf.Tensor, end: tf.Tensor) -> PictureHeader:
   zero, no = tf.constant(0, tf.int64), tf.constant(False)
   state = (zero + 2, *[zero] * 7)
   found = tf.while_loop(more, step, state, maximum_iterations=_MAX_SEGMENTS)
-  _, frame, profile, profile_size, parts, exif, xmp, xmp_size = found
+  scan, frame, profile, profile_size, parts, exif, xmp, xmp_size = found
   fields = [number(octets, frame + at, size) for at, size in ((1, 2), (3, 2), (0, 1), (5, 1))]
   # Without a frame the size is unknown.
   fields[0] = tf.where(frame > 0, fields[0], 0)
   more_profile = parts != tf.cast(profile > 0, tf.int64)
   other_colours = (parts == 0) & exif_data.is_adobe_rgb(octets, end, exif)
   colours = profile, profile_size, more_profile, other_colours
-  return PictureHeader(*fields, no, *colours, exif, xmp, xmp_size, no)
+  return PictureHeader(*fields, no, *colours, exif, xmp, xmp_size, no, scan)

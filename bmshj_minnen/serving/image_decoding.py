@@ -6,6 +6,7 @@ refused.
 
 import tensorflow as tf
 
+from bmshj_minnen.images import jpeg
 from bmshj_minnen.serving import exif, headers, profiles
 from bmshj_minnen.serving.byte_ops import number, stored_gzip
 from bmshj_minnen.serving.graph_errors import refuse_if, refuse_size
@@ -15,6 +16,10 @@ __all__ = ["read"]
 _JPEG = b"\xff\xd8\xff"
 _MARGIN = 32  # Zeros behind a file, so that fields of a truncated file can be read.
 _HINT = "; send its pixels to compress_pixels"
+_MAX_MARKS = (
+  1000  # Ends of scans and intervals in a JPEG that are looked at, from the last one back.
+)
+_LUMA, _LUMA_TOLERANCE = (0.299, 0.587, 0.114), 3  # In levels of JPEG.
 _MAX_PROFILE = 2**16  # Bytes, compressed; profiles of sRGB have at most a few thousand.
 
 
@@ -59,6 +64,9 @@ def read(data: tf.Tensor, where: tf.Tensor, max_pixels: int) -> tf.Tensor:
   rgba = _decode(data, is_png, size)
   message = [where, "not a readable image (damaged, or too large for TensorFlow's decoder)"]
   rgba = refuse_if(tf.size(rgba) == 0, message, rgba)
+  message = [where, "not a readable image (truncated: its pixels end early)"]
+  lacking = tf.cond(is_png, lambda: False, lambda: _lacks_pixels(data, octets, header.scan, rgba))
+  rgba = refuse_if(lacking, message, rgba)
   transparent = header.alpha & tf.reduce_any(rgba[..., 3:] != 255)
   rgb = refuse_if(transparent, [where, "has transparency; lay it on a colour"], rgba[..., :3])
   xmp = _part(data, header.xmp, header.xmp_size)
@@ -124,7 +132,7 @@ def _inflated(chunk):
 def _decode(data, is_png, size):
   """Pixels [H, W, 4] uint8; [0, 0, 4] if TensorFlow's decoder fails or finds another size."""
 
-  def jpeg(one):
+  def pixels_of_jpeg(one):
     same = tf.reduce_all(tf.io.extract_jpeg_shape(one, tf.int64)[:2] == size)
     one = refuse_if(~same, ["two sizes"], one)
     # This method is Pillow's default, but not TensorFlow's.
@@ -132,9 +140,38 @@ def _decode(data, is_png, size):
     return tf.concat([rgb, tf.fill(tf.shape(rgb[..., :1]), tf.constant(255, tf.uint8))], -1)
 
   def decode(one):
-    return tf.cond(is_png, lambda: tf.io.decode_png(one, channels=4), lambda: jpeg(one))
+    return tf.cond(is_png, lambda: tf.io.decode_png(one, channels=4), lambda: pixels_of_jpeg(one))
 
   return _or_else(decode, data, tf.zeros([0, 0, 4], tf.uint8))
+
+
+def _lacks_pixels(data, octets, scan, rgba):
+  """Whether a scan of a JPEG ends early; `images.jpeg.lacks_pixels` says how this is seen.
+
+  TensorFlow logs a line about bytes behind a scan. So files of one scan are decoded again only if
+  their last pixel is as grey as libjpeg leaves missing blocks; less than one is overlooked.
+  """
+  kinds = octets[1:]
+  marks = tf.where((octets[:-1] == 0xFF) & (kinds != 0) & (kinds != 0xFF))[:, 0]
+  marks = marks[marks > scan]
+  is_end = tf.concat([tf.gather(kinds, marks) == 0xD9, [True]], 0)
+  marks = marks[: tf.argmax(is_end, output_type=tf.int32) + 1][-_MAX_MARKS:]
+  luma = tf.tensordot(tf.cast(rgba[-1, -1, :3], tf.float32), _LUMA, 1)
+  may_lack = (tf.size(marks) > 1) | (tf.abs(luma - 128) < _LUMA_TOLERANCE)
+
+  def differs():
+    starts, ends = tf.concat([[0], marks], 0), tf.concat([marks, [tf.size(octets, tf.int64)]], 0)
+    parts = tf.map_fn(
+      lambda place: _part(data, place[0], place[1] - place[0]),
+      (starts, ends),
+      fn_output_signature=tf.string,
+    )
+    padded = tf.strings.reduce_join(parts, separator=jpeg.TAIL)
+    other = _decode(padded, tf.constant(False), tf.shape(rgba, tf.int64)[:2])
+    same_size = tf.reduce_all(tf.shape(other) == tf.shape(rgba))
+    return tf.cond(same_size, lambda: tf.reduce_any(other != rgba), lambda: True)
+
+  return tf.cond(may_lack, differs, lambda: False)
 
 
 def _or_else(function, data, otherwise):
