@@ -79,8 +79,8 @@ class Codec:
     graphs: the `GraphCodec` of a codec that runs in TensorFlow; None in other runtimes.
 
   Raises:
-    ValueError: a limit is not a whole number; the quality does not exist, or is given for a model for
-      one rate.
+    ValueError: a limit is not a whole number; the quality does not exist, or is given for a model
+      for one rate.
   """
 
   def __init__(

@@ -126,8 +126,8 @@ def load(
 
   Raises:
     TypeError: the quality or λ is not a number, or the steps or the effort not a whole number.
-    ValueError: the model does not exist; a limit is not a whole number; the quality, λ, the steps or
-      the effort are not valid, or both of the last two are given; the files are of different
+    ValueError: the model does not exist; a limit is not a whole number; the quality, λ, the steps
+      or the effort are not valid, or both of the last two are given; the files are of different
       models; or the λ of the refinement is unknown.
   """
   refuse_forked()
