@@ -37,7 +37,7 @@ from bmshj_minnen.file_tools.errors import UnsupportedImageError
 from bmshj_minnen.format import reading
 from bmshj_minnen.format.errors import BitstreamError
 from bmshj_minnen.format.metadata import with_metadata
-from bmshj_minnen.images import colours, loading, strips
+from bmshj_minnen.images import colours, decoding, strips
 from bmshj_minnen.images.exif import PREFIX
 from bmshj_minnen.model_files import catalogue
 
@@ -273,7 +273,7 @@ def _load_whole(image):
   try:
     if image.format == "TIFF":
       strips.keep_needed(image, content)
-    loading.load(image, content)
+    decoding.load(image, content)
   except UnsupportedImageError as error:
     raise OSError(f"{image.filename or 'the picture'}: {error}") from error
 

@@ -211,8 +211,8 @@ def _fit(paths):
 
 
 def _read(path):
-  """Reads a photograph with the options of `finding.find_photographs`."""
-  return image_files.read_image(os.fsdecode(path), alpha="drop", note=lambda text: None)
+  """Reads a photograph with the options of `finding.find_photographs`, which has read it."""
+  return image_files.read_image(os.fsdecode(path), "drop", lambda text: None, was_read=True)
 
 
 def _decode(path):

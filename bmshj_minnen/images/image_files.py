@@ -16,9 +16,9 @@ from bmshj_minnen.file_tools.errors import UnsupportedImageError
 from bmshj_minnen.images import (
   colours,
   declared_colours,
+  decoding,
   encoding,
   formats,
-  loading,
   misread_layouts,
   orientation,
 )
@@ -54,6 +54,7 @@ def read_image(
   alpha: Optional[str] = None,
   note: Callable[[str], None] = logging.getLogger(__name__).warning,
   content: Optional[bytes] = None,
+  was_read: bool = False,
 ) -> np.ndarray:
   """Reads a photograph in any of the usual formats, upright and in sRGB.
 
@@ -69,6 +70,8 @@ def read_image(
     note: called with one line for each loss: further pictures, bits, a broken profile.
     content: content of the file, bytes or a buffer, if it is read already; `path` is then only used
       in messages.
+    was_read: whether the file has been read before, so that missing parts need not be looked for,
+      which takes a second decoding of a JPEG.
 
   Returns:
     [H, W, 3] uint8.
@@ -82,7 +85,8 @@ def read_image(
   if alpha not in (None, *ALPHA):
     raise ValueError(f"alpha must be one of {', '.join(ALPHA)} or None, not {alpha!r}")
   name = sources.name_of(path)
-  image = _load(name, _content(path, name, content), lambda text: note(f"{name}: {text}"))
+  content = _content(path, name, content)
+  image = _load(name, content, lambda text: note(f"{name}: {text}"), was_read)
   try:
     return _flattened(name, image, alpha, note)
   except (ImageError, MemoryError):
@@ -116,7 +120,7 @@ def _flattened(path, image, alpha, note):
   return np.asarray(PIL.Image.composite(opaque, background, opacity))
 
 
-def _load(path, content, note):
+def _load(path, content, note, was_read):
   """Decodes the first picture of a file, upright, with 8 bits per channel, in one of `_MODES`."""
   try:
     with formats.open_picture(content) as image:
@@ -127,7 +131,7 @@ def _load(path, content, note):
       if image.format != "MPO" and getattr(image, "is_animated", False):
         note("holds several pictures; only the first is read")
       tiles, deep = list(image.tile), is_deep(image)
-      loading.load(image, content)
+      image.load() if was_read else decoding.load(image, content)
       steps = orientation.steps(image, content, note)
       if deep:
         note("more than 8 bits a channel are rounded to 8")
@@ -274,7 +278,7 @@ def size_of_whole_picture(path: str) -> Optional[tuple[int, int]]:
     opened = PIL.PngImagePlugin.PngImageFile if is_png else PIL.Image.open
     with opened(io.BytesIO(content)) as image:
       misread_layouts.mend(image, content)
-      loading.load(image, content)
+      decoding.load(image, content)
       return image.height, image.width
   except MemoryError:
     raise
