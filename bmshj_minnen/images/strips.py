@@ -1,6 +1,6 @@
 """Strips and tiles of TIFF files (TIFF 6.0, sections 3, 15 and 22).
 
-Without compression, Pillow reads as many as there are offsets, and does not heed their sizes.
+Without compression, Pillow reads as many as there are offsets, whatever their sizes are.
 libtiff reads the other files, and refuses those of which a part is missing, except in JPEG data.
 """
 
