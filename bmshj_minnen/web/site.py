@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from bmshj_minnen.config import PAPERS_NETWORKS
@@ -22,6 +23,7 @@ from bmshj_minnen.evaluation.pictures import BITS_COLOURS, MAX_BITS
 from bmshj_minnen.model_files import array_files, catalogue
 from bmshj_minnen.model_files.codec_files import read_prior, read_weights
 from bmshj_minnen.portable.loading import graphs_of, has_graphs, read_graphs
+from bmshj_minnen.portable.manifest import REMEDY
 from bmshj_minnen.serving import onnx_export
 from bmshj_minnen.web import onnxruntime
 
@@ -123,10 +125,17 @@ def _graphs(directory, prior, weights):
     for name, graph in read_graphs(folder, directory, prior, weights).graphs.items():
       if graph.field is None:  # The page has code of its own for the integer networks.
         continue
-      proto = onnx.load(str(folder / graph.file), load_external_data=False)
+      proto = _load(folder / graph.file)
       arrays = {key: weights[key] for key in graph.weights}
       result[name] = _with_weights(proto, arrays).SerializeToString(), vars(graph.field)
     return result
+
+
+def _load(path):
+  try:
+    return onnx.load(str(path), load_external_data=False)
+  except DecodeError as error:
+    raise ValueError(f"{path} is damaged: {REMEDY}") from error
 
 
 def _with_weights(proto, arrays):
