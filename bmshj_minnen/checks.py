@@ -1,4 +1,4 @@
-"""Checks of arguments: choices and numbers.
+"""Checks of arguments: choices, numbers and images.
 
 Python's and NumPy's numbers are accepted; strings, truth values and arrays are not.
 """
@@ -8,7 +8,9 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["choice", "is_whole", "number", "positive", "registered", "whole"]
+import numpy as np
+
+__all__ = ["choice", "image", "is_whole", "number", "positive", "registered", "whole"]
 
 
 def choice(name: str, value: str, choices: Iterable[str]) -> None:
@@ -90,3 +92,17 @@ def positive(name: str, value: Any) -> float:
   if not 0 < result < math.inf:
     raise ValueError(f"the {name} must be above 0, not {result:g}")
   return result
+
+
+def image(value: Any) -> tuple[int, int]:
+  """The height and the width of an image.
+
+  Raises:
+    TypeError: the value is not an array.
+    ValueError: it is not [H, W, 3] uint8.
+  """
+  if not isinstance(value, np.ndarray):
+    raise TypeError(f"expected a uint8 image [H, W, 3], not a {type(value).__name__}")
+  if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+    raise ValueError(f"expected a uint8 image [H, W, 3], not {value.dtype} {list(value.shape)}")
+  return value.shape[:2]

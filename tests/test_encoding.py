@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 from absl import flags
 
+import bmshj_minnen
 from bmshj_minnen import metrics
 from bmshj_minnen.command_line.picture_flags import PictureFlags
 from bmshj_minnen.images import encoding
@@ -49,6 +50,17 @@ def test_without_a_suffix_it_is_a_png_and_unknown_ones_are_told():
   for path in ("photo.jxl", "photo.tfci"):
     with pytest.raises(ValueError, match=f"^{path}: .* one of {re.escape(known)}$"):
       encoding.format_of(path)
+
+
+def test_other_arrays_than_images_are_refused(tmp_path):
+  image = np.zeros((4, 5, 3), np.uint8)
+  for other in (image[..., 0], image[..., :2], image.astype(float), np.dstack([image, image])):
+    with pytest.raises(ValueError, match=r"expected a uint8 image \[H, W, 3\], not "):
+      bmshj_minnen.write_image(str(tmp_path / "x.png"), other)
+  for other in (None, image.tolist()):
+    with pytest.raises(TypeError, match="not a (NoneType|list)"):
+      bmshj_minnen.write_image(str(tmp_path / "x.png"), other)
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("image_format, limit", [("WEBP", 16383), ("JPEG", 65500)])

@@ -284,7 +284,7 @@ def test_a_write_to_a_missing_folder_leaves_nothing(tmp_path, rgb):
 def test_an_image_that_cannot_be_encoded_leaves_the_old_file(tmp_path):
   path = tmp_path / "image.png"
   path.write_bytes(b"precious")
-  with pytest.raises(TypeError):
+  with pytest.raises(ValueError, match="not float64"):
     image_files.write_image(str(path), np.zeros([2, 2, 3], np.float64))
   assert path.read_bytes() == b"precious"
   assert os.listdir(tmp_path) == ["image.png"]

@@ -194,9 +194,7 @@ class Codec:
   @staticmethod
   def _check(image):
     """Checks an image and returns its height and width."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-      raise ValueError(f"expected a uint8 image [H, W, 3], not {image.dtype} {list(image.shape)}")
-    height, width = image.shape[:2]
+    height, width = checks.image(image)
     if not 1 <= min(height, width) <= max(height, width) <= MAX_SIDE:
       raise ValueError(f"sides must be 1 to {MAX_SIDE} pixels, not {height}x{width}")
     return height, width

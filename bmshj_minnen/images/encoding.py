@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import PIL.PngImagePlugin
 
+from bmshj_minnen import checks
 from bmshj_minnen.images import exif
 from bmshj_minnen.images.metadata import Metadata
 
@@ -83,9 +84,11 @@ def encode(
     metadata: metadata that fit into the format, see `fitting`.
 
   Raises:
-    ValueError: the picture is too large for the format, or this Pillow cannot write it.
+    TypeError: `image` is not an array.
+    ValueError: `image` has another shape or dtype, the picture is too large for the format, or this
+      Pillow cannot write it.
   """
-  height, width = image.shape[:2]
+  height, width = checks.image(image)
   limit = _MAX_SIDES.get(image_format, 2**31)
   if max(height, width) > limit:
     raise ValueError(f"{width}x{height} is too large for {image_format}: at most {limit} a side")

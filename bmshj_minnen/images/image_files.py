@@ -246,7 +246,9 @@ def write_image(path: str, image: np.ndarray) -> None:
 
   Raises:
     OSError: the file cannot be written.
-    ValueError: the suffix is not of a lossless format, or the image is too large for it.
+    TypeError: the image is not an array.
+    ValueError: the image is not [H, W, 3] uint8, the suffix is not of a lossless format, or the
+      image is too large for it.
   """
   outputs.write_atomically(path, encode_image(image, lossless_format(path)))
 
