@@ -21,9 +21,9 @@ __all__ = ["RUNTIMES", "Loader", "choose", "pixels_of_compressed"]
 
 RUNTIMES = ("auto", "tensorflow", "onnx")
 # ONNX Runtime starts three seconds of processor time sooner, and takes longer per pixel. Up to this
-# many pixels, a run finishes sooner in it: on two processors it compressed twelve images of 768x512
-# in 0.7 of TensorFlow's time, and one such image in 0.3.
-_FEW_PIXELS = 5_000_000
+# many pixels, a run finishes sooner in it: on two processors it compressed one image of 768x512 in
+# 0.33 of TensorFlow's time, sixteen in 0.95, and 24 in 1.06 (experiments/speed/README.md).
+_FEW_PIXELS = 8_000_000
 _MODULES = {
   "tensorflow": "bmshj_minnen.model_files.model_directory",
   "onnx": "bmshj_minnen.portable.loading",
