@@ -90,7 +90,7 @@ class Target(NamedTuple):
 
 
 def check_names(target: Mapping[str, float]) -> None:
-  """Refuses keyword arguments of `Codec.compress` that are no target.
+  """Refuses keyword arguments of `Codec.compress` that are not a target.
 
   Raises:
     TypeError: there is no target of a name.

@@ -94,7 +94,7 @@ def _read_csv(path):
   try:
     return _points_of(path)
   except (UnicodeDecodeError, csv.Error) as error:
-    raise ValueError(f"{path} is no table of figures: {_reason(error)}") from error
+    raise ValueError(f"{path} is not a table of figures: {_reason(error)}") from error
 
 
 def _points_of(path):

@@ -16,9 +16,8 @@ __all__ = ["read"]
 _JPEG = b"\xff\xd8\xff"
 _MARGIN = 32  # Zeros behind a file, so that fields of a truncated file can be read.
 _HINT = "; send its pixels to compress_pixels"
-_MAX_MARKS = (
-  1000  # Ends of scans and intervals in a JPEG that are looked at, from the last one back.
-)
+# Ends of scans and intervals in a JPEG that are looked at, from the last one back.
+_MAX_MARKS = 1000
 _LUMA, _LUMA_TOLERANCE = (0.299, 0.587, 0.114), 3  # In levels of JPEG.
 _MAX_PROFILE = 2**16  # Bytes, compressed; profiles of sRGB have at most a few thousand.
 

@@ -37,7 +37,7 @@ export class Codec {
    *   prior's λ; null for models for one rate.
    * @param {import("./transforms.js").Transforms} transforms
    * @param {number} maxPixels the largest image, in pixels.
-   * @throws {RequestError} the limit is no whole number, or gains are missing or superfluous.
+   * @throws {RequestError} the limit is not a whole number, or gains are missing or superfluous.
    */
   constructor(prior, fingerprint, dial, transforms, maxPixels = DEFAULT_MAX_PIXELS) {
     checkWhole("limit of pixels", maxPixels);
@@ -57,7 +57,7 @@ export class Codec {
    * @param {Report} report is called with the fraction that is done; may throw to end the work.
    * @returns {Promise<Decoded>}
    * @throws {import("./errors.js").FormatError} the file is refused.
-   * @throws {RequestError} the file is no Uint8Array.
+   * @throws {RequestError} the file is not a Uint8Array.
    */
   async decompress(file, report = silent) {
     const { prior } = this;

@@ -56,7 +56,7 @@ function joined(...parts) {
  * @param {number} maxPixels the largest image, in pixels.
  * @returns {Picture}
  * @throws {FormatError} the first condition of FORMAT.md that holds.
- * @throws {RequestError} the file is no Uint8Array, or the limit no whole number.
+ * @throws {RequestError} the file is not a Uint8Array, or the limit not a whole number.
  */
 export function unpack(file, model, maxPixels = DEFAULT_MAX_PIXELS) {
   checkBytes("file", file);
@@ -130,7 +130,7 @@ function splitMetadata(file) {
 /**
  * Checks the size of a picture.
  * @param {any} height @param {any} width
- * @throws {RequestError} a side is no whole number from 1 to 65536.
+ * @throws {RequestError} a side is not a whole number from 1 to 65536.
  */
 export function checkSize(height, width) {
   if (Number.isInteger(height) && Number.isInteger(width) && Math.max(height, width) > MAX_SIDE) {
@@ -148,7 +148,7 @@ export function checkSize(height, width) {
  * @param {number | null} quality null for models for one rate.
  * @param {Uint8Array} payload
  * @returns {Uint8Array}
- * @throws {RequestError} the size or the quality does not exist, or the payload is no Uint8Array.
+ * @throws {RequestError} the size or the quality does not exist, or the payload is not a Uint8Array.
  */
 export function pack(model, height, width, quality, payload) {
   checkSize(height, width);

@@ -29,7 +29,7 @@ export function shown(value) {
 /**
  * Checks a whole number.
  * @param {string} name @param {any} value @param {number} most
- * @throws {RequestError} it is no whole number from 1 to `most`.
+ * @throws {RequestError} it is not a whole number from 1 to `most`.
  */
 export function checkWhole(name, value, most = Number.MAX_SAFE_INTEGER) {
   if (Number.isInteger(value) && value >= 1 && value <= most) return;
@@ -40,7 +40,7 @@ export function checkWhole(name, value, most = Number.MAX_SAFE_INTEGER) {
 /**
  * Checks that values are bytes.
  * @param {string} name @param {any} value @param {number | null} length null: any.
- * @throws {RequestError} they are no Uint8Array of this length.
+ * @throws {RequestError} they are not a Uint8Array of this length.
  */
 export function checkBytes(name, value, length = null) {
   if (!(value instanceof Uint8Array)) {

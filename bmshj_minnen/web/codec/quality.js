@@ -17,14 +17,14 @@ export function qualityOfByte(byte) {
 /**
  * Checks a quality.
  * @param {any} quality
- * @throws {RequestError} it is none of `QUALITIES`.
+ * @throws {RequestError} it is not one of `QUALITIES`.
  */
 export function checkQuality(quality) {
   if (QUALITIES.includes(quality)) return;
   throw new RequestError(`The quality must be 1 to 100, whole or with a half, not ${shown(quality)}.`);
 }
 
-/** The byte of a quality. @param {number} quality @throws {RequestError} it is none of `QUALITIES`. */
+/** The byte of a quality. @param {number} quality @throws {RequestError} it is not one of `QUALITIES`. */
 export function byteOfQuality(quality) {
   checkQuality(quality);
   return Number.isInteger(quality) ? quality : quality + HALF;
@@ -91,7 +91,7 @@ export async function searchBytes(bytes, attempt) {
 /**
  * Checks the most bytes of a file.
  * @param {any} bytes
- * @throws {RequestError} they are no number, not above 0, or not finite.
+ * @throws {RequestError} they are not a number, not above 0, or not finite.
  */
 export function checkTarget(bytes) {
   if (!Number.isFinite(bytes)) {

@@ -28,7 +28,7 @@ export class Transforms {
    *   information.
    * @param {number} filters the larger of N and M.
    * @param {number} memory bytes that a network may take in one call, roughly.
-   * @throws {import("./errors.js").RequestError} the memory is no whole number above 0.
+   * @throws {import("./errors.js").RequestError} the memory is not a whole number above 0.
    */
   constructor(runtime, networks, filters, memory = DEFAULT_MEMORY) {
     checkWhole("memory", memory);
