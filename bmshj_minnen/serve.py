@@ -61,11 +61,9 @@ def _bound(limits):
 
 
 def _listener(backlog):
-  address, kind = (_HOST.value, _PORT.value), socket.AF_INET
+  family = socket.AF_INET6 if ":" in _HOST.value else socket.AF_INET
   try:
-    if ":" in _HOST.value:
-      kind = socket.AF_INET6
-    return socket.create_server(address, family=kind, backlog=backlog)
+    return socket.create_server((_HOST.value, _PORT.value), family=family, backlog=backlog)
   except OSError as error:
     cause = error.strerror.partition(" (while")[0]
     raise ValueError(

@@ -38,8 +38,7 @@ class Archive:
     self._path = os.path.join(folder, manifest.NAME)
     self._lock = threading.Lock()
     self._file = None
-    for line in self._problems():
-      raise ValueError(line)
+    self._refuse_unwritable()
     records = records_of(folder)
     if records is None and os.path.isfile(self._path) and not overwrite:
       line = files.loss(self._path, files.read(self._path), b"", lambda there: False, True)
@@ -47,12 +46,11 @@ class Archive:
         raise ValueError(line)
     self._records = records or {}
 
-  def _problems(self):
-    """Why the table cannot be written."""
+  def _refuse_unwritable(self):
     if os.path.isdir(self._path):
-      yield f"{self._path} is a folder, not a table: move it away"
-    elif os.path.exists(self._path) and not os.access(self._path, os.W_OK):
-      yield f"{self._path} is read-only"
+      raise ValueError(f"{self._path} is a folder, not a table: move it away")
+    if os.path.exists(self._path) and not os.access(self._path, os.W_OK):
+      raise ValueError(f"{self._path} is read-only")
 
   def is_kept(self, target: str, source: str, request: str) -> Optional[bool]:
     """Whether a result is of the present source and of this request; None: not in the manifest.
@@ -102,7 +100,7 @@ class Archive:
     """Refuses a job that the table cannot list, or whose existing result is of another source.
 
     Raises:
-      ValueError: see above.
+      ValueError: a name is not UTF-8, or another source would lose its result.
     """
     try:
       f"{job.source}{job.target}".encode()

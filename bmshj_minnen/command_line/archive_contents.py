@@ -51,10 +51,14 @@ def find(paths: Sequence[str], recursive: bool, source_root: Optional[str] = Non
   """
   if not paths:
     raise ValueError("give files, folders or globs")
-  records = dict(_records(paths))
-  recorded = recorded_copies(paths, recursive)
+  tables = {root: archive.records_of(root) for root in paths}
+  records = {
+    os.path.normpath(os.path.join(root, place)): row
+    for root, rows in tables.items()
+    for place, row in (rows or {}).items()
+  }
   lost = {path: "is in the manifest, but gone" for path in records if not os.path.isfile(path)}
-  lost.update(_damaged_manifests(paths))
+  lost.update(_damaged_manifests(tables))
 
   def on_error(error):
     lost[error.filename] = error.strerror
@@ -64,8 +68,9 @@ def find(paths: Sequence[str], recursive: bool, source_root: Optional[str] = Non
   sources = dict(_sources(compressed, photographs))
   files: dict[str, None] = {}
   for path, found in zip(paths, compressed):
-    others = {place: s for place, s in photographs.items() if s not in set(sources.values())}
-    copies = dict(_copies(path, recorded.get(path, ()), others))
+    taken = set(sources.values())
+    others = {place: source for place, source in photographs.items() if source not in taken}
+    copies = dict(_copies(path, _recorded(path, tables[path], recursive), others))
     sources.update({copy: source for copy, source in copies.items() if source})
     names = [*(os.path.normpath(name) for name, _ in found), *copies]
     if not names and path not in lost:
@@ -80,23 +85,17 @@ def find(paths: Sequence[str], recursive: bool, source_root: Optional[str] = Non
     if path in records and path not in sources and not os.path.exists(records[path]["source"])
   ]
   if any(map(os.path.isdir, paths)):
-    expected = {os.path.normpath(path) for path, _ in _found(source_root, recursive)}
+    expected = {p for place, p in photographs.items() if recursive or not os.path.dirname(place)}
     missing = sorted(expected - set(sources.values()))
     lost.update(dict.fromkeys(missing, "has no compressed file"))
   return Contents(list(files), sources, records, gone, lost)
 
 
-def _damaged_manifests(paths):
-  for root in paths:
+def _damaged_manifests(tables):
+  for root, rows in tables.items():
     path = os.path.join(root, manifest.NAME)
-    if os.path.isfile(path) and archive.records_of(root) is None:
+    if rows is None and os.path.isfile(path):
       yield path, "is damaged, or is another program's table: restore it, or move it away"
-
-
-def _records(paths):
-  for root in paths:
-    for place, row in (archive.records_of(root) or {}).items():
-      yield os.path.normpath(os.path.join(root, place)), row
 
 
 def recorded_copies(paths: Sequence[str], recursive: bool) -> dict[str, list[str]]:
@@ -106,32 +105,30 @@ def recorded_copies(paths: Sequence[str], recursive: bool) -> dict[str, list[str
     paths: files, folders and globs.
     recursive: whether subfolders are searched.
   """
-  return {
-    root: [
-      os.path.normpath(os.path.join(root, place))
-      for place, row in sorted((archive.records_of(root) or {}).items())
-      if manifest.is_copy(row)
-      and os.path.isfile(os.path.join(root, place))
-      and (recursive or not os.path.dirname(place))
-    ]
-    for root in filter(os.path.isdir, paths)
-  }
+  folders = filter(os.path.isdir, paths)
+  return {root: _recorded(root, archive.records_of(root), recursive) for root in folders}
 
 
-def _found(source_root, recursive, on_error=lambda error: None):
-  if not os.path.isdir(source_root):
-    raise ValueError(f"--sources={source_root} is not a folder")
-  return list(planning.find(source_root, image_files.SUFFIXES, recursive, None, on_error))
+def _recorded(root, rows, recursive):
+  """The copies that the rows of a folder's manifest list; none without a manifest."""
+  return [
+    os.path.normpath(os.path.join(root, place))
+    for place, row in sorted((rows or {}).items())
+    if manifest.is_copy(row)
+    and os.path.isfile(os.path.join(root, place))
+    and (recursive or not os.path.dirname(place))
+  ]
 
 
 def _photographs(source_root, on_error) -> dict[str, str]:
   """Place below the folder, with and without suffix -> photograph."""
-  found = _found(source_root, True, on_error)
-  if not found:
-    raise ValueError(f"--sources={source_root} contains no photograph")
+  if not os.path.isdir(source_root):
+    raise ValueError(f"--sources={source_root} is not a folder")
   result = {}
-  for path, place in found:
+  for path, place in planning.find(source_root, image_files.SUFFIXES, True, None, on_error):
     result[os.path.splitext(place)[0]] = result[place] = os.path.normpath(path)
+  if not result:
+    raise ValueError(f"--sources={source_root} contains no photograph")
   return result
 
 
@@ -152,6 +149,7 @@ def _copies(root, recorded, photographs) -> Iterator[tuple[str, str]]:
   """
   for path in recorded:
     yield path, photographs.get(os.path.relpath(path, root), "")
+  recorded = set(recorded)
   for place, source in photographs.items():
     path = os.path.normpath(os.path.join(root, place))
     # Without a row, another file of this name may be no copy.

@@ -7,7 +7,7 @@ import time
 
 import tqdm
 
-__all__ = ["Console", "print_error"]
+__all__ = ["Console"]
 
 _PATIENCE = 2.0  # Seconds before progress is shown.
 _LINE_EVERY = 60.0  # Seconds between lines of progress without a terminal.
@@ -68,12 +68,6 @@ class Console:
       left = tqdm.tqdm.format_interval(each * (self._files - done))
       line = f"{done} of {self._files} files, {each:.3g} s each, {left} left"
       self.print_line(line, to_stderr=True)
-
-
-def print_error(line: str) -> None:
-  """Prints an error on stderr, without a bar."""
-  with contextlib.suppress(OSError):
-    print(f"error: {_in_one(line)}", file=sys.stderr)
 
 
 def _in_one(line):

@@ -98,7 +98,7 @@ def run(
   records.close()
   for line in records.problems:
     state.outcome.unrecorded = True
-    console.print_error(line)
+    lines.error(line)
   if plan.is_folder:
     count = len(plan.jobs) + sum(refusal.files for refusal in plan.refusals)
     print(state.outcome.summary(count, verb, time.perf_counter() - start))

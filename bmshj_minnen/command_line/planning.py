@@ -240,7 +240,7 @@ def _walk(
 
 def is_special(path):
   """Whether a path is a pipe, a device or a socket."""
-  return os.path.exists(path) and not os.path.isfile(path)
+  return not os.path.isfile(path) and os.path.exists(path)
 
 
 def _suffix(name):

@@ -205,8 +205,9 @@ def run(
 
 def _in_words(line):
   """A line of absl's parser, without Python's words for values."""
-  line = re.sub(r"^flag --\w+=\['.*?'\]", lambda found: found[0].replace("', '", ","), line)
-  line = re.sub(r"^(flag --\w+=)\['(.*?)'\]", r"\1\2", line)
+  line = re.sub(
+    r"^(flag --\w+=)\['(.*?)'\]", lambda found: found[1] + found[2].replace("', '", ","), line
+  )
   line = re.sub(r"^flag --(\w+)=None: Flag .* other than None\.$", r"give --\1", line)
   line = re.sub(r": invalid literal for int\(\) .*$", ": give a whole number", line)
   return re.sub(r": could not convert string to float: .*$", ": give a number", line)

@@ -67,7 +67,8 @@ class Check:
       )
     data = files.read(path)
     facts["bytes"] = len(data)
-    if path.endswith(archive_contents.SUFFIX):
+    is_compressed = path.endswith(archive_contents.SUFFIX)
+    if is_compressed:
       header, _ = reading.parse_intact(data)
       facts.update(width=header.width, height=header.height, quality=header.quality)
       facts["model"] = catalogue.name_of(header.fingerprint)
@@ -75,7 +76,7 @@ class Check:
       raise WrongFileError(f"is not the file that {manifest.NAME} lists")
     if source is not None:
       self._compare_origin(path, source, record)
-    if self.mode == "decode" and path.endswith(archive_contents.SUFFIX):
+    if self.mode == "decode" and is_compressed:
       picture = self.codec_for(data).decompress(data, progress=progress)
       if source is not None:
         self._compare_pixels(source, picture, facts)

@@ -9,8 +9,7 @@ from absl import logging
 
 from bmshj_minnen.coding.freezing import NotFiniteError
 from bmshj_minnen.model_files import snapshots
-from bmshj_minnen.training import distribution, failures
-from bmshj_minnen.training.metrics_table import MetricsTable
+from bmshj_minnen.training import distribution, failures, metrics_table
 
 __all__ = ["Checkpoints"]
 
@@ -35,7 +34,7 @@ class Checkpoints:
     self._trainer = trainer
     self.directory = directory
     self._typical_images = typical_images
-    self._table = MetricsTable(directory / "metrics.csv")
+    self._table = metrics_table.MetricsTable(directory / metrics_table.NAME)
     self._checkpoint = tf.train.Checkpoint(model=trainer.model, optimizer=trainer.optimizer)
     # Created now, on all machines: creating a variable on only one machine would wait for the rest.
     self._checkpoint.save_counter  # noqa: B018

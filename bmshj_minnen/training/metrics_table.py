@@ -8,7 +8,15 @@ from typing import Any, Optional
 
 from bmshj_minnen.file_tools import outputs
 
-__all__ = ["MetricsTable"]
+__all__ = ["NAME", "MetricsTable", "is_table"]
+
+NAME = "metrics.csv"
+
+
+def is_table(path: pathlib.Path) -> bool:
+  """Whether an existing file is such a table, or empty."""
+  with open(path, "rb") as file:
+    return file.read(5) in (b"", b"step,")
 
 
 class MetricsTable:

@@ -14,6 +14,7 @@ from bmshj_minnen import config as cfg
 from bmshj_minnen.file_tools import outputs
 from bmshj_minnen.model_files import array_files, model_directory, snapshots
 from bmshj_minnen.runtime import locks
+from bmshj_minnen.training import metrics_table
 from bmshj_minnen.training.own_parts import OwnParts
 from bmshj_minnen.training.train_config import TrainConfig
 
@@ -67,30 +68,23 @@ def refuse_files_of_others(directory: pathlib.Path) -> None:
       )
 
 
-def _is_config(path):
-  try:
-    cfg.ModelConfig.load(path)
-  except ValueError:
-    return False
-  return True
+def _is_read_by(read):
+  """A function: path -> whether `read` takes the file, in place of a ValueError."""
 
+  def is_read(path):
+    try:
+      read(path)
+    except ValueError:
+      return False
+    return True
 
-def _is_record(path):
-  try:
-    return "flags" in json.loads(path.read_text())
-  except (ValueError, TypeError):
-    return False
-
-
-def _is_table(path):
-  with open(path, "rb") as file:
-    return file.read(5) in (b"", b"step,")
+  return is_read
 
 
 _IS_OWN = {
-  snapshots.CONFIG: _is_config,
-  model_directory.RECORD: _is_record,
-  "metrics.csv": _is_table,
+  snapshots.CONFIG: _is_read_by(cfg.ModelConfig.load),
+  model_directory.RECORD: _is_read_by(lambda path: model_directory.read_record(path.parent)),
+  metrics_table.NAME: metrics_table.is_table,
   # Training writes it after the weights, which only a run with a checkpoint may replace.
   array_files.CODER: lambda path: False,
 }
@@ -119,7 +113,7 @@ def warn_of_unused_flags(
   record = model_directory.read_record(directory)
   if record is None:
     return
-  flags = {**dataclasses.asdict(config), **own.names()}
+  flags = _flags(config, own)
   del flags["steps"]
   changes = _changes(record["flags"], flags)
   if changes:
@@ -150,10 +144,14 @@ def write_record(
   packages = ("bmshj_minnen", "tensorflow", "tensorflow-compression", "numpy")
   versions = {"python": platform.python_version(), **{p: _version(p) for p in packages}}
   path = directory / model_directory.RECORD
-  flags = {**dataclasses.asdict(config), **own.names()}
+  flags = _flags(config, own)
   record = {"flags": flags, "earlier_flags": _earlier_flags(directory, flags)}
   text = json.dumps({**record, "versions": versions, **details}, indent=2) + "\n"
   outputs.write_atomically(str(path), text.encode())
+
+
+def _flags(config, own):
+  return {**dataclasses.asdict(config), **own.names()}
 
 
 def _earlier_flags(directory, flags):

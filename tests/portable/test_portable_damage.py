@@ -20,6 +20,13 @@ def model(tmp_path):
   return shutil.copytree(catalogue.find("default"), tmp_path / "model")
 
 
+def _drop(path, name):
+  """Removes an array from a file."""
+  with np.load(path) as arrays:
+    kept = {key: arrays[key] for key in arrays.files if key != name}
+  np.savez(path, **kept)
+
+
 def _refusal(model):
   """The line that refuses a model."""
   with pytest.raises(ValueError) as caught:
@@ -58,18 +65,14 @@ def test_a_graph_that_is_missing_cut_or_another_is_named(model, name):
 @pytest.mark.parametrize("lacking", ["g_s/3/bias", "gains/log_gain"])
 def test_a_weight_that_is_missing_is_named(model, lacking):
   path = model / "weights.npz"
-  with np.load(path) as arrays:
-    kept = {name: arrays[name] for name in arrays.files if name != lacking}
-  np.savez(path, **kept)
+  _drop(path, lacking)
   assert _refusal(model).startswith(f"{path} lacks {lacking}: export the model again")
 
 
 @pytest.mark.parametrize("lacking", ["tables.cdf", "y_step", "config", "g_cm.weights"])
 def test_a_part_of_the_prior_that_is_missing_is_told(model, lacking):
   path = model / "coder.npz"
-  with np.load(path) as arrays:
-    kept = {name: arrays[name] for name in arrays.files if name != lacking}
-  np.savez(path, **kept)
+  _drop(path, lacking)
   assert _refusal(model).startswith(f"{path} lacks a part")
 
 
